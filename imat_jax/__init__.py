@@ -1,0 +1,2 @@
+"""imat_jax: multi-task learning on product photos with few labels.
+"""

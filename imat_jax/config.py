@@ -1,0 +1,255 @@
+"""Every knob with its default and its check, as frozen dataclasses.
+
+`flags` turns the fields into command-line flags; nothing else holds a default.
+A value that fails its check raises `ValueError` with one line that names the
+flag. No jax here: loader processes and `--help` import this.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+Check = Callable[[Any], str | None]
+
+
+def knob(help: str, default: Any = dataclasses.MISSING, check: Check = None):
+  """A dataclass field with the help text and the check of its flag."""
+  metadata = {'help': help, 'check': check}
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def at_least(bound: float) -> Check:
+  """The check `value >= bound`, for a number or each number of a tuple."""
+
+  def check(value):
+    values = value if isinstance(value, tuple) else (value,)
+    if not all(math.isfinite(v) and v >= bound for v in values):
+      return f'must be at least {bound}'
+
+  return check
+
+
+def between(low: float, high: float) -> Check:
+  """The check `low <= value <= high`."""
+
+  def check(value):
+    if not low <= value <= high:
+      return f'must be between {low} and {high}'
+
+  return check
+
+
+def _not_empty(value):
+  if not value or not all(value):
+    return 'must not be empty'
+
+
+def _prefix_pair(value):
+  if value and not all(value.partition('=')):
+    return 'must look like OLD=NEW'
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """Base of all configs: runs each field's check when it is made."""
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      check, value = field.metadata.get('check'), getattr(self, field.name)
+      complaint = check(value) if check else None
+      if complaint:
+        text = ','.join(value) if isinstance(value, tuple) else value
+        raise ValueError(f'--{field.name}={text}: {complaint}')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Download(Config):
+  """Knobs of `imat_jax.data.download`."""
+
+  annotations: str = knob('folder with the fgvc4_iMat.*.json files')
+  images: str = knob('folder that receives SPLIT/ID.jpg and the manifests')
+  splits: tuple[str, ...] = knob(
+    'splits to fetch: train, validation, test',
+    ('train', 'validation'),
+    _not_empty,
+  )
+  url_prefix: str = knob(
+    'OLD=NEW: links that begin with OLD are fetched from NEW', '', _prefix_pair
+  )
+  concurrency: int = knob('links in flight at once', 64, at_least(1))
+  per_host: int = knob('of these, at most per host', 4, at_least(1))
+  per_loopback_host: int = knob(
+    'the same for this machine; 0 is no cap', 0, at_least(0)
+  )
+  connect_timeout: float = knob('seconds to connect', 10.0, at_least(0.01))
+  read_timeout: float = knob(
+    'seconds without a byte of the reply', 20.0, at_least(0.01)
+  )
+  retries: int = knob(
+    'further tries of a link that fails for a passing reason', 3, at_least(0)
+  )
+  max_bytes: int = knob('largest body that is kept', 25_000_000, at_least(1))
+  min_side: int = knob('smallest width and height in pixels', 8, at_least(1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Garments(Config):
+  """Knobs of `imat_jax.data.garments`."""
+
+  annotations: str = knob('folder that receives the fgvc4_iMat.*.json files')
+  images: str = knob('folder that receives SPLIT/ID.jpg and the manifests')
+  train: int = knob('photos in the train split', 2400, at_least(1))
+  validation: int = knob('photos in the validation split', 600, at_least(1))
+  seed: int = knob('seed; the same seed draws the same photos', 0, at_least(0))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Build(Config):
+  """Knobs of `imat_jax.data.build`."""
+
+  annotations: str = knob('folder with the fgvc4_iMat.*.json files')
+  images: str = knob('folder with SPLIT/ID.jpg, as the download leaves it')
+  data_dir: str = knob('folder that receives the data set')
+  image_size: int = knob(
+    'training size in pixels; stored photos have a quarter more for the warp',
+    128,
+    between(8, 4096),
+  )
+  min_label_share: float = knob(
+    "labels on a smaller share of a task's labelled train photos become "
+    "'other'",
+    0.01,
+    between(0, 1),
+  )
+  require_any_of: tuple[str, ...] = knob(
+    'keep only photos with a label for one of these tasks, such as '
+    'color,material,gender,age (the selection of the 2022 report)',
+    (),
+  )
+  overwrite: bool = knob('replace a different data set in data_dir', False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Augmentation(Config):
+  """The random warp of a train photo; the defaults are the report's."""
+
+  rotation: float = knob('degrees, uniform in ±this', 45.0, between(0, 180))
+  shift: float = knob(
+    'share of width and height, uniform in ±this', 0.25, between(0, 1)
+  )
+  zoom: float = knob('per axis, uniform in 1 ± this', 0.2, between(0, 0.9))
+  flip: float = knob('probability of a mirror image', 0.5, between(0, 1))
+  fill: Literal['nearest', 'constant', 'reflect'] = knob(
+    'what stands outside of the photo', 'nearest'
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Loader(Config):
+  """How batches are made; changes no number, only the speed."""
+
+  loader_threads: int = knob('reading threads', 4, at_least(1))
+  loader_processes: int = knob(
+    'worker processes; 0 loads in this one', 0, at_least(0)
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Model(Config):
+  """The network: a convolutional trunk, shared dense layers, a head per task.
+
+  `models.presets` has the report's; the defaults are public 3M.
+  """
+
+  geometry: Literal['report', 'original'] = knob(
+    'report: 128x128, three poolings of stride 2; original: 256x256, two '
+    'poolings of stride 4',
+    'report',
+  )
+  filters: tuple[int, ...] = knob(
+    'filters of the three convolutions', (8, 16, 32), at_least(1)
+  )
+  dropout: float = knob('rate after the trunk', 0.5, between(0, 0.99))
+  shared_widths: tuple[int, ...] = knob(
+    'widths of the dense layers that all tasks share', (384, 384), at_least(1)
+  )
+  shared_activation: Literal['relu', 'tanh'] = knob(
+    'activation of the shared layers', 'relu'
+  )
+  head_widths: tuple[int, ...] = knob(
+    "widths of a head's hidden layers", (128,), at_least(1)
+  )
+  head_activation: Literal['relu', 'tanh'] = knob(
+    "activation of a head's hidden layers", 'tanh'
+  )
+  head_widths_per_label: bool = knob(
+    "head_widths are multiplied by the task's number of labels", False
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Optimizer(Config):
+  """Adam, with the report's constants."""
+
+  learning_rate: float = knob('step size of Adam', 1e-3, at_least(0))
+  adam_b1: float = knob('decay of the mean', 0.9, between(0, 0.999999))
+  adam_b2: float = knob('decay of the square', 0.999, between(0, 0.999999))
+  adam_epsilon: float = knob('added to the root', 1e-7, at_least(0))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stopping(Config):
+  """Early stopping on the total validation loss."""
+
+  min_delta: float = knob(
+    'a smaller fall of the validation loss is no change', 0.001, at_least(0)
+  )
+  patience: int = knob(
+    'epochs without a change before the run stops; 0 takes the rule '
+    'int(max(6, 1 + sqrt(epochs)))',
+    0,
+    at_least(0),
+  )
+
+  def epochs_to_wait(self, epochs: int) -> int:
+    """The report's rule, unless `patience` is given."""
+    return self.patience or int(max(6, 1 + math.sqrt(epochs)))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run(Config):
+  """One training run: the config of `experiments.*`."""
+
+  data_dir: str = knob('folder with the built data set')
+  workdir: str = knob('folder of this run; run again to resume')
+  tasks: tuple[str, ...] = knob(
+    'tasks, the first with weight 1, the next with 0.95, 0.95^2, …',
+    ('apparel',),
+    _not_empty,
+  )
+  task_weight_decay: float = knob(
+    'weight of a task over that of the task before', 0.95, between(0, 1)
+  )
+  epochs: int = knob('passes over the train photos', 20, at_least(1))
+  batch_size: int = knob('photos per step', 128, at_least(1))
+  seed: int = knob('seed of everything random', 0, at_least(0))
+  eval_augmented: bool = knob(
+    'augment the validation photos too, as the report did', False
+  )
+  model: Model = dataclasses.field(default_factory=Model)
+  augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
+  optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
+  stopping: Stopping = dataclasses.field(default_factory=Stopping)
+  loader: Loader = dataclasses.field(default_factory=Loader)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate(Config):
+  """Knobs of `imat_jax.evaluate`."""
+
+  run: str = knob('workdir of a trained run')
+  data_dir: str = knob('folder with a built data set, any one')
+  split: str = knob('split to score', 'validation')
+  batch_size: int = knob('photos per step', 128, at_least(1))
+  loader: Loader = dataclasses.field(default_factory=Loader)

@@ -1,0 +1,49 @@
+"""Files that are whole or absent: text and JSON, written and read."""
+
+import json
+import os
+import pathlib
+import tempfile
+from typing import Any
+
+from imat_jax import errors
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+  """Writes to a temporary name in the same folder, then renames.
+
+  A reader sees the old file or the new one, never half of one.
+  """
+  path = pathlib.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix='.writing-')
+  try:
+    with os.fdopen(handle, 'wb') as file:
+      file.write(content)
+    os.chmod(temporary, 0o644)
+    os.replace(temporary, path)
+  except BaseException:
+    os.unlink(temporary)
+    raise
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+  """`write_bytes` in UTF-8."""
+  write_bytes(path, text.encode())
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+  """Writes readable JSON; NaN and infinity are refused, as JSON has none."""
+  write_text(path, json.dumps(value, indent=2, allow_nan=False) + '\n')
+
+
+def read_json(path: pathlib.Path) -> Any:
+  """Reads JSON; a missing or broken file is a `UserError` that names it."""
+  try:
+    return json.loads(pathlib.Path(path).read_text())
+  except FileNotFoundError:
+    raise errors.UserError(f'{path}: there is no such file') from None
+  except OSError as error:
+    raise errors.UserError(f'{path}: {error.strerror}') from None
+  except (ValueError, RecursionError) as error:
+    raise errors.UserError(f'{path}: not JSON: {error}') from None

@@ -1,0 +1,156 @@
+"""absl flags made from the fields of a config, and the frame of a command.
+
+A command is a function of one config. Its main guard reads
+
+  flags.run(main, config.Download)
+
+and gives it `--help`, the flags, and the exit statuses of the contract: 0 done,
+1 a fault that the user can mend, 2 wrong flags, 130 interrupted.
+"""
+
+import dataclasses
+import functools
+import sys
+import textwrap
+import typing
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from absl import flags as absl_flags
+
+from imat_jax import errors
+
+# What makes a config: its class, or a functools.partial of it that holds the
+# values in which a command differs.
+Maker = Callable[..., Any]
+
+
+def run(main: Callable[[Any], None], maker: Maker) -> None:
+  """Makes the config from `sys.argv`, calls `main` with it and exits."""
+  spec = sys.modules['__main__'].__spec__
+  name = spec.name if spec else sys.argv[0]
+  if {'--help', '-help', '-h'} & set(sys.argv[1:]):
+    print(help_text(sys.modules['__main__'].__doc__ or '', maker))
+    sys.exit(0)
+  try:
+    config = parse(maker, sys.argv)
+  except (absl_flags.Error, ValueError) as error:
+    print(f'{name}: {error} (--help lists the flags)', file=sys.stderr)
+    sys.exit(2)
+  sys.exit(_status(lambda: main(config), name))
+
+
+def parse(maker: Maker, argv: list[str]) -> Any:
+  """The config that the flags in `argv[1:]` describe.
+
+  Raises:
+    absl.flags.Error: an unknown flag, a malformed value, a missing flag.
+    ValueError: a value that fails its check, or an argument that is no flag.
+  """
+  values = absl_flags.FlagValues()
+  for field, default in _fields(maker):
+    _define(field, default, values)
+  rest = values(argv)[1:]
+  if rest:
+    raise ValueError(f'{rest[0]!r} is not a flag')
+  # Libraries read the global flags; they count as parsed, with no value set.
+  absl_flags.FLAGS(argv[:1])
+  return _make(maker, values)
+
+
+def help_text(about: str, maker: Maker) -> str:
+  """The text of `--help`: what the command says of itself, then its flags."""
+  lines = [about.strip(), '', 'flags:']
+  for field, default in _fields(maker):
+    required = default is dataclasses.MISSING
+    shown = '' if required else f'={_text(default)}'
+    lines.append(f'  --{field.name}{shown}')
+    help = field.metadata['help'] + (' (required)' if required else '')
+    choices = typing.get_args(field.type)
+    if typing.get_origin(field.type) is typing.Literal:
+      help += f' ({", ".join(choices)})'
+    lines += textwrap.wrap(
+      help, 76, initial_indent=' ' * 6, subsequent_indent=' ' * 6
+    )
+  return '\n'.join(lines)
+
+
+def _status(call: Callable[[], None], name: str) -> int:
+  try:
+    call()
+  except errors.UserError as error:
+    print(f'{name}: {error}', file=sys.stderr)
+    return 1
+  except OSError as error:
+    where = f'{error.filename}: ' if error.filename else ''
+    print(f'{name}: {where}{error.strerror or error}', file=sys.stderr)
+    return 1
+  except KeyboardInterrupt:
+    print(f'{name}: interrupted', file=sys.stderr)
+    return 130
+  return 0
+
+
+def _unwrap(maker: Maker) -> tuple[type, dict[str, Any]]:
+  if isinstance(maker, functools.partial):
+    return maker.func, maker.keywords
+  return maker, {}
+
+
+def _default(field: dataclasses.Field, given: dict[str, Any]) -> Any:
+  if field.default_factory is not dataclasses.MISSING:
+    return given.get(field.name, field.default_factory())
+  return given.get(field.name, field.default)
+
+
+def _fields(maker: Maker) -> Iterator[tuple[dataclasses.Field, Any]]:
+  """Fields with their defaults; those of nested configs come in place."""
+  kind, given = _unwrap(maker)
+  for field in dataclasses.fields(kind):
+    default = _default(field, given)
+    if dataclasses.is_dataclass(default):
+      yield from _fields(functools.partial(type(default), **vars(default)))
+    else:
+      yield field, default
+
+
+def _define(field: dataclasses.Field, default: Any, values) -> None:
+  required = default is dataclasses.MISSING
+  given = None if required else default
+  common = {'help': field.metadata['help'], 'flag_values': values}
+  if field.type is bool:
+    absl_flags.DEFINE_boolean(field.name, given, **common)
+  elif field.type is int:
+    absl_flags.DEFINE_integer(field.name, given, **common)
+  elif field.type is float:
+    absl_flags.DEFINE_float(field.name, given, **common)
+  elif field.type is str:
+    absl_flags.DEFINE_string(field.name, given, **common)
+  elif typing.get_origin(field.type) is typing.Literal:
+    choices = typing.get_args(field.type)
+    absl_flags.DEFINE_enum(field.name, given, choices, **common)
+  elif typing.get_origin(field.type) is tuple:
+    absl_flags.DEFINE_list(field.name, [str(v) for v in given], **common)
+  else:
+    raise TypeError(f'{field.name}: no flag for the type {field.type}')
+  if required:
+    absl_flags.mark_flag_as_required(field.name, values)
+
+
+def _make(maker: Maker, values: absl_flags.FlagValues) -> Any:
+  kind, given = _unwrap(maker)
+  made = {}
+  for field in dataclasses.fields(kind):
+    default = _default(field, given)
+    if dataclasses.is_dataclass(default):
+      made[field.name] = _make(type(default), values)
+    elif typing.get_origin(field.type) is tuple:
+      item = typing.get_args(field.type)[0]
+      made[field.name] = tuple(item(v) for v in values[field.name].value)
+    else:
+      made[field.name] = values[field.name].value
+  return kind(**made)
+
+
+def _text(value: Any) -> str:
+  return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)

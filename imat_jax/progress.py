@@ -1,0 +1,67 @@
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+
+import tqdm
+
+PLAIN_SECONDS = 15.0
+
+
+class Progress:
+  """Counts finished units of work; a context manager.
+
+  On a terminal it is a tqdm bar with rate and ETA. Elsewhere (a log file, a
+  batch job) it prints one plain line every `PLAIN_SECONDS` and one at the end.
+  """
+
+  def __init__(self, total: int, label: str, unit: str = 'it'):
+    self.total, self.label, self.unit = total, label, unit
+    self._count, self._note = 0, ''
+    self._start = self._printed = time.monotonic()
+    self._bar = None
+    if sys.stderr.isatty():
+      self._bar = tqdm.tqdm(
+        total=total, desc=label, unit=unit, dynamic_ncols=True, leave=False
+      )
+
+  def advance(self, units: int = 1) -> None:
+    """Reports that `units` more are done."""
+    self._count += units
+    if self._bar is not None:
+      self._bar.update(units)
+    elif time.monotonic() - self._printed > PLAIN_SECONDS:
+      self._print_line()
+
+  def note(self, text: str) -> None:
+    """Sets a short text that stands behind the figures."""
+    self._note = text
+    if self._bar is not None:
+      self._bar.set_postfix_str(text)
+
+  def say(self, text: str) -> None:
+    """Prints a line on stderr without breaking the bar."""
+    if self._bar is not None:
+      self._bar.write(text, file=sys.stderr)
+    else:
+      print(text, file=sys.stderr, flush=True)
+
+  def _print_line(self) -> None:
+    self._printed = time.monotonic()
+    seconds = max(self._printed - self._start, 1e-9)
+    rate = self._count / seconds
+    left = (self.total - self._count) / rate if rate else float('inf')
+    line = (
+      f'{self.label}: {self._count:,}/{self.total:,} {self.unit}'
+      f', {rate:,.1f}/s, {seconds:.0f} s gone, {left:.0f} s left'
+    )
+    print(f'{line} {self._note}'.rstrip(), file=sys.stderr, flush=True)
+
+  def __enter__(self) -> 'Progress':
+    return self
+
+  def __exit__(self, kind, value, traceback) -> None:
+    if self._bar is not None:
+      self._bar.close()
+    elif kind is None and self._printed != self._start:
+      self._print_line()

@@ -1,0 +1,44 @@
+"""Packaging. Lower bounds stand here; exact versions in requirements.lock."""
+
+import setuptools
+
+REQUIRES = [
+  'absl-py>=2.1',
+  'aiohttp>=3.11',
+  'array_record>=0.8',
+  'flax>=0.12',
+  'grain>=0.2.15',
+  'jax>=0.10',
+  'jinja2>=3.1',
+  'matplotlib>=3.9',
+  'numpy>=2.0',
+  'opencv-python-headless>=4.10',
+  'optax>=0.2.5',
+  'orbax-checkpoint>=0.12',
+  'Pillow>=11.0',
+  'tensorflow-datasets>=4.9.10',
+  'tqdm>=4.66',
+]
+
+EXTRAS = {
+  'gpu': ['jax[cuda13]>=0.10'],
+  'tpu': ['jax[tpu]>=0.10'],
+  'test': [
+    'hypothesis>=6.100',
+    'pytest>=8.3',
+    'pytest-timeout>=2.3',
+    'ruff>=0.9',
+    'scikit-learn>=1.6',
+  ],
+}
+
+setuptools.setup(
+  name='imat_jax',
+  version='0.1.0',
+  description='Multi-task learning on product photos with few labels.',
+  python_requires='>=3.11',
+  packages=setuptools.find_packages(include=['imat_jax*', 'experiments*']),
+  package_data={'imat_jax.study': ['templates/*.html']},
+  install_requires=REQUIRES,
+  extras_require=EXTRAS,
+)
