@@ -8,6 +8,7 @@ REQUIRES = [
   'array_record>=0.8',
   'flax>=0.12',
   'grain>=0.2.15',
+  'importlib_resources>=6.0',  # tensorflow-datasets uses it undeclared
   'jax>=0.10',
   'jinja2>=3.1',
   'matplotlib>=3.9',

@@ -1,2 +1,1 @@
-"""imat_jax: multi-task learning on product photos with few labels.
-"""
+"""imat_jax: multi-task learning on product photos with few labels."""

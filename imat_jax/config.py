@@ -7,6 +7,7 @@ flag. No jax here: loader processes and `--help` import this.
 
 import dataclasses
 import math
+import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -86,8 +87,24 @@ class Download(Config):
   read_timeout: float = knob(
     'seconds without a byte of the reply', 20.0, at_least(0.01)
   )
+  total_timeout: float = knob(
+    'seconds for one try of a link, from the first to the last byte',
+    120.0,
+    at_least(0.01),
+  )
   retries: int = knob(
     'further tries of a link that fails for a passing reason', 3, at_least(0)
+  )
+  backoff: float = knob(
+    'seconds before the first retry, half as many to half as many again at '
+    'random; doubles with each retry',
+    0.5,
+    at_least(0),
+  )
+  max_wait: float = knob(
+    'longest wait in seconds before a retry, whatever Retry-After says',
+    30.0,
+    at_least(0),
   )
   max_bytes: int = knob('largest body that is kept', 25_000_000, at_least(1))
   min_side: int = knob('smallest width and height in pixels', 8, at_least(1))
@@ -253,3 +270,30 @@ class Evaluate(Config):
   split: str = knob('split to score', 'validation')
   batch_size: int = knob('photos per step', 128, at_least(1))
   loader: Loader = dataclasses.field(default_factory=Loader)
+
+
+def from_json(kind: type, value: Any) -> Any:
+  """The config that `dataclasses.asdict` and JSON made `value` of.
+
+  Raises:
+    ValueError: an unknown or missing field, a wrong type, or a failed check.
+  """
+  fields = {field.name: field for field in dataclasses.fields(kind)}
+  if not isinstance(value, dict) or value.keys() != fields.keys():
+    raise ValueError(f'the fields are not those of {kind.__name__}')
+  return kind(**{n: _field_from_json(fields[n], v) for n, v in value.items()})
+
+
+def _field_from_json(field: dataclasses.Field, value: Any) -> Any:
+  if dataclasses.is_dataclass(field.type):
+    return from_json(field.type, value)
+  origin, parts = typing.get_origin(field.type), typing.get_args(field.type)
+  if origin is tuple and isinstance(value, list):
+    matches, value = all(type(v) is parts[0] for v in value), tuple(value)
+  elif origin is Literal:
+    matches = value in parts
+  else:
+    matches = type(value) is field.type
+  if not matches:
+    raise ValueError(f'{field.name}={value!r} is not of the right kind')
+  return value

@@ -13,16 +13,22 @@ class Progress:
 
   On a terminal it is a tqdm bar with rate and ETA. Elsewhere (a log file, a
   batch job) it prints one plain line every `PLAIN_SECONDS` and one at the end.
+  `done` units were finished by an earlier start.
   """
 
-  def __init__(self, total: int, label: str, unit: str = 'it'):
+  def __init__(self, total: int, label: str, unit: str, done: int = 0):
     self.total, self.label, self.unit = total, label, unit
-    self._count, self._note = 0, ''
+    self._count, self._done, self._note = done, done, ''
     self._start = self._printed = time.monotonic()
     self._bar = None
     if sys.stderr.isatty():
       self._bar = tqdm.tqdm(
-        total=total, desc=label, unit=unit, dynamic_ncols=True, leave=False
+        total=total,
+        initial=done,
+        desc=label,
+        unit=unit,
+        dynamic_ncols=True,
+        leave=False,
       )
 
   def advance(self, units: int = 1) -> None:
@@ -49,7 +55,7 @@ class Progress:
   def _print_line(self) -> None:
     self._printed = time.monotonic()
     seconds = max(self._printed - self._start, 1e-9)
-    rate = self._count / seconds
+    rate = (self._count - self._done) / seconds
     left = (self.total - self._count) / rate if rate else float('inf')
     line = (
       f'{self.label}: {self._count:,}/{self.total:,} {self.unit}'

@@ -1,0 +1,97 @@
+"""The TFDS data set `imaterialist`: its features, and how it is written.
+
+Each example has the photo as a square JPEG, its id, and one label number per
+task in the order of the metadata's `tasks`, -1 where nobody gave one. Any tool
+that reads TFDS or ArrayRecord can open it.
+"""
+
+import contextlib
+import io
+import pathlib
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+NAME = 'imaterialist'
+VERSION = '1.0.0'
+
+# A row is (image id, JPEG bytes, label_T).
+Rows = Callable[[], Iterable[tuple[str, bytes, np.ndarray]]]
+
+
+def directory(data_dir: str | pathlib.Path) -> pathlib.Path:
+  """Where the data set stands in a data directory."""
+  return pathlib.Path(data_dir) / NAME / VERSION
+
+
+class Imaterialist(tfds.core.GeneratorBasedBuilder):
+  """Photos with a label per task, -1 where it is missing."""
+
+  VERSION = tfds.core.Version(VERSION)
+
+  def __init__(
+    self,
+    *,
+    splits: Mapping[str, Rows],
+    side: int,
+    metadata: dict[str, Any],
+    **kwargs,
+  ):
+    self._splits, self._side, self._described = splits, side, metadata
+    super().__init__(**kwargs)
+
+  def _info(self) -> tfds.core.DatasetInfo:
+    number = len(self._described['tasks'])
+    features = tfds.features.FeaturesDict(
+      {
+        'image': tfds.features.Image(
+          shape=(self._side, self._side, 3), encoding_format='jpeg'
+        ),
+        'image_id': tfds.features.Text(),
+        'labels': tfds.features.Tensor(shape=(number,), dtype=np.int32),
+      }
+    )
+    return tfds.core.DatasetInfo(
+      builder=self,
+      features=features,
+      metadata=tfds.core.MetadataDict(self._described),
+      disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager):
+    return {name: self._generate_examples(name) for name in self._splits}
+
+  def _generate_examples(self, split: str):
+    for number, (image_id, jpeg, label_T) in enumerate(self._splits[split]()):
+      yield (
+        number,
+        {'image': jpeg, 'image_id': image_id, 'labels': label_T},
+      )
+
+
+def write(
+  splits: Mapping[str, Rows],
+  side: int,
+  metadata: dict[str, Any],
+  data_dir: pathlib.Path,
+) -> None:
+  """Writes the data set as array_record under `data_dir`.
+
+  Args:
+    splits: split name → a function that gives the split's rows.
+    side: width and height of the photos in pixels.
+    metadata: JSON-like facts; `tasks` maps task names to label names.
+    data_dir: a folder that holds no data set yet.
+  """
+  tfds.disable_progress_bar()
+  made = Imaterialist(
+    splits=splits,
+    side=side,
+    metadata=metadata,
+    data_dir=data_dir,
+    file_format='array_record',
+  )
+  with contextlib.redirect_stdout(io.StringIO()):
+    made.download_and_prepare(download_dir=data_dir / 'downloads')

@@ -1,0 +1,179 @@
+"""Fetches every photo once, from the first of its links that gives a picture.
+
+  python -m imat_jax.data.download --annotations=raw --images=photos
+
+leaves photos/SPLIT/ID.jpg, the bytes as they came, and for each split
+photos/SPLIT.manifest.jsonl, a line per image: imageId, status (ok or failed),
+url, sha256, width, height, attempts (tries of its links in all runs) and
+error. Killed or done, it can be run again: it tries only what is missing and
+could still come.
+
+Links are tried in order. A try that fails for a passing reason is repeated
+after a growing, random wait, or the one that the server asks for. An image
+whose links all fail has the error and the url of the last link that could still
+come, else of the last link.
+
+  error                          tried again in the run     in a later run
+  timeout refused connection     yes                        yes
+  http_5xx http_429 _425 _408    yes                        yes
+  dns                            unless the name is wrong   yes
+  tls                            no                         yes
+  truncated                      if the transfer broke off  no
+  http_404, other http_ errors   no                         no
+  not_an_image too_small         no                         no
+  too_large redirects            no                         no
+  bad_url bad_id no_link         no                         no
+
+Failures of the last kind stand until the image gets other links, so a new
+--url_prefix starts afresh. To try everything again, delete the manifest: photos
+that are there are checked and kept, only the record of their links is lost.
+"""
+
+import asyncio
+import collections
+import dataclasses
+import pathlib
+import warnings
+from collections.abc import Collection, Coroutine, Sequence
+from typing import Any, TextIO
+
+from PIL import Image
+
+from imat_jax import config, errors, files, progress
+from imat_jax.data import annotations, fetcher, manifest, survey
+from imat_jax.data.manifest import Line
+
+# The rows of the summary that come before those of the error classes.
+_ROWS = ('images', 'ok', '  already there', '  new', 'failed')
+
+
+def main(config: config.Download) -> None:
+  """Fetches the splits one after the other and prints what came."""
+  # Pillow would only print a line about a bomb that is not a huge one.
+  warnings.simplefilter('error', Image.DecompressionBombWarning)
+  source = pathlib.Path(config.annotations)
+  splits = [annotations.read_split(source, s) for s in config.splits]
+  try:
+    counts = {split.name: fetch_split(config, split) for split in splits}
+  except OSError as error:
+    where, what = error.filename or config.images, error.strerror or error
+    raise errors.UserError(
+      f'{where}: {what}; what came is kept, mend this and run again'
+    ) from None
+  print(summary(counts))
+
+
+def fetch_split(
+  config: config.Download, split: annotations.Split
+) -> collections.Counter[str]:
+  """Fetches what is missing of a split and leaves its manifest.
+
+  Returns:
+    the figures of the split for `summary`.
+
+  Raises:
+    OSError: the disk does not take a photo or the manifest.
+  """
+  folder = pathlib.Path(config.images) / split.name
+  folder.mkdir(parents=True, exist_ok=True)
+  _remove_leftovers(folder)
+  path = manifest.path(config.images, split.name)
+  known = manifest.read(path)
+  images = [_with_prefix(image, config.url_prefix) for image in split.images]
+  settled = survey.settled_lines(folder, images, known)
+  # Before anything is appended: the last line may be torn.
+  manifest.write(path, (known | settled).values())
+  missing = [image for image in images if image.image_id not in settled]
+  with path.open('a') as file:
+    fetched = _run(_fetch_all(config, folder, missing, known, file))
+  lines = settled | fetched
+  manifest.write(path, [lines[image.image_id] for image in images])
+  return _count(settled.values(), fetched.values())
+
+
+def summary(counts: dict[str, collections.Counter[str]]) -> str:
+  """The table of what came: a column per split, a row per error class."""
+  errors = sorted(set().union(*counts.values()) - set(_ROWS))
+  rows = [['', *counts]]
+  for name in (*_ROWS, *errors):
+    rows.append([name, *(f'{count[name]:,}' for count in counts.values())])
+  width = max(len(name) for name, *_ in rows)
+  return '\n'.join(
+    name.ljust(width) + ''.join(cell.rjust(12) for cell in cells)
+    for name, *cells in rows
+  )
+
+
+def _with_prefix(image: annotations.Image, rule: str) -> annotations.Image:
+  old, _, new = rule.partition('=')
+  urls = (
+    new + url.removeprefix(old) if old and url.startswith(old) else url
+    for url in image.urls
+  )
+  return dataclasses.replace(image, urls=tuple(dict.fromkeys(urls)))
+
+
+def _remove_leftovers(folder: pathlib.Path) -> None:
+  """Removes what a killed run was writing."""
+  for leftover in folder.glob('.writing-*'):
+    leftover.unlink()
+
+
+def _run(work: Coroutine[Any, Any, dict[str, Line]]) -> dict[str, Line]:
+  try:
+    return asyncio.run(work)
+  except ExceptionGroup as group:
+    raise group.exceptions[0] from None
+
+
+async def _fetch_all(
+  config: config.Download,
+  folder: pathlib.Path,
+  missing: Sequence[annotations.Image],
+  known: dict[str, Line],
+  file: TextIO,
+) -> dict[str, Line]:
+  """Fetches the images; appends each line to `file` as soon as it is known."""
+  fetched = {}
+
+  async def fetch(image: annotations.Image) -> None:
+    line, body = await links.fetch(image)
+    line = _add_attempts(line, known.get(image.image_id))
+    # The line comes first: killed in between, the photo is fetched again. A
+    # photo without a line would be kept, but never tell from where it came.
+    manifest.append(file, line)
+    if line.is_ok:
+      await links.in_thread(
+        files.write_bytes, survey.photo_path(folder, image), body
+      )
+    fetched[image.image_id] = line
+    bar.advance()
+
+  with progress.Progress(len(missing), folder.name, 'photo') as bar:
+    async with fetcher.opened(config) as links, asyncio.TaskGroup() as group:
+      for image in missing:
+        group.create_task(fetch(image))
+  return fetched
+
+
+def _add_attempts(line: Line, before: Line | None) -> Line:
+  attempts = line.attempts + (before.attempts if before else 0)
+  return dataclasses.replace(line, attempts=attempts)
+
+
+def _count(
+  settled: Collection[Line], fetched: Collection[Line]
+) -> collections.Counter[str]:
+  already = sum(line.is_ok for line in settled)
+  new = sum(line.is_ok for line in fetched)
+  failed = [line for line in (*settled, *fetched) if not line.is_ok]
+  totals = len(settled) + len(fetched), already + new, already, new, len(failed)
+  counts = collections.Counter(dict(zip(_ROWS, totals, strict=True)))
+  counts.update(f'  {line.error}' for line in failed)
+  return counts
+
+
+if __name__ == '__main__':
+  from imat_jax import flags
+
+  flags.run(main, config.Download)

@@ -1,0 +1,104 @@
+"""From an image's links to its photo: in order, with retries, within limits."""
+
+import asyncio
+import concurrent.futures
+import contextlib
+import dataclasses
+import itertools
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import aiohttp
+
+from imat_jax import config
+from imat_jax.data import annotations, link, manifest, picture
+from imat_jax.data.manifest import Line
+
+
+@contextlib.asynccontextmanager
+async def opened(config: config.Download) -> AsyncIterator['Fetcher']:
+  """A `Fetcher` with its session and its threads."""
+  # A name that does not resolve blocks a thread for seconds; with the few
+  # threads that asyncio has by default the other links would wait for it.
+  lookups = concurrent.futures.ThreadPoolExecutor(config.concurrency)
+  asyncio.get_running_loop().set_default_executor(lookups)
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    async with link.open_session(config) as session:
+      yield Fetcher(config, session, pool)
+
+
+class Fetcher:
+  """Tries links one after the other; many images at once may use it."""
+
+  def __init__(
+    self,
+    config: config.Download,
+    session: aiohttp.ClientSession,
+    pool: concurrent.futures.Executor,
+  ):
+    self._config, self._session, self._pool = config, session, pool
+    self._slots = link.Slots(config)
+
+  async def fetch(self, image: annotations.Image) -> tuple[Line, bytes]:
+    """The first photo that a link gives, or how they fail (and no bytes)."""
+    failures, attempts = [], 0
+    for url in image.urls:
+      line, body = await self._try_link(image.image_id, url)
+      attempts += line.attempts
+      if line.is_ok:
+        return dataclasses.replace(line, attempts=attempts), body
+      failures.append(line)
+    line = most_hopeful(failures)
+    return dataclasses.replace(line, attempts=attempts), b''
+
+  async def in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
+    """What the call returns, made in one of the threads."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(self._pool, call, *arguments)
+
+  async def _try_link(self, image_id: str, url: str) -> tuple[Line, bytes]:
+    try:
+      host = link.host_of(url)
+    except link.LinkError as error:
+      return manifest.failed(image_id, url, error.error, 0), b''
+    for attempt in itertools.count(1):
+      try:
+        body, found = await self._try_once(host, url)
+        return manifest.came(image_id, url, found, attempt), body
+      except picture.BadPicture as error:
+        return manifest.failed(image_id, url, str(error), attempt), b''
+      except link.LinkError as error:
+        if not error.passing or attempt > self._config.retries:
+          return manifest.failed(image_id, url, error.error, attempt), b''
+        wait = seconds_to_wait(attempt, error.retry_after, self._config)
+      await asyncio.sleep(wait)  # holds no slot
+
+  async def _try_once(
+    self, host: str, url: str
+  ) -> tuple[bytes, picture.Picture]:
+    # The slots are held until the photo is checked, so that bodies do not pile
+    # up in memory where decoding is slower than the network.
+    async with self._slots.hold(host):
+      body = await link.fetch(self._session, url, self._config.max_bytes)
+      min_side = self._config.min_side
+      return body, await self.in_thread(picture.check, body, min_side)
+
+
+def seconds_to_wait(
+  attempt: int, asked: float, config: config.Download
+) -> float:
+  """The wait after a try (the first is 1).
+
+  The longer of `asked` (by the server, 0 if it did not) and the exponential
+  back-off with its jitter; never more than `max_wait`.
+  """
+  backoff = config.backoff * 2 ** min(attempt - 1, 30)
+  return min(max(backoff * random.uniform(0.5, 1.5), asked), config.max_wait)
+
+
+def most_hopeful(failures: Sequence[Line]) -> Line:
+  """The last failure that may pass, else the last one."""
+  passing = [line for line in failures if not line.is_final]
+  return (passing or failures)[-1]

@@ -1,0 +1,116 @@
+"""`SPLIT.manifest.jsonl`: how the download of each image ended, a line each.
+
+While the download runs, lines are appended, and the last line of an image
+counts; when it ends, the file is rewritten with one line per image.
+"""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterable
+from typing import TextIO
+
+from imat_jax import files
+from imat_jax.data import picture
+
+# The classes of failure that may pass; a later run tries these images again.
+# A dead name is among them: a machine that is offline sees only dead names.
+COULD_STILL_COME = frozenset(
+  {
+    'dns',
+    'timeout',
+    'refused',
+    'connection',
+    'tls',
+    'http_408',
+    'http_425',
+    'http_429',
+    'http_5xx',
+  }
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+  """One image; the fields are the keys of the JSON, in its order."""
+
+  imageId: str
+  status: str
+  url: str | None
+  sha256: str | None
+  width: int | None
+  height: int | None
+  attempts: int
+  error: str | None
+
+  @property
+  def is_ok(self) -> bool:
+    """Whether there is a photo."""
+    return self.status == 'ok'
+
+  @property
+  def is_final(self) -> bool:
+    """Whether it failed for good: its links need no further try."""
+    return not self.is_ok and self.error not in COULD_STILL_COME
+
+
+def came(
+  image_id: str, url: str | None, found: picture.Picture, attempts: int
+) -> Line:
+  """The line of a photo; without `url` nobody knows whence it came."""
+  size = found.width, found.height
+  return Line(image_id, 'ok', url, found.sha256, *size, attempts, None)
+
+
+def failed(image_id: str, url: str | None, error: str, attempts: int) -> Line:
+  """The line of an image without a photo; `url` is the link that `error`s."""
+  return Line(image_id, 'failed', url, None, None, None, attempts, error)
+
+
+def path(images: pathlib.Path, split: str) -> pathlib.Path:
+  """Where the manifest of a split lies."""
+  return pathlib.Path(images) / f'{split}.manifest.jsonl'
+
+
+def read(path: pathlib.Path) -> dict[str, Line]:
+  """The last good line of each image; empty where there is no file.
+
+  Lines that are none are left out: a killed run leaves a torn last one.
+  """
+  try:
+    content = path.read_bytes()
+  except FileNotFoundError:
+    return {}
+  lines = filter(None, map(_parse, content.splitlines()))
+  return {line.imageId: line for line in lines}
+
+
+def append(file: TextIO, line: Line) -> None:
+  """Adds a line that a killed process does not lose."""
+  file.write(_text(line))
+  file.flush()
+
+
+def write(path: pathlib.Path, lines: Iterable[Line]) -> None:
+  """Replaces the manifest in one step."""
+  files.write_text(path, ''.join(map(_text, lines)))
+
+
+def _text(line: Line) -> str:
+  return json.dumps(dataclasses.asdict(line)) + '\n'
+
+
+def _parse(text: bytes) -> Line | None:
+  try:
+    line = Line(**json.loads(text))
+  except (ValueError, TypeError, RecursionError):
+    return None
+  return line if _is_well_formed(line) else None
+
+
+def _is_well_formed(line: Line) -> bool:
+  return (
+    isinstance(line.imageId, str)
+    and isinstance(line.attempts, int)
+    and (line.is_ok or isinstance(line.error, str))
+  )

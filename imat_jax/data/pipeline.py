@@ -1,0 +1,146 @@
+"""Batches as a pure function of (seed, step), made by grain.
+
+An epoch is every photo once, in an order drawn from (seed, epoch), filled up to
+whole batches with padding: black pictures without a single label, which no loss
+and no metric counts. In training the padding is spread by the shuffle, so no
+step rests on a handful of photos; in evaluation it comes last.
+
+Pictures stay uint8 until the step makes them [0, 1].
+"""
+
+import math
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import cv2
+import grain
+import numpy as np
+
+from imat_jax import config, errors, tasks
+from imat_jax.data import augment, source
+
+# cv2 would start a thread per core within each of grain's.
+cv2.setNumThreads(0)
+
+_NO_JPEG = b''
+
+
+class Batch(NamedTuple):
+  """B examples; a pytree."""
+
+  image_BxHxWxC: np.ndarray  # uint8
+  label_BxT: np.ndarray  # int32, -1 where missing
+
+
+def num_steps(num_examples: int, batch_size: int) -> int:
+  """Steps of an epoch."""
+  return math.ceil(num_examples / batch_size)
+
+
+def train_dataset(
+  examples: source.Source,
+  side: int,
+  batch_size: int,
+  seed: int,
+  knobs: config.Augmentation,
+) -> grain.MapDataset:
+  """Endless shuffled, augmented batches; `[s]` is the batch of step s."""
+
+  def augmented(record: source.Record, rng: np.random.Generator) -> Batch:
+    return _example(record, augment.random_warp(rng, knobs), side, knobs.fill)
+
+  # Grain reshuffles epoch e with seed + e: neighbouring seeds would share
+  # their orders one epoch apart, so seeds are hashed first.
+  return (
+    grain.MapDataset.source(_Padded(examples, batch_size))
+    .shuffle(seed=_hashed(seed, 'shuffle'))
+    .repeat()
+    .random_map(augmented, seed=_hashed(seed, 'augment'))
+    .batch(batch_size, batch_fn=_stack)
+  )
+
+
+def eval_dataset(
+  examples: source.Source,
+  side: int,
+  batch_size: int,
+  *,
+  seed: int = 0,
+  knobs: config.Augmentation | None = None,
+) -> grain.MapDataset:
+  """Each photo once, in order; `knobs` augments them as the report did."""
+
+  def plain(record: source.Record) -> Batch:
+    return _example(record, augment.IDENTITY, side, 'nearest')
+
+  def augmented(record: source.Record, rng: np.random.Generator) -> Batch:
+    return _example(record, augment.random_warp(rng, knobs), side, knobs.fill)
+
+  padded = grain.MapDataset.source(_Padded(examples, batch_size))
+  if knobs is None:
+    mapped = padded.map(plain)
+  else:
+    mapped = padded.random_map(augmented, seed=_hashed(seed, 'evaluate'))
+  return mapped.batch(batch_size, batch_fn=_stack)
+
+
+def iterate(
+  dataset: grain.MapDataset, loader: config.Loader, start: int = 0
+) -> Iterator[Batch]:
+  """The batches from step `start` on, read ahead by threads or processes."""
+  options = grain.ReadOptions(
+    num_threads=loader.loader_threads, prefetch_buffer_size=4
+  )
+  ahead = dataset[start:].to_iter_dataset(options)
+  if loader.loader_processes:
+    ahead = ahead.mp_prefetch(
+      grain.MultiprocessingOptions(num_workers=loader.loader_processes)
+    )
+  return iter(ahead)
+
+
+class _Padded:
+  """A source of whole batches: padding stands behind the last example."""
+
+  def __init__(self, examples: source.Source, batch_size: int):
+    self._examples = examples
+    self._length = num_steps(len(examples), batch_size) * batch_size
+    missing_T = np.full(len(examples.task_set), tasks.MISSING, np.int32)
+    # Not None: grain takes that for an element to skip.
+    self._padding = source.Record(_NO_JPEG, '', missing_T)
+
+  def __len__(self) -> int:
+    return self._length
+
+  def __getitem__(self, index: int) -> source.Record:
+    inside = index < len(self._examples)
+    return self._examples[index] if inside else self._padding
+
+
+def _example(
+  record: source.Record, matrix: np.ndarray, side: int, fill: str
+) -> Batch:
+  if record.jpeg == _NO_JPEG:
+    return Batch(np.zeros((side, side, 3), np.uint8), record.label_T)
+  image_HxWxC = _decode(record)
+  return Batch(augment.warp(image_HxWxC, matrix, side, fill), record.label_T)
+
+
+def _decode(record: source.Record) -> np.ndarray:
+  encoded = np.frombuffer(record.jpeg, np.uint8)
+  image_HxWxC = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+  if image_HxWxC is None:
+    raise errors.UserError(
+      f'photo {record.image_id} of the data set is damaged; build it again'
+    )
+  return image_HxWxC
+
+
+def _stack(examples: list[Batch]) -> Batch:
+  return Batch(*map(np.stack, zip(*examples, strict=True)))
+
+
+def _hashed(seed: int, name: str) -> int:
+  sequence = np.random.SeedSequence([seed, zlib.crc32(name.encode())])
+  return int(sequence.generate_state(1)[0])

@@ -1,0 +1,115 @@
+"""A built data set, opened for reading: records by number, tasks by name."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from imat_jax import errors, tasks
+from imat_jax.data import builder
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+  """One stored example: JPEG bytes, the photo's id, a label per task."""
+
+  jpeg: bytes
+  image_id: str
+  label_T: np.ndarray
+
+
+class Source:
+  """The examples of one split with the labels of chosen tasks.
+
+  A random-access sequence: `source[i]` is a `Record` whose `label_T` follows
+  `task_set`. Label names that `task_set` does not know become its `other`, or
+  -1 where it has none; so a run can be scored on another data set.
+
+  Raises:
+    UserError: no data set, no such split, or a task that it lacks.
+  """
+
+  def __init__(
+    self,
+    data_dir: str | pathlib.Path,
+    split: str,
+    task_set: tasks.TaskSet,
+  ):
+    metadata = read_metadata(data_dir)
+    if split not in metadata['num_examples']:
+      raise errors.UserError(
+        f"{data_dir}: there is no split '{split}'; there are: "
+        f'{", ".join(metadata["num_examples"])}'
+      )
+    built = tasks.TaskSet.from_json(metadata['tasks'])
+    self.stored_side = metadata['stored_side']
+    self.split = split
+    self.task_set = task_set
+    self._columns = _columns(built, task_set)
+    self._records = _open(str(data_dir), split)
+
+  def __len__(self) -> int:
+    return len(self._records)
+
+  def __getitem__(self, index: int) -> Record:
+    row = self._records[index]
+    stored_T = row['labels']
+    label_T = [table[stored_T[column]] for column, table in self._columns]
+    return Record(
+      jpeg=row['image'],
+      image_id=row['image_id'].decode(),
+      label_T=np.array(label_T, np.int32),
+    )
+
+
+def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
+  """The data set's own facts, see `build`.
+
+  Raises:
+    UserError: there is no data set, or its metadata is damaged.
+  """
+  path = builder.directory(data_dir) / 'metadata.json'
+  if not path.is_file():
+    raise errors.UserError(
+      f'{data_dir}: there is no data set here; make one with '
+      'python -m imat_jax.data.build'
+    )
+  try:
+    metadata = json.loads(path.read_text())
+  except ValueError:
+    metadata = None
+  needed = {'tasks', 'num_examples', 'stored_side', 'fingerprint', 'image_size'}
+  if not isinstance(metadata, dict) or not needed <= metadata.keys():
+    raise errors.UserError(f'{path}: damaged; build the data set again')
+  return metadata
+
+
+def read_tasks(data_dir: str | pathlib.Path) -> tasks.TaskSet:
+  """The tasks that the data set has."""
+  return tasks.TaskSet.from_json(read_metadata(data_dir)['tasks'])
+
+
+def _open(data_dir: str, split: str):
+  directory = builder.directory(data_dir)
+  try:
+    opened = tfds.builder_from_directory(directory)
+    skip = {'image': tfds.decode.SkipDecoding()}
+    return opened.as_data_source(split, decoders=skip)
+  except (OSError, ValueError) as error:
+    raise errors.UserError(f'{directory}: damaged: {error}') from None
+
+
+def _columns(built: tasks.TaskSet, wanted: tasks.TaskSet):
+  """For each wanted task: its column, and a table from its numbers to ours.
+
+  The table's last entry, reached by index -1, is -1: missing stays missing.
+  """
+  columns = []
+  for task in wanted:
+    stored = built.select([task.name])[task.name]
+    table = [task.index(label) for label in stored.labels]
+    columns.append((built.names.index(task.name), [*table, tasks.MISSING]))
+  return columns

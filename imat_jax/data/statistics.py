@@ -1,0 +1,95 @@
+"""What a data set holds: counts per split, class, task and label."""
+
+import collections
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imat_jax import tasks
+
+
+def describe(
+  task_set: tasks.TaskSet,
+  labels: Sequence[Mapping[str, str]],
+) -> dict[str, Any]:
+  """Counts the labels of one split, as they are after folding.
+
+  Args:
+    task_set: the tasks of the data set.
+    labels: for each photo, task name → label name.
+
+  Returns:
+    task name → `labelled` photos, `fill_rate` over all photos, and `counts` per
+    label.
+  """
+  return {task.name: _describe_task(task, labels) for task in task_set}
+
+
+def _describe_task(task: tasks.Task, labels) -> dict[str, Any]:
+  numbers = [task.index(found.get(task.name)) for found in labels]
+  counts = collections.Counter(n for n in numbers if n != tasks.MISSING)
+  labelled = sum(counts.values())
+  return {
+    'labelled': labelled,
+    'fill_rate': labelled / len(labels) if labels else 0.0,
+    'counts': {name: counts[n] for n, name in enumerate(task.labels)},
+  }
+
+
+def table(statistics: Mapping[str, Any]) -> str:
+  """The printed form of `statistics.json`."""
+  splits = statistics['splits']
+  parts = [_images_table(splits), _classes_table(splits), _tasks_table(splits)]
+  return '\n\n'.join(parts)
+
+
+def _images_table(splits: Mapping[str, Any]) -> str:
+  rows = [['images', *splits]]
+  rows.append(['listed', *(f'{s["listed"]:,}' for s in splits.values())])
+  rows.append(['kept', *(f'{s["kept"]:,}' for s in splits.values())])
+  for kind in ('lost', 'irregular'):
+    names = sorted({name for s in splits.values() for name in s[kind]})
+    for name in names:
+      counts = [s[kind].get(name, 0) for s in splits.values()]
+      if any(counts):
+        label = f'{kind}: {name.replace("_", " ")}'
+        rows.append([label, *(f'{count:,}' for count in counts)])
+  return _aligned(rows)
+
+
+def _classes_table(splits: Mapping[str, Any]) -> str:
+  rows = [['apparel', *splits]]
+  found = [s['tasks'][tasks.APPAREL] for s in splits.values()]
+  for label in found[0]['counts']:
+    counts = [f['counts'][label] for f in found]
+    totals = [f['labelled'] or 1 for f in found]
+    pairs = zip(counts, totals, strict=True)
+    rows.append([label, *(f'{n:,} ({n / total:.1%})' for n, total in pairs)])
+  return _aligned(rows)
+
+
+def _tasks_table(splits: Mapping[str, Any]) -> str:
+  heads = [f'filled in {name}' for name in splits]
+  rows = [['task', 'labels', *heads, 'commonest', 'rarest']]
+  first = next(iter(splits.values()))['tasks']
+  for name in sorted(first, key=lambda name: -first[name]['labelled']):
+    if ':' in name:
+      continue  # a class's own task: only in statistics.json
+    counts = collections.Counter(first[name]['counts']).most_common()
+    filled = [
+      f'{s["tasks"][name]["labelled"]:,} ({s["tasks"][name]["fill_rate"]:.1%})'
+      for s in splits.values()
+    ]
+    ends = [f'{label} {count:,}' for label, count in (counts[0], counts[-1])]
+    rows.append([name, str(len(counts)), *filled, *ends])
+  return _aligned(rows)
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  lines = []
+  for row in rows:
+    cells = [row[0].ljust(widths[0])]
+    cells += [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
+    lines.append('  '.join(cells).rstrip())
+  lines.insert(1, '-' * len(lines[0]))
+  return '\n'.join(lines)

@@ -1,0 +1,58 @@
+"""Scores from a confusion matrix: rows are true labels, columns predicted.
+
+Where a score divides by zero it is 0, as in scikit-learn with `zero_division=0`;
+averages run over the labels that occur, as true or as predicted.
+"""
+
+import numpy as np
+
+
+def confusion_matrix(
+  true_B: np.ndarray, predicted_B: np.ndarray, num_labels: int
+) -> np.ndarray:
+  """Counts pairs; examples whose true label is -1 do not count.
+
+  Returns:
+    int64, K × K.
+  """
+  labelled_B = true_B >= 0
+  pairs = true_B[labelled_B] * num_labels + predicted_B[labelled_B]
+  counts = np.bincount(pairs, minlength=num_labels * num_labels)
+  return counts.reshape(num_labels, num_labels)
+
+
+def accuracy(confusion_KxK: np.ndarray) -> float | None:
+  """Share of right predictions; None without a labelled example."""
+  total = confusion_KxK.sum()
+  return float(np.trace(confusion_KxK) / total) if total else None
+
+
+def per_label(confusion_KxK: np.ndarray) -> dict[str, np.ndarray]:
+  """`support`, `precision`, `recall` and `f1`, each K long."""
+  right_K = np.diag(confusion_KxK)
+  support_K = confusion_KxK.sum(1)
+  predicted_K = confusion_KxK.sum(0)
+  return {
+    'support': support_K,
+    'precision': _divide(right_K, predicted_K),
+    'recall': _divide(right_K, support_K),
+    'f1': _divide(2 * right_K, support_K + predicted_K),
+  }
+
+
+def macro_f1(confusion_KxK: np.ndarray) -> float | None:
+  """Plain mean of F1 over the labels that occur."""
+  occurs_K = (confusion_KxK.sum(0) + confusion_KxK.sum(1)) > 0
+  f1_K = per_label(confusion_KxK)['f1']
+  return float(f1_K[occurs_K].mean()) if occurs_K.any() else None
+
+
+def weighted_f1(confusion_KxK: np.ndarray) -> float | None:
+  """Mean of F1 over labels, weighted with their support."""
+  found = per_label(confusion_KxK)
+  total = found['support'].sum()
+  return float(found['support'] @ found['f1'] / total) if total else None
+
+
+def _divide(numerator_K: np.ndarray, denominator_K: np.ndarray) -> np.ndarray:
+  return numerator_K / np.where(denominator_K > 0, denominator_K, 1)

@@ -1,0 +1,113 @@
+"""What is learned: tasks, their labels, their weights."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from imat_jax import errors
+
+MISSING = -1
+OTHER = 'other'
+APPAREL = 'apparel'
+
+# Spellings of the 2022 report.
+_ALIASES = {'colour': 'color'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """A single-label classification: a name and the names of its labels."""
+
+  name: str
+  labels: tuple[str, ...]
+
+  def index(self, label: str | None) -> int:
+    """The label's number: `other` for unknown ones, -1 where there is none."""
+    if label in self.labels:
+      return self.labels.index(label)
+    if label is not None and OTHER in self.labels:
+      return self.labels.index(OTHER)
+    return MISSING
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskSet:
+  """Tasks in their order, found by name."""
+
+  tasks: tuple[Task, ...]
+
+  @property
+  def names(self) -> tuple[str, ...]:
+    return tuple(task.name for task in self.tasks)
+
+  def __iter__(self):
+    return iter(self.tasks)
+
+  def __len__(self) -> int:
+    return len(self.tasks)
+
+  def __getitem__(self, name: str) -> Task:
+    return self.tasks[self.names.index(name)]
+
+  def select(self, names: Sequence[str]) -> 'TaskSet':
+    """The named tasks, in the order of the names.
+
+    Raises:
+      UserError: a name that is not here, or stands twice.
+    """
+    names = [_ALIASES.get(name, name) for name in names]
+    for name in names:
+      if name not in self.names:
+        raise errors.UserError(
+          f"the data set has no task '{name}'; it has: {', '.join(self.names)}"
+        )
+      if names.count(name) > 1:
+        raise errors.UserError(f"the task '{name}' is named twice")
+    return TaskSet(tuple(self[name] for name in names))
+
+  def to_json(self) -> dict[str, list[str]]:
+    return {task.name: list(task.labels) for task in self.tasks}
+
+  @classmethod
+  def from_json(cls, value: Any) -> 'TaskSet':
+    """Reads what `to_json` gave; anything else is a `UserError`."""
+    if not isinstance(value, Mapping) or not all(
+      isinstance(labels, Sequence) and all(isinstance(x, str) for x in labels)
+      for labels in value.values()
+    ):
+      raise errors.UserError('the list of tasks is damaged')
+    return cls(tuple(Task(n, tuple(labels)) for n, labels in value.items()))
+
+
+def fold_rare(
+  name: str,
+  train_counts: Mapping[str, int],
+  seen: Iterable[str],
+  min_share: float,
+) -> Task:
+  """The task whose rare labels are one label, `other`.
+
+  A label is rare when it stands on less than `min_share` of the task's labelled
+  train photos; one that only other splits have is rare too. Labels are in
+  alphabetical order, `other` comes last and only where it is needed.
+
+  Args:
+    name: the task's name.
+    train_counts: labelled train photos per label.
+    seen: all labels of all splits.
+    min_share: between 0 and 1.
+  """
+  bound = min_share * sum(train_counts.values())
+  kept = {
+    label
+    for label, count in train_counts.items()
+    if count >= bound and count and label != OTHER
+  }
+  folded = set(seen) | set(train_counts)
+  other = (OTHER,) if folded - kept else ()
+  return Task(name, tuple(sorted(kept)) + other)
+
+
+def weights(number: int, decay: float) -> tuple[float, ...]:
+  """The report's loss weights: 1, decay, decay², … in the tasks' order."""
+  return tuple(decay**k for k in range(number))

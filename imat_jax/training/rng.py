@@ -1,0 +1,17 @@
+"""Randomness as a function of (seed, name, step): nothing random is stored."""
+
+import zlib
+
+import jax
+
+
+def key(seed: int | jax.Array, name: str, step: int | jax.Array = 0):
+  """The key for one use of randomness at one step.
+
+  Args:
+    seed: the run's seed, at least 0.
+    name: what the key is for; each use has its own.
+    step: the training step.
+  """
+  named = jax.random.fold_in(jax.random.key(seed), zlib.crc32(name.encode()))
+  return jax.random.fold_in(named, step)

@@ -1,0 +1,57 @@
+"""The training step and the evaluation step, as pure functions."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from imat_jax.data.pipeline import Batch
+from imat_jax.models import heads
+from imat_jax.training import losses, metrics, rng
+from imat_jax.training.state import TrainState
+
+
+def train_step(
+  network: heads.Network,
+  optimizer: optax.GradientTransformation,
+  state: TrainState,
+  batch: Batch,
+) -> tuple[TrainState, metrics.Metrics]:
+  """One update on the weighted, masked multi-task loss.
+
+  Returns:
+    the next state, and the batch's metrics as the network saw it, with dropout,
+    before the update.
+  """
+
+  def loss_of(params):
+    logits = network.apply(
+      {'params': params},
+      pixels(batch),
+      deterministic=False,
+      rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},
+    )
+    found = losses.by_task(logits, batch.label_BxT)
+    return losses.total(found, state.weight_T), (logits, found)
+
+  gradient, (logits, found) = jax.grad(loss_of, has_aux=True)(state.params)
+  update, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+  after = state.replace(
+    step=state.step + 1,
+    params=optax.apply_updates(state.params, update),
+    opt_state=opt_state,
+  )
+  return after, metrics.of_batch(logits, found, batch.label_BxT)
+
+
+def eval_step(
+  network: heads.Network, params: dict, batch: Batch
+) -> metrics.Metrics:
+  """The metrics of a batch, without dropout."""
+  logits = network.apply({'params': params}, pixels(batch), deterministic=True)
+  found = losses.by_task(logits, batch.label_BxT)
+  return metrics.of_batch(logits, found, batch.label_BxT)
+
+
+def pixels(batch: Batch) -> jax.Array:
+  """The pictures as numbers in [0, 1]."""
+  return batch.image_BxHxWxC.astype(jnp.float32) / 255
