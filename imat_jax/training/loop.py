@@ -57,7 +57,7 @@ def train(
   so_far, started = metrics.zeros(task_set), time.monotonic()
   if course.rows:
     done = 'is done' if course.finished(run) else 'goes on'
-    print(f'{run.workdir}: {done} after epoch {len(course.rows)}')
+    print(f'{run.workdir}: {done} after epoch {len(course.rows)}', flush=True)
 
   with progress.Progress(run.epochs * data.steps, 'train', 'step', at) as bar:
     while True:

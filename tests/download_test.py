@@ -1,0 +1,686 @@
+import collections
+import contextlib
+import errno
+import gzip
+import hashlib
+import io
+import json
+import os
+import pathlib
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import zlib
+
+import pytest
+from fault_server import FaultServer, Reply
+from PIL import Image
+
+from imat_jax import config, errors, files
+from imat_jax.data import download
+
+SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
+KEYS = ['imageId', 'status', 'url', 'sha256']
+KEYS += ['width', 'height', 'attempts', 'error']
+
+
+def photo(width=24, height=16, seed=0, kind='JPEG') -> bytes:
+  noise = hashlib.shake_256(bytes([seed])).digest(width * height * 3)
+  body = io.BytesIO()
+  Image.frombytes('RGB', (width, height), noise).save(body, kind)
+  return body.getvalue()
+
+
+PHOTO = photo()
+OK = Reply(PHOTO)
+GONE = Reply(b'gone', 404)
+BUSY = Reply(b'busy', 503)
+HTML = Reply(b'<!DOCTYPE html><html>' + b'This picture has moved. ' * 400)
+
+
+@pytest.fixture
+def server():
+  with FaultServer() as server:
+    yield server
+
+
+class Job:
+  """A split `test` of some images, in a folder of its own."""
+
+  def __init__(self, folder: pathlib.Path):
+    self.folder = folder
+    self.photos = folder / 'images' / 'test'
+    self.manifest = folder / 'images' / 'test.manifest.jsonl'
+    self.knobs = {'backoff': 0.01}
+
+  def list(self, links: dict[str, list[str]]) -> None:
+    images = [{'imageId': key, 'url': urls} for key, urls in links.items()]
+    text = json.dumps({'images': images})
+    (self.folder / 'fgvc4_iMat.test.image.json').write_text(text)
+
+  def run(self, **knobs) -> dict[str, dict]:
+    download.main(
+      config.Download(
+        annotations=str(self.folder),
+        images=str(self.folder / 'images'),
+        splits=('test',),
+        **(self.knobs | knobs),
+      )
+    )
+    return self.lines()
+
+  def lines(self) -> dict[str, dict]:
+    lines = map(json.loads, self.manifest.read_text().splitlines())
+    return {line['imageId']: line for line in lines}
+
+  def stored(self) -> set[str]:
+    return {path.name for path in self.photos.iterdir()}
+
+
+@pytest.fixture
+def job(tmp_path):
+  return Job(tmp_path)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+  """Within `full_disk(name)` the file of this name finds no room."""
+  write = files.write_bytes
+
+  @contextlib.contextmanager
+  def fail_at(name):
+    def write_or_fail(path, content):
+      if path.name == name:
+        raise OSError(errno.ENOSPC, 'No space left on device')
+      write(path, content)
+
+    with monkeypatch.context() as patch:
+      patch.setattr(files, 'write_bytes', write_or_fail)
+      yield
+
+  return fail_at
+
+
+def fetch_one(job, *links, **knobs):
+  job.list({'1': list(links)})
+  return job.run(**knobs)['1']
+
+
+def free_port() -> int:
+  with socket.socket() as probe:
+    probe.bind(('127.0.0.1', 0))
+    return probe.getsockname()[1]
+
+
+# One image
+
+
+def test_a_photo_is_kept_as_it_came_with_its_line(job, server):
+  body = photo(kind='PNG')
+  link = server.add('/a', Reply(body, headers={'Content-Type': 'text/html'}))
+  line = fetch_one(job, link)
+  assert list(line) == KEYS
+  assert (job.photos / '1.jpg').read_bytes() == body
+  assert line == {
+    'imageId': '1',
+    'status': 'ok',
+    'url': link,
+    'sha256': hashlib.sha256(body).hexdigest(),
+    'width': 24,
+    'height': 16,
+    'attempts': 1,
+    'error': None,
+  }
+
+
+def test_links_are_tried_in_order_until_one_gives_a_photo(job, server):
+  links = [
+    server.add('/gone', GONE),
+    server.add('/html', HTML),
+    server.add('/good', OK),
+    server.add('/never', OK),
+  ]
+  line = fetch_one(job, *links)
+  assert server.asked == ['/gone', '/html', '/good']
+  assert (line['url'], line['attempts']) == (links[2], 3)
+
+
+def png(side, *chunks) -> bytes:
+  """A PNG of this side (or so it says) with these chunks after the header."""
+  size = struct.pack('>IIBBBBB', side, side, 8, 2, 0, 0, 0)
+  framed = (
+    struct.pack('>I', len(chunk) - 4)
+    + chunk
+    + struct.pack('>I', zlib.crc32(chunk))
+    for chunk in (b'IHDR' + size, *chunks)
+  )
+  return b'\x89PNG\r\n\x1a\n' + b''.join(framed)
+
+
+PIXELS = zlib.compress(hashlib.shake_256().digest(60 * 181))
+TRUNCATED = Reply(PHOTO[: len(PHOTO) // 2], announced=len(PHOTO))
+GZIP = {'Content-Encoding': 'gzip'}
+
+
+@pytest.mark.parametrize(
+  'reply, error, attempts',
+  [
+    (GONE, 'http_404', 1),
+    (Reply(b'', 410), 'http_410', 1),
+    (Reply(b'', 403), 'http_403', 1),
+    (Reply(b'', 302), 'http_302', 1),
+    (BUSY, 'http_5xx', 3),
+    (Reply(b'', 500), 'http_5xx', 3),
+    (Reply(b'', 429), 'http_429', 3),
+    (HTML, 'not_an_image', 1),
+    (Reply(b''), 'not_an_image', 1),
+    (Reply(photo(kind='EPS')), 'not_an_image', 1),
+    (TRUNCATED, 'truncated', 3),
+    (Reply(PHOTO[:300]), 'truncated', 1),
+    (Reply(PHOTO[:-100]), 'truncated', 1),
+    (Reply(photo(kind='PNG')[:-100]), 'truncated', 1),
+    (Reply(png(60, b'IDAT' + PIXELS[:99], b'\xff' * 9)), 'truncated', 1),
+    (Reply(photo(1, 1)), 'too_small', 1),
+    (Reply(photo(300, 7)), 'too_small', 1),
+    (Reply(PHOTO, announced=10**9), 'too_large', 1),
+    (Reply(b'x' * 200_000, announced=-1), 'too_large', 1),
+    (Reply(png(10_000, b'IDAT')), 'too_large', 1),
+    (Reply(png(60_000, b'IDAT')), 'too_large', 1),
+    (Reply(gzip.compress(bytes(10**7)), 200, GZIP), 'too_large', 1),
+    (Reply(PHOTO, delay=0.5), 'timeout', 3),
+    (Reply(PHOTO, drip=0.05), 'timeout', 3),
+    (Reply(raw=b''), 'connection', 3),
+    (Reply(raw=b'SSH-2.0-OpenSSH_9.6\r\n'), 'connection', 3),
+    (Reply(b'not gzip', 200, GZIP), 'truncated', 3),
+    (Reply(b'', 301, {'Location': '/a'}), 'redirects', 1),
+    (Reply(b'', 301, {'Location': 'ftp://127.0.0.1/a'}), 'bad_url', 1),
+    (Reply(b'', 301, {'Location': 'http://[oops'}), 'bad_url', 1),
+  ],
+)
+def test_error_class(job, server, reply, error, attempts):
+  line = fetch_one(
+    job,
+    server.add('/a', reply),
+    retries=2,
+    read_timeout=0.1,
+    total_timeout=0.3,
+    max_bytes=100_000,
+  )
+  assert (line['status'], line['error']) == ('failed', error)
+  assert line['attempts'] == attempts
+  assert line['url'] == server.url + '/a'
+  assert line['sha256'] is line['width'] is line['height'] is None
+  assert not job.stored()
+
+
+@pytest.mark.parametrize(
+  'link',
+  ['', 'shop/1.jpg', 'ftp://a/b', 'file:///etc/hosts', 'http:///a', '//a/b']
+  + ['http://[::1', 'http://a:99999/', 'data:image/png;base64,iVBORw0KGgo='],
+)
+def test_only_web_links_are_tried(job, link):
+  line = fetch_one(job, link)
+  assert (line['error'], line['attempts']) == ('bad_url', 0)
+
+
+def test_refused(job):
+  line = fetch_one(job, f'http://127.0.0.1:{free_port()}/a', retries=1)
+  assert (line['error'], line['attempts']) == ('refused', 2)
+
+
+@pytest.mark.parametrize(
+  'code, attempts', [(socket.EAI_NONAME, 1), (socket.EAI_AGAIN, 3)]
+)
+def test_dns(job, monkeypatch, code, attempts):
+  def fail(*args, **kwargs):
+    raise socket.gaierror(code, 'no such name')
+
+  monkeypatch.setattr(socket, 'getaddrinfo', fail)
+  line = fetch_one(job, 'http://shop.invalid/a', retries=2)
+  assert (line['error'], line['attempts']) == ('dns', attempts)
+
+
+def test_connect_timeout_holds_for_the_name_too(job, monkeypatch):
+  monkeypatch.setattr(socket, 'getaddrinfo', lambda *a, **k: time.sleep(0.5))
+  started = time.monotonic()
+  line = fetch_one(job, 'http://slow.invalid/', connect_timeout=0.1, retries=0)
+  assert line['error'] == 'timeout'
+  assert time.monotonic() - started < 2
+
+
+def test_many_dead_names_are_looked_up_at_once(job, monkeypatch):
+  together = threading.Barrier(40)
+
+  def fail(*args, **kwargs):
+    together.wait(timeout=5)
+    raise socket.gaierror(socket.EAI_NONAME, 'no such name')
+
+  monkeypatch.setattr(socket, 'getaddrinfo', fail)
+  job.list({str(n): [f'http://{n}.invalid/'] for n in range(40)})
+  assert {line['error'] for line in job.run().values()} == {'dns'}
+  assert not together.broken
+
+
+def test_read_timeout(job, server):
+  link = server.add('/a', Reply(PHOTO, delay=0.5))
+  line = fetch_one(job, link, read_timeout=0.1, retries=0)
+  assert line['error'] == 'timeout'
+
+
+def test_a_link_that_stands_twice_is_tried_once(job, server):
+  link = server.add('/a', GONE)
+  assert fetch_one(job, link, link)['attempts'] == 1
+
+
+def test_tls(job, server):
+  link = server.add('/a', OK).replace('http:', 'https:')
+  assert fetch_one(job, link)['error'] == 'tls'
+
+
+def test_five_redirects_are_followed(job, server):
+  hops = [Reply(b'', 302, {'Location': f'/{n + 1}'}) for n in range(5)]
+  for number, hop in enumerate(hops):
+    server.add(f'/{number}', hop)
+  server.add('/5', OK)
+  assert fetch_one(job, server.url + '/0')['status'] == 'ok'
+  assert len(server.asked) == 6
+
+
+def test_no_link(job):
+  assert fetch_one(job)['error'] == 'no_link'
+
+
+@pytest.mark.parametrize(
+  'image_id',
+  ['', '.', '..', '.hidden', '../1', '/etc/1', 'a\\b', 'a\0b', 'a\nb']
+  + ['x' * 201, 'é' * 101, '\ud800'],
+)
+def test_an_id_that_could_leave_the_folder_is_refused(job, server, image_id):
+  job.list({image_id: [server.add('/a', OK)], 'good': [server.url + '/a']})
+  lines = job.run()
+  assert lines[image_id]['error'] == 'bad_id'
+  assert server.asked == ['/a']
+  assert job.stored() == {'good.jpg'}
+
+
+@pytest.mark.parametrize('image_id', ['a=b', 'x' * 200, 'Größe 7', 'a..b'])
+def test_an_odd_id_that_is_safe_is_fetched(job, server, image_id):
+  job.list({image_id: [server.add('/a', OK)]})
+  assert job.run()[image_id]['status'] == 'ok'
+  assert job.stored() == {f'{image_id}.jpg'}
+
+
+def test_the_error_is_that_of_the_last_link_that_could_still_come(job, server):
+  busy, gone, html = (
+    server.add('/busy', BUSY),
+    server.add('/gone', GONE),
+    server.add('/html', HTML),
+  )
+  job.list({'a': [busy, gone], 'b': [gone, html], 'c': [html, gone]})
+  lines = job.run(retries=1)
+  told = {key: (line['error'], line['url']) for key, line in lines.items()}
+  assert told == {
+    'a': ('http_5xx', busy),
+    'b': ('not_an_image', html),
+    'c': ('http_404', gone),
+  }
+  assert lines['a']['attempts'] == 3
+
+
+# Retries
+
+
+def test_retry_after_is_honoured(job, server):
+  asked = {'Retry-After': '1'}
+  link = server.add('/a', Reply(b'', 429, asked), OK)
+  started = time.monotonic()
+  line = fetch_one(job, link)
+  assert (line['status'], line['attempts']) == ('ok', 2)
+  assert time.monotonic() - started >= 1
+
+
+def test_retry_after_is_bounded(job, server):
+  asked = {'Retry-After': '86400'}
+  link = server.add('/a', Reply(b'', 503, asked), OK)
+  assert fetch_one(job, link, max_wait=0.05)['status'] == 'ok'
+
+
+@pytest.mark.parametrize('fault', [BUSY, TRUNCATED, Reply(raw=b'HTP')])
+def test_a_passing_fault_costs_no_photo(job, server, fault):
+  line = fetch_one(job, server.add('/a', fault, OK))
+  assert (line['status'], line['attempts']) == ('ok', 2)
+
+
+# Many images
+
+
+def numbered(server, count, reply=OK):
+  links = {str(n): [server.add(f'/{n}', reply)] for n in range(count)}
+  return links
+
+
+def test_the_manifest_has_the_order_of_the_file(job, server):
+  links = numbered(server, 12)
+  server.add('/0', Reply(PHOTO, delay=0.2))
+  job.list(links)
+  assert list(job.run()) == list(links)
+
+
+def test_loopback_has_no_cap_of_its_own(job, server):
+  job.list(numbered(server, 16, Reply(PHOTO, delay=0.5)))
+  job.run(per_host=2)
+  assert set(server.busiest.values()) == {16}
+
+
+def test_the_cap_per_host_holds(job, server):
+  job.list(numbered(server, 8, Reply(PHOTO, delay=0.05)))
+  job.run(per_loopback_host=2)
+  assert set(server.busiest.values()) == {2}
+
+
+def test_the_cap_on_all_links_holds(job, server):
+  job.list(numbered(server, 9, Reply(PHOTO, delay=0.05)))
+  job.run(concurrency=3)
+  assert set(server.busiest.values()) == {3}
+
+
+def test_a_slow_host_does_not_hold_up_the_others(job, server):
+  slow = f'localhost:{server.server_port}'
+  links = {}
+  for number in range(10):
+    server.add(f'/slow/{number}', Reply(PHOTO, delay=0.1))
+    links[f's{number}'] = [f'http://{slow}/slow/{number}']
+  for number in range(16):
+    links[f'f{number}'] = [server.add(f'/fast/{number}', OK)]
+  job.list(links)
+  job.run(concurrency=4, per_loopback_host=2)
+  last_fast = max(n for n, p in enumerate(server.asked) if '/fast/' in p)
+  assert sum('/slow/' in path for path in server.asked[:last_fast]) <= 6
+  assert len(job.stored()) == 26
+
+
+def test_url_prefix(job, server):
+  server.add('/a?size=2', OK)
+  line = fetch_one(
+    job,
+    'http://old.invalid/a?size=2',
+    url_prefix=f'http://old.invalid={server.url}',
+  )
+  assert (line['status'], line['url']) == ('ok', server.url + '/a?size=2')
+
+
+def test_url_prefix_is_split_at_the_first_equals_sign(job, server):
+  server.add('/fetch?url=1.jpg', OK)
+  rule = f'http://old.invalid/={server.url}/fetch?url='
+  line = fetch_one(job, 'http://old.invalid/1.jpg', url_prefix=rule)
+  assert line['status'] == 'ok'
+
+
+def test_the_summary_counts_by_error_class(job, server, capsys):
+  links = numbered(server, 3)
+  links |= {'a': [server.add('/a', GONE)], 'b': [server.add('/b', HTML)]}
+  job.list(links)
+  job.run()
+  job.run()
+  first, second = capsys.readouterr().out.split('images')[1:]
+  rows = dict(line.rsplit(maxsplit=1) for line in second.splitlines()[1:])
+  assert 'new                     3' in first
+  assert {name.strip(): int(count) for name, count in rows.items()} == {
+    'ok': 3,
+    'already there': 3,
+    'new': 0,
+    'failed': 2,
+    'http_404': 1,
+    'not_an_image': 1,
+  }
+
+
+# Run again
+
+
+def test_run_again_it_asks_only_for_what_could_still_come(job, server):
+  links = numbered(server, 3)
+  links |= {'gone': [server.add('/gone', GONE)]}
+  links |= {'busy': [server.add('/busy', BUSY)]}
+  job.list(links)
+  job.run(retries=1)
+  server.asked.clear()
+  before = job.manifest.read_bytes()
+  lines = job.run(retries=1)
+  assert server.asked == ['/busy'] * 2
+  assert lines['busy']['attempts'] == 4
+  assert job.manifest.read_bytes() == before.replace(
+    b'"attempts": 2, "error": "http_5xx"', b'"attempts": 4, "error": "http_5xx"'
+  )
+  server.add('/busy', OK)
+  assert job.run()['busy']['status'] == 'ok'
+
+
+def test_a_final_failure_stands_only_for_its_links(job, server):
+  link = server.add('/gone', GONE)
+  job.list({'1': [link]})
+  job.run()
+  job.list({'1': [link, server.add('/better', OK)]})
+  server.asked.clear()
+  assert job.run()['1']['status'] == 'failed' and not server.asked
+  job.list({'1': [server.url + '/better']})
+  assert job.run()['1']['status'] == 'ok'
+
+
+def test_a_line_without_its_photo_is_fetched_again(job, server):
+  job.list(numbered(server, 3))
+  job.run()
+  (job.photos / '1.jpg').unlink()
+  (job.photos / '2.jpg').write_bytes(PHOTO[:100])
+  server.asked.clear()
+  lines = job.run()
+  assert sorted(server.asked) == ['/1', '/2']
+  assert (job.photos / '2.jpg').read_bytes() == PHOTO
+  assert lines['1']['attempts'] == 2
+
+
+def test_a_lost_manifest_does_not_lose_the_photos(job, server):
+  job.list(numbered(server, 3))
+  job.run()
+  job.manifest.unlink()
+  (job.photos / '2.jpg').write_bytes(PHOTO[:100])
+  server.asked.clear()
+  lines = job.run()
+  assert server.asked == ['/2']
+  kept = dict(url=None, attempts=0, width=24, status='ok')
+  assert kept.items() <= lines['0'].items()
+  assert lines['0']['sha256'] == hashlib.sha256(PHOTO).hexdigest()
+
+
+@pytest.mark.parametrize(
+  'damage',
+  [b'{"imageId": "2", "sta', b'{}', b'[1]', b'\xff\xfe', b'null\n', b'7\n\n']
+  + [json.dumps(dict.fromkeys(KEYS, [])).encode()]
+  + [json.dumps(dict.fromkeys(KEYS, '2') | {'error': []}).encode()],
+)
+def test_a_torn_line_is_ignored(job, server, damage):
+  job.list(numbered(server, 3))
+  job.run()
+  whole = job.manifest.read_bytes()
+  kept = whole.splitlines(keepends=True)[:2]
+  job.manifest.write_bytes(b''.join(kept) + damage)
+  (job.photos / '2.jpg').unlink()
+  server.asked.clear()
+  job.run()
+  assert server.asked == ['/2']
+  assert job.manifest.read_bytes() == whole
+
+
+def test_nothing_is_appended_to_a_torn_line(job, server, full_disk):
+  job.list(numbered(server, 9))
+  job.manifest.parent.mkdir()
+  job.manifest.write_text('{"imageId": "3", "sta')
+  with full_disk('5.jpg'), pytest.raises(errors.UserError):
+    job.run(concurrency=1)
+  lines = job.run()
+  assert [line['url'] for line in lines.values()] == [
+    f'{server.url}/{n}' for n in range(9)
+  ]
+
+
+def test_what_a_killed_run_was_writing_is_removed(job, server, monkeypatch):
+  job.list(numbered(server, 1))
+  replace = os.replace
+
+  def die_at_a_photo(source, target):
+    if target.suffix == '.jpg':
+      raise OSError(errno.EIO, 'killed')
+    replace(source, target)
+
+  with monkeypatch.context() as patch:
+    patch.setattr(os, 'replace', die_at_a_photo)
+    patch.setattr(os, 'unlink', lambda path: None)
+    with pytest.raises(errors.UserError):
+      job.run()
+  assert len(job.stored()) == 1
+  job.run()
+  assert job.stored() == {'0.jpg'}
+
+
+@pytest.mark.parametrize('sign', [signal.SIGKILL, signal.SIGINT])
+def test_killed_and_resumed_equals_uninterrupted(job, server, sign):
+  job.list(numbered(server, 60, Reply(PHOTO, delay=0.05)))
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'imat_jax.data.download', '--concurrency=4']
+    + [f'--annotations={job.folder}', f'--images={job.folder}/images']
+    + ['--splits=test'],
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  wait_until(lambda: len(list(job.photos.glob('[0-9]*'))) >= 12)
+  process.send_signal(sign)
+  said = process.communicate()[1]
+  if sign == signal.SIGINT:
+    assert process.returncode == 130
+    assert said == 'imat_jax.data.download: interrupted\n'
+  had = {path.stem for path in job.photos.glob('[0-9]*')}
+  assert 12 <= len(had) < 60
+  for path in job.photos.glob('[0-9]*'):
+    assert path.read_bytes() == PHOTO
+  lines = job.run()
+  times = collections.Counter(path.removeprefix('/') for path in server.asked)
+  assert {times[image_id] for image_id in had} == {1}
+  assert job.stored() == {f'{n}.jpg' for n in range(60)}
+  assert list(lines) == [str(n) for n in range(60)]
+  assert {line['url'] for line in lines.values()} == {
+    f'{server.url}/{n}' for n in range(60)
+  }
+
+
+def wait_until(condition, seconds=10):
+  end = time.monotonic() + seconds
+  while not condition():
+    assert time.monotonic() < end
+    time.sleep(0.01)
+
+
+# The command
+
+
+def test_a_full_disk_ends_it_with_one_line(job, server, full_disk):
+  job.list(numbered(server, 40))
+  with full_disk('7.jpg'), pytest.raises(errors.UserError) as error:
+    job.run()
+  said = f'{job.folder}/images: No space left on device; '
+  assert str(error.value).startswith(said) and '\n' not in str(error.value)
+  lines = job.run()
+  assert {line['status'] for line in lines.values()} == {'ok'}
+  assert len(job.stored()) == 40
+
+
+def command(*arguments):
+  return subprocess.run(
+    [sys.executable, '-m', 'imat_jax.data.download', *arguments],
+    capture_output=True,
+    text=True,
+  )
+
+
+@pytest.mark.parametrize(
+  'annotations, images, said',
+  [
+    ('absent', 'images', 'absent: there is no such folder'),
+    ('.', 'file', 'file/test: Not a directory'),
+  ],
+)
+def test_a_wrong_path_is_one_line(job, annotations, images, said):
+  job.list({'1': []})
+  (job.folder / 'file').write_text('')
+  done = command(
+    f'--annotations={job.folder / annotations}',
+    f'--images={job.folder / images}',
+    '--splits=test',
+  )
+  assert done.returncode == 1
+  assert said in done.stderr and done.stderr.count('\n') == 1
+
+
+def test_wrong_flags_and_help():
+  assert command('--images=here').returncode == 2
+  shown = command('--help')
+  assert shown.returncode == 0
+  assert '--per_host=4' in shown.stdout and 'truncated' in shown.stdout
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason='no ../shared with real photos')
+def test_the_real_photos(tmp_path):
+  source = SHARED / 'data' / 'clothing'
+  script = SHARED / 'tools' / 'serve_clothing.py'
+  web = subprocess.Popen(
+    [sys.executable, '-u', script, '--port=0'],
+    stdout=subprocess.PIPE,
+    stderr=subprocess.DEVNULL,
+    text=True,
+  )
+  arguments = [
+    f'--annotations={source}',
+    f'--images={tmp_path}',
+    '--splits=validation',
+    f'--url_prefix=http://127.0.0.1:8017={web.stdout.readline().strip()}',
+    '--backoff=0.05',
+  ]
+  try:
+    assert command(*arguments).returncode == 0
+    first = (tmp_path / 'validation.manifest.jsonl').read_bytes()
+    changed = times_of(tmp_path / 'validation')
+  finally:
+    web.kill()
+    web.communicate()
+  check_against_the_annotations(tmp_path, source)
+  # The server is gone: what were asked for now would turn to 'refused'.
+  assert command(*arguments).returncode == 0
+  assert (tmp_path / 'validation.manifest.jsonl').read_bytes() == first
+  assert times_of(tmp_path / 'validation') == changed
+
+
+def times_of(folder):
+  return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+
+
+def check_against_the_annotations(images, source):
+  text = (source / 'fgvc4_iMat.validation.data.json').read_text()
+  listed = json.loads(text)['images']
+  text = (images / 'validation.manifest.jsonl').read_text()
+  lines = list(map(json.loads, text.splitlines()))
+  assert [i['imageId'] for i in listed] == [i['imageId'] for i in lines]
+  classes = {'gone': 'http_404', 'html': 'not_an_image'}
+  for image, line in zip(listed, lines, strict=True):
+    kinds = [url.split('/')[3] for url in image['url']]
+    name = f'{image["imageId"]}.jpg'
+    stored = images / 'validation' / name
+    if {'images', 'flaky'} & set(kinds):
+      original = (source / 'images' / 'validation' / name).read_bytes()
+      assert stored.read_bytes() == original
+      assert line['sha256'] == hashlib.sha256(original).hexdigest()
+    else:
+      assert line['error'] == classes[kinds[-1]]
+      assert not stored.exists()

@@ -1,0 +1,87 @@
+import datetime
+import email.utils
+
+import pytest
+
+from imat_jax import config
+from imat_jax.data import fetcher, link
+
+NOW = datetime.datetime(2022, 6, 1, 12, 0, 0, tzinfo=datetime.UTC)
+
+
+def knobs(**changes) -> config.Download:
+  return config.Download(annotations='here', images='there', **changes)
+
+
+@pytest.mark.parametrize(
+  'value, seconds',
+  [
+    ('120', 120),
+    ('0', 0),
+    ('Wed, 01 Jun 2022 12:01:30 GMT', 90),
+    ('Wednesday, 01-Jun-22 12:01:30 GMT', 90),
+    ('Wed Jun  1 12:01:30 2022', 90),
+    ('Wed, 01 Jun 2022 11:00:00 GMT', 0),
+    ('', 0),
+    ('-5', 0),
+    ('soon', 0),
+    ('Wed, 99 Jun 2022 12:01:30 GMT', 0),
+  ],
+)
+def test_retry_after(value, seconds):
+  assert link.retry_after(value, NOW) == seconds
+
+
+def test_retry_after_reads_what_the_library_writes():
+  date = email.utils.format_datetime(
+    NOW + datetime.timedelta(minutes=5), usegmt=True
+  )
+  assert link.retry_after(date, NOW) == 300
+
+
+def test_the_wait_doubles_with_jitter():
+  for attempt, middle in enumerate([0.5, 1, 2, 4], start=1):
+    waits = [fetcher.seconds_to_wait(attempt, 0, knobs()) for _ in range(200)]
+    assert middle / 2 <= min(waits) < middle < max(waits) <= middle * 1.5
+
+
+def test_the_wait_is_at_least_what_the_server_asks_and_is_bounded():
+  config = knobs(max_wait=20)
+  assert fetcher.seconds_to_wait(1, 7, config) == 7
+  assert fetcher.seconds_to_wait(1, float('inf'), config) == 20
+  assert fetcher.seconds_to_wait(5000, 0, config) == 20
+
+
+@pytest.mark.parametrize(
+  'host, limit',
+  [
+    ('shop.example', 4),
+    ('10.0.0.1', 4),
+    ('localhost.example', 4),
+    ('127.0.0.1', 64),
+    ('127.9.9.9', 64),
+    ('::1', 64),
+    ('localhost', 64),
+    ('shop.localhost', 64),
+  ],
+)
+def test_limit_per_host(host, limit):
+  assert link.Slots(knobs()).limit(host) == limit
+
+
+def test_limit_of_this_machine_can_be_set():
+  slots = link.Slots(knobs(per_host=2, per_loopback_host=7))
+  assert slots.limit('localhost') == 7
+  assert slots.limit('shop.example') == 2
+
+
+@pytest.mark.parametrize(
+  'url, host',
+  [
+    ('http://Shop.Example/a b.jpg', 'shop.example'),
+    ('HTTPS://shop.example:8443/', 'shop.example'),
+    ('http://[::1]:80/', '::1'),
+  ],
+)
+def test_host_of(url, host):
+  assert link.host_of(url) == host
