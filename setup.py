@@ -4,7 +4,7 @@ import setuptools
 
 REQUIRES = [
   'absl-py>=2.1',
-  'aiohttp>=3.11',
+  'aiohttp>=3.12',
   'array_record>=0.8',
   'flax>=0.12',
   'grain>=0.2.15',

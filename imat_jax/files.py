@@ -8,6 +8,9 @@ from typing import Any
 
 from imat_jax import errors
 
+# How the names of files begin that are being written.
+WRITING = '.writing-'
+
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
   """Writes to a temporary name in the same folder, then renames.
@@ -16,7 +19,7 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix='.writing-')
+  handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=WRITING)
   try:
     with os.fdopen(handle, 'wb') as file:
       file.write(content)

@@ -70,12 +70,12 @@ class TaskSet:
 
   @classmethod
   def from_json(cls, value: Any) -> 'TaskSet':
-    """Reads what `to_json` gave; anything else is a `UserError`."""
+    """Reads what `to_json` gave; anything else is a `ValueError`."""
     if not isinstance(value, Mapping) or not all(
       isinstance(labels, Sequence) and all(isinstance(x, str) for x in labels)
       for labels in value.values()
     ):
-      raise errors.UserError('the list of tasks is damaged')
+      raise ValueError('the tasks are not lists of label names')
     return cls(tuple(Task(n, tuple(labels)) for n, labels in value.items()))
 
 

@@ -115,7 +115,7 @@ def _with_prefix(image: annotations.Image, rule: str) -> annotations.Image:
 
 def _remove_leftovers(folder: pathlib.Path) -> None:
   """Removes what a killed run was writing."""
-  for leftover in folder.glob('.writing-*'):
+  for leftover in folder.glob(f'{files.WRITING}*'):
     leftover.unlink()
 
 

@@ -11,6 +11,8 @@ import tensorflow_datasets as tfds
 from imat_jax import errors, tasks
 from imat_jax.data import builder
 
+_NEEDED = {'fingerprint', 'image_size', 'num_examples', 'stored_side', 'tasks'}
+
 
 @dataclasses.dataclass(frozen=True)
 class Record:
@@ -79,10 +81,11 @@ def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
     )
   try:
     metadata = json.loads(path.read_text())
-  except ValueError:
-    metadata = None
-  needed = {'tasks', 'num_examples', 'stored_side', 'fingerprint', 'image_size'}
-  if not isinstance(metadata, dict) or not needed <= metadata.keys():
+    tasks.TaskSet.from_json(metadata['tasks'])
+    missing = _NEEDED - metadata.keys()
+  except (ValueError, KeyError, TypeError, AttributeError):
+    missing = _NEEDED
+  if missing:
     raise errors.UserError(f'{path}: damaged; build the data set again')
   return metadata
 

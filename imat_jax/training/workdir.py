@@ -95,7 +95,7 @@ def _fixed(stored: Any) -> dict[str, Any]:
   if not isinstance(stored, dict) or not isinstance(stored.get('config'), dict):
     return {}
   knobs = {k: v for k, v in stored['config'].items() if k not in _MAY_CHANGE}
-  flat = {'data set': stored.get('data_set'), 'labels': stored.get('tasks')}
+  flat = {'data set': str(stored.get('data_set'))[:12]}
   for name, value in knobs.items():
     flat |= value if isinstance(value, dict) else {name: value}
   return flat

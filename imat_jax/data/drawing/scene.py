@@ -1,0 +1,173 @@
+"""Backgrounds, things that stand about, and what covers the garment."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from imat_jax.data.drawing import cloth, noise, palette
+
+Size = tuple[int, int]
+
+
+def background(name: str, size: Size, rng: np.random.Generator) -> np.ndarray:
+  """A picture without garments, float32 [H, W, 3]."""
+  picture = _BACKGROUNDS[name](size, rng)
+  return picture * _lamp(size, rng)[..., None]
+
+
+def occlude(picture: np.ndarray, rng: np.random.Generator) -> None:
+  """Lays a thing over an edge of the picture: a bag, a leaf, a hand."""
+  height, width = picture.shape[:2]
+  reach = 0.25 * min(width, height)
+  angle = rng.uniform(0, 2 * np.pi)
+  away = rng.uniform(0.5, 1.2)
+  centre = (
+    width * (0.5 + 0.42 * away * np.cos(angle)),
+    height * (0.5 + 0.42 * away * np.sin(angle)),
+  )
+  count = int(rng.integers(1, 4))
+  color = palette.bright(rng) if rng.random() < 0.4 else palette.dull(rng)
+  for _ in range(count):
+    at = centre + rng.normal(0, 0.4 * reach, 2)
+    _thing(picture, at, reach * rng.uniform(0.5, 1.1), color, rng)
+
+
+def print_over(picture: np.ndarray, rng: np.random.Generator) -> None:
+  """A shop's mark: a banner, or letters across the photo."""
+  height, width = picture.shape[:2]
+  if rng.random() < 0.5:
+    top = int(rng.choice((0, 0.86)) * height)
+    picture[top : top + int(0.14 * height)] = palette.bright(rng)
+  at = int(rng.uniform(0.05, 0.4) * width), int(rng.uniform(0.2, 0.95) * height)
+  words = ('SALE -50%', 'NEW', 'shop24', 'ORIGINAL', 'free shipping')
+  text = words[rng.integers(len(words))]
+  mask = np.zeros((height, width), np.uint8)
+  cv2.putText(mask, text, at, 0, width / 320 * rng.uniform(0.6, 1.4), 255, 2)
+  ink = mask[..., None] * np.float32(rng.uniform(0.4, 1) / 255)
+  picture += ink * (np.float32(rng.choice((0.05, 0.95))) - picture)
+
+
+def _flat(size: Size, color) -> np.ndarray:
+  picture = np.empty((size[1], size[0], 3), np.float32)
+  picture[:] = color
+  return picture
+
+
+def _lamp(size: Size, rng) -> np.ndarray:
+  """Uneven light: a gradient and a vignette."""
+  y, x = np.ogrid[-1 : 1 : size[1] * 1j, -1 : 1 : size[0] * 1j]
+  tilt = rng.normal(0, 0.07, 2)
+  gain = 1 + tilt[0] * x + tilt[1] * y - rng.uniform(0, 0.12) * (x * x + y * y)
+  return gain.astype(np.float32)
+
+
+def _studio(size: Size, rng) -> np.ndarray:
+  return _flat(size, np.float32(rng.uniform(0.86, 1.0)))
+
+
+def _wall(size: Size, rng) -> np.ndarray:
+  color = palette.bright(rng) if rng.random() < 0.3 else palette.dull(rng)
+  grain = noise.smooth(rng, (size[1], size[0]), (6, 6))
+  return _flat(size, color) * (1 + 0.03 * grain)[..., None]
+
+
+def _planks(size: Size, rng) -> np.ndarray:
+  shape = size[1], size[0]
+  wide = int(rng.integers(22, 60))
+  count = shape[0] // wide + 1
+  shade = 1 + 0.07 * noise.white(rng, (count, 1))
+  rows = np.repeat(shade, wide, axis=0)[: shape[0]]
+  grain = noise.blurred(rng, shape, (41, 2))
+  field = rows * (1 + 0.05 * grain)
+  field[::wide] *= 0.6
+  if rng.random() < 0.5:
+    field = cv2.resize(np.ascontiguousarray(field.T), size)
+  tones = ('b98a58', '8a5a34', 'd8b98c', '6b4a33', 'a8a099')
+  return _flat(size, palette.one_of(tones, rng)) * field[..., None]
+
+
+def _tiles(size: Size, rng) -> np.ndarray:
+  side = int(rng.integers(36, 90))
+  picture = _flat(size, palette.dull(rng))
+  picture *= (1 + 0.04 * noise.cells(rng, (size[1], size[0]), side))[..., None]
+  picture[::side] *= 0.72
+  picture[:, ::side] *= 0.72
+  return picture
+
+
+def _carpet(size: Size, rng) -> np.ndarray:
+  shape = size[1], size[0]
+  picture = _flat(size, palette.dull(rng))
+  picture *= (1 + 0.16 * noise.blurred(rng, shape, (3, 3)))[..., None]
+  if rng.random() < 0.4:
+    other = noise.smooth(rng, shape, (9, 9)) > 0.5
+    picture[other] = picture[other] * 0.4 + 0.6 * np.float32(
+      palette.bright(rng)
+    )
+  return picture
+
+
+def _bed(size: Size, rng) -> np.ndarray:
+  """A crumpled sheet, sometimes a printed one."""
+  prints = ('solid', 'solid', 'floral', 'striped', 'plaid')
+  sheet = cloth.Cloth(
+    palette.dull(rng), 'linen', str(rng.choice(prints)), palette.bright(rng)
+  )
+  side = max(size)
+  woven = cloth.surface(sheet, side, rng)
+  slope = cv2.Sobel(woven.height, cv2.CV_32F, 1, 1, ksize=3, scale=0.05)
+  slope += cv2.Sobel(woven.height, cv2.CV_32F, 1, 0, ksize=5, scale=0.02)
+  lit = woven.color * (1 + np.clip(slope, -0.4, 0.4))[..., None]
+  return np.ascontiguousarray(lit[: size[1], : size[0]])
+
+
+def _room(size: Size, rng) -> np.ndarray:
+  """A wall, a floor and furniture, out of focus."""
+  width, height = size
+  picture = _wall(size, rng)
+  horizon = int(height * rng.uniform(0.55, 0.9))
+  picture[horizon:] = _planks(size, rng)[horizon:]
+  picture[horizon : horizon + 4] = 0.9
+  for _ in range(int(rng.integers(3, 9))):
+    at = rng.uniform(0, width), rng.uniform(0.1, 1) * horizon
+    color = palette.bright(rng) if rng.random() < 0.3 else palette.dull(rng)
+    _thing(picture, at, rng.uniform(0.08, 0.35) * height, color, rng)
+  return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 3))
+
+
+def _thing(picture, at, reach: float, color, rng) -> None:
+  """A box, a ball, a stick or a clump, lit from above."""
+  kind = rng.integers(4)
+  x, y = at
+  wide, high = reach * rng.uniform(0.4, 1, 2)
+  if kind == 0:
+    box = ((x, y), (wide * 2, high * 2), float(rng.normal(0, 12)))
+    shape = cv2.boxPoints(box)
+  elif kind == 1:
+    shape = cv2.ellipse2Poly(
+      (int(x), int(y)), (int(wide), int(high)), 0, 0, 360, 12
+    )
+  elif kind == 2:
+    box = ((x, y), (reach * 0.25, reach * 3), float(rng.uniform(0, 180)))
+    shape = cv2.boxPoints(box)
+  else:
+    shape = np.asarray(at) + rng.normal(0, reach * 0.5, (7, 2))
+    shape = cv2.convexHull(shape.astype(np.float32))[:, 0]
+  shape = shape.astype(np.int32)
+  cv2.fillPoly(picture, [shape], color, cv2.LINE_AA)
+  low, top = np.float32(color) * 0.75, np.float32(color) * 1.15
+  cv2.polylines(picture, [shape], True, low.tolist(), 2, cv2.LINE_AA)
+  inner = ((shape - shape.mean(axis=0)) * 0.6 + at - reach * 0.08).astype(int)
+  cv2.fillPoly(picture, [inner.astype(np.int32)], top.tolist(), cv2.LINE_AA)
+
+
+_BACKGROUNDS: dict[str, Callable[..., np.ndarray]] = {
+  'studio': _studio,
+  'wall': _wall,
+  'planks': _planks,
+  'tiles': _tiles,
+  'carpet': _carpet,
+  'bed': _bed,
+  'room': _room,
+}

@@ -1,0 +1,314 @@
+"""Shoes, from the side, from above, and small on the feet of a person.
+
+From the side a shoe is 2 units long: the heel at x = -1, the toe at x = 1, the
+floor at y = 0. From above the toe is at y = -1.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+
+from imat_jax.data.drawing import cloth, outline
+from imat_jax.data.drawing.canvas import Part
+from imat_jax.data.drawing.cloth import Cloth
+from imat_jax.data.drawing.figure import ANKLE, FLOOR, Figure, Pose, leg
+from imat_jax.data.drawing.population import Garment
+
+# Thickness of the sole and height of the heel, in units.
+_HEELS = {
+  'flat': (0.07, 0.03),
+  'platform': (0.3, 0.1),
+  'wedges': (0.1, 0.5),
+  'chunky heels': (0.1, 0.5),
+  'stiletto': (0.06, 0.75),
+}
+_TOES = {'pointed toe': (1.14, 0.06), 'square': (1.0, 0.26)}
+_ROUND_TOE = (1.02, 0.16)
+_LENGTH = {'men': 1.0, 'women': 0.96, 'kids': 0.8, 'baby': 0.68}
+_SKIN = Cloth((0.8, 0.62, 0.5), 'skin')
+_DARK = Cloth((0.1, 0.09, 0.09))
+_METAL = Cloth((0.8, 0.74, 0.6), 'metal')
+# Height of the upper edge over the sole, from the heel to the toe's beginning.
+_UPPERS = {
+  'sneaker': [(-1, 0.3), (-0.94, 0.66), (-0.6, 0.52), (-0.3, 0.6),
+              (-0.1, 0.8), (0.12, 0.62), (0.45, 0.42), (0.78, 0.34)],
+  'oxfords': [(-1, 0.3), (-0.93, 0.56), (-0.55, 0.44), (-0.2, 0.5),
+              (0.0, 0.6), (0.3, 0.45), (0.75, 0.3)],
+  'loafers': [(-1, 0.28), (-0.93, 0.5), (-0.5, 0.36), (-0.1, 0.42),
+              (0.1, 0.56), (0.4, 0.42), (0.75, 0.3)],
+  'pump': [(-0.98, 0.2), (-0.9, 0.42), (-0.5, 0.26), (0.1, 0.17),
+           (0.42, 0.27), (0.75, 0.21)],
+  'flat': [(-0.98, 0.2), (-0.9, 0.42), (-0.5, 0.26), (0.1, 0.18),
+           (0.42, 0.29), (0.75, 0.24)],
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class _Last:
+  """The form that a shoe is built on."""
+
+  thick: float
+  heel: float
+  length: float
+
+  def on(self, points) -> np.ndarray:
+    """From heights over the sole to places in the drawing."""
+    x, up = np.asarray(points, np.float32).T
+    rise = np.clip((0.4 - x) / 1.15, 0, 1)
+    lift = self.heel * rise * rise * (3 - 2 * rise)
+    return np.stack([x * self.length, -(up + self.thick + lift)], 1)
+
+
+def from_side(garment: Garment) -> list[Part]:
+  """One shoe."""
+  rng = np.random.default_rng(garment.seed)
+  main, trim = cloth.bought(garment.traits, garment.accent, rng)
+  traits = garment.traits
+  thick, heel = _HEELS[traits['heel type']]
+  is_sporty = traits['type'] in ('sneaker', 'boot')
+  if is_sporty and traits['heel type'] == 'flat':
+    thick += rng.uniform(0.04, 0.14)
+  last = _Last(thick, heel, _LENGTH[garment.size])
+  sole = _sole_cloth(traits, main, trim, rng)
+  parts = _sole(traits, last, sole)
+  if traits['type'] == 'sandals':
+    return parts + _sandal(traits, last, main)
+  parts.append(Part(last.on(_inside(traits)), main.plain(0.3), bulge=0.2))
+  upper = last.on(_upper(traits))
+  parts.append(Part(outline.smooth(upper), main))
+  return parts + list(_trimmings(traits, last, main, trim, rng))
+
+
+def pair_from_side(garment: Garment, gap: tuple[float, float]) -> list[Part]:
+  """Two shoes, the first behind."""
+  parts = from_side(garment)
+  return [*_moved(parts, gap), *parts]
+
+
+def pair_from_above(garment: Garment, gap: float) -> list[Part]:
+  """Two shoes side by side."""
+  left = _from_above(garment)
+  right = [_with(p, p.outline * (-1, 1)) for p in left]
+  return [*_moved(left, (-gap, 0)), *_moved(right, (gap, 0.04))]
+
+
+def on_legs(
+  garment: Garment, pants: Garment | None, skin: Cloth, gap: tuple[float, float]
+) -> list[Part]:
+  """Two shoes on the lower legs of somebody who walks by."""
+  heel = _HEELS[garment.traits['heel type']][1]
+  path = np.array([(-0.5, -0.25 - heel), (-0.5, -1.6 - heel), (-0.4, -7)])
+  path[:, 0] *= _LENGTH[garment.size]
+  limb = Part(outline.ribbon(path, (0.5, 0.75, 1.0)), skin)
+  foot = outline.ellipse(0.1, -0.2 - 0.3 * heel, 0.8, 0.14)
+  one = [limb, Part(foot, skin), *from_side(garment)]
+  if pants:
+    rng = np.random.default_rng(pants.seed)
+    main, _ = cloth.bought(pants.traits, pants.accent, rng)
+    path[0, 1] -= rng.uniform(0.25, 0.9)
+    one.append(Part(outline.ribbon(path, (0.85, 1.0, 1.3)), main))
+  return [*_moved(one, gap), *one]
+
+
+def on_feet(garment: Garment, figure: Figure, pose: Pose) -> list[Part]:
+  """Both shoes of a person who stands, from the front."""
+  rng = np.random.default_rng(garment.seed)
+  main, trim = cloth.bought(garment.traits, garment.accent, rng)
+  parts = []
+  for side in (-1, 1):
+    path = leg(figure, pose, side)
+    x = path[-1, 0]
+    if garment.traits['type'] == 'boot':
+      share = 0.5 if garment.traits['up height'] == 'kneehigh' else 0.82
+      shaft = outline.along(path[::-1], 1 - share)
+      widths = np.linspace(0.5, 0.62, 7) * figure.thigh / 0.66
+      parts.append(Part(outline.ribbon(shaft, widths), main))
+    wide = 0.26 * figure.thigh / 0.66
+    foot = outline.ellipse(x + side * 0.08, ANKLE + 0.24, wide, 0.26)
+    sole = outline.ellipse(x + side * 0.08, FLOOR - 0.12, wide, 0.12)
+    parts += [Part(sole, trim.plain(0.8)), Part(foot, main)]
+  return parts
+
+
+def _with(part: Part, shape: np.ndarray) -> Part:
+  return dataclasses.replace(part, outline=shape)
+
+
+def _moved(parts: Iterable[Part], by: tuple[float, float]) -> list[Part]:
+  return [_with(part, part.outline + by) for part in parts]
+
+
+def _sole_cloth(traits, main, trim, rng):
+  if traits['type'] == 'sneaker':
+    return Cloth((0.93, 0.92, 0.9), 'sole') if rng.random() < 0.7 else trim
+  if (
+    traits['heel type'] in ('wedges', 'platform') or traits['type'] == 'sandals'
+  ):
+    return Cloth((0.66, 0.5, 0.33), 'linen')
+  return (
+    main.plain(0.8) if rng.random() < 0.3 else Cloth((0.16, 0.12, 0.1), 'sole')
+  )
+
+
+def _sole(traits, last, sole):
+  """The sole, and the heel under it."""
+  x = np.linspace(-0.99, 1.0, 14)
+  upper = last.on(np.stack([x, np.full(14, 0.04)], 1))
+  lower = upper + (0, last.thick + 0.04)
+  name = traits['heel type']
+  if name in ('flat', 'platform', 'wedges'):
+    lower[:, 1] = np.where(name == 'wedges', -0.01, lower[:, 1])
+  parts = [Part(np.concatenate([upper, lower[::-1]]), sole, bulge=0.7)]
+  if name == 'stiletto':
+    parts.append(Part(_heel(last, -0.97, -0.66, -0.93, -0.84), sole))
+  if name == 'chunky heels':
+    parts.append(Part(_heel(last, -0.98, -0.5, -0.96, -0.58), sole))
+  if name == 'flat' and traits['type'] in ('oxfords', 'loafers', 'boot'):
+    parts.append(Part(_heel(last, -0.99, -0.5, -0.99, -0.52) + (0, 0.07), sole))
+  return parts
+
+
+def _heel(last, back, front, low_back, low_front):
+  top = last.on([(back, 0.06), (front, 0.02)])
+  low = np.array([(low_front, 0.0), (low_back, 0.0)]) * (last.length, 1)
+  return np.concatenate([top, low])
+
+
+def _upper(traits):
+  """The upper in heights over the sole, from the heel over the top."""
+  toe = _TOES.get(traits['toe shape'], _ROUND_TOE)
+  end = [toe, (toe[0] * 0.97, 0.0)]
+  if traits['toe shape'] == 'peep toe':
+    end = [(0.86, 0.16), (0.8, 0.0)]
+  return [(-0.97, 0.0), *_edge(traits), *end]
+
+
+def _edge(traits):
+  if traits['type'] == 'boot':
+    return _shaft(traits)
+  edge = list(_UPPERS[traits['type']])
+  if traits['up height'] == 'high':
+    edge[1:5] = [(-0.92, 1.1), (-0.6, 1.05), (-0.3, 1.12), (-0.12, 1.2)]
+  return edge
+
+
+def _shaft(traits):
+  top = 2.7 if traits['up height'] == 'kneehigh' else 1.2
+  wide = 0.16 if top > 2 else 0.0
+  return [
+    (-1.0, 0.35), (-0.9, 0.8), (-0.92 - wide, top), (-0.05 + wide, top),
+    (-0.1, 0.95), (0.15, 0.62), (0.5, 0.42), (0.8, 0.33),
+  ]  # fmt: skip
+
+
+def _inside(traits):
+  """The far inner side, seen over the opening."""
+  if traits['type'] == 'boot':
+    top = _shaft(traits)[2][1]
+    return outline.ellipse(-0.48, top - 0.02, 0.4, 0.1)
+  edge = np.asarray(_edge(traits)[1:5])
+  back, front = edge[0], edge[-1]
+  middle = 0.5 * (back + front) + (0, 0.04)
+  return np.array([back, middle, front, edge[2], edge[1]])
+
+
+def _sandal(traits, last, main):
+  straps = [
+    [(0.82, 0.02), (0.72, 0.24), (0.5, 0.3), (0.42, 0.03)],
+    [(0.2, 0.02), (0.1, 0.36), (-0.12, 0.42), (-0.1, 0.03)],
+    [(-0.95, 0.02), (-0.94, 0.4), (-0.8, 0.4), (-0.75, 0.03)],
+  ]
+  parts = [Part(outline.smooth(last.on(s), 1), main) for s in straps]
+  if traits['closure type'] != 'slipon':
+    band = last.on([(-0.88, 0.36), (-0.62, 0.5), (-0.3, 0.46)])
+    parts.append(Part(band, main, 0.1))
+    parts.append(Part(outline.ellipse(*band[1], 0.07, 0.07), _METAL))
+  return parts
+
+
+def _trimmings(traits, last, main, trim, rng):
+  """What closes it, seams, and a stripe or a bow."""
+  closure, kind = traits['closure type'], traits['type']
+  if kind == 'sneaker' and rng.random() < 0.6:
+    stripe = [(-0.5, 0.12), (-0.1, 0.2), (0.2, 0.45)]
+    yield Part(last.on(stripe), trim, 0.1, 0.4)
+  if kind in ('sneaker', 'oxfords'):
+    yield Part(last.on([(0.5, 0.03), (0.55, 0.38)]), main.plain(0.6), 0.03, 0)
+  if kind == 'loafers':
+    yield Part(last.on([(-0.1, 0.08), (0.05, 0.5)]), main.dyed(0.75), 0.16)
+  if kind == 'flat' and rng.random() < 0.4:
+    yield Part(last.on(outline.ellipse(0.5, 0.27, 0.12, 0.08)), trim)
+  if closure == 'laceup':
+    yield from _laces(kind, last, traits, trim, main)
+  if closure == 'zip':
+    top = _shaft(traits)[2][1]
+    yield Part(last.on([(-0.6, 0.15), (-0.6, top - 0.1)]), _METAL, 0.05, 0)
+  if closure == 'velcro':
+    for at in (0.1, 0.34):
+      ends = [(at - 0.2, 0.32), (at, 0.78 - at)]
+      yield Part(last.on(ends), trim, 0.16)
+  if closure == 'ankle strap':
+    band = last.on([(-0.92, 0.5), (-0.66, 0.66), (-0.36, 0.58)])
+    yield Part(band, main, 0.07)
+    yield Part(last.on([(-0.92, 0.3), (-0.92, 0.55)]), main, 0.08)
+
+
+def _laces(kind, last, traits, trim, main):
+  dark = sum(main.color) < 1.0
+  thread = Cloth((0.92, 0.91, 0.88)) if dark or kind == 'sneaker' else _DARK
+  low, high = (0.42, 0.42), (0.02, 0.7)
+  if kind == 'boot' or traits['up height'] == 'high':
+    low, high = (0.3, 0.5), (-0.12, 1.1)
+  for at in np.linspace(0, 1, 5):
+    x, y = np.multiply(low, 1 - at) + np.multiply(high, at)
+    yield Part(last.on([(x - 0.2, y - 0.12), (x, y)]), thread, 0.05)
+
+
+def _from_above(garment: Garment) -> list[Part]:
+  """The left shoe."""
+  rng = np.random.default_rng(garment.seed)
+  main, trim = cloth.bought(garment.traits, garment.accent, rng)
+  traits = garment.traits
+  wide = {'men': 1.0, 'women': 0.84, 'kids': 1.25, 'baby': 1.5}[garment.size]
+  toe = {'pointed toe': -1.16, 'square': -0.98}.get(traits['toe shape'], -1.0)
+  tip = 0.25 if traits['toe shape'] == 'square' else 0.08
+  right = np.array([
+    (tip, toe), (0.26, -0.9), (0.37, -0.55), (0.33, -0.05), (0.27, 0.35),
+    (0.31, 0.75), (0.2, 0.97), (0.0, 1.0),
+  ])  # fmt: skip
+  shape = outline.smooth(outline.mirrored(right * (wide, 1)))
+  sole = _sole_cloth(traits, main, trim, rng)
+  parts = [Part(shape * 1.06, sole)]
+  if traits['type'] == 'sandals':
+    return parts + list(_straps_from_above(traits, main, wide))
+  is_low = traits['type'] in ('pump', 'flat', 'loafers')
+  reach = 0.6 if is_low else 0.38
+  opening = outline.ellipse(0, 0.9 - reach, 0.24 * wide, reach)
+  parts += [Part(shape, main), Part(opening, main.plain(0.28), bulge=0.3)]
+  return parts + list(_front_from_above(traits, main, trim, wide))
+
+
+def _straps_from_above(traits, main, wide):
+  for y in (-0.6, -0.3):
+    yield Part(np.array([(-0.4 * wide, y), (0.4 * wide, y - 0.1)]), main, 0.2)
+  if traits['closure type'] != 'slipon':
+    band = outline.ellipse(0, 0.45, 0.34 * wide, 0.3)
+    yield Part(np.concatenate([band, band[:1]]), main, 0.09)
+
+
+def _front_from_above(traits, main, trim, wide):
+  if traits['closure type'] == 'laceup':
+    thread = Cloth((0.9, 0.9, 0.88)) if sum(main.color) < 1.5 else _DARK
+    for y in np.linspace(-0.42, 0.0, 4):
+      ends = [(-0.15 * wide, y), (0.15 * wide, y + 0.05)]
+      yield Part(np.array(ends), thread, 0.05)
+  if traits['closure type'] in ('velcro', 'ankle strap'):
+    ends = [(-0.36 * wide, -0.05), (0.36 * wide, -0.05)]
+    yield Part(np.array(ends), trim, 0.16)
+  if traits['type'] == 'sneaker':
+    cap = outline.ellipse(0, -0.78, 0.24 * wide, 0.16)
+    yield Part(cap, main.dyed(0.85), bulge=0.5)
+  if traits['type'] == 'loafers':
+    band = [(-0.3 * wide, -0.3), (0.3 * wide, -0.3)]
+    yield Part(np.array(band), main.dyed(0.75), 0.14)

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Runs a module of this repository in its own environment.
+#
+#   bash launch/local.sh                                  the demo
+#   bash launch/local.sh MODULE [flags]                   python -m MODULE [flags]
+#   bash launch/local.sh experiments.public_3m --help
+#
+# The demo draws photos of garments, builds a data set of them, trains public 3M
+# on it and names the files it left. Run again, it goes on where it was stopped.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=launch/environment.sh
+source launch/environment.sh
+prepare_environment base
+
+if [ $# -gt 0 ]; then
+  exec "$PYTHON" -m "$@"
+fi
+
+demo=runs/demo
+if [ ! -f data/demo/built/statistics.json ]; then
+  "$PYTHON" -m imat_jax.data.garments \
+    --annotations=data/demo/annotations --images=data/demo/images
+  "$PYTHON" -m imat_jax.data.build --annotations=data/demo/annotations \
+    --images=data/demo/images --data_dir=data/demo/built
+fi
+exec "$PYTHON" -m experiments.public_3m --data_dir=data/demo/built \
+  --workdir="$demo" --tasks=apparel,color --epochs=12

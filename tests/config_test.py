@@ -1,0 +1,272 @@
+import dataclasses
+import json
+import math
+import typing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imat_jax import config
+
+KINDS = config.Config.__subclasses__()
+NAN, INF = math.nan, math.inf
+
+# Values of a scalar's type of which each check refuses one at least.
+HOSTILE = {
+  int: [-1],
+  float: [-1.0, NAN],
+  str: ['', 'no pair'],
+  tuple[str, ...]: [(), ('',)],
+}
+
+JSON = st.recursive(
+  st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+  lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+  max_leaves=8,
+)
+
+
+def make(kind, **changes):
+  """A config of any kind: what has no default is the text 'x'."""
+  required = {
+    field.name: 'x'
+    for field in dataclasses.fields(kind)
+    if field.default is dataclasses.MISSING
+    and field.default_factory is dataclasses.MISSING
+  }
+  return kind(**required | changes)
+
+
+def through_json(value):
+  return json.loads(json.dumps(dataclasses.asdict(value)))
+
+
+def test_a_run_has_the_defaults_of_the_report():
+  run = make(config.Run)
+  assert (run.batch_size, run.epochs, run.tasks) == (128, 20, ('apparel',))
+  assert run.task_weight_decay == 0.95
+  assert not run.eval_augmented
+
+
+def test_the_warp_has_the_defaults_of_the_report():
+  assert dataclasses.asdict(config.Augmentation()) == {
+    'rotation': 45.0,
+    'shift': 0.25,
+    'zoom': 0.2,
+    'flip': 0.5,
+    'fill': 'nearest',
+  }
+
+
+def test_adam_has_the_defaults_of_the_report():
+  assert dataclasses.asdict(config.Optimizer()) == {
+    'learning_rate': 1e-3,
+    'adam_b1': 0.9,
+    'adam_b2': 0.999,
+    'adam_epsilon': 1e-7,
+  }
+
+
+def test_the_network_is_public_3m_by_default():
+  model = config.Model()
+  assert model.geometry == 'report'
+  assert model.filters == (8, 16, 32)
+  assert model.dropout == 0.5
+  assert (model.shared_widths, model.shared_activation) == ((384, 384), 'relu')
+  assert (model.head_widths, model.head_activation) == ((128,), 'tanh')
+  assert not model.head_widths_per_label
+
+
+def test_the_build_has_the_defaults_of_the_report():
+  build = make(config.Build)
+  assert (build.image_size, build.min_label_share) == (128, 0.01)
+  assert build.require_any_of == ()
+
+
+@pytest.mark.parametrize(
+  'epochs, wait', [(1, 6), (20, 6), (25, 6), (36, 7), (60, 8), (100, 11)]
+)
+def test_early_stopping_waits_by_the_rule_of_the_report(epochs, wait):
+  assert config.Stopping().min_delta == 0.001
+  assert config.Stopping().epochs_to_wait(epochs) == wait
+
+
+def test_a_given_patience_replaces_the_rule():
+  assert config.Stopping(patience=2).epochs_to_wait(100) == 2
+
+
+CHECKED = [
+  (kind, field)
+  for kind in KINDS
+  for field in dataclasses.fields(kind)
+  if field.metadata.get('check') and field.type in HOSTILE
+]
+
+
+@pytest.mark.parametrize(
+  'kind, field', CHECKED, ids=[f'{k.__name__}-{f.name}' for k, f in CHECKED]
+)
+def test_each_check_fires_with_one_line_that_names_the_flag(kind, field):
+  complaints = []
+  for value in HOSTILE[field.type]:
+    try:
+      make(kind, **{field.name: value})
+    except ValueError as error:
+      complaints.append(str(error))
+  assert complaints
+  for complaint in complaints:
+    assert complaint.startswith(f'--{field.name}=')
+    assert '\n' not in complaint
+
+
+@pytest.mark.parametrize(
+  'kind, name, refused, taken',
+  [
+    (config.Augmentation, 'rotation', [-0.1, 180.1, NAN, INF], [0.0, 180.0]),
+    (config.Augmentation, 'shift', [-0.1, 1.1, NAN], [0.0, 1.0]),
+    (config.Augmentation, 'zoom', [-0.1, 1.0, NAN], [0.0, 0.9]),
+    (config.Augmentation, 'flip', [-0.1, 1.1, NAN], [0.0, 1.0]),
+    (config.Model, 'dropout', [-0.1, 1.0, NAN], [0.0, 0.99]),
+    (config.Optimizer, 'learning_rate', [-1e-9, NAN, INF], [0.0, 1.0]),
+    (config.Optimizer, 'adam_b1', [-0.1, 1.0], [0.0, 0.999]),
+    (config.Build, 'image_size', [7, 4097], [8, 4096]),
+    (config.Build, 'min_label_share', [-0.01, 1.01, NAN], [0.0, 1.0]),
+    (config.Run, 'epochs', [0, -1], [1]),
+    (config.Run, 'batch_size', [0, -1], [1]),
+    (config.Run, 'seed', [-1], [0]),
+    (config.Run, 'tasks', [(), ('apparel', '')], [('apparel', 'age')]),
+    (config.Loader, 'loader_threads', [0], [1]),
+    (config.Loader, 'loader_processes', [-1], [0]),
+    (config.Download, 'splits', [(), ('',)], [('test',)]),
+    (config.Download, 'url_prefix', ['a', '=b', 'a='], ['', 'a=b', 'a=b=c']),
+    (config.Download, 'concurrency', [0], [1]),
+    (config.Download, 'read_timeout', [0.0, INF], [0.01]),
+    (config.Garments, 'train', [0], [1]),
+  ],
+)
+def test_bounds(kind, name, refused, taken):
+  for value in refused:
+    with pytest.raises(ValueError, match=f'^--{name}='):
+      make(kind, **{name: value})
+  for value in taken:
+    assert getattr(make(kind, **{name: value}), name) == value
+
+
+def test_a_complaint_says_what_would_be_right():
+  with pytest.raises(ValueError) as caught:
+    make(config.Run, tasks=('apparel', ''))
+  assert str(caught.value) == '--tasks=apparel,: must not be empty'
+  with pytest.raises(ValueError) as caught:
+    config.Augmentation(zoom=2.0)
+  assert str(caught.value) == '--zoom=2.0: must be between 0 and 0.9'
+
+
+@pytest.mark.parametrize('kind', KINDS, ids=lambda kind: kind.__name__)
+def test_a_config_is_frozen_and_takes_names_only(kind):
+  made = make(kind)
+  name = dataclasses.fields(kind)[0].name
+  with pytest.raises(dataclasses.FrozenInstanceError):
+    setattr(made, name, getattr(made, name))
+  with pytest.raises(TypeError):
+    kind('x')
+
+
+@pytest.mark.parametrize('kind', KINDS, ids=lambda kind: kind.__name__)
+def test_json_gives_the_defaults_back(kind):
+  made = make(kind)
+  assert config.from_json(kind, through_json(made)) == made
+
+
+@given(
+  st.builds(
+    config.Run,
+    data_dir=st.text(),
+    workdir=st.text(),
+    tasks=st.lists(st.text(min_size=1), min_size=1).map(tuple),
+    epochs=st.integers(1, 10**6),
+    seed=st.integers(0, 2**40),
+    eval_augmented=st.booleans(),
+    augmentation=st.builds(
+      config.Augmentation,
+      rotation=st.floats(0, 180),
+      flip=st.floats(0, 1),
+      fill=st.sampled_from(['nearest', 'constant', 'reflect']),
+    ),
+    model=st.builds(
+      config.Model,
+      filters=st.tuples(*[st.integers(1, 512)] * 3),
+      shared_widths=st.lists(st.integers(1, 512)).map(tuple),
+      head_widths_per_label=st.booleans(),
+    ),
+  )
+)
+def test_json_gives_any_run_back(run):
+  assert config.from_json(config.Run, through_json(run)) == run
+
+
+@pytest.mark.parametrize(
+  'change',
+  [
+    {'epochs': '20'},
+    {'epochs': 20.0},
+    {'epochs': True},
+    {'epochs': 0},
+    {'epochs': None},
+    {'tasks': 'apparel'},
+    {'tasks': [1]},
+    {'tasks': []},
+    {'eval_augmented': 0},
+    {'task_weight_decay': NAN},
+    {'model': None},
+    {'model': {}},
+    {'loader': {'loader_threads': 4}},
+    {'augmentation': dataclasses.asdict(config.Optimizer())},
+    {'epoch': 3},
+  ],
+)
+def test_damaged_json_is_refused(change):
+  with pytest.raises(ValueError) as caught:
+    config.from_json(config.Run, through_json(make(config.Run)) | change)
+  assert '\n' not in str(caught.value)
+
+
+def test_a_missing_field_is_refused():
+  value = through_json(make(config.Run))
+  del value['seed']
+  with pytest.raises(ValueError, match='fields are not those of Run'):
+    config.from_json(config.Run, value)
+
+
+@given(st.sampled_from(KINDS), JSON)
+def test_arbitrary_json_raises_nothing_but_value_error(kind, value):
+  with pytest.raises(ValueError):
+    config.from_json(kind, value)
+
+
+@given(st.data(), JSON)
+def test_one_arbitrary_field_raises_nothing_but_value_error(data, value):
+  kind = data.draw(
+    st.sampled_from([config.Run, config.Augmentation, config.Optimizer])
+  )
+  name = data.draw(st.sampled_from(sorted(through_json(make(kind)))))
+  damaged = through_json(make(kind)) | {name: value}
+  try:
+    made = config.from_json(kind, damaged)
+  except ValueError:
+    return
+  assert isinstance(made, kind)
+
+
+def test_every_knob_has_a_help_text():
+  for kind in KINDS:
+    for field in dataclasses.fields(kind):
+      if not dataclasses.is_dataclass(field.type):
+        assert field.metadata['help'], field.name
+
+
+def test_every_literal_has_its_default_among_the_choices():
+  for kind in KINDS:
+    for field in dataclasses.fields(kind):
+      if typing.get_origin(field.type) is typing.Literal:
+        assert field.default in typing.get_args(field.type)

@@ -1,0 +1,150 @@
+"""Four CPU devices, strict jax, and a tiny data set that tests share."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from absl import flags
+from PIL import Image, ImageDraw
+
+# Before anything imports jax; commands that tests start inherit it.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
+os.environ['XLA_FLAGS'] = ' '.join(
+  [
+    os.environ.get('XLA_FLAGS', ''),
+    '--xla_force_host_platform_device_count=4',
+  ]
+)
+
+COLORS = {'blue': (40, 60, 200), 'green': (40, 160, 60), 'red': (200, 50, 40)}
+SHAPES = {
+  'dress': [(0.5, 0.1), (0.85, 0.9), (0.15, 0.9)],
+  'outerwear': [(0.15, 0.15), (0.85, 0.15), (0.85, 0.85), (0.15, 0.85)],
+  'pants': [(0.3, 0.1), (0.7, 0.1), (0.8, 0.9), (0.5, 0.3), (0.2, 0.9)],
+  'shoe': [(0.1, 0.6), (0.5, 0.6), (0.9, 0.75), (0.9, 0.9), (0.1, 0.9)],
+}
+AGES = ('adult', 'kids')
+
+
+class Kaggle(NamedTuple):
+  """The folders that Kaggle's files and the download's photos lie in."""
+
+  annotations: pathlib.Path
+  images: pathlib.Path
+
+
+def pytest_configure(config):
+  config.addinivalue_line('filterwarnings', 'error:::imat_jax')
+  # Grain's worker processes read absl's flags, which a command has parsed.
+  flags.FLAGS(['tests'])
+
+
+@pytest.fixture(scope='session')
+def kaggle(tmp_path_factory) -> Kaggle:
+  """50 train and 21 validation photos of coloured shapes, few labels each.
+
+  Photo i of a split shows a shape of class i % 4 in color i // 4 % 3. Each has
+  a class; every sixth lacks a color, two of three lack an age, and a material
+  is on train photos 0, 1, 2 and on validation photo 20 alone.
+  """
+  root = tmp_path_factory.mktemp('kaggle')
+  folders = Kaggle(root / 'annotations', root / 'images')
+  folders.annotations.mkdir()
+  maps = _Maps()
+  for split, number in (('train', 50), ('validation', 21)):
+    _draw(folders.images / split, number)
+    rare = (20,) if split == 'validation' else (0, 1, 2)
+    content = {
+      'images': [
+        {'imageId': str(i), 'url': [f'https://shop.example/{split}/{i}.jpg']}
+        for i in range(number)
+      ],
+      'annotations': [
+        maps.annotation(i, attribute, label)
+        for i in range(number)
+        for attribute, label in _labels(i, rare).items()
+      ],
+    }
+    _write_json(folders.annotations, f'{split}.data', content)
+  maps.write(folders.annotations)
+  return folders
+
+
+@pytest.fixture(scope='session')
+def built(kaggle, tmp_path_factory) -> str:
+  """The data_dir of `kaggle` after the real build; image_size is 128."""
+  from imat_jax import config
+  from imat_jax.data import build
+
+  data_dir = str(tmp_path_factory.mktemp('built'))
+  with contextlib.redirect_stdout(io.StringIO()):
+    build.main(
+      config.Build(
+        annotations=str(kaggle.annotations),
+        images=str(kaggle.images),
+        data_dir=data_dir,
+      )
+    )
+  return data_dir
+
+
+def _labels(i: int, rare: tuple[int, ...]) -> dict[str, str]:
+  labels = {}
+  if i % 6:
+    labels['color'] = _color(i)
+  if i % 3 == 0:
+    labels['age'] = AGES[i // 12 % 2]
+  if i in rare:
+    labels['material'] = ('cotton', 'leather')[i % 2]
+  return labels
+
+
+def _apparel(i: int) -> str:
+  return list(SHAPES)[i % len(SHAPES)]
+
+
+def _color(i: int) -> str:
+  return list(COLORS)[i // len(SHAPES) % len(COLORS)]
+
+
+class _Maps:
+  """Gives ids to names, as Kaggle's maps do."""
+
+  def __init__(self):
+    self._tasks, self._labels = {}, {}
+
+  def annotation(self, i: int, attribute: str, label: str) -> dict[str, str]:
+    task = f'{_apparel(i)}:{attribute}'
+    task_id = self._tasks.setdefault(task, str(len(self._tasks)))
+    label_id = self._labels.setdefault(label, str(len(self._labels)))
+    return {'imageId': str(i), 'taskId': task_id, 'labelId': label_id}
+
+  def write(self, folder: pathlib.Path) -> None:
+    task_info = [{'taskId': i, 'taskName': n} for n, i in self._tasks.items()]
+    label_info = [
+      {'labelId': i, 'labelName': n} for n, i in self._labels.items()
+    ]
+    _write_json(folder, 'task_map', {'taskInfo': task_info})
+    _write_json(folder, 'label_map', {'labelInfo': label_info})
+
+
+def _write_json(folder: pathlib.Path, name: str, content) -> None:
+  (folder / f'fgvc4_iMat.{name}.json').write_text(json.dumps(content))
+
+
+def _draw(folder: pathlib.Path, number: int) -> None:
+  folder.mkdir(parents=True)
+  rng = np.random.default_rng(number)
+  for i in range(number):
+    width, height = rng.integers(100, 180, 2)
+    image = Image.new('RGB', (int(width), int(height)), (235, 230, 225))
+    corners = np.array(SHAPES[_apparel(i)]) + rng.uniform(-0.05, 0.05, (1, 2))
+    points = [tuple(p) for p in corners * (width, height)]
+    ImageDraw.Draw(image).polygon(points, fill=COLORS[_color(i)])
+    image.save(folder / f'{i}.jpg', quality=90)

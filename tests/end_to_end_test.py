@@ -1,0 +1,220 @@
+"""A run leaves what the contract says, and goes on where it was stopped."""
+
+import contextlib
+import dataclasses
+import io
+import json
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from imat_jax import config, errors, evaluate
+from imat_jax.study import engine
+from imat_jax.training import workdir
+
+MODEL = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))
+TASKS = ('color', 'apparel', 'material')
+
+
+def _config(data_dir: str, path: pathlib.Path, **knobs) -> config.Run:
+  return config.Run(
+    data_dir=data_dir,
+    workdir=str(path),
+    **{'tasks': TASKS, 'model': MODEL, 'epochs': 3, 'batch_size': 16} | knobs,
+  )
+
+
+def _run(run: config.Run) -> str:
+  said = io.StringIO()
+  with contextlib.redirect_stdout(said):
+    engine.run_one(run)
+  return said.getvalue()
+
+
+@pytest.fixture(scope='module')
+def whole(built, tmp_path_factory) -> pathlib.Path:
+  """A run that nothing interrupted."""
+  path = tmp_path_factory.mktemp('whole') / 'run'
+  _run(_config(built, path))
+  return path
+
+
+def _rows(path: pathlib.Path) -> list[dict]:
+  """The rows of metrics.jsonl without their times."""
+  rows = map(json.loads, (path / 'metrics.jsonl').read_text().splitlines())
+  times = {'seconds', 'examples_per_second'}
+  return [{k: v for k, v in r.items() if k not in times} for r in rows]
+
+
+def test_evaluation_has_the_form_of_the_contract(whole):
+  found = json.loads((whole / 'evaluation.json').read_text())
+  assert found.keys() == {
+    'epoch',
+    'step',
+    'stopped_early',
+    'split',
+    'num_examples',
+    'tasks',
+  }
+  assert (found['split'], found['num_examples']) == ('validation', 21)
+  assert found['step'] == found['epoch'] * 4  # 50 photos in batches of 16
+  assert tuple(found['tasks']) == TASKS
+  apparel = found['tasks']['apparel']
+  assert apparel['labels'] == ['dress', 'outerwear', 'pants', 'shoe']
+  assert apparel['count'] == 21
+  assert apparel['support'] == [6, 5, 5, 5]
+  assert np.sum(apparel['confusion_matrix'], 1).tolist() == [6, 5, 5, 5]
+  right = np.trace(apparel['confusion_matrix'])
+  assert apparel['accuracy'] == pytest.approx(right / 21)
+  assert found['tasks']['material']['count'] == 1
+  assert len(apparel['precision']) == len(apparel['recall']) == 4
+
+
+def test_metrics_have_a_row_per_epoch(whole):
+  rows = _rows(whole)
+  assert [row['epoch'] for row in rows] == [1, 2, 3]
+  assert [row['step'] for row in rows] == [4, 8, 12]
+  for row in rows:
+    for split in ('train', 'validation'):
+      assert set(row[split]) == set(TASKS)
+      losses = [row[split][name]['loss'] or 0 for name in TASKS]
+      expected = np.dot(losses, [1, 0.95, 0.95**2])
+      assert row['total'][split] == pytest.approx(expected, rel=1e-6)
+
+
+def test_evaluation_is_the_best_row(whole):
+  found = json.loads((whole / 'evaluation.json').read_text())
+  row = _rows(whole)[found['epoch'] - 1]
+  for name in TASKS:
+    for score in ('loss', 'accuracy'):
+      assert found['tasks'][name][score] == row['validation'][name][score]
+
+
+def test_files_can_be_read_and_seen(whole):
+  stored = json.loads((whole / 'config.json').read_text())
+  assert config.from_json(config.Run, stored['config']).tasks == TASKS
+  pictures = sorted(path.name for path in (whole / 'plots').iterdir())
+  assert pictures == sorted(
+    f'{kind}_{name}.png' for kind in ('confusion', 'curves') for name in TASKS
+  )
+  for name in pictures:
+    with Image.open(whole / 'plots' / name) as picture:
+      assert picture.width > 300
+  page = (whole / 'report.html').read_text()
+  assert page.count('<img') == len(pictures)
+  assert 'src="http' not in page
+
+
+@pytest.mark.parametrize('processes', [0, 2])
+def test_stopped_and_continued_equals_uninterrupted(
+  built, whole, tmp_path, processes
+):
+  part = tmp_path / 'run'
+  _run(_config(built, part, epochs=1))
+  loader = config.Loader(loader_processes=processes)
+  said = _run(_config(built, part, loader=loader))
+  assert 'goes on after epoch 1' in said
+  assert _rows(part) == _rows(whole)
+  evaluations = [path / 'evaluation.json' for path in (part, whole)]
+  assert evaluations[0].read_bytes() == evaluations[1].read_bytes()
+  first, second = workdir.load(whole), workdir.load(part)
+  jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
+
+
+def test_a_finished_run_says_so(built, whole, tmp_path):
+  copy = tmp_path / 'copy'
+  shutil.copytree(whole, copy)
+  assert 'is done after epoch 3' in _run(_config(built, copy))
+  assert _rows(copy) == _rows(whole)
+
+
+def test_another_config_in_the_same_workdir_is_refused(built, whole):
+  run = _config(built, whole, seed=1, batch_size=8)
+  with pytest.raises(errors.UserError, match='batch_size: 16 → 8; seed: 0 → 1'):
+    _run(run)
+
+
+def test_evaluate_command_prints_the_evaluation(built, whole):
+  said = io.StringIO()
+  command = config.Evaluate(run=str(whole), data_dir=built, batch_size=5)
+  with contextlib.redirect_stdout(said):
+    evaluate.main(command)
+  found = json.loads(said.getvalue())
+  expected = json.loads((whole / 'evaluation.json').read_text())
+  for name in TASKS:
+    loss = found['tasks'][name].pop('loss')
+    assert loss == pytest.approx(expected['tasks'][name].pop('loss'), rel=1e-5)
+  # All else is counts: the batch size, and so the padding, changes nothing.
+  assert found == expected
+
+
+def test_evaluate_on_the_train_split(built, whole):
+  trained = workdir.load(whole)
+  found = evaluate.evaluate(
+    trained, built, 'train', batch_size=16, loader=config.Loader()
+  )
+  assert found['num_examples'] == 50
+  assert found['tasks']['material']['count'] == 3
+
+
+@pytest.mark.parametrize(
+  ('knobs', 'message'),
+  [
+    ({'tasks': ('apparel', 'size')}, "no task 'size'; it has: apparel, "),
+    ({'tasks': ('apparel', 'apparel')}, 'named twice'),
+    ({'data_dir': '/nowhere'}, 'there is no data set here'),
+    (
+      {'model': dataclasses.replace(MODEL, geometry='original')},
+      'build with --image_size=256',
+    ),
+  ],
+)
+def test_wrong_runs_end_with_a_clear_line(built, tmp_path, knobs, message):
+  run = dataclasses.replace(_config(built, tmp_path / 'run'), **knobs)
+  with pytest.raises(errors.UserError, match=message):
+    _run(run)
+
+
+@pytest.mark.parametrize(
+  'damage',
+  [
+    lambda stored: stored.pop('config'),
+    lambda stored: stored['config'].pop('seed'),
+    lambda stored: stored['config'].update(seed='0'),
+    lambda stored: stored['config'].update(batch_size=0),
+    lambda stored: stored.update(tasks=[1]),
+  ],
+)
+def test_a_damaged_config_is_named(whole, tmp_path, damage):
+  stored = json.loads((whole / 'config.json').read_text())
+  damage(stored)
+  (tmp_path / 'config.json').write_text(json.dumps(stored))
+  with pytest.raises(errors.UserError, match='config.json: damaged'):
+    workdir.load(tmp_path)
+
+
+def test_loading_what_is_no_run(tmp_path, whole):
+  with pytest.raises(errors.UserError, match='there is no such file'):
+    workdir.load(tmp_path)
+  shutil.copy(whole / 'config.json', tmp_path)
+  with pytest.raises(errors.UserError, match='there are no checkpoints'):
+    workdir.load(tmp_path)
+
+
+def test_augmented_evaluation_differs(built, whole, tmp_path):
+  _run(_config(built, tmp_path / 'run', epochs=1, eval_augmented=True))
+  plain = _rows(whole)[0]
+  augmented = _rows(tmp_path / 'run')[0]
+  assert augmented['train'] == plain['train']
+  assert augmented['validation'] != plain['validation']
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(built, tmp_path):
+  wild = config.Optimizer(learning_rate=1e30)
+  run = _config(built, tmp_path / 'run', optimizer=wild)
+  with pytest.raises(errors.UserError, match='the loss is not finite'):
+    _run(run)

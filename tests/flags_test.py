@@ -1,0 +1,289 @@
+import dataclasses
+import functools
+import subprocess
+import sys
+
+import pytest
+from absl import flags as absl_flags
+
+from imat_jax import config, errors, flags
+
+KINDS = config.Config.__subclasses__()
+PRESET = functools.partial(
+  config.Run,
+  epochs=7,
+  tasks=('apparel', 'age'),
+  model=config.Model(shared_widths=(160, 126), head_activation='relu'),
+)
+
+
+def parse(*arguments, maker=config.Run) -> config.Run:
+  needed = ['--data_dir=built', '--workdir=run']
+  return flags.parse(maker, ['command', *needed, *arguments])
+
+
+def leaves(kind):
+  """The fields of a config, those of the configs within it in place."""
+  for field in dataclasses.fields(kind):
+    if dataclasses.is_dataclass(field.type):
+      yield from leaves(field.type)
+    else:
+      yield field
+
+
+def is_required(field) -> bool:
+  return field.default is dataclasses.MISSING
+
+
+def test_without_flags_the_defaults_stand():
+  assert parse() == config.Run(data_dir='built', workdir='run')
+
+
+def test_flags_reach_nested_fields_and_leave_the_others():
+  run = parse('--rotation=10', '--learning_rate=1', '--loader_processes=2')
+  assert run.augmentation == config.Augmentation(rotation=10.0)
+  assert run.optimizer == config.Optimizer(learning_rate=1.0)
+  assert run.loader == config.Loader(loader_processes=2)
+  assert run.model == config.Model()
+
+
+def test_a_value_may_stand_behind_a_space():
+  assert parse('--epochs', '3').epochs == 3
+
+
+def test_values_have_the_type_of_their_field():
+  run = parse(
+    '--rotation=10', '--epochs=3', '--eval_augmented', '--fill=reflect'
+  )
+  assert type(run.augmentation.rotation) is float
+  assert type(run.epochs) is int
+  assert run.eval_augmented is True
+  assert run.augmentation.fill == 'reflect'
+  assert parse('--noeval_augmented').eval_augmented is False
+
+
+def test_tuples_stand_with_commas():
+  assert parse('--tasks=apparel,pants:length').tasks == (
+    'apparel',
+    'pants:length',
+  )
+  assert parse('--tasks=apparel, age').tasks == ('apparel', 'age')
+  assert parse('--filters=1,2,3').model.filters == (1, 2, 3)
+  assert parse('--shared_widths=').model.shared_widths == ()
+
+
+def test_a_preset_gives_defaults_that_flags_override():
+  run = parse(maker=PRESET)
+  assert (run.epochs, run.tasks) == (7, ('apparel', 'age'))
+  assert run.model == PRESET.keywords['model']
+  run = parse('--epochs=2', '--shared_widths=8', maker=PRESET)
+  assert run.epochs == 2
+  assert run.model.shared_widths == (8,)
+  assert run.model.head_activation == 'relu'
+
+
+def test_a_preset_may_give_a_required_field():
+  maker = functools.partial(config.Run, data_dir='built')
+  run = flags.parse(maker, ['command', '--workdir=run'])
+  assert (run.data_dir, run.workdir) == ('built', 'run')
+
+
+def test_parsing_twice_gives_independent_configs():
+  assert parse('--epochs=2').epochs == 2
+  assert parse().epochs == config.Run(data_dir='', workdir='').epochs
+
+
+@pytest.mark.parametrize('kind', KINDS, ids=lambda kind: kind.__name__)
+def test_every_field_of_every_config_is_a_flag(kind):
+  for field in leaves(kind):
+    if is_required(field):
+      value = 'text'
+    elif isinstance(field.default, tuple):
+      value = ','.join(map(str, field.default))
+    else:
+      value = str(field.default)
+    needed = [f'--{f.name}=text' for f in leaves(kind) if is_required(f)]
+    made = flags.parse(kind, ['command', *needed, f'--{field.name}={value}'])
+    assert isinstance(made, kind)
+
+
+@pytest.mark.parametrize(
+  'argument, named',
+  [
+    ('--epoch=3', "'epoch'"),
+    ('--epochs=many', '--epochs=many'),
+    ('--epochs=1.5', '--epochs=1.5'),
+    ('--learning_rate=fast', '--learning_rate=fast'),
+    ('--fill=white', '--fill=white'),
+    ('--eval_augmented=perhaps', '--eval_augmented'),
+    ('--epochs', 'epochs'),
+  ],
+)
+def test_flags_that_absl_refuses(argument, named):
+  with pytest.raises(absl_flags.Error, match=named):
+    parse(argument)
+
+
+@pytest.mark.parametrize(
+  'argument, complaint',
+  [
+    ('--epochs=0', '--epochs=0: must be at least 1'),
+    ('--flip=1.5', '--flip=1.5: must be between 0 and 1'),
+    ('--tasks=', '--tasks=: must not be empty'),
+    ('--learning_rate=nan', '--learning_rate=nan: must be at least 0'),
+    ('epochs=3', "'epochs=3' is not a flag"),
+  ],
+)
+def test_values_that_a_check_refuses(argument, complaint):
+  with pytest.raises(ValueError) as caught:
+    parse(argument)
+  assert str(caught.value) == complaint
+
+
+@pytest.mark.parametrize('missing', ['data_dir', 'workdir'])
+def test_a_required_flag_is_required(missing):
+  given = {'data_dir', 'workdir'} - {missing}
+  argv = ['command', *(f'--{name}=there' for name in given)]
+  with pytest.raises(absl_flags.Error, match=missing):
+    flags.parse(config.Run, argv)
+
+
+def test_libraries_find_the_global_flags_parsed():
+  parse()
+  assert absl_flags.FLAGS.is_parsed()
+
+
+@pytest.mark.parametrize('kind', KINDS, ids=lambda kind: kind.__name__)
+def test_help_has_each_flag_its_default_and_its_text(kind):
+  text = flags.help_text('What it is for.', kind)
+  assert text.startswith('What it is for.\n')
+  words = ' '.join(text.split())
+  for field in leaves(kind):
+    assert f'--{field.name}' in text
+    if is_required(field):
+      assert f'--{field.name}\n' in text
+      assert f'{field.metadata["help"]} (required)' in words
+    elif not isinstance(field.default, tuple):
+      assert f'--{field.name}={field.default}\n' in text
+    assert field.metadata['help'] in words
+  assert text.count('(required)') == sum(map(is_required, leaves(kind)))
+  assert max(map(len, text.splitlines())) <= 80
+
+
+def test_help_shows_the_values_of_a_preset():
+  text = flags.help_text('', PRESET)
+  assert '--epochs=7\n' in text
+  assert '--tasks=apparel,age\n' in text
+  assert '--shared_widths=160,126\n' in text
+
+
+def test_help_shows_the_choices():
+  assert '(nearest, constant, reflect)' in flags.help_text('', config.Run)
+
+
+class Command:
+  """Runs `flags.run` with arguments; has its status and its output."""
+
+  def __init__(self, monkeypatch, capsys):
+    self._monkeypatch, self._capsys = monkeypatch, capsys
+    self.configs = []
+
+  def run(self, *arguments, fault=None):
+    def main(made):
+      self.configs.append(made)
+      if fault:
+        raise fault
+
+    self._monkeypatch.setattr(sys, 'argv', ['command', *arguments])
+    with pytest.raises(SystemExit) as caught:
+      flags.run(main, config.Garments)
+    self.status = caught.value.code
+    self.out, self.err = self._capsys.readouterr()
+
+
+@pytest.fixture
+def command(monkeypatch, capsys) -> Command:
+  return Command(monkeypatch, capsys)
+
+
+GOOD = ('--annotations=a', '--images=b')
+
+
+def test_status_0_when_it_is_done(command):
+  command.run(*GOOD, '--train=3')
+  assert command.status == 0
+  wanted = config.Garments(annotations='a', images='b', train=3)
+  assert command.configs == [wanted]
+  assert command.err == ''
+
+
+@pytest.mark.parametrize('flag', ['--help', '-h', '-help'])
+def test_status_0_and_no_work_for_help(command, flag):
+  command.run('--train=0', flag)
+  assert command.status == 0
+  assert '--annotations' in command.out
+  assert command.configs == []
+
+
+@pytest.mark.parametrize(
+  'fault, line',
+  [
+    (errors.UserError('a/b: there is no such folder'), 'a/b: there is no'),
+    (FileNotFoundError(2, 'No such file', 'a/b'), 'a/b: No such file'),
+    (OSError(28, 'No space left on device'), 'No space left on device'),
+    (OSError('of another kind'), 'of another kind'),
+  ],
+)
+def test_status_1_and_one_line_for_a_fault_of_the_user(command, fault, line):
+  command.run(*GOOD, fault=fault)
+  assert command.status == 1
+  assert line in command.err
+  assert command.err.count('\n') == 1
+
+
+@pytest.mark.parametrize(
+  'arguments',
+  [
+    GOOD[:1],
+    (*GOOD, '--train=0'),
+    (*GOOD, '--trains=3'),
+    (*GOOD, '--train=three'),
+    (*GOOD, 'train'),
+  ],
+)
+def test_status_2_and_no_work_for_wrong_flags(command, arguments):
+  command.run(*arguments)
+  assert command.status == 2
+  assert '--help' in command.err
+  assert command.err.count('\n') == 1
+  assert command.configs == []
+
+
+def test_status_130_when_it_is_interrupted(command):
+  command.run(*GOOD, fault=KeyboardInterrupt())
+  assert command.status == 130
+  assert command.err.count('\n') == 1
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+  def main(made):
+    raise ZeroDivisionError
+
+  monkeypatch.setattr(sys, 'argv', ['command', *GOOD])
+  with pytest.raises(ZeroDivisionError):
+    flags.run(main, config.Garments)
+
+
+def test_a_real_command_ends_with_one_line_under_its_name(tmp_path):
+  folders = [
+    f'--{name}={tmp_path / name}' for name in ('annotations', 'images')
+  ]
+  done = subprocess.run(
+    [sys.executable, '-m', 'imat_jax.data.download', *folders],
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 1
+  assert done.stderr.startswith('imat_jax.data.download: ')
+  assert str(tmp_path / 'annotations') in done.stderr
+  assert done.stderr.count('\n') == 1

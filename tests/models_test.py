@@ -1,0 +1,107 @@
+"""The networks: parameter counts of the report, pooling, the shared trunk."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+
+from imat_jax import config, tasks
+from imat_jax.models import heads, pooling, presets, trunk
+
+APPAREL = tasks.Task('apparel', ('dress', 'outerwear', 'pants', 'shoe'))
+MATERIAL = tasks.Task('material', tuple(f'material {n}' for n in range(34)))
+
+SMALL = config.Model(filters=(2, 2, 2), shared_widths=(8,))
+
+
+def _shapes(model, *task_list):
+  network = heads.Network(model, tasks.TaskSet(task_list))
+  side = trunk.image_side(model.geometry)
+  image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+  def init(key, x):
+    return network.init(key, x, deterministic=True)
+  return jax.eval_shape(init, jax.random.key(0), image)['params']
+
+
+@pytest.mark.parametrize('geometry', ['report', 'original'])
+@pytest.mark.parametrize(
+  ('model', 'task_list', 'count'),
+  [
+    (presets.PUBLIC_3M, (APPAREL,), 3_354_428),
+    (presets.PUBLIC_1_4M, (APPAREL,), 1_358_618),
+    (presets.PRIVATE_1_4M, (APPAREL,), 1_069_852),
+    (presets.PRIVATE_1_4M, (APPAREL, MATERIAL), 1_297_550),
+  ],
+)
+def test_parameter_counts_of_the_report(geometry, model, task_list, count):
+  model = dataclasses.replace(model, geometry=geometry)
+  shapes = _shapes(model, *task_list)
+  assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == count
+
+
+@pytest.mark.parametrize('geometry', ['report', 'original'])
+def test_flattened_size(geometry):
+  model = dataclasses.replace(presets.PUBLIC_3M, geometry=geometry)
+  shapes = _shapes(model, APPAREL)
+  assert shapes['trunk']['dense_0']['kernel'].shape == (8192, 384)
+
+
+@pytest.mark.parametrize(
+  ('pool', 'stride', 'padding', 'size'),
+  [
+    (pooling.max_pool_4_stride_2, 2, 'SAME', 8),
+    (pooling.max_pool_4_stride_2, 2, 'SAME', 2),
+    (pooling.max_pool_4_stride_4, 4, 'VALID', 12),
+    (pooling.max_pool_4_stride_4, 4, 'VALID', 10),
+  ],
+)
+def test_pooling_equals_max_pool(pool, stride, padding, size):
+  x = jax.random.normal(jax.random.key(1), (2, size, size + 4, 3))
+
+  def plain(x):
+    return nn.max_pool(x, (4, 4), (stride, stride), padding)
+
+  np.testing.assert_array_equal(pool(x), plain(x))
+  weight = jax.random.normal(jax.random.key(2), plain(x).shape)
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def gradient(pooled, x):
+    return jax.grad(lambda x: jnp.sum(pooled(x) * weight))(x)
+
+  np.testing.assert_allclose(gradient(pool, x), gradient(plain, x), atol=1e-6)
+
+
+def test_tied_maxima_share_the_gradient():
+  x = jnp.ones((1, 4, 4, 1))
+  gradient = jax.grad(lambda x: pooling.max_pool_4_stride_4(x).sum())(x)
+  np.testing.assert_allclose(gradient, jnp.full_like(x, 1 / 16))
+
+
+def test_initial_trunk_does_not_depend_on_the_heads():
+  def trunk_of(*task_list):
+    network = heads.Network(SMALL, tasks.TaskSet(task_list))
+    image = jnp.zeros((1, 128, 128, 3))
+    params = network.init(jax.random.key(5), image, deterministic=True)
+    return params['params']['trunk'], params['params']['head:apparel']
+
+  alone, both = trunk_of(APPAREL), trunk_of(MATERIAL, APPAREL)
+  jax.tree.map(np.testing.assert_array_equal, alone, both)
+
+
+def test_dropout_only_in_training():
+  network = heads.Network(SMALL, tasks.TaskSet((APPAREL,)))
+  image = jax.random.uniform(jax.random.key(3), (2, 128, 128, 3))
+  params = network.init(jax.random.key(0), image, deterministic=True)
+  def apply(seed, deterministic):
+    return network.apply(
+      params,
+      image,
+      deterministic=deterministic,
+      rngs={'dropout': jax.random.key(seed)},
+    )[0]
+  np.testing.assert_array_equal(apply(1, True), apply(2, True))
+  assert not np.allclose(apply(1, False), apply(2, False))

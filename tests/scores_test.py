@@ -1,0 +1,64 @@
+"""Scores agree with scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from imat_jax import scores
+
+
+def _labels(seed: int, size: int, num_labels: int):
+  rng = np.random.default_rng(seed)
+  # Skewed, so that some labels never occur, as true or as predicted.
+  share_K = rng.dirichlet(np.full(num_labels, 0.4))
+  true_B = rng.choice(num_labels, size, p=share_K)
+  guess_B = rng.choice(num_labels, size, p=rng.permutation(share_K))
+  return true_B, np.where(rng.uniform(size=size) < 0.5, true_B, guess_B)
+
+
+@pytest.mark.parametrize('seed', range(25))
+@pytest.mark.parametrize('num_labels', [1, 2, 4, 15])
+def test_agrees_with_sklearn(seed, num_labels):
+  true_B, guess_B = _labels(seed, 60, num_labels)
+  confusion_KxK = scores.confusion_matrix(true_B, guess_B, num_labels)
+  every = range(num_labels)
+  np.testing.assert_array_equal(
+    confusion_KxK,
+    sklearn_metrics.confusion_matrix(true_B, guess_B, labels=every),
+  )
+  found = scores.per_label(confusion_KxK)
+  expected = sklearn_metrics.precision_recall_fscore_support(
+    true_B, guess_B, labels=every, zero_division=0
+  )
+  for name, values in zip(
+    ('precision', 'recall', 'f1', 'support'), expected, strict=True
+  ):
+    np.testing.assert_allclose(found[name], values, err_msg=name)
+  assert scores.accuracy(confusion_KxK) == pytest.approx(
+    sklearn_metrics.accuracy_score(true_B, guess_B)
+  )
+  for average, score in (
+    ('macro', scores.macro_f1),
+    ('weighted', scores.weighted_f1),
+  ):
+    assert score(confusion_KxK) == pytest.approx(
+      sklearn_metrics.f1_score(
+        true_B, guess_B, average=average, zero_division=0
+      )
+    )
+
+
+def test_missing_labels_do_not_count():
+  true_B = np.array([0, -1, 1, -1])
+  guess_B = np.array([0, 1, 0, 0])
+  np.testing.assert_array_equal(
+    scores.confusion_matrix(true_B, guess_B, 2), [[1, 0], [1, 0]]
+  )
+
+
+def test_no_example_has_no_score():
+  empty_KxK = np.zeros((3, 3), np.int64)
+  assert scores.accuracy(empty_KxK) is None
+  assert scores.macro_f1(empty_KxK) is None
+  assert scores.weighted_f1(empty_KxK) is None
+  assert not scores.per_label(empty_KxK)['f1'].any()

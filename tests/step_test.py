@@ -1,0 +1,132 @@
+"""One training step: gradients, task weights, randomness, tracing."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from imat_jax import config, tasks
+from imat_jax.data.pipeline import Batch
+from imat_jax.models import heads
+from imat_jax.training import loop, metrics, state, step
+
+MODEL = config.Model(filters=(2, 2, 2), shared_widths=(8,), head_widths=(4,))
+# Not in alphabetical order: a dict that jax sorts by name would swap them.
+TASKS = tasks.TaskSet(
+  (tasks.Task('color', ('red', 'blue', 'green')), tasks.Task('age', ('a', 'b')))
+)
+RUN = config.Run(
+  data_dir='', workdir='', tasks=('color', 'age'), model=MODEL, seed=3
+)
+NETWORK = heads.Network(MODEL, TASKS)
+STEP = jax.jit(
+  functools.partial(step.train_step, NETWORK, state.optimizer(RUN.optimizer))
+)
+
+
+def _batch(label_BxT, seed=0) -> Batch:
+  rng = np.random.default_rng(seed)
+  label_BxT = np.array(label_BxT, np.int32)
+  shape = (len(label_BxT), 128, 128, 3)
+  return Batch(rng.integers(0, 256, shape, np.uint8), label_BxT)
+
+
+def _changed(before, after) -> bool:
+  pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+  return any(not np.array_equal(a, b) for a, b in pairs)
+
+
+def test_a_head_without_labels_stays_where_it_is():
+  before = state.create(RUN, TASKS)
+  after, found = STEP(before, _batch([[0, -1], [2, -1]]))
+  assert not _changed(before.params['head:age'], after.params['head:age'])
+  assert _changed(before.params['head:color'], after.params['head:color'])
+  assert _changed(before.params['trunk'], after.params['trunk'])
+  assert metrics.read(found)[1]['loss'] is None
+
+
+def test_a_weight_of_zero_stops_every_gradient_of_a_task():
+  before = state.create(RUN, TASKS)
+  only_color = before.replace(weight_T=jnp.array([1.0, 0.0]))
+  labelled, _ = STEP(only_color, _batch([[0, 1], [2, 0]]))
+  missing, _ = STEP(only_color, _batch([[0, -1], [2, -1]]))
+  assert not _changed(labelled.params, missing.params)
+  assert not _changed(before.params['head:age'], labelled.params['head:age'])
+
+
+def test_a_batch_of_padding_changes_nothing_but_the_step():
+  before = state.create(RUN, TASKS)
+  after, found = STEP(before, _batch([[-1, -1]] * 2))
+  assert not _changed(before.params, after.params)
+  assert after.step == 1
+  assert metrics.total(metrics.read(found), (1, 1)) == 0
+
+
+def test_padding_does_not_move_the_update():
+  before = state.create(RUN, TASKS)
+  model = config.Model(**vars(MODEL) | {'dropout': 0.0})
+  one_step = jax.jit(
+    functools.partial(
+      step.train_step, heads.Network(model, TASKS), optax.sgd(0.1)
+    )
+  )
+  before = before.replace(opt_state=optax.sgd(0.1).init(before.params))
+  batch = _batch([[0, 1], [1, -1], [-1, -1], [-1, -1]])
+  padded, _ = one_step(before, batch)
+  plain, _ = one_step(before, jax.tree.map(lambda x: x[:2], batch))
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, atol=1e-6),
+    padded.params,
+    plain.params,
+  )
+
+
+def test_the_first_update_is_that_of_adam():
+  before = state.create(RUN, TASKS)
+  batch = _batch([[0, 1], [1, 0]])
+  after, _ = STEP(before, batch)
+  moved = jax.tree.map(jnp.subtract, after.params, before.params)
+  # From zero moments Adam's first step is the learning rate in each direction
+  # with a gradient well above epsilon.
+  largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(moved))
+  assert largest == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_metrics_belong_to_their_task():
+  now = state.create(RUN, TASKS)
+  batch = _batch([[0, 1], [1, -1], [2, 0]])
+  found = metrics.read(step.eval_step(NETWORK, now.params, batch))
+  assert found[0]['confusion'].shape == (3, 3)
+  np.testing.assert_array_equal(found[0]['confusion'].sum(1), [1, 1, 1])
+  np.testing.assert_array_equal(found[1]['confusion'].sum(1), [1, 1])
+  logits_BxK = NETWORK.apply(
+    {'params': now.params}, step.pixels(batch), deterministic=True
+  )[1]
+  expected = -jax.nn.log_softmax(logits_BxK)[jnp.array([0, 2]), [1, 0]].mean()
+  assert found[1]['loss'] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_randomness_is_a_function_of_seed_and_step():
+  before, batch = state.create(RUN, TASKS), _batch([[0, 1], [1, 0]])
+  again = STEP(before, batch)[0].params
+  assert not _changed(STEP(before, batch)[0].params, again)
+  later = before.replace(step=before.step + 1)
+  assert _changed(STEP(later, batch)[0].params, again)
+  other = before.replace(seed=before.seed + 1)
+  assert _changed(STEP(other, batch)[0].params, again)
+
+
+def test_two_steps_are_one_trace(monkeypatch):
+  traces = []
+  plain = step.train_step
+  monkeypatch.setattr(
+    step, 'train_step', lambda *args: traces.append(1) or plain(*args)
+  )
+  update = loop.compiled_update(RUN, TASKS)
+  now, so_far = state.create(RUN, TASKS), metrics.zeros(TASKS)
+  now, so_far = update(now, so_far, _batch([[0, 1], [1, 0]]))
+  update(now, so_far, _batch([[-1, 1], [2, -1]], seed=1))
+  assert len(traces) == 1
