@@ -1,12 +1,23 @@
-"""TODO
+"""Do two or three more attributes at once help more than one?
 
-python -m experiments.public_3m_three_tasks --data_dir=data/built --workdir=runs/public_3m_three_tasks
+The network of public 3M with the apparel class and several attributes.
+
+  python -m experiments.public_3m_three_tasks --data_dir=data/built \\
+    --workdir=runs/three --tasks=apparel,color,age
+
+Time and result: see experiments/README.md.
 """
 
 import functools
 
 from imat_jax import config, flags
 from imat_jax.models import presets
+
+DEFAULTS = functools.partial(
+  config.Run,
+  model=presets.PUBLIC_3M_THREE_TASKS,
+  tasks=('apparel', 'color', 'age'),
+)
 
 
 def main(run: config.Run) -> None:
@@ -16,11 +27,4 @@ def main(run: config.Run) -> None:
 
 
 if __name__ == '__main__':
-  flags.run(
-    main,
-    functools.partial(
-      config.Run,
-      model=presets.PUBLIC_3M_THREE_TASKS,
-      tasks=('apparel', 'color', 'material'),
-    ),
-  )
+  flags.run(main, DEFAULTS)

@@ -1,1 +1,23 @@
-"""imat_jax: multi-task learning on product photos with few labels."""
+"""Multi-task learning on product photos with few labels.
+
+The map, in the order in which modules may import each other:
+
+  errors, progress, files    the user's faults, progress on stderr, whole files
+  config, tasks, scores      every knob; labels and weights; accuracy to F1
+  data      annotations → download → photos → build → source → pipeline;
+            garments draws the demo data
+  models    pooling, trunk, heads, and the report's presets
+  training  rng, losses, metrics, state, step, course, checkpoint, loop, workdir
+  evaluate  scores a trained run
+  study     engine runs an experiment; plots and report show it
+  flags     turns configs into absl flags; only commands use it
+
+Start with `training.loop` for how a run goes, `training.losses` for what it
+minimises, `data.pipeline` for what a batch is.
+
+Shapes are in the names, one capital letter per axis:
+
+  B  examples of a batch      H, W  height and width in pixels
+  T  tasks                    C     color channels
+  K  labels of one task       D     features
+"""

@@ -20,6 +20,11 @@ def knob(help: str, default: Any = dataclasses.MISSING, check: Check = None):
   return dataclasses.field(default=default, metadata=metadata)
 
 
+def text(value: Any) -> str:
+  """A value as it stands on the command line."""
+  return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
 def at_least(bound: float) -> Check:
   """The check `value >= bound`, for a number or each number of a tuple."""
 
@@ -41,6 +46,12 @@ def between(low: float, high: float) -> Check:
   return check
 
 
+def _three_counts(value):
+  if len(value) != 3:
+    return 'must be three numbers'
+  return at_least(1)(value)
+
+
 def _not_empty(value):
   if not value or not all(value):
     return 'must not be empty'
@@ -60,8 +71,7 @@ class Config:
       check, value = field.metadata.get('check'), getattr(self, field.name)
       complaint = check(value) if check else None
       if complaint:
-        text = ','.join(value) if isinstance(value, tuple) else value
-        raise ValueError(f'--{field.name}={text}: {complaint}')
+        raise ValueError(f'--{field.name}={text(value)}: {complaint}')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -185,7 +195,7 @@ class Model(Config):
     'report',
   )
   filters: tuple[int, ...] = knob(
-    'filters of the three convolutions', (8, 16, 32), at_least(1)
+    'filters of the three convolutions', (8, 16, 32), _three_counts
   )
   dropout: float = knob('rate after the trunk', 0.5, between(0, 0.99))
   shared_widths: tuple[int, ...] = knob(

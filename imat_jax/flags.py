@@ -10,6 +10,7 @@ and gives it `--help`, the flags, and the exit statuses of the contract: 0 done,
 
 import dataclasses
 import functools
+import os
 import sys
 import textwrap
 import typing
@@ -18,7 +19,7 @@ from typing import Any
 
 from absl import flags as absl_flags
 
-from imat_jax import errors
+from imat_jax import config, errors
 
 # What makes a config: its class, or a functools.partial of it that holds the
 # values in which a command differs.
@@ -27,25 +28,27 @@ Maker = Callable[..., Any]
 
 def run(main: Callable[[Any], None], maker: Maker) -> None:
   """Makes the config from `sys.argv`, calls `main` with it and exits."""
-  spec = sys.modules['__main__'].__spec__
-  name = spec.name if spec else sys.argv[0]
+  command = sys.modules['__main__']
+  name = command.__spec__.name if command.__spec__ else sys.argv[0]
   if {'--help', '-help', '-h'} & set(sys.argv[1:]):
-    print(help_text(sys.modules['__main__'].__doc__ or '', maker))
-    sys.exit(0)
+    about = command.__doc__ or ''
+    sys.exit(_status(lambda: print(help_text(about, maker)), name))
   try:
-    config = parse(maker, sys.argv)
+    parsed = parse(maker, sys.argv)
   except (absl_flags.Error, ValueError) as error:
-    print(f'{name}: {error} (--help lists the flags)', file=sys.stderr)
+    wrong = '; '.join(str(error).splitlines())
+    print(f'{name}: {wrong} (--help lists the flags)', file=sys.stderr)
     sys.exit(2)
-  sys.exit(_status(lambda: main(config), name))
+  sys.exit(_status(lambda: main(parsed), name))
 
 
 def parse(maker: Maker, argv: list[str]) -> Any:
   """The config that the flags in `argv[1:]` describe.
 
   Raises:
-    absl.flags.Error: an unknown flag, a malformed value, a missing flag.
-    ValueError: a value that fails its check, or an argument that is no flag.
+    absl.flags.Error: an unknown flag or a malformed value.
+    ValueError: a missing flag, a value that fails its check, or an argument
+      that is no flag.
   """
   values = absl_flags.FlagValues()
   for field, default in _fields(maker):
@@ -53,6 +56,11 @@ def parse(maker: Maker, argv: list[str]) -> Any:
   rest = values(argv)[1:]
   if rest:
     raise ValueError(f'{rest[0]!r} is not a flag')
+  absent = [
+    f'--{f.name}' for f, _ in _fields(maker) if values[f.name].value is None
+  ]
+  if absent:
+    raise ValueError(f'missing: {", ".join(absent)}')
   # Libraries read the global flags; they count as parsed, with no value set.
   absl_flags.FLAGS(argv[:1])
   return _make(maker, values)
@@ -63,7 +71,7 @@ def help_text(about: str, maker: Maker) -> str:
   lines = [about.strip(), '', 'flags:']
   for field, default in _fields(maker):
     required = default is dataclasses.MISSING
-    shown = '' if required else f'={_text(default)}'
+    shown = '' if required else f'={config.text(default)}'
     lines.append(f'  --{field.name}{shown}')
     help = field.metadata['help'] + (' (required)' if required else '')
     choices = typing.get_args(field.type)
@@ -78,9 +86,12 @@ def help_text(about: str, maker: Maker) -> str:
 def _status(call: Callable[[], None], name: str) -> int:
   try:
     call()
+    sys.stdout.flush()
   except errors.UserError as error:
     print(f'{name}: {error}', file=sys.stderr)
     return 1
+  except BrokenPipeError:  # as in `… | head`
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
   except OSError as error:
     where = f'{error.filename}: ' if error.filename else ''
     print(f'{name}: {where}{error.strerror or error}', file=sys.stderr)
@@ -115,8 +126,7 @@ def _fields(maker: Maker) -> Iterator[tuple[dataclasses.Field, Any]]:
 
 
 def _define(field: dataclasses.Field, default: Any, values) -> None:
-  required = default is dataclasses.MISSING
-  given = None if required else default
+  given = None if default is dataclasses.MISSING else default
   common = {'help': field.metadata['help'], 'flag_values': values}
   if field.type is bool:
     absl_flags.DEFINE_boolean(field.name, given, **common)
@@ -133,8 +143,6 @@ def _define(field: dataclasses.Field, default: Any, values) -> None:
     absl_flags.DEFINE_list(field.name, [str(v) for v in given], **common)
   else:
     raise TypeError(f'{field.name}: no flag for the type {field.type}')
-  if required:
-    absl_flags.mark_flag_as_required(field.name, values)
 
 
 def _make(maker: Maker, values: absl_flags.FlagValues) -> Any:
@@ -145,12 +153,17 @@ def _make(maker: Maker, values: absl_flags.FlagValues) -> Any:
     if dataclasses.is_dataclass(default):
       made[field.name] = _make(type(default), values)
     elif typing.get_origin(field.type) is tuple:
-      item = typing.get_args(field.type)[0]
-      made[field.name] = tuple(item(v) for v in values[field.name].value)
+      made[field.name] = _make_tuple(field, values[field.name].value)
     else:
       made[field.name] = values[field.name].value
   return kind(**made)
 
 
-def _text(value: Any) -> str:
-  return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+def _make_tuple(field: dataclasses.Field, given: list[str]) -> tuple:
+  item = typing.get_args(field.type)[0]
+  try:
+    return tuple(map(item, given))
+  except ValueError:
+    raise ValueError(
+      f'--{field.name}={",".join(given)}: must be of the type {item.__name__}'
+    ) from None

@@ -1,6 +1,6 @@
 """Scores from a confusion matrix: rows are true labels, columns predicted.
 
-Where a score divides by zero it is 0, as in scikit-learn with `zero_division=0`;
+Where a score divides by zero it is 0, as scikit-learn's `zero_division=0`;
 averages run over the labels that occur, as true or as predicted.
 """
 

@@ -71,8 +71,8 @@ class TaskSet:
   @classmethod
   def from_json(cls, value: Any) -> 'TaskSet':
     """Reads what `to_json` gave; anything else is a `ValueError`."""
-    if not isinstance(value, Mapping) or not all(
-      isinstance(labels, Sequence) and all(isinstance(x, str) for x in labels)
+    if not isinstance(value, dict) or not all(
+      isinstance(labels, list) and all(isinstance(x, str) for x in labels)
       for labels in value.values()
     ):
       raise ValueError('the tasks are not lists of label names')

@@ -181,9 +181,9 @@ def test_json_gives_the_defaults_back(kind):
 @given(
   st.builds(
     config.Run,
-    data_dir=st.text(),
-    workdir=st.text(),
-    tasks=st.lists(st.text(min_size=1), min_size=1).map(tuple),
+    data_dir=st.text('aé/ ,"'),
+    workdir=st.just('run'),
+    tasks=st.lists(st.text('ab:', min_size=1), min_size=1).map(tuple),
     epochs=st.integers(1, 10**6),
     seed=st.integers(0, 2**40),
     eval_augmented=st.booleans(),

@@ -1,8 +1,8 @@
 """The report's augmentation as one affine warp per photo.
 
-Rotation, shift, zoom and mirroring are composed into one 2 × 3 matrix, together
-with the change from the stored to the training size, so that each photo is
-sampled once. A matrix maps output pixels to places in the stored photo, in units
+Rotation, shift, zoom and mirroring are composed into one matrix, together with
+the change from the stored to the training size, so that each photo is sampled
+once. A matrix maps places of the output to places of the stored photo, in units
 that do not depend on the size: (0, 0) is the centre, ±1 the edges.
 """
 

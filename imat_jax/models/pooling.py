@@ -1,9 +1,9 @@
 """Max pooling that XLA also differentiates quickly on a CPU.
 
-`linen.max_pool` has the same values, but its gradient (select_and_scatter) makes
-a training step on a CPU about twice as slow; see benchmarks/README.md. Here a
-window's maximum is a tree of pairwise maxima along one axis after the other.
-Where values tie, the gradient is shared between them.
+`linen.max_pool` has the same values, but its gradient (select_and_scatter in
+XLA) takes half of a CPU's training step; benchmarks/README.md has the figures.
+Here a window's maximum is a tree of pairwise maxima, along one axis after the
+other. Where values tie, the gradient is shared between them.
 """
 
 import jax

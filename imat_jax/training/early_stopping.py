@@ -8,8 +8,8 @@ import math
 class EarlyStopping:
   """The best epoch so far, and how long ago it was.
 
-  As in Keras's callback, an epoch is better when its loss is lower than the best
-  by more than `min_delta`; the parameters of the best epoch are kept.
+  As in Keras's callback, an epoch is better when its loss is lower than the
+  best by more than `min_delta`; the parameters of the best epoch are kept.
   """
 
   best_loss: float = math.inf

@@ -12,10 +12,6 @@ def expose(
 ) -> np.ndarray:
   """What the sensor makes of the light: uint8 [H, W, 3], RGB."""
   light = picture * (scene.exposure * np.float32(scene.cast))
-  # Highlights roll off instead of clipping.
-  light = np.where(
-    light > 0.85, 0.85 + 0.15 * np.tanh((light - 0.85) / 0.15), light
-  )
   light = cv2.GaussianBlur(light, (0, 0), scene.blur)
   light += scene.noise * noise.white(rng, light.shape)
   return np.clip(light * 255, 0, 255).astype(np.uint8)

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from imat_jax.data.drawing import cloth as cloths
-from imat_jax.data.drawing import noise
+from imat_jax.data.drawing import noise, outline
 from imat_jax.data.drawing.cloth import Cloth, Surface
 
 _SHIFT = 4  # fractional bits of OpenCV's coordinates
@@ -23,12 +23,19 @@ class Part:
     outline: [N, 2] in the units of the drawing; of an area, or of a line.
     width: of the line, in units; 0 is an area.
     bulge: how round it is; 0 is flat.
+    joined: outlines of further areas that make one piece with the first.
   """
 
   outline: np.ndarray
   cloth: Cloth
   width: float = 0.0
   bulge: float = 1.0
+  joined: tuple[np.ndarray, ...] = ()
+
+  @property
+  def areas(self) -> tuple[np.ndarray, ...]:
+    """All outlines."""
+    return self.outline, *self.joined
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +89,10 @@ def render(
     found = _mask(part, frame, scale)
     if found is None:
       continue
-    if part.cloth not in surfaces:
-      surfaces[part.cloth] = _laid(part.cloth, frame, rng)
-    _paint(layer, part, surfaces[part.cloth], *found, frame.light, rng)
+    key = dataclasses.replace(part.cloth, shade=1.0)
+    if key not in surfaces:
+      surfaces[key] = _laid(key, frame, rng)
+    _paint(layer, part, surfaces[key], *found, frame.light, rng)
   return layer
 
 
@@ -103,20 +111,21 @@ def over(
 
 def _mask(part: Part, frame: Frame, scale: float):
   """The part's cover as uint8 and its place, or None where it is not seen."""
-  points = frame.pixels(part.outline)
+  areas = [frame.pixels(area) for area in part.areas]
   line = max(1, round(part.width * scale)) if part.width else 0
+  low, high = outline.bounds(areas)
   margin = line + 9
-  low = np.maximum(np.floor(points.min(axis=0)).astype(int) - margin, 0)
-  high = np.ceil(points.max(axis=0)).astype(int) + margin
-  high = np.minimum(high, frame.size)
+  low = np.maximum(np.floor(low).astype(int) - margin, 0)
+  high = np.minimum(np.ceil(high).astype(int) + margin, frame.size)
   if (high <= low).any():
     return None
   mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
-  fixed = [np.round((points - low) * 2**_SHIFT).astype(np.int32)]
-  if line:
-    cv2.polylines(mask, fixed, False, 255, line, cv2.LINE_AA, _SHIFT)
-  else:
-    cv2.fillPoly(mask, fixed, 255, cv2.LINE_AA, _SHIFT)
+  for area in areas:
+    fixed = [np.round((area - low) * 2**_SHIFT).astype(np.int32)]
+    if line:
+      cv2.polylines(mask, fixed, False, 255, line, cv2.LINE_AA, _SHIFT)
+    else:
+      cv2.fillPoly(mask, fixed, 255, cv2.LINE_AA, _SHIFT)
   return mask, (slice(low[1], high[1]), slice(low[0], high[0]))
 
 
@@ -149,7 +158,9 @@ def _paint(layer, part, surface, mask, place, light, rng) -> None:
   if material.shaggy and not part.width:
     mask = _ragged(mask, material.shaggy, rng)
   height = surface.height[place] + _bulge(mask, part.bulge)
-  color = _lit(surface.color[place], height, light, material)
+  color = _lit(
+    surface.color[place] * np.float32(part.cloth.shade), height, light, material
+  )
   cover = mask * np.float32(1 / 255) * surface.opacity[place]
   rest = 1 - cover
   layer.color[place] *= rest[..., None]

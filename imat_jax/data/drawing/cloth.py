@@ -20,14 +20,15 @@ class Cloth:
   material: str = 'plain'
   pattern: str = 'solid'
   accent: Rgb = (1.0, 1.0, 1.0)
+  shade: float = 1.0
 
   def dyed(self, gain: float) -> 'Cloth':
     """The same, darker (a gain under 1) or lighter."""
-    return dataclasses.replace(self, color=_times(self.color, gain))
+    return dataclasses.replace(self, shade=self.shade * gain)
 
   def plain(self, gain: float = 1.0) -> 'Cloth':
     """Something smooth in the same color, such as a lining or a button."""
-    return Cloth(_times(self.color, gain))
+    return Cloth(self.color, shade=gain)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Surface:
 
 
 def surface(cloth: Cloth, side: int, rng: np.random.Generator) -> Surface:
-  """Weaves, dyes and prints a square of `side` pixels."""
+  """Weaves, dyes and prints a square of `side` pixels, without its shade."""
   material = MATERIALS[cloth.material]
   shape = side, side
   height = material.folds * noise.smooth(rng, shape, material.cells)
@@ -104,10 +105,6 @@ def _dye(cloth: Cloth, rng: np.random.Generator, side: int) -> np.ndarray:
     cover = pattern.cover(cloth.pattern, rng, side)[..., None]
     color += cover * (np.asarray(cloth.accent, np.float32) - color)
   return color
-
-
-def _times(color: Rgb, gain: float) -> Rgb:
-  return tuple(min(1.0, gain * c) for c in color)
 
 
 @functools.cache
@@ -205,7 +202,7 @@ MATERIALS = {
   'skin': Material(folds=0.6, gloss=0.05),
   'sole': Material(folds=0.5, gloss=0.1),
   'metal': Material(folds=0, gloss=0.8, sharpness=15),
-  'hair': Material(_strands, relief=0.6, tint=0.25, folds=1),
+  'hair': Material(_strands, relief=0.4, tint=0.12, folds=1),
   'canvas': Material(_canvas, relief=0.3, tint=0.16, folds=3),
   'chiffon': Material(folds=8, cells=(3, 22), opacity=0.82, gloss=0.05),
   'corduroy': Material(_ribs, relief=1.1, tint=0.16, folds=5),
@@ -221,7 +218,7 @@ MATERIALS = {
   ),
   'linen': Material(_slubs, relief=0.5, tint=0.09, folds=8, cells=(12, 12)),
   'mesh': Material(_holes, relief=1.0, tint=0.35, folds=2),
-  'nylon': Material(_crumple, relief=2.2, folds=4, gloss=0.35, sharpness=30),
+  'nylon': Material(_crumple, relief=1.1, folds=4, gloss=0.35, sharpness=30),
   'pvc': Material(folds=6, cells=(10, 10), gloss=1.4, sharpness=90),
   'rubber': Material(folds=1.5, cells=(4, 4), gloss=0.8, sharpness=70),
   'satin': Material(folds=11, cells=(4, 12), gloss=0.6, sharpness=14),

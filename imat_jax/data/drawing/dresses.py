@@ -116,6 +116,7 @@ def _sleeves(traits, figure, pose, main):
     if name == 'off shoulder':
       path = path + (0, 0.35)
     widths = np.linspace(0.62, 0.5 if name != 'long' else 0.36, 7)
+    widths[0] *= 0.6
     yield Part(outline.ribbon(path, widths * figure.thigh / 0.66), main)
 
 

@@ -4,16 +4,16 @@ import cv2
 import numpy as np
 
 
-def white(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-  """Independent pixels."""
-  return rng.standard_normal(shape, np.float32)
+def white(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+  """Independent pixels; uniform, as that is five times as fast as normal."""
+  return (rng.random(shape, np.float32) - 0.5) * np.float32(12**0.5)
 
 
 def smooth(
   rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]
 ) -> np.ndarray:
   """Hills, `cells` of them down and across."""
-  coarse = white(rng, (max(2, cells[0]), max(2, cells[1])))
+  coarse = rng.standard_normal(cells, np.float32)
   size = shape[1], shape[0]
   return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
 

@@ -18,7 +18,7 @@ from imat_jax.data.drawing.population import Garment
 
 _HEMS = {'short': 3.75, 'medium': 4.5, 'long': 5.9}
 _SLIM = ('blazers', 'trench coat', 'cardigans')
-_METAL = Cloth((0.7, 0.7, 0.72), 'metal')
+_METAL = Cloth((0.5, 0.5, 0.52), 'metal')
 
 
 def parts(garment: Garment, figure: Figure, pose: Pose) -> list[Part]:
@@ -58,7 +58,8 @@ def _trunk(traits, figure, hem, ease):
   )
   right = [
     (0.3, SHOULDER - 0.16),
-    (figure.shoulder * ease, SHOULDER + 0.03),
+    (figure.shoulder * ease * 0.9, SHOULDER - 0.03),
+    (figure.shoulder * ease, SHOULDER + 0.2),
     (figure.chest * ease, ARMPIT + 0.1),
     (waist, WAIST),
     (max(figure.hip, figure.chest * 0.92) * ease, HIP),
@@ -83,6 +84,7 @@ def _sleeves(traits, figure, pose, main, trim, ease):
   for side in (-1, 1):
     path = outline.along(arm(figure, pose, side), 0.98)
     widths = np.linspace(0.72, 0.46, 7) * ease * figure.thigh / 0.72
+    widths[0] *= 0.6
     yield Part(outline.ribbon(path, widths), cloth_)
     if traits['type'] in ('hoodies', 'bomber jacket', 'cardigans'):
       yield Part(outline.ribbon(path[-2:], widths[-2:]), main.dyed(0.65))
@@ -119,7 +121,7 @@ def _closure(traits, figure, hem, main, trim, gap):
 
 
 def _inside(trim):
-  return Cloth(trim.dyed(0.9).color, 'cotton')
+  return Cloth(trim.color, 'cotton', shade=0.9)
 
 
 def _buttons(top, hem, name, main, figure):

@@ -69,6 +69,13 @@ def bright(rng: np.random.Generator) -> Rgb:
   return colorsys.hsv_to_rgb(hue, rng.uniform(0.5, 0.95), value)
 
 
+def soft(rng: np.random.Generator) -> Rgb:
+  """A color of walls and paper."""
+  return colorsys.hsv_to_rgb(
+    rng.random(), rng.uniform(0.05, 0.45), rng.uniform(0.5, 1)
+  )
+
+
 def dull(rng: np.random.Generator) -> Rgb:
   """A color of rooms and things."""
   hue = rng.choice((0.08, 0.1, 0.12, 0.55, 0.6)) + rng.normal(0, 0.03)

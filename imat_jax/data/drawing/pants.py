@@ -33,8 +33,8 @@ def parts(garment: Garment, figure: Figure, pose: Pose) -> list[Part]:
   main, trim = cloth.bought(garment.traits, garment.accent, rng)
   top = WAIST + rng.uniform(-0.1, 0.25)
   legs = [_leg(garment, figure, pose, side, rng) for side in (-1, 1)]
-  seat = Part(_seat(figure, top), main, bulge=0.6)
-  drawn = [Part(shape, main) for _, shape in legs] + [seat]
+  shapes = tuple(shape for _, shape in legs)
+  drawn = [Part(_seat(figure, top), main, bulge=0.8, joined=shapes)]
   for path, _ in legs:
     drawn += _leg_details(garment, figure, path, main, trim, rng)
   return drawn + _front(garment, figure, main, trim, top)
@@ -48,7 +48,7 @@ def _leg(garment, figure, pose, side, rng):
   share = _LENGTHS[garment.traits['length']] + rng.normal(0, 0.03)
   path = outline.along(leg(figure, pose, side), share, 9)
   at = np.linspace(0, share, 9)
-  widths = np.interp(at, (0, 0.15, 0.55, 1), (1, fit[0], fit[1], fit[2]))
+  widths = np.interp(at, (0, 0.15, 0.55, 1), (0.7, *fit))
   return path, outline.ribbon(path, widths * figure.thigh * 1.08)
 
 

@@ -45,7 +45,7 @@ def draw(photo: Photo) -> np.ndarray:
     parts = _lying(photo.garment, rng, setting.manner == 'hanger')
     picture = _paste(picture, parts, parts, setting, setting.place, rng)
   if setting.occluded:
-    scene.occlude(picture, rng)
+    picture = scene.occlude(picture, rng)
   if setting.printed_over:
     scene.print_over(picture, rng)
   return camera.expose(picture, setting, rng)
@@ -68,7 +68,7 @@ def _paste(
 
 
 def _frame(aim: Sequence[Part], setting: Scene, place: Placement) -> Frame:
-  low, high = outline.bounds([part.outline for part in aim])
+  low, high = outline.bounds([area for part in aim for area in part.areas])
   centre = (low + high) / 2
   width, height = setting.size
   scale = place.zoom * min(width / (high - low)[0], height / (high - low)[1])

@@ -264,8 +264,6 @@ def _clothes(rng: np.random.Generator, garment: Garment) -> tuple:
   if garment.apparel == 'outerwear':
     in_dress = garment.traits['gender'] == 'women' and _chance(rng, 0.3)
     worn.append('dress' if in_dress else 'pants')
-  if garment.apparel == 'dress' and _chance(rng, 0.12):
-    worn.append('outerwear')
   return tuple((_fitting(rng, apparel, garment), None) for apparel in worn)
 
 
@@ -273,7 +271,9 @@ def _fitting(rng, apparel: str, garment: Garment) -> Garment:
   """A garment for the same wearer."""
   while True:
     other = _garment(rng, apparel)
-    if other.size == garment.size:
+    # A long coat would hide the pants that are meant.
+    hides = apparel == 'outerwear' and other.traits['length'] != 'short'
+    if other.size == garment.size and not hides:
       return other
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from imat_jax.data.drawing import cloth, noise, palette
+from imat_jax.data.drawing import canvas, cloth, noise, palette, things
 
 Size = tuple[int, int]
 
@@ -16,21 +16,15 @@ def background(name: str, size: Size, rng: np.random.Generator) -> np.ndarray:
   return picture * _lamp(size, rng)[..., None]
 
 
-def occlude(picture: np.ndarray, rng: np.random.Generator) -> None:
-  """Lays a thing over an edge of the picture: a bag, a leaf, a hand."""
+def occlude(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+  """Lays something over an edge of the garment."""
   height, width = picture.shape[:2]
-  reach = 0.25 * min(width, height)
+  reach = min(width, height) * rng.uniform(0.12, 0.24)
   angle = rng.uniform(0, 2 * np.pi)
-  away = rng.uniform(0.5, 1.2)
-  centre = (
-    width * (0.5 + 0.42 * away * np.cos(angle)),
-    height * (0.5 + 0.42 * away * np.sin(angle)),
-  )
-  count = int(rng.integers(1, 4))
-  color = palette.bright(rng) if rng.random() < 0.4 else palette.dull(rng)
-  for _ in range(count):
-    at = centre + rng.normal(0, 0.4 * reach, 2)
-    _thing(picture, at, reach * rng.uniform(0.5, 1.1), color, rng)
+  away = rng.uniform(0.2, 0.5)
+  x = width * (0.5 + away * np.cos(angle))
+  y = height * (0.5 + away * np.sin(angle))
+  return _laid(picture, things.any_of(rng, x, y, reach), rng)
 
 
 def print_over(picture: np.ndarray, rng: np.random.Generator) -> None:
@@ -67,7 +61,7 @@ def _studio(size: Size, rng) -> np.ndarray:
 
 
 def _wall(size: Size, rng) -> np.ndarray:
-  color = palette.bright(rng) if rng.random() < 0.3 else palette.dull(rng)
+  color = palette.soft(rng) if rng.random() < 0.4 else palette.dull(rng)
   grain = noise.smooth(rng, (size[1], size[0]), (6, 6))
   return _flat(size, color) * (1 + 0.03 * grain)[..., None]
 
@@ -100,11 +94,9 @@ def _carpet(size: Size, rng) -> np.ndarray:
   shape = size[1], size[0]
   picture = _flat(size, palette.dull(rng))
   picture *= (1 + 0.16 * noise.blurred(rng, shape, (3, 3)))[..., None]
-  if rng.random() < 0.4:
-    other = noise.smooth(rng, shape, (9, 9)) > 0.5
-    picture[other] = picture[other] * 0.4 + 0.6 * np.float32(
-      palette.bright(rng)
-    )
+  if rng.random() < 0.3:
+    other = noise.smooth(rng, shape, (6, 6)) > 0.5
+    picture[other] *= palette.dull(rng)
   return picture
 
 
@@ -112,13 +104,13 @@ def _bed(size: Size, rng) -> np.ndarray:
   """A crumpled sheet, sometimes a printed one."""
   prints = ('solid', 'solid', 'floral', 'striped', 'plaid')
   sheet = cloth.Cloth(
-    palette.dull(rng), 'linen', str(rng.choice(prints)), palette.bright(rng)
+    palette.dull(rng), 'linen', str(rng.choice(prints)), palette.dull(rng)
   )
   side = max(size)
   woven = cloth.surface(sheet, side, rng)
-  slope = cv2.Sobel(woven.height, cv2.CV_32F, 1, 1, ksize=3, scale=0.05)
-  slope += cv2.Sobel(woven.height, cv2.CV_32F, 1, 0, ksize=5, scale=0.02)
-  lit = woven.color * (1 + np.clip(slope, -0.4, 0.4))[..., None]
+  slope = cv2.Sobel(woven.height, cv2.CV_32F, 1, 0, ksize=1)
+  slope += cv2.Sobel(woven.height, cv2.CV_32F, 0, 1, ksize=1)
+  lit = woven.color * (1 + 0.12 * np.tanh(slope))[..., None]
   return np.ascontiguousarray(lit[: size[1], : size[0]])
 
 
@@ -129,37 +121,21 @@ def _room(size: Size, rng) -> np.ndarray:
   horizon = int(height * rng.uniform(0.55, 0.9))
   picture[horizon:] = _planks(size, rng)[horizon:]
   picture[horizon : horizon + 4] = 0.9
-  for _ in range(int(rng.integers(3, 9))):
-    at = rng.uniform(0, width), rng.uniform(0.1, 1) * horizon
-    color = palette.bright(rng) if rng.random() < 0.3 else palette.dull(rng)
-    _thing(picture, at, rng.uniform(0.08, 0.35) * height, color, rng)
+  parts = []
+  for _ in range(int(rng.integers(3, 8))):
+    x, y = rng.uniform(0, width), rng.uniform(0.1, 1.1) * horizon
+    parts += things.any_of(rng, x, y, rng.uniform(0.1, 0.3) * height)
+  picture = _laid(picture, parts, rng)
   return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 3))
 
 
-def _thing(picture, at, reach: float, color, rng) -> None:
-  """A box, a ball, a stick or a clump, lit from above."""
-  kind = rng.integers(4)
-  x, y = at
-  wide, high = reach * rng.uniform(0.4, 1, 2)
-  if kind == 0:
-    box = ((x, y), (wide * 2, high * 2), float(rng.normal(0, 12)))
-    shape = cv2.boxPoints(box)
-  elif kind == 1:
-    shape = cv2.ellipse2Poly(
-      (int(x), int(y)), (int(wide), int(high)), 0, 0, 360, 12
-    )
-  elif kind == 2:
-    box = ((x, y), (reach * 0.25, reach * 3), float(rng.uniform(0, 180)))
-    shape = cv2.boxPoints(box)
-  else:
-    shape = np.asarray(at) + rng.normal(0, reach * 0.5, (7, 2))
-    shape = cv2.convexHull(shape.astype(np.float32))[:, 0]
-  shape = shape.astype(np.int32)
-  cv2.fillPoly(picture, [shape], color, cv2.LINE_AA)
-  low, top = np.float32(color) * 0.75, np.float32(color) * 1.15
-  cv2.polylines(picture, [shape], True, low.tolist(), 2, cv2.LINE_AA)
-  inner = ((shape - shape.mean(axis=0)) * 0.6 + at - reach * 0.08).astype(int)
-  cv2.fillPoly(picture, [inner.astype(np.int32)], top.tolist(), cv2.LINE_AA)
+def _laid(picture: np.ndarray, parts, rng) -> np.ndarray:
+  size = picture.shape[1], picture.shape[0]
+  frame = canvas.Frame(
+    size, np.eye(3), (size[0] / 2, size[1] / 2), (-0.3, -0.5)
+  )
+  layer = canvas.render(parts, frame, rng)
+  return canvas.over(picture, layer, (4, 6), 0.35)
 
 
 _BACKGROUNDS: dict[str, Callable[..., np.ndarray]] = {

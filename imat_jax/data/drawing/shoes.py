@@ -43,6 +43,11 @@ _UPPERS = {
            (0.42, 0.29), (0.75, 0.24)],
 }  # fmt: skip
 
+_FOOT = [
+  (-0.9, 0.0), (-0.9, 0.35), (-0.3, 0.5), (0.1, 0.34), (0.7, 0.18),
+  (0.86, 0.1), (0.84, 0.0), (0.3, 0.0), (-0.2, 0.0), (-0.6, 0.0),
+]  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class _Last:
@@ -60,8 +65,8 @@ class _Last:
     return np.stack([x * self.length, -(up + self.thick + lift)], 1)
 
 
-def from_side(garment: Garment) -> list[Part]:
-  """One shoe."""
+def from_side(garment: Garment, limb: Part | None = None) -> list[Part]:
+  """One shoe, and the leg that stands in it."""
   rng = np.random.default_rng(garment.seed)
   main, trim = cloth.bought(garment.traits, garment.accent, rng)
   traits = garment.traits
@@ -72,9 +77,11 @@ def from_side(garment: Garment) -> list[Part]:
   last = _Last(thick, heel, _LENGTH[garment.size])
   sole = _sole_cloth(traits, main, trim, rng)
   parts = _sole(traits, last, sole)
+  foot = [limb, Part(last.on(_FOOT), limb.cloth)] if limb else []
   if traits['type'] == 'sandals':
-    return parts + _sandal(traits, last, main)
-  parts.append(Part(last.on(_inside(traits)), main.plain(0.3), bulge=0.2))
+    return [*parts, *foot, *_sandal(traits, last, main)]
+  parts.append(Part(last.on(_inside(traits)), main.plain(0.4), bulge=0.2))
+  parts += foot
   upper = last.on(_upper(traits))
   parts.append(Part(outline.smooth(upper), main))
   return parts + list(_trimmings(traits, last, main, trim, rng))
@@ -101,8 +108,7 @@ def on_legs(
   path = np.array([(-0.5, -0.25 - heel), (-0.5, -1.6 - heel), (-0.4, -7)])
   path[:, 0] *= _LENGTH[garment.size]
   limb = Part(outline.ribbon(path, (0.5, 0.75, 1.0)), skin)
-  foot = outline.ellipse(0.1, -0.2 - 0.3 * heel, 0.8, 0.14)
-  one = [limb, Part(foot, skin), *from_side(garment)]
+  one = from_side(garment, limb)
   if pants:
     rng = np.random.default_rng(pants.seed)
     main, _ = cloth.bought(pants.traits, pants.accent, rng)
@@ -178,10 +184,12 @@ def _heel(last, back, front, low_back, low_front):
 def _upper(traits):
   """The upper in heights over the sole, from the heel over the top."""
   toe = _TOES.get(traits['toe shape'], _ROUND_TOE)
-  end = [toe, (toe[0] * 0.97, 0.0)]
+  end = [toe, toe, (toe[0] * 0.97, 0.0), (toe[0] * 0.97, 0.0)]
   if traits['toe shape'] == 'peep toe':
     end = [(0.86, 0.16), (0.8, 0.0)]
-  return [(-0.97, 0.0), *_edge(traits), *end]
+  # The lower edge follows the sole, which is curved where the heel is high.
+  lower = [(x, -0.03) for x in np.linspace(end[-1][0], -0.97, 9)]
+  return [*_edge(traits), *end, *lower]
 
 
 def _edge(traits):
@@ -206,7 +214,7 @@ def _inside(traits):
   """The far inner side, seen over the opening."""
   if traits['type'] == 'boot':
     top = _shaft(traits)[2][1]
-    return outline.ellipse(-0.48, top - 0.02, 0.4, 0.1)
+    return outline.ellipse(-0.48, top - 0.05, 0.36, 0.08)
   edge = np.asarray(_edge(traits)[1:5])
   back, front = edge[0], edge[-1]
   middle = 0.5 * (back + front) + (0, 0.04)
@@ -215,14 +223,15 @@ def _inside(traits):
 
 def _sandal(traits, last, main):
   straps = [
-    [(0.82, 0.02), (0.72, 0.24), (0.5, 0.3), (0.42, 0.03)],
-    [(0.2, 0.02), (0.1, 0.36), (-0.12, 0.42), (-0.1, 0.03)],
-    [(-0.95, 0.02), (-0.94, 0.4), (-0.8, 0.4), (-0.75, 0.03)],
+    [(0.86, 0), (0.8, 0.18), (0.66, 0.28), (0.46, 0.32), (0.42, 0)],
+    [(0.26, 0), (0.22, 0.3), (0.08, 0.4), (-0.1, 0.44), (-0.14, 0)],
   ]
-  parts = [Part(outline.smooth(last.on(s), 1), main) for s in straps]
+  parts = [Part(last.on(strap), main, bulge=0.6) for strap in straps]
+  heel = [(-0.98, 0.0), (-0.96, 0.42), (-0.82, 0.42), (-0.7, 0.0)]
+  parts.append(Part(last.on(heel), main))
   if traits['closure type'] != 'slipon':
-    band = last.on([(-0.88, 0.36), (-0.62, 0.5), (-0.3, 0.46)])
-    parts.append(Part(band, main, 0.1))
+    band = last.on([(-0.9, 0.36), (-0.62, 0.5), (-0.3, 0.46), (-0.14, 0.3)])
+    parts.append(Part(band, main, 0.11))
     parts.append(Part(outline.ellipse(*band[1], 0.07, 0.07), _METAL))
   return parts
 
@@ -243,7 +252,7 @@ def _trimmings(traits, last, main, trim, rng):
     yield from _laces(kind, last, traits, trim, main)
   if closure == 'zip':
     top = _shaft(traits)[2][1]
-    yield Part(last.on([(-0.6, 0.15), (-0.6, top - 0.1)]), _METAL, 0.05, 0)
+    yield Part(last.on([(-0.6, 0.15), (-0.6, top - 0.1)]), _METAL, 0.035, 0)
   if closure == 'velcro':
     for at in (0.1, 0.34):
       ends = [(at - 0.2, 0.32), (at, 0.78 - at)]

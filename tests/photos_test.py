@@ -1,0 +1,201 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imat_jax.data import photos
+
+SIDE = 16
+RED, GREEN, BLUE = (200, 40, 40), (40, 180, 60), (40, 60, 200)
+GRAY, WHITE = (128, 128, 128), (255, 255, 255)
+QUADRANTS = [[RED, GREEN], [BLUE, GRAY]]
+
+# JPEG is lossy; the colors stand further apart than this.
+CLOSE = 12
+
+
+def quadrants(width=48, height=32, colors=QUADRANTS, mode='RGB'):
+  image = Image.new(mode, (width, height))
+  for row, line in enumerate(colors):
+    for column, color in enumerate(line):
+      corner = (column * width // 2, row * height // 2)
+      image.paste(Image.new(mode, (width // 2, height // 2), color), corner)
+  return image
+
+
+def body(image, kind='JPEG', **options) -> bytes:
+  file = io.BytesIO()
+  image.save(file, kind, **options)
+  return file.getvalue()
+
+
+@pytest.fixture
+def square(tmp_path):
+  """A function: the stored form of a file's content, as colors H × W × 3."""
+
+  def of(content: bytes) -> np.ndarray:
+    path = tmp_path / 'photo.jpg'
+    path.write_bytes(content)
+    stored = Image.open(io.BytesIO(photos.square_jpeg(path, SIDE)))
+    assert (stored.format, stored.mode) == ('JPEG', 'RGB')
+    assert stored.size == (SIDE, SIDE)
+    return np.asarray(stored, int)
+
+  return of
+
+
+def assert_quadrants(stored_HxWx3, colors):
+  """Compares the middle of each quadrant."""
+  middles = [SIDE // 4, 3 * SIDE // 4]
+  found = stored_HxWx3[np.ix_(middles, middles)]
+  np.testing.assert_allclose(found, np.array(colors), atol=CLOSE)
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF'])
+def test_any_format_under_the_name_jpg(square, kind):
+  assert_quadrants(square(body(quadrants(), kind)), QUADRANTS)
+
+
+@pytest.mark.parametrize('size', [(48, 32), (6, 200), (16, 16), (8, 8), (1, 1)])
+def test_any_shape_is_squashed_without_a_crop(square, size):
+  flat = size == (1, 1)
+  image = Image.new('RGB', size, RED) if flat else quadrants(*size)
+  assert_quadrants(
+    square(body(image, 'PNG')), [[RED] * 2] * 2 if flat else QUADRANTS
+  )
+
+
+def test_a_photo_far_larger_than_needed(square):
+  assert_quadrants(square(body(quadrants(1600, 1200))), QUADRANTS)
+
+
+def test_each_pixel_of_a_large_photo_counts(square):
+  """No aliasing: one-pixel stripes give their mean."""
+  stripes = np.zeros((128, 128, 3), np.uint8)
+  stripes[:, ::2] = 200
+  stored = square(body(Image.fromarray(stripes), 'PNG'))
+  np.testing.assert_allclose(stored, 100, atol=CLOSE)
+
+
+def test_grayscale(square):
+  grays = [[0, 80], [160, 255]]
+  colors = [[(gray,) * 3 for gray in line] for line in grays]
+  for kind in ('JPEG', 'PNG'):
+    stored = square(body(quadrants(colors=grays, mode='L'), kind))
+    assert_quadrants(stored, colors)
+
+
+def test_cmyk(square):
+  image = quadrants().convert('CMYK')
+  assert_quadrants(square(body(image, 'JPEG')), QUADRANTS)
+
+
+@pytest.mark.parametrize('alpha, color', [(0, WHITE), (255, BLUE)])
+def test_transparency_lies_on_white(square, alpha, color):
+  image = quadrants()
+  mask = quadrants(colors=[[255, 255], [alpha, 255]], mode='L')
+  image.putalpha(mask)
+  expected = [[RED, GREEN], [color, GRAY]]
+  for kind in ('PNG', 'WEBP'):
+    stored = square(body(image, kind, lossless=True))
+    assert_quadrants(stored, expected)
+
+
+def test_half_transparent_is_half_white(square):
+  image = Image.new('RGBA', (32, 32), (*BLUE, 128))
+  mixed = tuple((channel + 255) // 2 for channel in BLUE)
+  assert_quadrants(square(body(image, 'PNG')), [[mixed] * 2] * 2)
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'GIF'])
+def test_a_palette_with_a_transparent_color(square, kind):
+  image = quadrants(colors=[[0, 1], [2, 3]], mode='P')
+  image.putpalette([*RED, *GREEN, *BLUE, *GRAY])
+  content = body(image, kind, transparency=1)
+  assert_quadrants(square(content), [[RED, WHITE], [BLUE, GRAY]])
+
+
+def test_grayscale_with_transparency(square):
+  image = quadrants(colors=[[(90, 255), (90, 0)]] * 2, mode='LA')
+  expected = [[(90,) * 3, WHITE]] * 2
+  assert_quadrants(square(body(image, 'PNG')), expected)
+
+
+# EXIF orientation → how a camera stored the upright picture.
+TRANSPOSED = {
+  1: None,
+  2: Image.Transpose.FLIP_LEFT_RIGHT,
+  3: Image.Transpose.ROTATE_180,
+  4: Image.Transpose.FLIP_TOP_BOTTOM,
+  5: Image.Transpose.TRANSPOSE,
+  6: Image.Transpose.ROTATE_90,
+  7: Image.Transpose.TRANSVERSE,
+  8: Image.Transpose.ROTATE_270,
+}
+
+
+@pytest.mark.parametrize('orientation', TRANSPOSED)
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG'])
+def test_the_photo_stands_upright(square, orientation, kind):
+  image = quadrants(300, 200)
+  method = TRANSPOSED[orientation]
+  stored = image if method is None else image.transpose(method)
+  exif = Image.Exif()
+  exif[0x0112] = orientation
+  assert_quadrants(square(body(stored, kind, exif=exif)), QUADRANTS)
+
+
+def bad_bodies():
+  noise = np.random.default_rng(0).integers(0, 256, (60, 60, 3), np.uint8)
+  image = Image.fromarray(noise)
+  cut = {
+    kind: body(image, kind)[: len(body(image, kind)) // 2]
+    for kind in ('JPEG', 'PNG', 'WEBP', 'BMP', 'TIFF')
+  }
+  return cut | {
+    'empty': b'',
+    'page': b'<!DOCTYPE html><html>gone</html>',
+    'zeros': bytes(2000),
+    'a head alone': body(image)[:20],
+  }
+
+
+@pytest.mark.parametrize('name', bad_bodies())
+def test_a_photo_that_does_not_decode_is_counted(tmp_path, name):
+  source, target = tmp_path / 'source', tmp_path / 'target'
+  source.mkdir()
+  target.mkdir()
+  (source / 'bad.jpg').write_bytes(bad_bodies()[name])
+  stored, failed = photos.store(['bad'], source, target, SIDE)
+  assert (stored, failed) == ({}, {'bad': 'does not decode'})
+  assert list(target.iterdir()) == []
+
+
+def test_store_says_what_became_of_each_photo(tmp_path):
+  source, target = tmp_path / 'source', tmp_path / 'target'
+  source.mkdir()
+  target.mkdir()
+  for name, color in (('b', RED), ('a', BLUE), ('d', GREEN)):
+    Image.new('RGB', (40, 30), color).save(source / f'{name}.jpg')
+  (source / 'c.jpg').write_bytes(b'no photo')
+  ids = ['d', 'gone', 'b', 'c', 'a', 'not/there', 'x' * 300]
+  stored, failed = photos.store(ids, source, target, SIDE)
+  assert list(stored) == ['d', 'b', 'a']
+  assert failed == {
+    'gone': 'no file',
+    'c': 'does not decode',
+    'not/there': 'no file',
+    'x' * 300: 'does not decode',
+  }
+  for name, color in (('b', RED), ('a', BLUE), ('d', GREEN)):
+    with Image.open(stored[name]) as image:
+      assert image.size == (SIDE, SIDE)
+      assert image.getpixel((8, 8)) == pytest.approx(color, abs=CLOSE)
+  assert set(target.iterdir()) == set(stored.values())
+
+
+def test_a_photo_gives_the_same_bytes_each_time(tmp_path):
+  path = tmp_path / 'a.jpg'
+  quadrants().save(path)
+  assert photos.square_jpeg(path, SIDE) == photos.square_jpeg(path, SIDE)

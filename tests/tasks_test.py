@@ -1,0 +1,160 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imat_jax import errors, tasks
+
+LABELS = st.sampled_from(['other', 'red', 'blue', 'teal', 'Olive', 'zinc', ''])
+COUNTS = st.dictionaries(LABELS, st.integers(0, 300), min_size=1)
+SHARES = st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0])
+
+BUILT = tasks.TaskSet(
+  (
+    tasks.Task('apparel', ('dress', 'shoe')),
+    tasks.Task('color', ('blue', 'red', 'other')),
+    tasks.Task('age', ('adult', 'kids')),
+    tasks.Task('shoe:age', ('kids',)),
+  )
+)
+
+
+def fold(counts, seen=(), share=0.01):
+  return tasks.fold_rare('color', counts, seen or counts, share).labels
+
+
+def test_labels_under_one_percent_become_other():
+  assert fold({'red': 990, 'teal': 10}) == ('red', 'teal')
+  assert fold({'red': 991, 'teal': 9}) == ('red', 'other')
+
+
+@pytest.mark.parametrize('hundreds', range(1, 400, 7))
+def test_just_one_percent_is_enough_whatever_the_total(hundreds):
+  counts = {'red': 99 * hundreds, 'teal': hundreds}
+  assert 'teal' in fold(counts)
+  assert 'teal' not in fold(counts | {'red': 99 * hundreds + 1})
+
+
+def test_the_share_is_that_of_the_labelled_train_photos():
+  counts = {'red': 5, 'blue': 4, 'teal': 1}
+  assert fold(counts, share=0.1) == ('blue', 'red', 'teal')
+  assert fold(counts, share=0.11) == ('blue', 'red', 'other')
+  assert fold(counts, share=0.45) == ('red', 'other')
+
+
+def test_a_label_of_another_split_alone_becomes_other():
+  assert fold({'red': 5}, seen=['red', 'teal']) == ('red', 'other')
+  assert fold({'red': 5, 'teal': 0}) == ('red', 'other')
+  assert fold({'red': 5, 'teal': 0}, share=0.0) == ('red', 'other')
+
+
+def test_other_is_there_only_where_it_is_needed():
+  assert fold({'red': 5, 'blue': 5}) == ('blue', 'red')
+
+
+def test_a_label_that_is_named_other_is_the_same_other():
+  assert fold({'other': 50, 'red': 50}) == ('red', 'other')
+  assert fold({'other': 50, 'red': 50, 'teal': 0}) == ('red', 'other')
+  assert fold({'red': 50}, seen=['other', 'red']) == ('red', 'other')
+
+
+def test_labels_are_in_alphabetical_order_with_other_last():
+  counts = {'zinc': 50, 'blue': 50, 'red': 50, 'teal': 1}
+  assert fold(counts, share=0.1) == ('blue', 'red', 'zinc', 'other')
+
+
+@given(COUNTS, st.sets(LABELS), SHARES)
+def test_a_label_is_kept_exactly_where_it_is_common(counts, seen, share):
+  labels = fold(counts, seen, share)
+  total = sum(counts.values())
+  for label in set(counts) - {'other'}:
+    common = counts[label] > 0 and counts[label] >= share * total
+    assert (label in labels) == common
+  assert set(labels) <= set(counts) | {'other'}
+
+
+@given(COUNTS, st.sets(LABELS), SHARES)
+def test_every_label_that_was_seen_has_a_number(counts, seen, share):
+  task = tasks.fold_rare('color', counts, seen, share)
+  for label in seen | set(counts):
+    assert task.labels[task.index(label)] in (label, 'other')
+  assert task.index(None) == -1
+
+
+@given(COUNTS, st.sets(LABELS), SHARES)
+def test_no_needless_other_no_label_twice(counts, seen, share):
+  labels = fold(counts, seen, share)
+  needed = (seen | set(counts)) - (set(labels) - {'other'})
+  assert ('other' in labels) == bool(needed)
+  assert len(set(labels)) == len(labels)
+  assert 'other' not in labels[:-1]
+
+
+@given(COUNTS, st.sets(LABELS), st.randoms())
+def test_the_order_of_the_counts_is_of_no_account(counts, seen, random):
+  pairs = list(counts.items())
+  random.shuffle(pairs)
+  assert fold(dict(pairs), seen) == fold(counts, seen)
+
+
+def test_index():
+  task = BUILT['color']
+  assert [task.index(x) for x in ('blue', 'red', 'other')] == [0, 1, 2]
+  assert task.index('teal') == 2
+  assert task.index(None) == -1
+  assert BUILT['age'].index('teens') == -1
+
+
+def test_select_follows_the_order_of_the_names():
+  chosen = BUILT.select(['age', 'apparel'])
+  assert chosen.names == ('age', 'apparel')
+  assert chosen['age'] == BUILT['age']
+  assert len(chosen) == 2
+  assert list(chosen) == [BUILT['age'], BUILT['apparel']]
+
+
+def test_select_tells_the_task_of_a_class_from_the_union():
+  assert BUILT.select(['shoe:age'])['shoe:age'].labels == ('kids',)
+  assert BUILT.select(['age'])['age'].labels == ('adult', 'kids')
+
+
+def test_select_knows_the_spelling_of_the_report():
+  assert BUILT.select(['colour']) == BUILT.select(['color'])
+
+
+@pytest.mark.parametrize(
+  'names, complaint',
+  [
+    (
+      ['apparel', 'size'],
+      "the data set has no task 'size'; it has: apparel, color, age, shoe:age",
+    ),
+    (['dress:age'], "the data set has no task 'dress:age'"),
+    (['age', 'age'], "the task 'age' is named twice"),
+    (['color', 'colour'], "the task 'color' is named twice"),
+  ],
+)
+def test_select_refuses(names, complaint):
+  with pytest.raises(errors.UserError) as caught:
+    BUILT.select(names)
+  assert str(caught.value).startswith(complaint)
+
+
+def test_weights():
+  assert tasks.weights(1, 0.95) == (1.0,)
+  assert tasks.weights(4, 0.95) == pytest.approx((1, 0.95, 0.9025, 0.857375))
+  assert tasks.weights(3, 0.0) == (1.0, 0.0, 0.0)
+
+
+def test_json_gives_a_task_set_back():
+  again = tasks.TaskSet.from_json(json.loads(json.dumps(BUILT.to_json())))
+  assert again == BUILT
+
+
+@pytest.mark.parametrize(
+  'value', [None, 3, 'text', [], [['age', []]], {'age': 3}, {'age': [3]}]
+)
+def test_damaged_json_is_a_value_error(value):
+  with pytest.raises(ValueError, match='label names'):
+    tasks.TaskSet.from_json(value)
