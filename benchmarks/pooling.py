@@ -35,7 +35,7 @@ def main() -> None:
     rng.integers(-1, 2, (RUN.batch_size, 2)).astype(np.int32),
   )
   ours = timed_step(batch)
-  with mock.patch.dict(trunk._POOLINGS, report=(linen_pool,) * 3):
+  with mock.patch.dict(trunk.POOLINGS, report=(linen_pool,) * 3):
     linens = timed_step(batch)
   seconds = [(ours(), linens()) for _ in range(7)]
   medians = [statistics.median(column) for column in zip(*seconds, strict=True)]

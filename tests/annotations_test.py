@@ -49,8 +49,8 @@ class Folder:
     self.write('label_map', label_map())
 
   def write(self, name, value):
-    text = value if isinstance(value, str) else json.dumps(value)
-    (self.path / f'fgvc4_iMat.{name}.json').write_text(text)
+    path = self.path / f'fgvc4_iMat.{name}.json'
+    path.write_text(json.dumps(value))
 
   def labels(self, *notes, ids=('a',)):
     self.write('train.data', content(*notes, ids=ids))

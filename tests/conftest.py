@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import NamedTuple
 
+import hypothesis
 import numpy as np
 import pytest
 from absl import flags
@@ -21,6 +22,15 @@ os.environ['XLA_FLAGS'] = ' '.join(
     '--xla_force_host_platform_device_count=4',
   ]
 )
+
+# The same examples each time, however busy the machine is.
+hypothesis.settings.register_profile(
+  'steady',
+  deadline=None,
+  derandomize=True,
+  suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile('steady')
 
 COLORS = {'blue': (40, 60, 200), 'green': (40, 160, 60), 'red': (200, 50, 40)}
 SHAPES = {

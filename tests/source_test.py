@@ -85,12 +85,12 @@ def test_an_unknown_label_is_missing_where_there_is_no_other(built):
 
 
 def test_the_task_of_a_class_is_labelled_on_that_class_alone(built):
-  own = source.read_tasks(built)['shoe:color']
-  apparel, union, shoes = read(built, APPAREL, COLOR, own).T
-  is_shoe = apparel == APPAREL.index('shoe')
-  assert (shoes[~is_shoe] == -1).all()
-  names = np.array([*COLOR.labels, 'none'])[union[is_shoe]]
-  own_names = np.array([*own.labels, 'none'])[shoes[is_shoe]]
+  own = source.read_tasks(built)['dress:color']
+  apparel, union, dresses = read(built, APPAREL, COLOR, own).T
+  is_dress = apparel == APPAREL.index('dress')
+  assert (dresses[~is_dress] == -1).all()
+  names = np.array([*COLOR.labels, 'none'])[union[is_dress]]
+  own_names = np.array([*own.labels, 'none'])[dresses[is_dress]]
   assert set(own_names) > {'none'}
   np.testing.assert_array_equal(own_names, names)
 

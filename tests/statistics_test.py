@@ -19,13 +19,13 @@ LABELS = [
 ]
 
 TABLE = """\
-images                      train  validation
----------------------------------------------
-listed                      1,234           4
-kept                            4           0
-lost: download: http 404        0           4
-lost: no file               1,230           0
-irregular: two classes          2           0
+images                    train  validation
+-------------------------------------------
+listed                    1,234           4
+kept                          4           0
+lost: download: http 404      0           4
+lost: no file             1,230           0
+irregular: two classes        2           0
 
 apparel      train  validation
 ------------------------------

@@ -10,7 +10,7 @@ ACTIVATIONS = {'relu': nn.relu, 'tanh': nn.tanh}
 INITIALIZER = nn.initializers.glorot_uniform()  # Keras's, so the report's
 
 # Per geometry: the pooling behind each convolution, and the picture's side.
-_POOLINGS = {
+POOLINGS = {
   'report': (pooling.max_pool_4_stride_2,) * 3,
   'original': (pooling.max_pool_4_stride_4,) * 2 + (lambda x: x,),
 }
@@ -38,7 +38,7 @@ class Trunk(nn.Module):
       deterministic: False drops features and needs the `dropout` key.
     """
     x_BxHxWxC = image_BxHxWxC
-    poolings = _POOLINGS[self.model.geometry]
+    poolings = POOLINGS[self.model.geometry]
     layers = zip(self.model.filters, poolings, strict=True)
     for number, (filters, pool) in enumerate(layers):
       x_BxHxWxC = nn.Conv(

@@ -1,7 +1,7 @@
 """Pieces of cloth in outline, laid over each other and lit."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -53,6 +53,12 @@ class Frame:
   centre: tuple[float, float]
   light: tuple[float, float]
 
+  def cropped(self, low: np.ndarray, high: np.ndarray) -> 'Frame':
+    """The frame of the pixels from `low` to `high`."""
+    moved = np.array([[1, 0, -low[0]], [0, 1, -low[1]], [0, 0, 1]])
+    size = int(high[0] - low[0]), int(high[1] - low[1])
+    return dataclasses.replace(self, size=size, matrix=moved @ self.matrix)
+
   def pixels(self, points) -> np.ndarray:
     """Units to pixels."""
     points = np.asarray(points, np.float64).reshape(-1, 1, 2)
@@ -74,10 +80,41 @@ class Layer:
   cover: np.ndarray
 
 
-def render(
-  parts: Iterable[Part], frame: Frame, rng: np.random.Generator
+def draw(
+  picture: np.ndarray,
+  parts: Sequence[Part],
+  frame: Frame,
+  rng: np.random.Generator,
+  shadow: tuple[float, float] = (4, 6),
+  depth: float = 0.35,
+) -> None:
+  """Draws the parts on the picture, the first at the bottom.
+
+  Args:
+    picture: float32 [H, W, 3], changed in place.
+    shadow: by how many pixels it falls across and down; depth: its darkness.
+  """
+  areas = [frame.pixels(area) for part in parts for area in part.areas]
+  low, high = _within(areas, frame.size, margin=24)
+  if (high <= low).any():
+    return
+  layer = _render(parts, frame.cropped(low, high), rng)
+  place = slice(low[1], high[1]), slice(low[0], high[0])
+  _cast(picture[place], layer.cover, shadow, depth)
+  picture[place] *= (1 - layer.cover)[..., None]
+  picture[place] += layer.color
+
+
+def _within(areas, size: tuple[int, int], margin: int):
+  """The corners of the pixels around the areas that the frame shows."""
+  low, high = outline.bounds(areas)
+  low = np.maximum(np.floor(low).astype(int) - margin, 0)
+  return low, np.minimum(np.ceil(high).astype(int) + margin, size)
+
+
+def _render(
+  parts: Sequence[Part], frame: Frame, rng: np.random.Generator
 ) -> Layer:
-  """Draws the parts, the first at the bottom."""
   width, height = frame.size
   layer = Layer(
     np.zeros((height, width, 3), np.float32),
@@ -96,27 +133,20 @@ def render(
   return layer
 
 
-def over(
-  picture: np.ndarray, layer: Layer, shadow: tuple[float, float], depth: float
-) -> np.ndarray:
-  """The layer on the picture, with a soft shadow that falls by `shadow`."""
-  small = cv2.resize(layer.cover, None, fx=0.25, fy=0.25)
+def _cast(picture, cover, shadow, depth) -> None:
+  """Darkens the picture by a soft shadow of what covers it."""
+  small = cv2.resize(cover, None, fx=0.25, fy=0.25)
   move = np.float32([[1, 0, shadow[0] / 4], [0, 1, shadow[1] / 4]])
   size = small.shape[1], small.shape[0]
   small = cv2.warpAffine(cv2.GaussianBlur(small, (0, 0), 2.5), move, size)
-  dark = cv2.resize(small, layer.cover.shape[::-1])
-  lit = picture * (1 - depth * dark)[..., None]
-  return lit * (1 - layer.cover)[..., None] + layer.color
+  picture *= (1 - depth * cv2.resize(small, cover.shape[::-1]))[..., None]
 
 
 def _mask(part: Part, frame: Frame, scale: float):
   """The part's cover as uint8 and its place, or None where it is not seen."""
   areas = [frame.pixels(area) for area in part.areas]
   line = max(1, round(part.width * scale)) if part.width else 0
-  low, high = outline.bounds(areas)
-  margin = line + 9
-  low = np.maximum(np.floor(low).astype(int) - margin, 0)
-  high = np.minimum(np.ceil(high).astype(int) + margin, frame.size)
+  low, high = _within(areas, frame.size, line + 9)
   if (high <= low).any():
     return None
   mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
@@ -130,27 +160,12 @@ def _mask(part: Part, frame: Frame, scale: float):
 
 
 def _laid(cloth: Cloth, frame: Frame, rng: np.random.Generator) -> Surface:
-  """The cloth's surface as large as the photo, turned with the drawing."""
-  width, height = frame.size
-  if cloth.material == 'plain' and cloth.pattern == 'solid':
-    return Surface(
-      np.broadcast_to(np.float32(cloth.color), (height, width, 3)),
-      np.broadcast_to(np.float32(0), (height, width)),
-      np.broadcast_to(np.float32(1), (height, width)),
-    )
+  """The cloth's surface as large as the frame, turned with the drawing."""
   side = max(frame.size)
-  woven = cloths.surface(cloth, side, rng)
   middle, (_, turn) = frame.pixels([frame.centre])[0], frame.scale_and_turn()
   matrix = cv2.getRotationMatrix2D((side / 2, side / 2), -turn, 1)
   matrix[:, 2] += middle - side / 2
-  return Surface(
-    *(
-      cv2.warpAffine(
-        field, matrix, frame.size, borderMode=cv2.BORDER_REFLECT_101
-      )
-      for field in (woven.color, woven.height, woven.opacity)
-    )
-  )
+  return cloths.surface(cloth, side, rng).warped(matrix, frame.size)
 
 
 def _paint(layer, part, surface, mask, place, light, rng) -> None:
@@ -158,15 +173,15 @@ def _paint(layer, part, surface, mask, place, light, rng) -> None:
   if material.shaggy and not part.width:
     mask = _ragged(mask, material.shaggy, rng)
   height = surface.height[place] + _bulge(mask, part.bulge)
-  color = _lit(
-    surface.color[place] * np.float32(part.cloth.shade), height, light, material
-  )
+  diffuse, shine = _lit(height, light, material)
   cover = mask * np.float32(1 / 255) * surface.opacity[place]
-  rest = 1 - cover
-  layer.color[place] *= rest[..., None]
-  layer.color[place] += color * cover[..., None]
-  layer.cover[place] *= rest
-  layer.cover[place] += cover
+  gain = diffuse * cover * np.float32(part.cloth.shade)
+  color, rest = layer.color[place], 1 - cover
+  color *= rest[..., None]
+  color += surface.color[place] * gain[..., None]
+  if shine is not None:
+    color += (shine * cover)[..., None]
+  layer.cover[place] = layer.cover[place] * rest + cover
 
 
 def _ragged(mask: np.ndarray, pixels: float, rng) -> np.ndarray:
@@ -185,22 +200,22 @@ def _bulge(mask: np.ndarray, amount: float) -> np.ndarray:
   return (amount * 0.55 * radius) * rise * (2 - rise)
 
 
-def _lit(color, height, light, material: cloths.Material) -> np.ndarray:
-  """Diffuse light and, by the material, a highlight and a rim (Phong)."""
+def _lit(height, light, material: cloths.Material):
+  """The share of the color that comes back, and white light or None (Phong)."""
   slope_x = cv2.Sobel(height, cv2.CV_32F, 1, 0, ksize=1, scale=0.5)
   slope_y = cv2.Sobel(height, cv2.CV_32F, 0, 1, ksize=1, scale=0.5)
-  upright = 1 / np.sqrt(1 + slope_x**2 + slope_y**2)
-  to_light = np.array([*light, 1.0], np.float32)
-  to_light /= np.linalg.norm(to_light)
-  tilt = -slope_x * to_light[0] - slope_y * to_light[1]
-  facing = np.maximum((tilt + to_light[2]) * upright, 0)
-  lit = color * (_AMBIENT + (1 - _AMBIENT) * facing / to_light[2])[..., None]
-  if material.gloss:
-    half = to_light + np.float32([0, 0, 1])
-    half /= np.linalg.norm(half)
-    tilt = -slope_x * half[0] - slope_y * half[1]
-    shine = np.maximum((tilt + half[2]) * upright, 0) ** material.sharpness
-    lit += (material.gloss * 0.6 * shine)[..., None]
+  upright = 1 / np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
+
+  def facing(direction: np.ndarray) -> np.ndarray:
+    x, y, z = (direction / np.linalg.norm(direction)).astype(np.float32)
+    return np.maximum((z - slope_x * x - slope_y * y) * upright, 0) / z
+
+  to_light = np.array([*light, 1.0])
+  diffuse = _AMBIENT + (1 - _AMBIENT) * facing(to_light)
   if material.rim:
-    lit += (material.rim * (1 - upright))[..., None] * (0.3 + color)
-  return lit
+    away = np.float32(material.rim) * (1 - upright)
+    return diffuse + away, np.float32(0.3) * away
+  if material.gloss:
+    half = to_light / np.linalg.norm(to_light) + (0, 0, 1)
+    return diffuse, material.gloss * 0.2 * facing(half) ** material.sharpness
+  return diffuse, None

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 
 from imat_jax.data.drawing import noise, palette, pattern
@@ -41,7 +42,7 @@ class Material:
     folds: height of the folds in pixels; cells: how many, down and across.
     gloss: strength of the highlight; sharpness: its exponent.
     rim: brightness of what is turned away, as of velvet.
-    holes: texture under this value lets through what is behind.
+    holes: texture under this value lets through what is behind; -1 is none.
     opacity: of the rest.
     shaggy: how many pixels the edge is ragged.
   """
@@ -54,7 +55,7 @@ class Material:
   gloss: float = 0.0
   sharpness: int = 30
   rim: float = 0.0
-  holes: float = -9.0
+  holes: float = -1.0
   opacity: float = 1.0
   shaggy: float = 0.0
 
@@ -74,37 +75,51 @@ def bought(
 
 @dataclasses.dataclass(frozen=True)
 class Surface:
-  """A square of cloth: color [S, S, 3], height in pixels and opacity [S, S]."""
+  """Cloth: color [H, W, 3], height in pixels and opacity [H, W].
+
+  A field that is the same everywhere has the shape [1, 1, 3] or [1, 1].
+  """
 
   color: np.ndarray
   height: np.ndarray
   opacity: np.ndarray
 
+  def warped(self, matrix: np.ndarray, size: tuple[int, int]) -> 'Surface':
+    """The surface under an affine map, mirrored where it ends."""
+    return Surface(*(_warped(f, matrix, size) for f in vars(self).values()))
+
 
 def surface(cloth: Cloth, side: int, rng: np.random.Generator) -> Surface:
   """Weaves, dyes and prints a square of `side` pixels, without its shade."""
   material = MATERIALS[cloth.material]
-  shape = side, side
-  height = material.folds * noise.smooth(rng, shape, material.cells)
-  color = _dye(cloth, rng, side)
-  opacity = np.full(shape, material.opacity, np.float32)
+  color, height = _dyed(cloth, rng, side), np.zeros((1, 1), np.float32)
+  opacity = np.full((1, 1), material.opacity, np.float32)
+  if material.folds:
+    height = material.folds * noise.smooth(rng, (side, side), material.cells)
   if material.texture:
     texture = material.texture(rng, side).astype(np.float32)
-    height += material.relief * texture
-    color *= 1 + material.tint * texture[..., None]
-    opacity[texture < material.holes] *= 0.25
+    height = height + np.float32(material.relief) * texture
+    if material.tint:
+      color = color * (1 + np.float32(material.tint) * texture)[..., None]
+    if material.holes > -1:
+      opacity = np.where(texture < material.holes, 0.25 * opacity, opacity)
   return Surface(color, height, opacity)
 
 
-def _dye(cloth: Cloth, rng: np.random.Generator, side: int) -> np.ndarray:
+def _dyed(cloth: Cloth, rng: np.random.Generator, side: int) -> np.ndarray:
   if cloth.pattern == palette.MULTICOLOR:
     return pattern.rainbow(rng, side)
-  color = np.empty((side, side, 3), np.float32)
-  color[:] = cloth.color
-  if cloth.pattern != 'solid':
-    cover = pattern.cover(cloth.pattern, rng, side)[..., None]
-    color += cover * (np.asarray(cloth.accent, np.float32) - color)
-  return color
+  color = np.asarray(cloth.color, np.float32).reshape(1, 1, 3)
+  if cloth.pattern == 'solid':
+    return color
+  cover = pattern.cover(cloth.pattern, rng, side)[..., None]
+  return color + cover * (np.asarray(cloth.accent, np.float32) - color)
+
+
+def _warped(field: np.ndarray, matrix, size: tuple[int, int]) -> np.ndarray:
+  if field.shape[:2] == (1, 1):
+    return np.broadcast_to(field, (size[1], size[0], *field.shape[2:]))
+  return cv2.warpAffine(field, matrix, size, borderMode=cv2.BORDER_REFLECT_101)
 
 
 @functools.cache
@@ -206,7 +221,7 @@ MATERIALS = {
   'canvas': Material(_canvas, relief=0.3, tint=0.16, folds=3),
   'chiffon': Material(folds=8, cells=(3, 22), opacity=0.82, gloss=0.05),
   'corduroy': Material(_ribs, relief=1.1, tint=0.16, folds=5),
-  'cotton': Material(_fine, tint=0.03, folds=7, cells=(8, 8)),
+  'cotton': Material(_fine, relief=0.12, folds=7, cells=(8, 8)),
   'denim': Material(_twill, relief=0.3, tint=0.2, folds=4),
   'down': Material(_quilt, relief=5, tint=0.05, folds=3, gloss=0.2),
   'fur': Material(_strands, relief=2.2, tint=0.22, folds=5, shaggy=7),

@@ -37,15 +37,15 @@ def draw(photo: Photo) -> np.ndarray:
   picture = scene.background(setting.background, setting.size, rng)
   if setting.manner in ('worn', 'mannequin'):
     parts, aim = _worn(photo, rng)
-    picture = _paste(picture, parts, aim, setting, setting.place, rng)
+    _paste(picture, parts, aim, setting, setting.place, rng)
   else:
     for garment, place in setting.company:
       parts = _lying(garment, rng)
-      picture = _paste(picture, parts, parts, setting, place, rng)
+      _paste(picture, parts, parts, setting, place, rng)
     parts = _lying(photo.garment, rng, setting.manner == 'hanger')
-    picture = _paste(picture, parts, parts, setting, setting.place, rng)
+    _paste(picture, parts, parts, setting, setting.place, rng)
   if setting.occluded:
-    picture = scene.occlude(picture, rng)
+    scene.occlude(picture, rng)
   if setting.printed_over:
     scene.print_over(picture, rng)
   return camera.expose(picture, setting, rng)
@@ -58,13 +58,12 @@ def _paste(
   setting: Scene,
   place: Placement,
   rng: np.random.Generator,
-) -> np.ndarray:
-  """The drawing in the picture, its `aim` as large as `place` says."""
+) -> None:
+  """Adds a drawing to the picture, its `aim` as large as `place` says."""
   frame = _frame(aim, setting, place)
-  layer = canvas.render(parts, frame, rng)
-  reach = rng.uniform(2, 14)
+  reach, depth = rng.uniform(2, 14), rng.uniform(0.15, 0.55)
   shadow = -setting.light[0] * reach, -setting.light[1] * reach
-  return canvas.over(picture, layer, shadow, rng.uniform(0.15, 0.55))
+  canvas.draw(picture, parts, frame, rng, shadow, depth)
 
 
 def _frame(aim: Sequence[Part], setting: Scene, place: Placement) -> Frame:

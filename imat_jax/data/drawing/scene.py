@@ -1,6 +1,6 @@
 """Backgrounds, things that stand about, and what covers the garment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ def background(name: str, size: Size, rng: np.random.Generator) -> np.ndarray:
   return picture * _lamp(size, rng)[..., None]
 
 
-def occlude(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def occlude(picture: np.ndarray, rng: np.random.Generator) -> None:
   """Lays something over an edge of the garment."""
   height, width = picture.shape[:2]
   reach = min(width, height) * rng.uniform(0.12, 0.24)
@@ -24,7 +24,7 @@ def occlude(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
   away = rng.uniform(0.2, 0.5)
   x = width * (0.5 + away * np.cos(angle))
   y = height * (0.5 + away * np.sin(angle))
-  return _laid(picture, things.any_of(rng, x, y, reach), rng)
+  _put(picture, things.any_of(rng, x, y, reach), rng)
 
 
 def print_over(picture: np.ndarray, rng: np.random.Generator) -> None:
@@ -121,21 +121,18 @@ def _room(size: Size, rng) -> np.ndarray:
   horizon = int(height * rng.uniform(0.55, 0.9))
   picture[horizon:] = _planks(size, rng)[horizon:]
   picture[horizon : horizon + 4] = 0.9
-  parts = []
   for _ in range(int(rng.integers(3, 8))):
     x, y = rng.uniform(0, width), rng.uniform(0.1, 1.1) * horizon
-    parts += things.any_of(rng, x, y, rng.uniform(0.1, 0.3) * height)
-  picture = _laid(picture, parts, rng)
+    _put(picture, things.any_of(rng, x, y, rng.uniform(0.1, 0.3) * height), rng)
   return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 3))
 
 
-def _laid(picture: np.ndarray, parts, rng) -> np.ndarray:
+def _put(picture: np.ndarray, parts: Sequence[canvas.Part], rng) -> None:
   size = picture.shape[1], picture.shape[0]
   frame = canvas.Frame(
     size, np.eye(3), (size[0] / 2, size[1] / 2), (-0.3, -0.5)
   )
-  layer = canvas.render(parts, frame, rng)
-  return canvas.over(picture, layer, (4, 6), 0.35)
+  canvas.draw(picture, parts, frame, rng)
 
 
 _BACKGROUNDS: dict[str, Callable[..., np.ndarray]] = {

@@ -1,0 +1,463 @@
+import collections
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from imat_jax import config, errors, tasks
+from imat_jax.data import build, builder, source
+
+SIDE = 10  # of a stored photo for an image_size of 8
+CLASSES = ('dress', 'shoe')
+# Photos that will not be there, and why.
+NOT_FOUND, BROKEN, UNLABELLED = 'train-5', 'train-6', 'train-7'
+DEAD_LINK, DEAD_HOST = 'train-8', 'validation-3'
+LOST = {NOT_FOUND, BROKEN, UNLABELLED, DEAD_LINK, DEAD_HOST}
+
+
+@dataclasses.dataclass
+class Shop:
+  """Files as Kaggle and the download leave them; 40 and 20 photos of 32 px."""
+
+  root: pathlib.Path
+
+  @property
+  def annotations(self):
+    return self.root / 'annotations'
+
+  @property
+  def images(self):
+    return self.root / 'images'
+
+  def read(self, name):
+    return json.loads(self._path(name).read_text())
+
+  def write(self, name, content):
+    self._path(name).write_text(json.dumps(content))
+
+  def _path(self, name):
+    return self.annotations / f'fgvc4_iMat.{name}.json'
+
+  def build(self, data_dir, **knobs):
+    folders = {
+      'annotations': str(self.annotations),
+      'images': str(self.images),
+      'data_dir': str(data_dir),
+    }
+    build.main(config.Build(**folders | {'image_size': 8} | knobs))
+
+
+def labels_of(split, number) -> dict[str, str]:
+  """Attribute → label, as the shop's people gave them."""
+  if f'{split}-{number}' == UNLABELLED:
+    return {}
+  labels = {'color': ('blue', 'red')[number // 2 % 2]}
+  if number % 3 == 0:
+    labels['age'] = 'kids'
+    if number % 2:
+      del labels['color']
+  # Teal is rare in train alone: 1 photo there, 9 in validation.
+  if (
+    number in (10, 12, 13, 14, 16, 17, 19, 2, 4)[: 1 if split == 'train' else 9]
+  ):
+    labels['color'] = 'teal'
+  if (split, number) == ('validation', 1):
+    labels['size'] = 'large'  # a task that train does not have
+  return labels
+
+
+def class_of(number) -> str:
+  return CLASSES[number % len(CLASSES)]
+
+
+ATTRIBUTES = ('age', 'color', 'size')
+NAMES = ('blue', 'kids', 'large', 'red', 'teal')
+TASKS = [f'{apparel}:{name}' for apparel in CLASSES for name in ATTRIBUTES]
+
+
+def make_shop(root) -> Shop:
+  shop = Shop(root)
+  shop.annotations.mkdir()
+  task_info = [
+    {'taskId': str(i), 'taskName': name} for i, name in enumerate(TASKS)
+  ]
+  label_info = [
+    {'labelId': str(i), 'labelName': name} for i, name in enumerate(NAMES)
+  ]
+  shop.write('task_map', {'taskInfo': task_info})
+  shop.write('label_map', {'labelInfo': label_info})
+  for split, number in (('train', 40), ('validation', 20)):
+    shop.write(f'{split}.data', _content(split, number))
+    _draw(shop.images / split, split, number)
+    _write_manifest(shop.images / f'{split}.manifest.jsonl', split, number)
+  return shop
+
+
+def _content(split, number):
+  images = [{'imageId': f'{split}-{i}', 'url': []} for i in range(number)]
+  found = [
+    {
+      'imageId': f'{split}-{i}',
+      'taskId': str(TASKS.index(f'{class_of(i)}:{attribute}')),
+      'labelId': str(NAMES.index(label)),
+    }
+    for i in range(number)
+    for attribute, label in labels_of(split, i).items()
+  ]
+  if split == 'train':
+    # Photo 0 is a dress with two labels in its favor, and a shoe with one.
+    found.append(found[0] | {'taskId': str(TASKS.index('shoe:color'))})
+    found.append(found[0] | {'imageId': 'nobody'})
+    found.append(found[2] | {'labelId': str(NAMES.index('red'))})
+  return {'images': images, 'annotations': found}
+
+
+def _draw(folder, split, number):
+  folder.mkdir(parents=True)
+  rng = np.random.default_rng(number)
+  for i in range(number):
+    name = f'{split}-{i}'
+    if name in (NOT_FOUND, DEAD_LINK, DEAD_HOST):
+      continue
+    path = folder / f'{name}.jpg'
+    color = tuple(int(c) for c in rng.integers(0, 256, 3))
+    Image.new('RGB', (32, 24), color).save(path)
+    if name == BROKEN:
+      path.write_bytes(path.read_bytes()[:100])
+
+
+def _write_manifest(path, split, number):
+  failed = {DEAD_LINK: 'http_404', DEAD_HOST: 'dns'}
+  names = [f'{split}-{i}' for i in range(number)]
+  rows = [
+    {'imageId': n, 'status': 'failed', 'error': failed[n]}
+    if n in failed
+    else {'imageId': n, 'status': 'ok', 'error': None}
+    for n in names
+    if n != NOT_FOUND
+  ]
+  path.write_text(''.join(json.dumps(row) + '\n' for row in rows))
+
+
+@pytest.fixture
+def shop(tmp_path) -> Shop:
+  root = tmp_path / 'shop'
+  root.mkdir()
+  return make_shop(root)
+
+
+@pytest.fixture(scope='module')
+def built_shop(tmp_path_factory) -> Shop:
+  """A shop whose data set stands in `root / 'built'`; only for reading."""
+  root = tmp_path_factory.mktemp('shop')
+  shop = make_shop(root)
+  shop.build(root / 'built', min_label_share=0.1)
+  return shop
+
+
+@pytest.fixture
+def data_dir(built_shop) -> pathlib.Path:
+  return built_shop.root / 'built'
+
+
+def plain_read(data_dir, split) -> list[dict]:
+  """The rows of a split, read without a line of imat_jax."""
+  (directory,) = pathlib.Path(data_dir).glob('*/*')
+  opened = tfds.builder_from_directory(directory)
+  return list(opened.as_data_source(split))
+
+
+def plain_tasks(data_dir) -> dict[str, list[str]]:
+  (directory,) = pathlib.Path(data_dir).glob('*/*')
+  return dict(tfds.builder_from_directory(directory).info.metadata['tasks'])
+
+
+def statistics_of(data_dir):
+  return json.loads((data_dir / 'statistics.json').read_text())
+
+
+def expected_labels(split, number, task, names):
+  """The number that a photo should have in a task."""
+  found = labels_of(split, number)
+  apparel, colon, attribute = task.rpartition(':')
+  if task == 'apparel':
+    label = class_of(number)
+  elif colon and apparel != class_of(number):
+    return -1
+  else:
+    label = found.get(attribute)
+  if label is None:
+    return -1
+  return names.index(label if label in names else 'other')
+
+
+def files_of(folder) -> dict[str, bytes]:
+  return {
+    str(path.relative_to(folder)): path.read_bytes()
+    for path in sorted(folder.rglob('*'))
+    if path.is_file()
+  }
+
+
+def assert_tidy(data_dir):
+  """Nothing half-written is left behind."""
+  names = {path.name for path in data_dir.iterdir()}
+  assert names <= {'imaterialist', 'statistics.json'}
+
+
+def test_any_tool_that_reads_tfds_can_read_it(data_dir):
+  rows = plain_read(data_dir, 'train')
+  assert len(rows) == 36
+  for row in rows:
+    assert row['image'].shape == (SIDE, SIDE, 3)
+    assert row['image'].dtype == np.uint8
+    assert row['labels'].dtype == np.int32
+  ids = [row['image_id'].decode() for row in rows]
+  assert ids == [f'train-{i}' for i in range(40) if f'train-{i}' not in LOST]
+  assert len(plain_read(data_dir, 'validation')) == 19
+
+
+def test_the_pictures_are_those_of_their_ids(built_shop, data_dir):
+  for row in plain_read(data_dir, 'train'):
+    name = f'{row["image_id"].decode()}.jpg'
+    with Image.open(built_shop.images / 'train' / name) as photo:
+      color = photo.getpixel((0, 0))
+    np.testing.assert_allclose(row['image'].mean((0, 1)), color, atol=4)
+
+
+@pytest.mark.parametrize('split', ['train', 'validation'])
+def test_labels_are_numbers_and_minus_one_where_missing(data_dir, split):
+  task_names = plain_tasks(data_dir)
+  for row in plain_read(data_dir, split):
+    number = int(row['image_id'].decode().split('-')[1])
+    expected = [
+      expected_labels(split, number, task, list(names))
+      for task, names in task_names.items()
+    ]
+    assert row['labels'].tolist() == expected
+
+
+def test_the_tasks_are_apparel_the_attributes_and_those_of_a_class(data_dir):
+  assert {k: list(v) for k, v in plain_tasks(data_dir).items()} == {
+    'apparel': ['dress', 'shoe'],
+    'age': ['kids'],
+    'color': ['blue', 'red', 'other'],
+    'dress:age': ['kids'],
+    'dress:color': ['blue', 'red', 'other'],
+    'shoe:age': ['kids'],
+    'shoe:color': ['blue', 'red', 'other'],
+  }
+
+
+def test_labels_are_counted_on_train_alone():
+  """Teal is the commonest color of validation, and rare in train."""
+  rows = {
+    'train': [{'color': 'red'}] * 19 + [{'color': 'teal'}],
+    'validation': [{'color': 'teal', 'size': 'large'}] * 100,
+  }
+  found = build.all_tasks(rows, 0.06)
+  assert found == tasks.TaskSet((tasks.Task('color', ('red', 'other')),))
+  found = build.all_tasks(rows, 0.05)
+  assert found['color'].labels == ('red', 'teal')
+
+
+def test_the_statistics_say_what_was_lost_and_why(data_dir):
+  splits = statistics_of(data_dir)['splits']
+  assert (splits['train']['listed'], splits['train']['kept']) == (40, 36)
+  assert splits['train']['lost'] == {
+    'without annotations': 1,
+    'no file': 1,
+    'does not decode': 1,
+    'download: http_404': 1,
+  }
+  assert splits['validation']['lost'] == {'download: dns': 1}
+  assert splits['train']['irregular'] == {
+    'two_classes': 1,
+    'repeated_labels': 1,
+    'without_annotations': 1,
+    'annotations_without_image': 1,
+  }
+  assert set(splits['validation']['irregular'].values()) == {0}
+
+
+@pytest.mark.parametrize('split', ['train', 'validation'])
+def test_the_statistics_equal_a_recount_of_the_rows(data_dir, split):
+  rows = plain_read(data_dir, split)
+  found = statistics_of(data_dir)['splits'][split]
+  assert found['kept'] == len(rows)
+  assert found['kept'] + sum(found['lost'].values()) == found['listed']
+  task_names = plain_tasks(data_dir)
+  assert list(found['tasks']) == list(task_names)
+  for column, (task, names) in enumerate(task_names.items()):
+    numbers = [row['labels'][column] for row in rows]
+    counts = collections.Counter(names[n] for n in numbers if n != -1)
+    assert found['tasks'][task] == {
+      'labelled': counts.total(),
+      'fill_rate': pytest.approx(counts.total() / len(rows)),
+      'counts': {name: counts[name] for name in names},
+    }
+
+
+def test_the_metadata_is_in_the_data_set_and_in_the_statistics(data_dir):
+  metadata = source.read_metadata(data_dir)
+  assert metadata == statistics_of(data_dir)['metadata']
+  assert metadata['image_size'] == 8
+  assert metadata['stored_side'] == SIDE
+  assert metadata['num_examples'] == {'train': 36, 'validation': 19}
+  assert len(metadata['sources']) == 4
+
+
+def test_a_build_prints_its_table_and_leaves_nothing_else(shop, capsys):
+  shop.build(shop.root / 'built')
+  out = capsys.readouterr().out
+  assert 'lost: download: http 404' in out
+  assert 'filled in train' in out
+  assert_tidy(shop.root / 'built')
+
+
+def test_two_builds_give_the_same_bytes(shop):
+  shop.build(shop.root / 'one')
+  shop.build(shop.root / 'two' / 'in a folder')
+  one = files_of(shop.root / 'one')
+  assert one == files_of(shop.root / 'two' / 'in a folder')
+  assert any('array_record' in name for name in one)
+
+
+def test_a_second_build_says_that_it_is_there(shop, capsys):
+  data_dir = shop.root / 'built'
+  shop.build(data_dir)
+  before = files_of(data_dir)
+  capsys.readouterr()
+  shop.build(data_dir)
+  assert 'already there' in capsys.readouterr().out
+  assert files_of(data_dir) == before
+  assert_tidy(data_dir)
+
+
+def overwrite_refused(shop, data_dir, **knobs):
+  before = files_of(data_dir)
+  with pytest.raises(errors.UserError) as caught:
+    shop.build(data_dir, **knobs)
+  assert str(builder.directory(data_dir)) in str(caught.value)
+  assert '--overwrite' in str(caught.value)
+  assert files_of(data_dir) == before
+  assert_tidy(data_dir)
+
+
+@pytest.mark.parametrize(
+  'change',
+  [{'image_size': 16}, {'min_label_share': 0.2}, {'require_any_of': ('age',)}],
+)
+def test_other_options_do_not_replace_a_data_set_unasked(shop, change):
+  data_dir = shop.root / 'built'
+  shop.build(data_dir)
+  overwrite_refused(shop, data_dir, **change)
+  shop.build(data_dir, overwrite=True, **change)
+  shop.build(shop.root / 'fresh', **change)
+  assert files_of(data_dir) == files_of(shop.root / 'fresh')
+  assert_tidy(data_dir)
+
+
+def test_other_photos_do_not_replace_a_data_set_unasked(shop):
+  data_dir = shop.root / 'built'
+  shop.build(data_dir)
+  Image.new('RGB', (9, 9)).save(shop.images / 'train' / 'train-0.jpg')
+  overwrite_refused(shop, data_dir)
+
+
+def test_other_annotations_do_not_replace_a_data_set_unasked(shop):
+  data_dir = shop.root / 'built'
+  shop.build(data_dir)
+  content = shop.read('validation.data')
+  content['annotations'].pop()
+  shop.write('validation.data', content)
+  overwrite_refused(shop, data_dir)
+
+
+def test_require_any_of_keeps_the_photos_that_have_such_a_label(shop):
+  data_dir = shop.root / 'built'
+  shop.build(data_dir, require_any_of=('age', 'size'))
+  for split, number in (('train', 40), ('validation', 20)):
+    wanted = {
+      f'{split}-{i}'
+      for i in range(number)
+      if {'age', 'size'} & labels_of(split, i).keys()
+    }
+    rows = plain_read(data_dir, split)
+    assert {row['image_id'].decode() for row in rows} == wanted - LOST
+    found = statistics_of(data_dir)['splits'][split]
+    # Of the lost photos, those that were not selected count as such.
+    without = UNLABELLED.startswith(split)
+    dropped = number - len(wanted) - without
+    assert found['lost']['no label of the selection'] == dropped
+    assert found['kept'] + sum(found['lost'].values()) == number
+
+
+def test_photos_without_a_manifest_have_plain_reasons(shop):
+  for path in shop.images.glob('*.jsonl'):
+    path.unlink()
+  shop.build(shop.root / 'built')
+  lost = statistics_of(shop.root / 'built')['splits']['train']['lost']
+  reasons = {'without annotations': 1, 'no file': 2, 'does not decode': 1}
+  assert lost == reasons
+
+
+def refuse(shop, complaint):
+  data_dir = shop.root / 'built'
+  with pytest.raises(errors.UserError, match=complaint):
+    shop.build(data_dir)
+  if data_dir.exists():
+    assert list(data_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize('split', ['train', 'validation'])
+def test_no_folder_of_photos(shop, split):
+  folder = shop.images / split
+  folder.rename(shop.root / 'elsewhere')
+  refuse(shop, f'{folder}: there is no such folder')
+
+
+@pytest.mark.parametrize('split', ['train', 'validation'])
+def test_no_photo_at_all(shop, split):
+  for path in (shop.images / split).iterdir():
+    path.unlink()
+  refuse(shop, 'has the download run?')
+
+
+def test_no_annotations_folder(shop):
+  shop.annotations.rename(shop.root / 'elsewhere')
+  refuse(shop, f'{shop.annotations}: there is no such folder')
+
+
+@pytest.mark.parametrize(
+  'name', ['train.data', 'validation.data', 'task_map', 'label_map']
+)
+def test_no_annotations_file(shop, name):
+  (shop.annotations / f'fgvc4_iMat.{name}.json').unlink()
+  refuse(shop, f'{name}.json: there is no such file')
+
+
+@pytest.mark.parametrize(
+  'line', ['{"imageId": "a", "stat', '[]', '3', '{}', '{"status": "failed"}']
+)
+def test_a_damaged_manifest(shop, line):
+  path = shop.images / 'train.manifest.jsonl'
+  path.write_text(f'{path.read_text()}{line}\n')
+  refuse(shop, f'{path}: line 40 is damaged')
+
+
+def test_a_failure_while_writing_leaves_nothing_behind(shop, monkeypatch):
+  def fail(*arguments):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(builder, 'write', fail)
+  with pytest.raises(OSError, match='No space left'):
+    shop.build(shop.root / 'built')
+  assert list((shop.root / 'built').iterdir()) == []
+  monkeypatch.undo()
+  shop.build(shop.root / 'built')
+  assert len(plain_read(shop.root / 'built', 'train')) == 36
