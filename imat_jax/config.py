@@ -30,7 +30,7 @@ def at_least(bound: float) -> Check:
 
   def check(value):
     values = value if isinstance(value, tuple) else (value,)
-    if not all(math.isfinite(v) and v >= bound for v in values):
+    if not all(bound <= v < math.inf for v in values):
       return f'must be at least {bound}'
 
   return check
@@ -44,6 +44,10 @@ def between(low: float, high: float) -> Check:
       return f'must be between {low} and {high}'
 
   return check
+
+
+# jax folds larger seeds onto smaller ones.
+_SEED = between(0, 2**32 - 1)
 
 
 def _three_counts(value):
@@ -128,7 +132,7 @@ class Garments(Config):
   images: str = knob('folder that receives SPLIT/ID.jpg and the manifests')
   train: int = knob('photos in the train split', 2400, at_least(1))
   validation: int = knob('photos in the validation split', 600, at_least(1))
-  seed: int = knob('seed; the same seed draws the same photos', 0, at_least(0))
+  seed: int = knob('the same seed draws the same photos', 0, _SEED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -245,6 +249,18 @@ class Stopping(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Saving(Config):
+  """When a run saves a checkpoint, besides at the end of each epoch."""
+
+  save_seconds: float = knob(
+    'seconds between checkpoints; 0 for none by time', 60.0, at_least(0)
+  )
+  save_steps: int = knob(
+    'steps between checkpoints; 0 for none by steps', 0, at_least(0)
+  )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Run(Config):
   """One training run: the config of `experiments.*`."""
 
@@ -260,7 +276,7 @@ class Run(Config):
   )
   epochs: int = knob('passes over the train photos', 20, at_least(1))
   batch_size: int = knob('photos per step', 128, at_least(1))
-  seed: int = knob('seed of everything random', 0, at_least(0))
+  seed: int = knob('seed of everything random', 0, _SEED)
   eval_augmented: bool = knob(
     'augment the validation photos too, as the report did', False
   )
@@ -268,6 +284,7 @@ class Run(Config):
   augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
   stopping: Stopping = dataclasses.field(default_factory=Stopping)
+  saving: Saving = dataclasses.field(default_factory=Saving)
   loader: Loader = dataclasses.field(default_factory=Loader)
 
 

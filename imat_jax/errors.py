@@ -1,8 +1,16 @@
-"""The one exception that means: the user can mend this."""
+"""The exceptions that a command turns into one line and an exit status."""
 
 
 class UserError(Exception):
-  """A fault the user can mend: one line on stderr, exit status 1.
+  """A fault the user can mend: exit status 1.
 
   The text says what is wrong, where, and how to mend it.
   """
+
+
+class Interrupted(Exception):
+  """A signal ended the command in good order: exit status 128 + its number."""
+
+  def __init__(self, signal_number: int, text: str):
+    super().__init__(text)
+    self.status = 128 + signal_number

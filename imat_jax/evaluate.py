@@ -52,10 +52,9 @@ def evaluate(
   score = loop.compiled_score(run.model, task_set)
   found = loop.score_all(score, trained.params, data, loader, task_set)
   results = zip(task_set, metrics.read(found), strict=True)
-  best = trained.course.stopping.best_epoch
   return {
-    'epoch': best,
-    'step': trained.course.rows[best - 1]['step'],
+    'epoch': trained.course.stopping.best_epoch,
+    'step': trained.course.best_step,
     'stopped_early': trained.course.stopped_early(run),
     'split': split,
     'num_examples': len(examples),

@@ -5,7 +5,7 @@ A command is a function of one config. Its main guard reads
   flags.run(main, config.Download)
 
 and gives it `--help`, the flags, and the exit statuses of the contract: 0 done,
-1 a fault that the user can mend, 2 wrong flags, 130 interrupted.
+1 a fault that the user can mend, 2 wrong flags, 130 and 143 interrupted.
 """
 
 import dataclasses
@@ -96,6 +96,9 @@ def _status(call: Callable[[], None], name: str) -> int:
     where = f'{error.filename}: ' if error.filename else ''
     print(f'{name}: {where}{error.strerror or error}', file=sys.stderr)
     return 1
+  except errors.Interrupted as interrupted:
+    print(f'{name}: {interrupted}', file=sys.stderr)
+    return interrupted.status
   except KeyboardInterrupt:
     print(f'{name}: interrupted', file=sys.stderr)
     return 130

@@ -1,7 +1,7 @@
 """What is learned: tasks, their labels, their weights."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imat_jax import errors
@@ -55,7 +55,7 @@ class TaskSet:
     Raises:
       UserError: a name that is not here, or stands twice.
     """
-    names = [_ALIASES.get(name, name) for name in names]
+    names = [canonical(name) for name in names]
     for name in names:
       if name not in self.names:
         raise errors.UserError(
@@ -72,17 +72,24 @@ class TaskSet:
   def from_json(cls, value: Any) -> 'TaskSet':
     """Reads what `to_json` gave; anything else is a `ValueError`."""
     if not isinstance(value, dict) or not all(
-      isinstance(labels, list) and all(isinstance(x, str) for x in labels)
+      isinstance(labels, list)
+      and all(isinstance(label, str) for label in labels)
+      and len(set(labels)) == len(labels)
       for labels in value.values()
     ):
       raise ValueError('the tasks are not lists of label names')
     return cls(tuple(Task(n, tuple(labels)) for n, labels in value.items()))
 
 
+def canonical(name: str) -> str:
+  """The task's name as the maps spell it: `pants:colour` is `pants:color`."""
+  apparel, colon, attribute = name.rpartition(':')
+  return apparel + colon + _ALIASES.get(attribute, attribute)
+
+
 def fold_rare(
   name: str,
   train_counts: Mapping[str, int],
-  seen: Iterable[str],
   min_share: float,
 ) -> Task:
   """The task whose rare labels are one label, `other`.
@@ -93,18 +100,17 @@ def fold_rare(
 
   Args:
     name: the task's name.
-    train_counts: labelled train photos per label.
-    seen: all labels of all splits.
+    train_counts: labelled train photos per label; 0 for a label that only
+      other splits have.
     min_share: between 0 and 1.
   """
-  bound = min_share * sum(train_counts.values())
+  total = sum(train_counts.values())
   kept = {
     label
     for label, count in train_counts.items()
-    if count >= bound and count and label != OTHER
+    if count and count / total >= min_share and label != OTHER
   }
-  folded = set(seen) | set(train_counts)
-  other = (OTHER,) if folded - kept else ()
+  other = (OTHER,) if train_counts.keys() - kept else ()
   return Task(name, tuple(sorted(kept)) + other)
 
 

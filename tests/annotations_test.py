@@ -4,7 +4,7 @@ import pathlib
 import tempfile
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imat_jax import errors
@@ -357,7 +357,6 @@ def nothing_but_user_errors():
     yield
 
 
-@settings(max_examples=150)
 @given(st.sampled_from(['train.data', 'task_map', 'label_map']), JSON)
 def test_arbitrary_json_raises_nothing_but_user_errors(name, value):
   with tempfile.TemporaryDirectory() as path:
@@ -368,7 +367,6 @@ def test_arbitrary_json_raises_nothing_but_user_errors(name, value):
       annotations.labels_by_image(annotations.read_split(path, 'train'))
 
 
-@settings(max_examples=150)
 @given(st.sampled_from(KEYS), JSON)
 def test_arbitrary_values_in_a_record_raise_nothing_but_user_errors(key, value):
   """As above, deeper: one key of one good record has any value."""

@@ -117,7 +117,7 @@ def test_stopped_and_continued_equals_uninterrupted(
   _run(_config(built, part, epochs=1))
   loader = config.Loader(loader_processes=processes)
   said = _run(_config(built, part, loader=loader))
-  assert 'goes on after epoch 1' in said
+  assert 'goes on at step 4' in said
   assert _rows(part) == _rows(whole)
   evaluations = [path / 'evaluation.json' for path in (part, whole)]
   assert evaluations[0].read_bytes() == evaluations[1].read_bytes()
@@ -187,6 +187,7 @@ def test_wrong_runs_end_with_a_clear_line(built, tmp_path, knobs, message):
     lambda stored: stored['config'].update(seed='0'),
     lambda stored: stored['config'].update(batch_size=0),
     lambda stored: stored.update(tasks=[1]),
+    lambda stored: stored.update(data_set=3),
   ],
 )
 def test_a_damaged_config_is_named(whole, tmp_path, damage):
@@ -201,7 +202,9 @@ def test_loading_what_is_no_run(tmp_path, whole):
   with pytest.raises(errors.UserError, match='there is no such file'):
     workdir.load(tmp_path)
   shutil.copy(whole / 'config.json', tmp_path)
-  with pytest.raises(errors.UserError, match='there are no checkpoints'):
+  with pytest.raises(
+    errors.UserError, match='no epoch of this run is finished'
+  ):
     workdir.load(tmp_path)
 
 
@@ -216,5 +219,9 @@ def test_augmented_evaluation_differs(built, whole, tmp_path):
 def test_a_loss_that_is_not_finite_ends_the_run(built, tmp_path):
   wild = config.Optimizer(learning_rate=1e30)
   run = _config(built, tmp_path / 'run', optimizer=wild)
-  with pytest.raises(errors.UserError, match='the loss is not finite'):
+  broken = r'step \d+: the loss or a gradient of .*color.* is not finite'
+  with pytest.raises(errors.UserError, match=f'{broken}.* that of step 0'):
     _run(run)
+  assert [
+    path.name for path in (tmp_path / 'run' / 'checkpoints').iterdir()
+  ] == ['0']

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+import os
 import subprocess
 import sys
 
@@ -131,6 +132,8 @@ def test_flags_that_absl_refuses(argument, named):
     ('--flip=1.5', '--flip=1.5: must be between 0 and 1'),
     ('--tasks=', '--tasks=: must not be empty'),
     ('--learning_rate=nan', '--learning_rate=nan: must be at least 0'),
+    ('--filters=0,8,16', '--filters=0,8,16: must be at least 1'),
+    ('--filters=a,8,16', '--filters=a,8,16: must be of the type int'),
     ('epochs=3', "'epochs=3' is not a flag"),
   ],
 )
@@ -149,6 +152,7 @@ def test_a_required_flag_is_required(missing):
 
 
 def test_libraries_find_the_global_flags_parsed():
+  absl_flags.FLAGS.unparse_flags()
   parse()
   assert absl_flags.FLAGS.is_parsed()
 
@@ -244,10 +248,12 @@ def test_status_1_and_one_line_for_a_fault_of_the_user(command, fault, line):
 @pytest.mark.parametrize(
   'arguments',
   [
+    (),
     GOOD[:1],
     (*GOOD, '--train=0'),
     (*GOOD, '--trains=3'),
     (*GOOD, '--train=three'),
+    (*GOOD, '--train=two\nlines'),
     (*GOOD, 'train'),
   ],
 )
@@ -263,6 +269,13 @@ def test_status_130_when_it_is_interrupted(command):
   command.run(*GOOD, fault=KeyboardInterrupt())
   assert command.status == 130
   assert command.err.count('\n') == 1
+
+
+@pytest.mark.parametrize('number, status', [(2, 130), (15, 143)])
+def test_status_of_a_command_that_a_signal_ended(command, number, status):
+  command.run(*GOOD, fault=errors.Interrupted(number, 'saved; run it again'))
+  assert command.status == status
+  assert command.err.endswith(': saved; run it again\n')
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
@@ -287,3 +300,16 @@ def test_a_real_command_ends_with_one_line_under_its_name(tmp_path):
   assert done.stderr.startswith('imat_jax.data.download: ')
   assert str(tmp_path / 'annotations') in done.stderr
   assert done.stderr.count('\n') == 1
+
+
+def test_a_reader_that_leaves_early_is_no_fault():
+  """As in `… --help | head -1`."""
+  reader, writer = os.pipe()
+  os.close(reader)
+  done = subprocess.run(
+    [sys.executable, '-m', 'imat_jax.data.download', '--help'],
+    stdout=writer,
+    stderr=subprocess.PIPE,
+  )
+  os.close(writer)
+  assert (done.returncode, done.stderr) == (0, b'')

@@ -22,8 +22,10 @@ def _shapes(model, *task_list):
   network = heads.Network(model, tasks.TaskSet(task_list))
   side = trunk.image_side(model.geometry)
   image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+
   def init(key, x):
     return network.init(key, x, deterministic=True)
+
   return jax.eval_shape(init, jax.random.key(0), image)['params']
 
 
@@ -96,6 +98,7 @@ def test_dropout_only_in_training():
   network = heads.Network(SMALL, tasks.TaskSet((APPAREL,)))
   image = jax.random.uniform(jax.random.key(3), (2, 128, 128, 3))
   params = network.init(jax.random.key(0), image, deterministic=True)
+
   def apply(seed, deterministic):
     return network.apply(
       params,
@@ -103,5 +106,6 @@ def test_dropout_only_in_training():
       deterministic=deterministic,
       rngs={'dropout': jax.random.key(seed)},
     )[0]
+
   np.testing.assert_array_equal(apply(1, True), apply(2, True))
   assert not np.allclose(apply(1, False), apply(2, False))

@@ -199,3 +199,43 @@ def test_a_photo_gives_the_same_bytes_each_time(tmp_path):
   path = tmp_path / 'a.jpg'
   quadrants().save(path)
   assert photos.square_jpeg(path, SIDE) == photos.square_jpeg(path, SIDE)
+
+
+def _store(tmp_path, body):
+  (tmp_path / 'target').mkdir()
+  (tmp_path / 'a.jpg').write_bytes(body)
+  return photos.store(['a'], tmp_path, tmp_path / 'target', 16)
+
+
+def _encoded(image, kind, **options):
+  body = io.BytesIO()
+  image.save(body, kind, **options)
+  return body.getvalue()
+
+
+def test_a_damaged_avif_is_left_out(tmp_path):
+  body = bytearray(_encoded(Image.new('RGB', (60, 40), 'red'), 'AVIF'))
+  body[81] ^= 255
+  assert _store(tmp_path, bytes(body)) == ({}, {'a': 'does not decode'})
+
+
+def test_a_photo_with_damaged_exif_is_kept(tmp_path):
+  exif = Image.Exif()
+  exif[0x0112], exif[0x0100] = 6, 60
+  red = Image.new('RGB', (60, 40), 'red')
+  body = bytearray(_encoded(red, 'JPEG', exif=exif))
+  body[43] = 1
+  stored, _ = _store(tmp_path, bytes(body))
+  assert list(stored) == ['a']
+
+
+def test_16_bit_gray_keeps_its_tone(tmp_path):
+  gray = Image.fromarray(np.full((20, 20), 100 * 257, np.uint16))
+  (tmp_path / 'a.jpg').write_bytes(_encoded(gray, 'PNG'))
+  stored = Image.open(io.BytesIO(photos.square_jpeg(tmp_path / 'a.jpg', 16)))
+  assert stored.getpixel((8, 8)) == pytest.approx((100,) * 3, abs=3)
+
+
+def test_formats_are_those_of_the_download(tmp_path):
+  body = _encoded(Image.new('RGB', (60, 40), 'red'), 'PPM')
+  assert _store(tmp_path, body) == ({}, {'a': 'does not decode'})

@@ -3,7 +3,6 @@ import itertools
 
 import numpy as np
 import pytest
-from absl import flags
 from PIL import Image
 
 from imat_jax import config, errors, tasks
@@ -35,12 +34,6 @@ class Photos:
     Image.fromarray(picture).save(file, 'JPEG')
     label_T = np.array([index, -1 if index % 2 else 0], np.int32)
     return source.Record(file.getvalue(), str(index), label_T)
-
-
-@pytest.fixture(autouse=True, scope='module')
-def parsed_flags():
-  # Grain's worker processes take over absl's flags, which must be parsed.
-  flags.FLAGS(['test'])
 
 
 def train(number=10, batch_size=4, seed=0, knobs=WARP):

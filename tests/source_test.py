@@ -151,7 +151,7 @@ def test_metadata_that_is_damaged(copied, body):
   path.write_bytes(body)
   with pytest.raises(errors.UserError) as caught:
     source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
-  complaint = f'{path}: damaged; build the data set again'
+  complaint = f'{path}: damaged; build it again with --overwrite'
   assert str(caught.value) == complaint
 
 
@@ -161,3 +161,40 @@ def test_a_file_that_is_missing(copied, name):
   (directory / name).unlink()
   with pytest.raises(errors.UserError, match='damaged'):
     source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
+
+
+@pytest.mark.parametrize('damage', ['missing', 'empty', 'cut', 'zeros'])
+def test_damaged_records(copied, damage):
+  (path,) = builder.directory(copied).glob('*validation.array_record*')
+  body = path.read_bytes()
+  path.unlink()
+  content = {
+    'empty': b'',
+    'cut': body[: len(body) // 2],
+    'zeros': bytes(len(body)),
+  }
+  if damage != 'missing':
+    path.write_bytes(content[damage])
+  with pytest.raises(errors.UserError, match='damaged'):
+    source.Source(copied, 'validation', tasks.TaskSet((APPAREL,)))[0]
+
+
+def test_damaged_info(copied):
+  (builder.directory(copied) / 'dataset_info.json').write_text('{')
+  with pytest.raises(errors.UserError, match='damaged'):
+    source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
+
+
+@pytest.mark.parametrize('value', [5, None, 'train'])
+def test_metadata_of_another_kind(copied, value):
+  path = builder.directory(copied) / 'metadata.json'
+  metadata = json.loads(path.read_text()) | {'num_examples': value}
+  path.write_text(json.dumps(metadata))
+  with pytest.raises(errors.UserError, match='damaged'):
+    source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
+
+
+def test_metadata_that_nests_without_end(copied):
+  (builder.directory(copied) / 'metadata.json').write_text('[' * 10**5)
+  with pytest.raises(errors.UserError, match='damaged'):
+    source.read_metadata(copied)

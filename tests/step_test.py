@@ -109,6 +109,30 @@ def test_metrics_belong_to_their_task():
   assert found[1]['loss'] == pytest.approx(float(expected), rel=1e-5)
 
 
+def test_a_loss_that_is_not_finite_is_known_by_its_task():
+  before = state.create(RUN, TASKS)
+  logits = before.params['head:age']['logits']
+  broken = before.params | {
+    'head:age': before.params['head:age']
+    | {'logits': logits | {'bias': logits['bias'].at[0].set(jnp.nan)}}
+  }
+  batch = _batch([[0, 1], [1, 0]])
+  _, found = STEP(before.replace(params=broken), batch)
+  assert found.broken_T.tolist() == [0, 1]
+  _, found = STEP(before, batch)
+  assert found.broken_T.tolist() == [0, 0]
+
+
+def test_a_broken_gradient_of_the_trunk_counts_for_every_task():
+  before = state.create(RUN, TASKS)
+  gradient = jax.tree.map(jnp.zeros_like, before.params)
+  assert step.broken_gradients(NETWORK, gradient).tolist() == [0, 0]
+  gradient['trunk']['conv_1']['bias'] += jnp.inf
+  assert step.broken_gradients(NETWORK, gradient).tolist() == [1, 1]
+  gradient['head:color']['logits']['bias'] += jnp.nan
+  assert step.broken_gradients(NETWORK, gradient).tolist() == [1, 0]
+
+
 def test_randomness_is_a_function_of_seed_and_step():
   before, batch = state.create(RUN, TASKS), _batch([[0, 1], [1, 0]])
   again = STEP(before, batch)[0].params

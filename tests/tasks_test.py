@@ -20,8 +20,12 @@ BUILT = tasks.TaskSet(
 )
 
 
+def _fold(counts, seen, share):
+  return tasks.fold_rare('color', dict.fromkeys(seen, 0) | counts, share)
+
+
 def fold(counts, seen=(), share=0.01):
-  return tasks.fold_rare('color', counts, seen or counts, share).labels
+  return _fold(counts, seen or counts, share).labels
 
 
 def test_labels_under_one_percent_become_other():
@@ -76,7 +80,7 @@ def test_a_label_is_kept_exactly_where_it_is_common(counts, seen, share):
 
 @given(COUNTS, st.sets(LABELS), SHARES)
 def test_every_label_that_was_seen_has_a_number(counts, seen, share):
-  task = tasks.fold_rare('color', counts, seen, share)
+  task = _fold(counts, seen, share)
   for label in seen | set(counts):
     assert task.labels[task.index(label)] in (label, 'other')
   assert task.index(None) == -1
@@ -153,7 +157,17 @@ def test_json_gives_a_task_set_back():
 
 
 @pytest.mark.parametrize(
-  'value', [None, 3, 'text', [], [['age', []]], {'age': 3}, {'age': [3]}]
+  'value',
+  [
+    None,
+    3,
+    'text',
+    [],
+    [['age', []]],
+    {'age': 3},
+    {'age': [3]},
+    {'age': 'kids'},
+  ],
 )
 def test_damaged_json_is_a_value_error(value):
   with pytest.raises(ValueError, match='label names'):

@@ -93,6 +93,14 @@ def read_split(directory: pathlib.Path, split: str) -> Split:
   return Split(split, images, _read_annotations(path, content, directory))
 
 
+def task_names(directory: pathlib.Path) -> set[str]:
+  """All tasks of the task map: `apparel`, attributes, and each class's own."""
+  path, _ = map_paths(directory)
+  names = set(_read_map(path, 'taskInfo', 'task').values())
+  attributes = {_garment(path, name)[1] for name in names}
+  return {tasks.APPAREL} | names | attributes
+
+
 def labels_by_image(
   split: Split,
 ) -> tuple[dict[str, dict[str, str]], Irregularities]:

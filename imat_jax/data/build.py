@@ -25,7 +25,15 @@ import numpy as np
 
 from imat_jax import config as config_lib
 from imat_jax import errors, files, tasks
-from imat_jax.data import annotations, builder, photos, source, statistics
+from imat_jax.data import (
+  annotations,
+  builder,
+  manifest,
+  photos,
+  picture,
+  source,
+  statistics,
+)
 
 # The warp zooms in to 0.8 of a photo at most: with a quarter more pixels it
 # still finds one pixel for each that it draws.
@@ -49,6 +57,7 @@ class Kept:
 def main(config: config_lib.Build) -> None:
   """Builds the data set and prints its table."""
   splits = [annotations.read_split(config.annotations, s) for s in _SPLITS]
+  _check_selection(config)
   data_dir = pathlib.Path(config.data_dir)
   data_dir.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=data_dir, prefix='.build-') as scratch:
@@ -73,15 +82,14 @@ def all_tasks(
     min_share: see `tasks.fold_rare`; counted on `train` alone.
   """
   counts = collections.defaultdict(collections.Counter)
-  seen = collections.defaultdict(set)
   for split, rows in labels.items():
     for name, label in (pair for row in rows for pair in row.items()):
-      seen[name].add(label)
+      # 0 for a label that only validation has.
       counts[name][label] += split == 'train'
   names = [name for name in counts if counts[name].total()]
   names.sort(key=lambda name: (name != tasks.APPAREL, ':' in name, name))
   return tasks.TaskSet(
-    tuple(tasks.fold_rare(n, counts[n], seen[n], min_share) for n in names)
+    tuple(tasks.fold_rare(n, counts[n], min_share) for n in names)
   )
 
 
@@ -106,9 +114,10 @@ def _keep(
       f'{folder}: none of the {len(labels):,} listed photos can be used; '
       'has the download run?'
     )
-  download_errors = _download_errors(folder)
+  lines = manifest.read(manifest.path(config.images, split.name))
   for image_id, why in failed.items():
-    lost[download_errors.get(image_id, why)] += 1
+    line = lines.get(image_id)
+    lost[f'download: {line.error}' if line and line.error else why] += 1
   kept_labels = {key: labels[key] for key in stored}
   return Kept(len(labels), stored, kept_labels, lost, irregular)
 
@@ -119,26 +128,18 @@ def stored_side(image_size: int) -> int:
 
 
 def _selected(labels: Labels, config: config_lib.Build) -> bool:
-  wanted = config.require_any_of
+  wanted = [tasks.canonical(name) for name in config.require_any_of]
   return not wanted or any(name in labels for name in wanted)
 
 
-def _download_errors(folder: pathlib.Path) -> dict[str, str]:
-  """Image id → 'download: CLASS' from the manifest, where there is one."""
-  manifest = folder.with_name(f'{folder.name}.manifest.jsonl')
-  if not manifest.is_file():
-    return {}
-  found = {}
-  for number, line in enumerate(manifest.read_text().splitlines(), 1):
-    try:
-      row = json.loads(line)
-      if row['status'] != 'ok':
-        found[row['imageId']] = f'download: {row["error"]}'
-    except (ValueError, KeyError, TypeError):
+def _check_selection(config: config_lib.Build) -> None:
+  known = annotations.task_names(config.annotations)
+  for name in config.require_any_of:
+    if tasks.canonical(name) not in known:
       raise errors.UserError(
-        f'{manifest}: line {number} is damaged; run the download again'
-      ) from None
-  return found
+        f"--require_any_of: there is no task '{name}'; there are: "
+        f'{", ".join(sorted(known))}'
+      )
 
 
 def _metadata(
@@ -153,37 +154,31 @@ def _metadata(
     'require_any_of': list(config.require_any_of),
     'tasks': task_set.to_json(),
     'num_examples': {name: len(k.stored) for name, k in kept.items()},
-    'sources': {p.name: _sha256(p.read_bytes()) for p in paths},
+    'sources': {p.name: picture.digest(p.read_bytes()) for p in paths},
   }
   return metadata | {'fingerprint': _fingerprint(metadata, kept)}
-
-
-def _sha256(content: bytes) -> str:
-  return hashlib.sha256(content).hexdigest()
 
 
 def _fingerprint(metadata: dict[str, Any], kept: Mapping[str, Kept]) -> str:
   digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
   for split in kept.values():
     for image_id, path in split.stored.items():
-      digest.update(f'{image_id} {_sha256(path.read_bytes())}'.encode())
+      digest.update(f'{image_id} {picture.digest(path.read_bytes())}'.encode())
   return digest.hexdigest()
 
 
 def _write(kept, task_set, metadata, scratch, config: config_lib.Build) -> None:
   """Writes the data set beside its place, then puts it there in one move."""
   home = builder.directory(config.data_dir)
-  if home.exists():
+  if home.exists() and not config.overwrite:
     there = source.read_metadata(config.data_dir)['fingerprint']
     if there == metadata['fingerprint']:
       print(f'{home}: this very data set is already there\n')
       return
-    if not config.overwrite:
-      raise errors.UserError(
-        f'{home}: another data set is there; give another --data_dir, or '
-        '--overwrite to replace it'
-      )
-    home.rename(scratch / 'replaced')
+    raise errors.UserError(
+      f'{home}: another data set is there; give another --data_dir, or '
+      '--overwrite to replace it'
+    )
 
   def rows(split: Kept) -> Iterator[tuple[str, bytes, np.ndarray]]:
     for image_id, path in split.stored.items():
@@ -196,6 +191,8 @@ def _write(kept, task_set, metadata, scratch, config: config_lib.Build) -> None:
     scratch,
   )
   home.parent.mkdir(exist_ok=True)
+  if home.exists():
+    home.rename(scratch / 'replaced')
   builder.directory(scratch).rename(home)
 
 

@@ -6,43 +6,49 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageOps
 
 from imat_jax import progress
+from imat_jax.data import picture
 
 _QUALITY = 92
 NO_FILE = 'no file'
 NOT_DECODED = 'does not decode'
 
-# All that Pillow raises for bad files, apart from memory.
-_BAD_PHOTO = (
-  OSError,
-  SyntaxError,
-  ValueError,
-  EOFError,
-  Image.DecompressionBombError,
-)
-
 
 def square_jpeg(path: pathlib.Path, side: int) -> bytes:
   """The photo upright, squashed to `side` × `side` pixels, as JPEG.
 
-  Transparency lies on white. Raises what Pillow raises for a bad file.
+  Transparency lies on white. Raises nearly anything for a bad file, as Pillow
+  does; see `picture`.
   """
-  with Image.open(path) as image:
+  with Image.open(path, formats=picture.FORMATS) as image:
     image.draft('RGB', (side, side))  # JPEG: decode at a half, quarter, …
-    image = ImageOps.exif_transpose(image)
-    if image.has_transparency_data:
-      image = image.convert('RGBA')
-      white = Image.new('RGBA', image.size, 'white')
-      image = Image.alpha_composite(white, image)
-    image = image.convert('RGB')
-    image = image.resize(
-      (side, side), Image.Resampling.BILINEAR, reducing_gap=3.0
-    )
+    rgb = _rgb(_upright(image))
+  rgb = rgb.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
   body = io.BytesIO()
-  image.save(body, 'JPEG', quality=_QUALITY)
+  rgb.save(body, 'JPEG', quality=_QUALITY)
   return body.getvalue()
+
+
+def _upright(image: Image.Image) -> Image.Image:
+  image.load()
+  try:
+    return ImageOps.exif_transpose(image)
+  except Exception:  # damaged EXIF data; the picture itself is whole
+    return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+  if image.mode.startswith('I'):  # 16 bits, which convert() would clip
+    gray_HxW = (np.asarray(image, np.float32) / 257).clip(0, 255)
+    image = Image.fromarray(gray_HxW.astype(np.uint8))
+  if image.has_transparency_data:
+    image = image.convert('RGBA')
+    white = Image.new('RGBA', image.size, 'white')
+    image = Image.alpha_composite(white, image)
+  return image.convert('RGB')
 
 
 def store(
@@ -69,7 +75,7 @@ def store(
       jpeg = square_jpeg(source / f'{image_id}.jpg', side)
     except FileNotFoundError:
       return NO_FILE
-    except _BAD_PHOTO:
+    except Exception:
       return NOT_DECODED
     path = target / f'{number}.jpg'
     path.write_bytes(jpeg)

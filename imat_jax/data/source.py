@@ -11,7 +11,13 @@ import tensorflow_datasets as tfds
 from imat_jax import errors, tasks
 from imat_jax.data import builder
 
-_NEEDED = {'fingerprint', 'image_size', 'num_examples', 'stored_side', 'tasks'}
+_KINDS = {
+  'fingerprint': str,
+  'image_size': int,
+  'num_examples': dict,
+  'stored_side': int,
+  'tasks': dict,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +57,8 @@ class Source:
     self.split = split
     self.task_set = task_set
     self._columns = _columns(built, task_set)
-    self._records = _open(str(data_dir), split)
+    self._directory = builder.directory(data_dir)
+    self._records = _open(self._directory, split)
 
   def __len__(self) -> int:
     return len(self._records)
@@ -59,6 +66,8 @@ class Source:
   def __getitem__(self, index: int) -> Record:
     row = self._records[index]
     stored_T = row['labels']
+    if stored_T is None:  # what tfds makes of a record that breaks off
+      raise _damaged(self._directory, f'record {index} of {self.split}')
     label_T = [table[stored_T[column]] for column, table in self._columns]
     return Record(
       jpeg=row['image'],
@@ -82,11 +91,13 @@ def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
   try:
     metadata = json.loads(path.read_text())
     tasks.TaskSet.from_json(metadata['tasks'])
-    missing = _NEEDED - metadata.keys()
-  except (ValueError, KeyError, TypeError, AttributeError):
-    missing = _NEEDED
-  if missing:
-    raise errors.UserError(f'{path}: damaged; build the data set again')
+    well_formed = _KINDS.keys() <= metadata.keys() and all(
+      isinstance(metadata[name], kind) for name, kind in _KINDS.items()
+    )
+  except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    well_formed = False
+  if not well_formed:
+    raise _damaged(path)
   return metadata
 
 
@@ -95,14 +106,22 @@ def read_tasks(data_dir: str | pathlib.Path) -> tasks.TaskSet:
   return tasks.TaskSet.from_json(read_metadata(data_dir)['tasks'])
 
 
-def _open(data_dir: str, split: str):
-  directory = builder.directory(data_dir)
+def _open(directory: pathlib.Path, split: str):
   try:
     opened = tfds.builder_from_directory(directory)
     skip = {'image': tfds.decode.SkipDecoding()}
-    return opened.as_data_source(split, decoders=skip)
-  except (OSError, ValueError) as error:
-    raise errors.UserError(f'{directory}: damaged: {error}') from None
+    records = opened.as_data_source(split, decoders=skip)
+    records[0]  # array_record opens its files with the first one
+    return records
+  except Exception as error:  # protobuf, array_record and tfds have their own
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    raise _damaged(directory, reason) from None
+
+
+def _damaged(path: pathlib.Path, what: str = '') -> errors.UserError:
+  return errors.UserError(
+    f'{path}: damaged{what and ": "}{what}; build it again with --overwrite'
+  )
 
 
 def _columns(built: tasks.TaskSet, wanted: tasks.TaskSet):

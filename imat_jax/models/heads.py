@@ -43,9 +43,14 @@ class Network(nn.Module):
       image_BxHxWxC, deterministic=deterministic
     )
     return tuple(
-      Head(self.model, len(task.labels), name=f'head:{task.name}')(feature_BxD)
+      Head(self.model, len(task.labels), name=head_name(task))(feature_BxD)
       for task in self.task_set
     )
+
+
+def head_name(task: tasks.Task) -> str:
+  """Where a task's head stands among the parameters."""
+  return f'head:{task.name}'
 
 
 def _dense(width: int, name: str) -> nn.Dense:

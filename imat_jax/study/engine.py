@@ -18,15 +18,40 @@ def run_one(run: config.Run) -> None:
   metadata = source.read_metadata(run.data_dir)
   task_set = source.read_tasks(run.data_dir).select(run.tasks)
   workdir = workdir_lib.Workdir(run.workdir)
-  workdir_lib.claim(workdir, run, task_set, metadata['fingerprint'])
-  with checkpoint.Store(workdir.checkpoints) as store:
-    params, course = loop.train(
+  with workdir_lib.locked(workdir):
+    identity = workdir_lib.claim(
+      workdir, run, task_set, metadata['fingerprint']
+    )
+    end = loop.train(
       run,
       task_set,
-      store,
-      on_epoch=lambda course: workdir_lib.write_metrics(workdir, course),
+      workdir.checkpoints,
+      identity,
+      on_start=lambda here: _started(workdir, run, here),
+      on_save=lambda course: workdir_lib.write_metrics(workdir, course),
     )
-  trained = workdir_lib.Trained(run, task_set, params, course)
+    trained = workdir_lib.Trained(run, task_set, end.best_params, end.course)
+    _report(workdir, trained)
+
+
+def _started(
+  workdir: workdir_lib.Workdir, run: config.Run, here: checkpoint.Checkpoint
+) -> None:
+  """Says what a start found; counts it unless all is done."""
+  step, epochs = int(here.state.step), len(here.course.rows)
+  # What an earlier process wrote may be ahead of its last checkpoint.
+  workdir_lib.write_metrics(workdir, here.course)
+  if here.course.finished(run):
+    print(f'{workdir.path}: is done after epoch {epochs}', flush=True)
+    return
+  if step:
+    print(f'{workdir.path}: goes on at step {step}', flush=True)
+  workdir_lib.note_start(workdir, step)
+
+
+def _report(workdir: workdir_lib.Workdir, trained: workdir_lib.Trained) -> None:
+  """Leaves the evaluation, the plots and the page."""
+  run = trained.run
   found = evaluate.evaluate(
     trained,
     run.data_dir,
@@ -35,7 +60,7 @@ def run_one(run: config.Run) -> None:
     loader=run.loader,
   )
   files.write_json(workdir.evaluation, found)
-  drawn = plots.draw_run(workdir.plots, course, found)
+  drawn = plots.draw_run(workdir.plots, trained.course, found)
   report.write_run(workdir, trained, found, drawn)
   print(report.summary(workdir, trained, found))
 
@@ -50,3 +75,5 @@ def use_compilation_cache() -> None:
     jax.config.update(
       'jax_compilation_cache_dir', str(pathlib.Path(home) / 'imat_jax')
     )
+  # By default only what takes over a second to compile is kept.
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)

@@ -9,6 +9,7 @@ import jinja2
 
 from imat_jax import files
 from imat_jax.training import state
+from imat_jax.training import workdir as workdir_lib
 from imat_jax.training.workdir import Trained, Workdir
 
 _PAGES = jinja2.Environment(
@@ -33,6 +34,7 @@ def write_run(
     num_params=state.num_params(trained.params),
     rows=trained.course.rows,
     pictures=[_picture(path) for path in plots],
+    times_resumed=workdir_lib.times_resumed(workdir),
     config=json.dumps(files.read_json(workdir.config)['config'], indent=2),
   )
   files.write_text(workdir.report, page)

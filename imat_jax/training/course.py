@@ -14,12 +14,23 @@ class Course:
 
   rows: tuple[dict[str, Any], ...] = ()
   stopping: EarlyStopping = EarlyStopping()
+  seconds: float = 0.0  # of the epoch's steps so far
 
   def after(self, row: dict[str, Any], knobs: config.Stopping) -> 'Course':
     """The course with one more epoch."""
     loss = row['total']['validation']
     stopping = self.stopping.after(row['epoch'], loss, knobs.min_delta)
     return Course((*self.rows, row), stopping)
+
+  def later(self, seconds: float) -> 'Course':
+    """The course after so many more seconds of training."""
+    return dataclasses.replace(self, seconds=self.seconds + seconds)
+
+  @property
+  def best_step(self) -> int:
+    """The step of the best epoch; 0 before the first one ends."""
+    epoch = self.stopping.best_epoch
+    return self.rows[epoch - 1]['step'] if epoch else 0
 
   def stopped_early(self, run: config.Run) -> bool:
     patience = run.stopping.epochs_to_wait(run.epochs)
@@ -29,11 +40,16 @@ class Course:
     return len(self.rows) >= run.epochs or self.stopped_early(run)
 
   def to_json(self) -> dict[str, Any]:
-    return dataclasses.asdict(self)
+    """JSON has no infinity, which the best loss is before the first epoch."""
+    value = dataclasses.asdict(self)
+    if not self.rows:
+      value['stopping'] = None
+    return value
 
   @classmethod
   def from_json(cls, value: dict[str, Any]) -> 'Course':
-    return cls(tuple(value['rows']), EarlyStopping(**value['stopping']))
+    stopping = EarlyStopping(**(value['stopping'] or {}))
+    return cls(tuple(value['rows']), stopping, value['seconds'])
 
 
 def row(

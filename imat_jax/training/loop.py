@@ -2,17 +2,21 @@
 
 import functools
 import math
+import pathlib
+import signal
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
 import grain
 import jax
+import jax.numpy as jnp
 
 from imat_jax import config, errors, progress, tasks
 from imat_jax.data import pipeline, source
 from imat_jax.models import heads, trunk
-from imat_jax.training import checkpoint, metrics, state, step
+from imat_jax.training import checkpoint, interruption, metrics, state, step
+from imat_jax.training.checkpoint import Checkpoint
 from imat_jax.training.course import Course, row
 
 Score = Callable[[dict, pipeline.Batch], metrics.Metrics]
@@ -30,70 +34,82 @@ class Data(NamedTuple):
 def train(
   run: config.Run,
   task_set: tasks.TaskSet,
-  store: checkpoint.Store,
-  on_epoch: Callable[[Course], None],
-) -> tuple[dict, Course]:
+  checkpoints: pathlib.Path,
+  identity: str,
+  on_start: Callable[[Checkpoint], None],
+  on_save: Callable[[Course], None],
+) -> Checkpoint:
   """Trains to the end, from the latest checkpoint where there is one.
 
   Args:
     run: the config.
     task_set: the run's tasks, the first with weight 1.
-    store: where checkpoints are kept.
-    on_epoch: called with the course after each epoch, once it is being saved.
+    checkpoints: the folder of the run's checkpoints.
+    identity: what the run is, see `checkpoint.read_latest`.
+    on_start: called with what a start finds.
+    on_save: called with the course whenever a checkpoint is on its way.
 
   Returns:
-    the parameters of the best epoch, and the run's course.
+    the run at its end.
+
+  Raises:
+    UserError: a loss or a gradient is not finite, or the disk fails.
+    Interrupted: by SIGTERM, SIGINT or the machine's preemption, once saved.
   """
   data = datasets(run, task_set)
-  update, score = (
-    compiled_update(run, task_set),
-    compiled_score(run.model, task_set),
-  )
-  start = state.create(run, task_set)
-  saved = store.restore(like=checkpoint.Checkpoint(start, start.params))
-  now, best_params, course = saved or (start, start.params, Course())
-  at = int(now.step)
+  here = start(run, task_set)
+  here = checkpoint.read_latest(checkpoints, identity, like=here) or here
+  on_start(here)
+  if here.course.finished(run):
+    return here
+  at = int(here.state.step)
+  update = compiled_update(run, task_set)
+  score = compiled_score(run.model, task_set)
   batches = pipeline.iterate(data.train, run.loader, start=at)
-  so_far, started = metrics.zeros(task_set), time.monotonic()
-  if course.rows:
-    done = 'is done' if course.finished(run) else 'goes on'
-    print(f'{run.workdir}: {done} after epoch {len(course.rows)}', flush=True)
 
-  with progress.Progress(run.epochs * data.steps, 'train', 'step', at) as bar:
+  with (
+    interruption.Interruption() as stop,
+    checkpoint.Store(checkpoints, identity) as store,
+    progress.Progress(run.epochs * data.steps, 'train', 'step', at) as bar,
+  ):
+    saved_at = -math.inf
     while True:
-      epoch = len(course.rows) + 1
-      if at == epoch * data.steps:
-        jax.block_until_ready(so_far)
-        new = row(
-          run,
-          task_set,
-          epoch=epoch,
-          step=at,
-          seconds=time.monotonic() - started,
-          num_examples=data.num_examples,
-          train=so_far,
-          validation=score_all(
-            score, now.params, data.validation, run.loader, task_set
-          ),
-        )
-        _check_finite(new)
-        course = course.after(new, run.stopping)
-        if course.stopping.best_epoch == epoch:
-          best_params = jax.tree.map(jax.numpy.copy, now.params)
-        store.save(at, checkpoint.Checkpoint(now, best_params, course))
-        bar.say(_line(new, run))
-        on_epoch(course)
-        so_far, started = metrics.zeros(task_set), time.monotonic()
-      if course.finished(run):
-        return best_params, course
-      batch = next(batches)
-      before = so_far
-      now, so_far = update(now, so_far, batch)
-      # Run one step ahead of the device and no further: batches in flight
-      # would fill the memory.
-      jax.block_until_ready(before)
+      due = _is_due(run.saving, at, saved_at)
+      leaving = stop.received or store.reached_preemption(at)
+      epoch_ends = at == data.steps * (len(here.course.rows) + 1)
+      if epoch_ends or due or leaving:
+        _check_finite(here.so_far, at, task_set, store)
+      if epoch_ends:
+        here = _after_epoch(here, at, run, task_set, data, score)
+        bar.say(_line(here.course.rows[-1], run))
+      if epoch_ends or due or leaving:
+        store.save(at, here)
+        on_save(here.course)
+        saved_at = time.monotonic()
+      if here.course.finished(run):
+        return here
+      if leaving:
+        store.wait()
+        raise _interrupted(run, stop.received or signal.SIGTERM, at)
+      started, before = time.monotonic(), here.so_far
+      now, so_far = update(here.state, before, next(batches))
+      # One step ahead of the device and no further: batches in flight would
+      # fill the memory.
+      _check_finite(before, at, task_set, store)
+      course = here.course.later(time.monotonic() - started)
+      here = here._replace(state=now, so_far=so_far, course=course)
       at += 1
       bar.advance()
+
+
+def start(run: config.Run, task_set: tasks.TaskSet) -> Checkpoint:
+  """The run before its first step."""
+  return Checkpoint(*jax.jit(_start_arrays(run, task_set))(), Course())
+
+
+def start_shapes(run: config.Run, task_set: tasks.TaskSet) -> Checkpoint:
+  """The shapes and types of `start`'s arrays."""
+  return Checkpoint(*jax.eval_shape(_start_arrays(run, task_set)), Course())
 
 
 def datasets(run: config.Run, task_set: tasks.TaskSet) -> Data:
@@ -160,12 +176,77 @@ def score_all(
   return found
 
 
-def _check_finite(new: dict) -> None:
-  if not all(map(math.isfinite, new['total'].values())):
+def _start_arrays(run: config.Run, task_set: tasks.TaskSet):
+  def make():
+    first = state.create(run, task_set)
+    return first, first.params, metrics.zeros(task_set)
+
+  return make
+
+
+def _is_due(saving: config.Saving, at: int, saved_at: float) -> bool:
+  """Whether steps or seconds ask for a checkpoint; the first start does."""
+  by_steps = saving.save_steps and at % saving.save_steps == 0
+  waited = time.monotonic() - saved_at
+  by_time = saving.save_seconds and waited >= saving.save_seconds
+  return bool(by_steps or by_time or waited == math.inf)
+
+
+def _after_epoch(
+  here: Checkpoint,
+  at: int,
+  run: config.Run,
+  task_set: tasks.TaskSet,
+  data: Data,
+  score: Score,
+) -> Checkpoint:
+  """Evaluates; notes the epoch's row, and its parameters where it is best."""
+  epoch = len(here.course.rows) + 1
+  validation = score_all(
+    score, here.state.params, data.validation, run.loader, task_set
+  )
+  new = row(
+    run,
+    task_set,
+    epoch=epoch,
+    step=at,
+    seconds=here.course.seconds,
+    num_examples=data.num_examples,
+    train=here.so_far,
+    validation=validation,
+  )
+  course = here.course.after(new, run.stopping)
+  best_params = here.best_params
+  if course.stopping.best_epoch == epoch:
+    best_params = jax.tree.map(jnp.copy, here.state.params)
+  zeros = metrics.zeros(task_set)
+  return Checkpoint(here.state, best_params, zeros, course)
+
+
+def _check_finite(
+  so_far: metrics.Metrics,
+  at: int,
+  task_set: tasks.TaskSet,
+  store: checkpoint.Store,
+) -> None:
+  """Waits for the steps before `at`; none may have lost its numbers."""
+  broken_T = jax.device_get(so_far.broken_T)
+  if broken_T.any():
+    names = [t.name for t, b in zip(task_set, broken_T, strict=True) if b]
     raise errors.UserError(
-      f'epoch {new["epoch"]}, step {new["step"]}: the loss is not finite; '
-      'a smaller --learning_rate may help'
+      f'step {at}: the loss or a gradient of {", ".join(names)} is not finite; '
+      f'the last good checkpoint is that of step {store.latest_step()}; a '
+      'smaller --learning_rate in another --workdir may help'
     )
+
+
+def _interrupted(run: config.Run, number: int, at: int) -> errors.Interrupted:
+  name = signal.Signals(number).name
+  return errors.Interrupted(
+    number,
+    f'{name}: saved at step {at} in {run.workdir}; the same command goes on '
+    'from there',
+  )
 
 
 def _line(new: dict, run: config.Run) -> str:

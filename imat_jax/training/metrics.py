@@ -24,8 +24,12 @@ class TaskMetrics:
   confusion_KxK: jax.Array  # int32; rows = true, columns = predicted
 
 
-# In the order of the tasks. Not a dict: jax would sort it by name.
-Metrics = tuple[TaskMetrics, ...]
+@struct.dataclass
+class Metrics:
+  """What a run's examples added up to so far."""
+
+  tasks: tuple[TaskMetrics, ...]  # not a dict: jax would sort it by name
+  broken_T: jax.Array  # int32; steps with a loss or gradient that is not finite
 
 
 def zeros(task_set: tasks.TaskSet) -> Metrics:
@@ -36,7 +40,9 @@ def zeros(task_set: tasks.TaskSet) -> Metrics:
     loss = losses.Mean(jnp.zeros(()), jnp.zeros(()))
     return TaskMetrics(loss, jnp.zeros((size, size), jnp.int32))
 
-  return tuple(map(task_zeros, task_set))
+  return Metrics(
+    tuple(map(task_zeros, task_set)), jnp.zeros(len(task_set), jnp.int32)
+  )
 
 
 def of_batch(
@@ -45,12 +51,14 @@ def of_batch(
   label_BxT: jax.Array,
 ) -> Metrics:
   """Metrics of one batch; examples without a label count nowhere."""
-  return tuple(
+  found = tuple(
     TaskMetrics(loss, _confusion(logits_BxK, label_BxT[:, t]))
     for t, (logits_BxK, loss) in enumerate(
       zip(logits, loss_by_task, strict=True)
     )
   )
+  losses_T = jnp.stack([loss.sum for loss in loss_by_task])
+  return Metrics(found, (~jnp.isfinite(losses_T)).astype(jnp.int32))
 
 
 def merge(first: Metrics, second: Metrics) -> Metrics:
@@ -65,7 +73,7 @@ def read(metrics: Metrics) -> list[dict[str, Any]]:
     per task `loss` and `accuracy`, None without a labelled example, and
     `confusion`, an int64 K × K array.
   """
-  return [_read_task(task) for task in jax.device_get(metrics)]
+  return [_read_task(task) for task in jax.device_get(metrics.tasks)]
 
 
 def total(found: Sequence[dict[str, Any]], weights: Sequence[float]) -> float:

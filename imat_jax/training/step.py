@@ -40,7 +40,9 @@ def train_step(
     params=optax.apply_updates(state.params, update),
     opt_state=opt_state,
   )
-  return after, metrics.of_batch(logits, found, batch.label_BxT)
+  measured = metrics.of_batch(logits, found, batch.label_BxT)
+  broken_T = measured.broken_T | broken_gradients(network, gradient)
+  return after, measured.replace(broken_T=broken_T)
 
 
 def eval_step(
@@ -55,3 +57,17 @@ def eval_step(
 def pixels(batch: Batch) -> jax.Array:
   """The pictures as numbers in [0, 1]."""
   return batch.image_BxHxWxC.astype(jnp.float32) / 255
+
+
+def broken_gradients(network: heads.Network, gradient: dict) -> jax.Array:
+  """Tasks whose head, or all whose trunk, has a gradient that is not finite."""
+
+  def is_broken(part: dict) -> jax.Array:
+    finite = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(part)]
+    return ~jnp.stack(finite).all()
+
+  head_T = jnp.stack(
+    [is_broken(gradient[heads.head_name(task)]) for task in network.task_set]
+  )
+  trunk = is_broken(gradient['trunk']) & ~head_T.any()
+  return (head_T | trunk).astype(jnp.int32)

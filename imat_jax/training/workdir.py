@@ -1,19 +1,23 @@
 """The folder of a run: what lies where, what it was started with."""
 
+import contextlib
 import dataclasses
-import functools
+import datetime
+import fcntl
+import hashlib
 import json
+import os
 import pathlib
+import socket
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import jax
-
 from imat_jax import config, errors, files, tasks
-from imat_jax.training import checkpoint, state
+from imat_jax.training import checkpoint, loop
 from imat_jax.training.course import Course
 
 # These may change between two starts of one run.
-_MAY_CHANGE = ('data_dir', 'workdir', 'epochs', 'loader')
+_MAY_CHANGE = ('data_dir', 'workdir', 'epochs', 'loader', 'saving')
 
 
 class Workdir:
@@ -27,6 +31,8 @@ class Workdir:
     self.evaluation = self.path / 'evaluation.json'
     self.report = self.path / 'report.html'
     self.plots = self.path / 'plots'
+    self.starts = self.path / 'starts.jsonl'
+    self.lock = self.path / 'lock'
 
 
 class Trained(NamedTuple):
@@ -38,10 +44,35 @@ class Trained(NamedTuple):
   course: Course
 
 
+@contextlib.contextmanager
+def locked(workdir: Workdir) -> Iterator[None]:
+  """Holds the run's folder; the lock goes with the process, however it ends.
+
+  Raises:
+    UserError: another process has it; names its pid and host.
+  """
+  workdir.path.mkdir(parents=True, exist_ok=True)
+  with workdir.lock.open('a+') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      file.seek(0)
+      raise errors.UserError(
+        f'{workdir.path}: another process is at work here ({file.read()})'
+      ) from None
+    file.truncate(0)
+    file.write(f'pid {os.getpid()} on {socket.gethostname()}')
+    file.flush()
+    yield
+
+
 def claim(
   workdir: Workdir, run: config.Run, task_set: tasks.TaskSet, fingerprint: str
-) -> None:
+) -> str:
   """Writes `config.json`, or checks that the run there is this one.
+
+  Returns:
+    the run's identity: a digest of all that must not change.
 
   Raises:
     UserError: another config or data set; names what differs, old → new.
@@ -53,35 +84,54 @@ def claim(
   }
   mine = json.loads(json.dumps(mine))
   if workdir.config.exists():
-    there = files.read_json(workdir.config)
+    there = _read_config(workdir)
     differing = _differences(_fixed(there), _fixed(mine))
+    if run.epochs < there['config']['epochs']:
+      differing.append(f'epochs: {there["config"]["epochs"]} → {run.epochs}')
     if differing:
       raise errors.UserError(
         f'{workdir.path}: a run with another config is here '
         f'({"; ".join(differing)}); give another --workdir'
       )
   files.write_json(workdir.config, mine)
+  return _identity(mine)
 
 
 def load(path: str | pathlib.Path) -> Trained:
   """Reads a trained run.
 
   Raises:
-    UserError: no run, a damaged one, or one without a checkpoint.
+    UserError: no run, a damaged one, or one without a finished epoch.
   """
   workdir = Workdir(path)
-  stored = files.read_json(workdir.config)
-  try:
-    run = config.from_json(config.Run, stored['config'])
-    task_set = tasks.TaskSet.from_json(stored['tasks'])
-  except (ValueError, KeyError, TypeError) as error:
-    raise errors.UserError(f'{workdir.config}: damaged: {error}') from None
-  like = jax.eval_shape(functools.partial(state.create, run, task_set))
-  with checkpoint.Store(workdir.checkpoints, read_only=True) as store:
-    found = store.restore(checkpoint.Checkpoint(like, like.params))
-  if found is None:
-    raise errors.UserError(f'{workdir.checkpoints}: no checkpoint is here yet')
+  stored = _read_config(workdir)
+  run = config.from_json(config.Run, stored['config'])
+  task_set = tasks.TaskSet.from_json(stored['tasks'])
+  found = checkpoint.read_latest(
+    workdir.checkpoints,
+    _identity(stored),
+    like=loop.start_shapes(run, task_set),
+  )
+  if found is None or not found.course.rows:
+    raise errors.UserError(f'{workdir.path}: no epoch of this run is finished')
   return Trained(run, task_set, found.best_params, found.course)
+
+
+def note_start(workdir: Workdir, step: int) -> None:
+  """Appends a line to `starts.jsonl`: from which step, when, where."""
+  line = {
+    'step': step,
+    'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+    'host': socket.gethostname(),
+    'pid': os.getpid(),
+  }
+  with workdir.starts.open('a') as file:
+    file.write(json.dumps(line) + '\n')
+
+
+def times_resumed(workdir: Workdir) -> int:
+  """How often the run was started again before it was done."""
+  return max(len(workdir.starts.read_text().splitlines()) - 1, 0)
 
 
 def write_metrics(workdir: Workdir, course: Course) -> None:
@@ -90,14 +140,29 @@ def write_metrics(workdir: Workdir, course: Course) -> None:
   files.write_text(workdir.metrics, ''.join(lines))
 
 
-def _fixed(stored: Any) -> dict[str, Any]:
+def _read_config(workdir: Workdir) -> dict[str, Any]:
+  stored = files.read_json(workdir.config)
+  try:
+    config.from_json(config.Run, stored['config'])
+    tasks.TaskSet.from_json(stored['tasks'])
+    if not isinstance(stored['data_set'], str):
+      raise ValueError('data_set is no fingerprint')
+  except (ValueError, KeyError, TypeError) as error:
+    raise errors.UserError(f'{workdir.config}: damaged: {error}') from None
+  return stored
+
+
+def _identity(stored: dict[str, Any]) -> str:
+  fixed = json.dumps(_fixed(stored), sort_keys=True)
+  return hashlib.sha256(fixed.encode()).hexdigest()
+
+
+def _fixed(stored: dict[str, Any]) -> dict[str, Any]:
   """What must not change, flat."""
-  if not isinstance(stored, dict) or not isinstance(stored.get('config'), dict):
-    return {}
-  knobs = {k: v for k, v in stored['config'].items() if k not in _MAY_CHANGE}
-  flat = {'data set': str(stored.get('data_set'))[:12]}
-  for name, value in knobs.items():
-    flat |= value if isinstance(value, dict) else {name: value}
+  flat = {'data set': stored['data_set'][:12]}
+  for name, value in stored['config'].items():
+    if name not in _MAY_CHANGE:
+      flat |= value if isinstance(value, dict) else {name: value}
   return flat
 
 

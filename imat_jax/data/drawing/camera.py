@@ -4,17 +4,19 @@ import cv2
 import numpy as np
 
 from imat_jax.data.drawing import noise
-from imat_jax.data.drawing.population import Scene
+from imat_jax.data.drawing.setting import Setting
 
 
 def expose(
-  picture: np.ndarray, scene: Scene, rng: np.random.Generator
+  picture: np.ndarray, setting: Setting, rng: np.random.Generator
 ) -> np.ndarray:
   """What the sensor makes of the light: uint8 [H, W, 3], RGB."""
-  light = picture * (scene.exposure * np.float32(scene.cast))
-  light = cv2.GaussianBlur(light, (0, 0), scene.blur)
-  light += scene.noise * noise.white(rng, light.shape)
-  return np.clip(light * 255, 0, 255).astype(np.uint8)
+  gains = 255 * setting.exposure * np.asarray(setting.cast)
+  sensed = cv2.convertScaleAbs(picture * gains.astype(np.float32))
+  sensed = cv2.GaussianBlur(sensed, (0, 0), setting.blur)
+  grain = noise.grain(rng, sensed.shape)
+  gain = 255 * setting.noise / noise.GRAIN
+  return cv2.addWeighted(sensed, 1, grain, gain, -127.5 * gain)
 
 
 def jpeg(picture: np.ndarray, quality: int) -> bytes:

@@ -73,11 +73,21 @@ class Frame:
 
 
 @dataclasses.dataclass(frozen=True)
-class Layer:
-  """Premultiplied color [H, W, 3] and cover [H, W] of a drawing."""
+class _Piece:
+  """A part as it shows: its cover as uint8, whose first pixel is at `low`."""
 
-  color: np.ndarray
-  cover: np.ndarray
+  part: Part
+  mask: np.ndarray
+  low: np.ndarray
+
+  @property
+  def high(self) -> np.ndarray:
+    return self.low + self.mask.shape[::-1]
+
+  @property
+  def cloth(self) -> Cloth:
+    """What is woven at once: all shades of a cloth."""
+    return dataclasses.replace(self.part.cloth, shade=1.0)
 
 
 def draw(
@@ -94,69 +104,66 @@ def draw(
     picture: float32 [H, W, 3], changed in place.
     shadow: by how many pixels it falls across and down; depth: its darkness.
   """
-  areas = [frame.pixels(area) for part in parts for area in part.areas]
-  low, high = _within(areas, frame.size, margin=24)
-  if (high <= low).any():
-    return
-  layer = _render(parts, frame.cropped(low, high), rng)
-  place = slice(low[1], high[1]), slice(low[0], high[0])
-  _cast(picture[place], layer.cover, shadow, depth)
-  picture[place] *= (1 - layer.cover)[..., None]
-  picture[place] += layer.color
-
-
-def _within(areas, size: tuple[int, int], margin: int):
-  """The corners of the pixels around the areas that the frame shows."""
-  low, high = outline.bounds(areas)
-  low = np.maximum(np.floor(low).astype(int) - margin, 0)
-  return low, np.minimum(np.ceil(high).astype(int) + margin, size)
-
-
-def _render(
-  parts: Sequence[Part], frame: Frame, rng: np.random.Generator
-) -> Layer:
-  width, height = frame.size
-  layer = Layer(
-    np.zeros((height, width, 3), np.float32),
-    np.zeros((height, width), np.float32),
-  )
   scale, _ = frame.scale_and_turn()
-  surfaces: dict[Cloth, Surface] = {}
-  for part in parts:
-    found = _mask(part, frame, scale)
-    if found is None:
-      continue
-    key = dataclasses.replace(part.cloth, shade=1.0)
-    if key not in surfaces:
-      surfaces[key] = _laid(key, frame, rng)
-    _paint(layer, part, surfaces[key], *found, frame.light, rng)
-  return layer
+  found = (_piece(part, frame, scale) for part in parts)
+  pieces = [piece for piece in found if piece is not None]
+  _cast(picture, pieces, shadow, depth)
+  fabrics = {
+    cloth: (low, _laid(cloth, frame.cropped(low, high), rng))
+    for cloth, low, high in _boxes(pieces)
+  }
+  for piece in pieces:
+    _paint(picture, piece, *fabrics[piece.cloth], frame.light, rng)
 
 
-def _cast(picture, cover, shadow, depth) -> None:
-  """Darkens the picture by a soft shadow of what covers it."""
-  small = cv2.resize(cover, None, fx=0.25, fy=0.25)
-  move = np.float32([[1, 0, shadow[0] / 4], [0, 1, shadow[1] / 4]])
-  size = small.shape[1], small.shape[0]
-  small = cv2.warpAffine(cv2.GaussianBlur(small, (0, 0), 2.5), move, size)
-  picture *= (1 - depth * cv2.resize(small, cover.shape[::-1]))[..., None]
-
-
-def _mask(part: Part, frame: Frame, scale: float):
-  """The part's cover as uint8 and its place, or None where it is not seen."""
+def _piece(part: Part, frame: Frame, scale: float) -> _Piece | None:
+  """None where the frame does not show it."""
   areas = [frame.pixels(area) for area in part.areas]
   line = max(1, round(part.width * scale)) if part.width else 0
-  low, high = _within(areas, frame.size, line + 9)
+  low, high = outline.bounds(areas)
+  low = np.maximum(np.floor(low).astype(int) - line - 9, 0)
+  high = np.minimum(np.ceil(high).astype(int) + line + 9, frame.size)
   if (high <= low).any():
     return None
-  mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
+  mask = np.zeros(high[::-1] - low[::-1], np.uint8)
   for area in areas:
     fixed = [np.round((area - low) * 2**_SHIFT).astype(np.int32)]
     if line:
       cv2.polylines(mask, fixed, False, 255, line, cv2.LINE_AA, _SHIFT)
     else:
       cv2.fillPoly(mask, fixed, 255, cv2.LINE_AA, _SHIFT)
-  return mask, (slice(low[1], high[1]), slice(low[0], high[0]))
+  return _Piece(part, mask, low)
+
+
+def _boxes(pieces: Sequence[_Piece]):
+  """The corners of what each cloth covers."""
+  corners = {}
+  for piece in pieces:
+    low, high = corners.get(piece.cloth, (piece.low, piece.high))
+    corners[piece.cloth] = (
+      np.minimum(low, piece.low),
+      np.maximum(high, piece.high),
+    )
+  return [(cloth, *box) for cloth, box in corners.items()]
+
+
+def _cast(picture, pieces, shadow, depth) -> None:
+  """Darkens the picture by a soft shadow of what will cover it."""
+  cover = np.zeros(picture.shape[:2], np.uint8)
+  for piece in pieces:
+    part = _view(cover, piece.low, piece.mask.shape)
+    np.maximum(part, piece.mask, out=part)
+  small = cv2.resize(cover, None, fx=0.25, fy=0.25)
+  move = np.float32([[1, 0, shadow[0] / 4], [0, 1, shadow[1] / 4]])
+  soft = cv2.GaussianBlur(small, (0, 0), 2.5)
+  soft = cv2.warpAffine(soft, move, small.shape[::-1])
+  dark = cv2.resize(soft, cover.shape[::-1]) * np.float32(depth / 255)
+  picture *= (1 - dark)[..., None]
+
+
+def _view(field: np.ndarray, low, shape: tuple[int, ...]) -> np.ndarray:
+  x, y = low
+  return field[y : y + shape[0], x : x + shape[1]]
 
 
 def _laid(cloth: Cloth, frame: Frame, rng: np.random.Generator) -> Surface:
@@ -168,20 +175,24 @@ def _laid(cloth: Cloth, frame: Frame, rng: np.random.Generator) -> Surface:
   return cloths.surface(cloth, side, rng).warped(matrix, frame.size)
 
 
-def _paint(layer, part, surface, mask, place, light, rng) -> None:
+def _paint(
+  picture, piece: _Piece, origin, surface: Surface, light, rng
+) -> None:
+  part, mask = piece.part, piece.mask
   material = cloths.MATERIALS[part.cloth.material]
   if material.shaggy and not part.width:
     mask = _ragged(mask, material.shaggy, rng)
-  height = surface.height[place] + _bulge(mask, part.bulge)
-  diffuse, shine = _lit(height, light, material)
-  cover = mask * np.float32(1 / 255) * surface.opacity[place]
-  gain = diffuse * cover * np.float32(part.cloth.shade)
-  color, rest = layer.color[place], 1 - cover
-  color *= rest[..., None]
-  color += surface.color[place] * gain[..., None]
+  color, height, opacity = (
+    _view(field, piece.low - origin, mask.shape)
+    for field in (surface.color, surface.height, surface.opacity)
+  )
+  diffuse, shine = _lit(height + _bulge(mask, part.bulge), light, material)
+  cover = mask * np.float32(1 / 255) * opacity
+  below = _view(picture, piece.low, mask.shape)
+  below *= (1 - cover)[..., None]
+  below += color * (diffuse * cover * np.float32(part.cloth.shade))[..., None]
   if shine is not None:
-    color += (shine * cover)[..., None]
-  layer.cover[place] = layer.cover[place] * rest + cover
+    below += (shine * cover)[..., None]
 
 
 def _ragged(mask: np.ndarray, pixels: float, rng) -> np.ndarray:

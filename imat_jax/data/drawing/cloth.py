@@ -1,7 +1,6 @@
 """How a material looks: relief, tint, gloss and holes of a piece of cloth."""
 
 import dataclasses
-import functools
 from collections.abc import Callable
 
 import cv2
@@ -122,10 +121,9 @@ def _warped(field: np.ndarray, matrix, size: tuple[int, int]) -> np.ndarray:
   return cv2.warpAffine(field, matrix, size, borderMode=cv2.BORDER_REFLECT_101)
 
 
-@functools.cache
 def _grid(side: int) -> tuple[np.ndarray, np.ndarray]:
-  y, x = np.mgrid[:side, :side].astype(np.float32)
-  return x, y
+  line, shape = np.arange(side, dtype=np.float32), (side, side)
+  return np.broadcast_to(line, shape), np.broadcast_to(line[:, None], shape)
 
 
 def _wave(field: np.ndarray, period: float) -> np.ndarray:
@@ -188,8 +186,8 @@ def _crumple(rng, side):
 
 def _spangles(rng, side):
   x, y = _grid(side)
-  round_ = np.hypot(x % 5 - 2.5, y % 5 - 2.5) < 2.4
-  return noise.cells(rng, (side, side), 5) * round_
+  round_ = np.hypot(x % 4 - 2, y % 4 - 2) < 2
+  return noise.cells(rng, (side, side), 4) * round_
 
 
 def _sparkle(rng, side):
@@ -229,7 +227,7 @@ MATERIALS = {
   'knitting': Material(_knit, relief=1.3, tint=0.18, folds=4, cells=(5, 5)),
   'lace': Material(_lacework, relief=0.8, tint=0.1, folds=3, holes=-0.1),
   'leather': Material(
-    _fine, relief=0.15, folds=7, cells=(11, 11), gloss=0.6, sharpness=40
+    _fine, relief=0.15, folds=7, cells=(11, 11), gloss=0.45, sharpness=40
   ),
   'linen': Material(_slubs, relief=0.5, tint=0.09, folds=8, cells=(12, 12)),
   'mesh': Material(_holes, relief=1.0, tint=0.35, folds=2),
@@ -237,7 +235,7 @@ MATERIALS = {
   'pvc': Material(folds=6, cells=(10, 10), gloss=1.4, sharpness=90),
   'rubber': Material(folds=1.5, cells=(4, 4), gloss=0.8, sharpness=70),
   'satin': Material(folds=11, cells=(4, 12), gloss=0.6, sharpness=14),
-  'sequined': Material(_spangles, tint=0.55, folds=4, gloss=0.25),
+  'sequined': Material(_spangles, tint=0.4, folds=4, gloss=0.25),
   'suede': Material(_nap, tint=0.1, folds=3, cells=(6, 6), rim=0.12),
   'tulle': Material(
     _net, relief=0.3, tint=0.12, folds=7, cells=(3, 16), opacity=0.7

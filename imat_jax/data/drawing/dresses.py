@@ -14,7 +14,7 @@ from imat_jax.data.drawing.figure import (
   Pose,
   arm,
 )
-from imat_jax.data.drawing.population import Garment
+from imat_jax.data.drawing.garment import Garment
 
 _HEMS = {
   'mini': 4.6,
@@ -139,8 +139,6 @@ def _pleats(traits, figure, hem, main, rng):
 
 
 def _belt(traits, figure, trim):
-  loose = 1.12 if traits['silhouette'] == 'shift' else 1.06
-  width = figure.waist * loose
-  if traits['silhouette'] == 'shift':
-    width = figure.chest * 1.08
+  is_loose = traits['silhouette'] == 'shift'
+  width = figure.chest * 1.08 if is_loose else figure.waist * 1.06
   return Part(outline.box(-width, WAIST - 0.08, width, WAIST + 0.1), trim)

@@ -3,17 +3,29 @@
 import cv2
 import numpy as np
 
+GRAIN = 73.9  # standard deviation of `grain`
+
+
+def grain(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+  """Independent bytes, uniform: ten times as fast as normal numbers."""
+  count = int(np.prod(shape))
+  return np.frombuffer(rng.bytes(count), np.uint8).reshape(shape)
+
 
 def white(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-  """Independent pixels; uniform, as that is five times as fast as normal."""
-  return (rng.random(shape, np.float32) - 0.5) * np.float32(12**0.5)
+  """Independent pixels."""
+  field = grain(rng, shape).astype(np.float32)
+  field -= 127.5
+  field *= 1 / GRAIN
+  return field
 
 
 def smooth(
   rng: np.random.Generator, shape: tuple[int, int], cells: tuple[int, int]
 ) -> np.ndarray:
-  """Hills, `cells` of them down and across."""
-  coarse = rng.standard_normal(cells, np.float32)
+  """Hills, `cells` of them on 256 pixels down and across."""
+  counts = [max(2, n * c // 256) for n, c in zip(shape, cells, strict=True)]
+  coarse = rng.standard_normal(counts, np.float32)
   size = shape[1], shape[0]
   return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
 

@@ -14,11 +14,12 @@ from imat_jax.data.drawing.figure import (
   Pose,
   arm,
 )
-from imat_jax.data.drawing.population import Garment
+from imat_jax.data.drawing.garment import Garment
 
 _HEMS = {'short': 3.75, 'medium': 4.5, 'long': 5.9}
 _SLIM = ('blazers', 'trench coat', 'cardigans')
 _METAL = Cloth((0.5, 0.5, 0.52), 'metal')
+_STITCH = Cloth((0.72, 0.55, 0.3))
 
 
 def parts(garment: Garment, figure: Figure, pose: Pose) -> list[Part]:
@@ -30,7 +31,7 @@ def parts(garment: Garment, figure: Figure, pose: Pose) -> list[Part]:
   ease = _ease(traits, rng)
   gap = rng.uniform(0.1, 0.35) if rng.random() < 0.25 else 0.0
   drawn = _hood(traits, figure, main)
-  drawn += _sleeves(traits, figure, pose, main, trim, ease)
+  drawn += _sleeves(traits, figure, pose, main, ease)
   if traits['type'] == 'cloak':
     drawn.append(Part(_cape(figure, hem), main))
   else:
@@ -50,22 +51,20 @@ def _ease(traits, rng):
 
 
 def _trunk(traits, figure, hem, ease):
-  waist = 0.5 * (figure.waist + figure.chest) * ease
-  if traits['type'] in _SLIM:
-    waist = figure.waist * ease * 1.08
-  flare = (
-    1.15 if hem > 4.2 and traits['type'] in ('coats', 'trench coat') else 1
-  )
+  is_slim = traits['type'] in _SLIM
+  waist = 1.08 * figure.waist if is_slim else (figure.waist + figure.chest) / 2
+  hip = max(figure.hip, figure.chest * 0.92)
+  flare = 1.15 if traits['type'] in ('coats', 'trench coat') else 1
   right = [
-    (0.3, SHOULDER - 0.16),
-    (figure.shoulder * ease * 0.9, SHOULDER - 0.03),
-    (figure.shoulder * ease, SHOULDER + 0.2),
-    (figure.chest * ease, ARMPIT + 0.1),
+    (0.3 / ease, SHOULDER - 0.16),
+    (figure.shoulder * 0.9, SHOULDER - 0.03),
+    (figure.shoulder, SHOULDER + 0.2),
+    (figure.chest, ARMPIT + 0.1),
     (waist, WAIST),
-    (max(figure.hip, figure.chest * 0.92) * ease, HIP),
-    (max(figure.hip, figure.chest * 0.92) * ease * flare, hem),
+    (hip, HIP),
+    (hip * flare, hem),
   ]
-  return outline.mirrored(right)
+  return outline.mirrored(right) * (ease, 1)
 
 
 def _cape(figure, hem):
@@ -75,17 +74,15 @@ def _cape(figure, hem):
   return outline.mirrored(right)
 
 
-def _sleeves(traits, figure, pose, main, trim, ease):
+def _sleeves(traits, figure, pose, main, ease):
   if traits['sleeve length'] == 'sleeveless' or traits['type'] == 'cloak':
     return
-  cloth_ = main
-  if traits['type'] == 'bomber jacket' and main.color != trim.color:
-    cloth_ = main.dyed(0.85)
+  shade = main.dyed(0.85) if traits['type'] == 'bomber jacket' else main
   for side in (-1, 1):
     path = outline.along(arm(figure, pose, side), 0.98)
     widths = np.linspace(0.72, 0.46, 7) * ease * figure.thigh / 0.72
     widths[0] *= 0.6
-    yield Part(outline.ribbon(path, widths), cloth_)
+    yield Part(outline.ribbon(path, widths), shade)
     if traits['type'] in ('hoodies', 'bomber jacket', 'cardigans'):
       yield Part(outline.ribbon(path[-2:], widths[-2:]), main.dyed(0.65))
 
@@ -162,15 +159,13 @@ def _pockets(traits, figure, hem, main):
     right = [(0.35, WAIST + 0.1), (0.62, hem - 0.15), (0, hem - 0.15)]
     yield Part(outline.mirrored(right), main.dyed(0.85))
     return
+  low = min(HIP, hem - 0.45)
+  slit = np.array([(0.4 * figure.hip, low + 0.1), (0.95 * figure.hip, low)])
+  chest = outline.box(0.25, ARMPIT, 0.62, ARMPIT + 0.4)
   for side in (-1, 1):
-    low = min(HIP, hem - 0.45)
-    ends = [(0.4 * figure.hip, low + 0.1), (0.95 * figure.hip, low - 0.02)]
-    yield Part(np.array(ends) * (side, 1), seam, 0.06)
+    yield Part(slit * (side, 1), seam, 0.06)
     if traits['material'] == 'denim':
-      chest = outline.box(0.25, ARMPIT, 0.62, ARMPIT + 0.4) * (side, 1)
-      yield Part(
-        np.concatenate([chest, chest[:1]]), Cloth((0.72, 0.55, 0.3)), 0.03
-      )
+      yield Part(np.concatenate([chest, chest[:1]]) * (side, 1), _STITCH, 0.03)
 
 
 def _belt(traits, figure, hem, main, ease):
@@ -181,7 +176,6 @@ def _belt(traits, figure, hem, main, ease):
     return [Part(band, main.dyed(0.75)), Part(buckle, main.plain(0.35))]
   if traits['type'] in ('bomber jacket', 'hoodies'):
     width = max(figure.hip, figure.chest * 0.92) * ease * 0.97
-    return [
-      Part(outline.box(-width, hem - 0.2, width, hem + 0.06), main.dyed(0.65))
-    ]
+    band = outline.box(-width, hem - 0.2, width, hem + 0.06)
+    return [Part(band, main.dyed(0.65))]
   return []

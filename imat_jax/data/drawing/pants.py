@@ -6,7 +6,7 @@ from imat_jax.data.drawing import cloth, outline
 from imat_jax.data.drawing.canvas import Part
 from imat_jax.data.drawing.cloth import Cloth
 from imat_jax.data.drawing.figure import CROTCH, HIP, WAIST, Figure, Pose, leg
-from imat_jax.data.drawing.population import Garment
+from imat_jax.data.drawing.garment import Garment
 
 # Widths of the leg at the thigh, the knee and the hem, in those of the thigh.
 _FITS = {
@@ -25,6 +25,7 @@ _LENGTHS = {
 }
 _STITCH = Cloth((0.72, 0.55, 0.3))
 _METAL = Cloth((0.75, 0.72, 0.66), 'metal')
+_LEATHER = Cloth((0.16, 0.1, 0.07), 'leather')
 
 
 def parts(garment: Garment, figure: Figure, pose: Pose) -> list[Part]:
@@ -37,7 +38,7 @@ def parts(garment: Garment, figure: Figure, pose: Pose) -> list[Part]:
   drawn = [Part(_seat(figure, top), main, bulge=0.8, joined=shapes)]
   for path, _ in legs:
     drawn += _leg_details(garment, figure, path, main, trim, rng)
-  return drawn + _front(garment, figure, main, trim, top)
+  return [*drawn, *_front(garment, figure, main, trim, top)]
 
 
 def _leg(garment, figure, pose, side, rng):
@@ -64,25 +65,26 @@ def _seat(figure, top):
 
 def _leg_details(garment, figure, path, main, trim, rng):
   traits, thigh = garment.traits, figure.thigh
-  found = []
   is_long = traits['length'] != 'short'
-  seam = main.dyed(0.72)
   if traits['type'] == 'formal':
-    found.append(Part(path[1:], main.dyed(1.25), 0.03, 0))
+    yield Part(path[1:], main.dyed(1.25), 0.03, 0)
   if traits['type'] == 'cargo':
-    x, y = path[3] if is_long else path[6]
-    x += np.sign(x) * 0.26 * thigh
-    pocket = outline.box(x - 0.24, y - 0.3, x + 0.24, y + 0.3)
-    found += [Part(pocket, main.dyed(0.88)), Part(pocket[:2], seam, 0.06)]
-  if traits['decoration'] == 'side stripe':
-    away = np.sign(path[0, 0]) * 0.3 * thigh
-    found.append(Part(path + (away, 0), trim, 0.1 * thigh, 0.3))
-  if traits['decoration'] == 'ripped' and is_long:
-    found += _rips(path, thigh, rng)
+    yield from _pocket(path[3] if is_long else path[6], thigh, main)
   if traits['type'] == 'jogging' and is_long:
     cuff = outline.ribbon(path[-2:], np.full(2, 0.5 * thigh))
-    found.append(Part(cuff, main.dyed(0.7)))
-  return found
+    yield Part(cuff, main.dyed(0.7))
+  if traits['decoration'] == 'side stripe':
+    away = np.sign(path[0, 0]) * 0.3 * thigh
+    yield Part(path + (away, 0), trim, 0.1 * thigh, 0.3)
+  if traits['decoration'] == 'ripped' and is_long:
+    yield from _rips(path, thigh, rng)
+
+
+def _pocket(at, thigh, main):
+  x, y = at[0] + np.sign(at[0]) * 0.26 * thigh, at[1]
+  pocket = outline.box(x - 0.24, y - 0.3, x + 0.24, y + 0.3)
+  yield Part(pocket, main.dyed(0.88))
+  yield Part(pocket[:2], main.dyed(0.72), 0.06)
 
 
 def _rips(path, thigh, rng):
@@ -93,35 +95,42 @@ def _rips(path, thigh, rng):
 
 
 def _front(garment, figure, main, trim, top):
+  """The waistband and what is under it."""
   traits, waist = garment.traits, figure.waist * 1.03
-  seam = _STITCH if traits['material'] == 'denim' else main.dyed(0.6)
   band = outline.box(-waist, top - 0.04, waist, top + 0.17)
-  found = [Part(band, main.dyed(0.9), bulge=0.8)]
+  yield Part(band, main.dyed(0.9), bulge=0.8)
   if traits['decoration'] == 'elastic waist':
-    ticks = np.linspace(-waist, waist, 13)[1:-1]
-    return found + [
-      Part(np.array([(x, top), (x, top + 0.15)]), main.dyed(0.6), 0.03)
-      for x in ticks
-    ]
-  if traits['decoration'] == 'drawstring':
-    for side in (-1, 1):
-      string = [
-        (0, top + 0.1),
-        (side * 0.12, top + 0.4),
-        (side * 0.1, top + 0.7),
-      ]
-      found.append(Part(np.array(string), trim, 0.05))
-    return found
-  fly = np.array([(0.14, top + 0.2), (0.14, CROTCH - 0.5), (0, CROTCH - 0.3)])
-  found.append(Part(fly, seam, 0.025, 0))
-  for side in (-1, 1):
-    pocket = [(0.5 * waist, top + 0.2), (0.75 * waist, top + 0.5),
-              (figure.hip, top + 0.6)]  # fmt: skip
-    found.append(Part(np.array(pocket) * (side, 1), seam, 0.03, 0))
-  found.append(Part(outline.ellipse(0.02, top + 0.07, 0.05, 0.05), _METAL))
+    yield from _ticks(waist, top, main.dyed(0.6))
+  elif traits['decoration'] == 'drawstring':
+    yield from _strings(top, trim)
+  else:
+    seam = _STITCH if traits['material'] == 'denim' else main.dyed(0.6)
+    yield from _fly(figure, waist, top, seam)
   if traits['decoration'] == 'belt':
-    belt = outline.box(-waist, top, waist, top + 0.14)
-    buckle = outline.box(-0.12, top - 0.03, 0.12, top + 0.17)
-    leather = Cloth((0.16, 0.1, 0.07), 'leather')
-    found += [Part(belt, leather), Part(buckle, _METAL)]
-  return found
+    yield from _belt(waist, top)
+
+
+def _ticks(waist, top, shade):
+  for x in np.linspace(-waist, waist, 13)[1:-1]:
+    yield Part(np.array([(x, top), (x, top + 0.15)]), shade, 0.03)
+
+
+def _strings(top, trim):
+  string = np.array([(0, top + 0.1), (0.12, top + 0.4), (0.1, top + 0.7)])
+  for side in (-1, 1):
+    yield Part(string * (side, 1), trim, 0.05)
+
+
+def _fly(figure, waist, top, seam):
+  fly = np.array([(0.14, top + 0.2), (0.14, CROTCH - 0.5), (0, CROTCH - 0.3)])
+  yield Part(fly, seam, 0.025, 0)
+  yield Part(outline.ellipse(0.02, top + 0.07, 0.05, 0.05), _METAL)
+  middle = 0.75 * waist, top + 0.5
+  pocket = np.array([(0.5 * waist, top + 0.2), middle, (figure.hip, top + 0.6)])
+  for side in (-1, 1):
+    yield Part(pocket * (side, 1), seam, 0.03, 0)
+
+
+def _belt(waist, top):
+  yield Part(outline.box(-waist, top, waist, top + 0.14), _LEATHER)
+  yield Part(outline.box(-0.12, top - 0.03, 0.12, top + 0.17), _METAL)

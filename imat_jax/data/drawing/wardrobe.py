@@ -1,32 +1,14 @@
-"""What is worn by whom, in which color and material, and how often.
+"""What is worn by whom and how it is made: tables of shares by class and kind.
 
-Shares are written `label weight, label weight, …`; weights need not sum to 1.
-Labels are Kaggle's. Colors and materials have a long tail, so that several are
-on less than 1% of the labelled photos.
+Labels are Kaggle's. Materials have a long tail, so that several are on less
+than 1% of the labelled photos.
 """
 
-from collections.abc import Mapping
-
-Shares = Mapping[str, float]
-
-
-def shares(text: str) -> Shares:
-  """`'black 3, sky blue'` → `{'black': 3.0, 'sky blue': 1.0}`."""
-  found = {}
-  for item in text.split(','):
-    words = item.split()
-    weight = float(words.pop()) if words[-1][0].isdigit() else 1.0
-    found[' '.join(words)] = weight
-  return found
-
-
-def _tables(**texts: str) -> Mapping[str, Shares]:
-  return {name.replace('_', ' '): shares(text) for name, text in texts.items()}
-
+from imat_jax.data.drawing.dice import shares, tables
 
 APPAREL = shares('shoe 30, dress 30, pants 20, outerwear 20')
 WOMEN = {'shoe': 0.58, 'dress': 0.98, 'pants': 0.5, 'outerwear': 0.48}
-AGE = _tables(
+AGE = tables(
   shoe='adult 84, kids 14, baby 2',
   dress='adult 84, kids 15, baby 1',
   pants='adult 87, kids 12, baby 1',
@@ -41,23 +23,23 @@ KIND = {
   'outerwear': 'type',
 }
 KINDS = {
-  'shoe': _tables(
+  'shoe': tables(
     women='sneaker 22, boot 16, pump 24, sandals 18, flat 15, loafers 5',
     men='sneaker 40, boot 19, oxfords 19, loafers 14, sandals 8',
     kids='sneaker 48, boot 20, sandals 19, flat 13',
   ),
-  'dress': _tables(
+  'dress': tables(
     women='sheath 24, fit and flare 26, ball gown 12, mermaid 9, shift 19,'
     ' bodycon 10',
     men='shift 80, sheath 20',
     kids='fit and flare 60, ball gown 15, shift 25',
   ),
-  'pants': _tables(
+  'pants': tables(
     women='jeans 40, leggings 24, casual 17, harem 5, jogging 7, formal 7',
     men='jeans 36, casual 25, jogging 14, cargo 13, formal 12',
     kids='jeans 38, casual 18, leggings 18, jogging 22, harem 4',
   ),
-  'outerwear': _tables(
+  'outerwear': tables(
     women='coats 30, jackets 24, blazers 14, parka 10, cardigans 10, vests 6,'
     ' trench coat 4, cloak 2',
     men='jackets 32, hoodies 16, blazers 16, bomber jacket 10, coats 12,'
@@ -68,141 +50,141 @@ KINDS = {
 
 # What follows from the kind: a table per attribute.
 DETAILS = {
-  'sneaker': _tables(
+  'sneaker': tables(
     heel_type='flat 12, platform 1',
     up_height='low 8, high 2',
     toe_shape='round',
     closure_type='laceup 8, slipon 1, velcro 1',
     material='leather 30, canvas 30, mesh 16, suede 14, denim 3, pvc 1',
   ),
-  'boot': _tables(
+  'boot': tables(
     heel_type='flat 6, chunky heels 3, stiletto 1',
     up_height='ankle 6, kneehigh 4',
     toe_shape='round 8, pointed toe 2',
     closure_type='laceup 5, zip 4, slipon 1',
     material='leather 52, suede 32, rubber 4, fur 2, pvc 1, velvet 1',
   ),
-  'pump': _tables(
+  'pump': tables(
     heel_type='stiletto 6, chunky heels 2, wedges 1, platform 1',
     up_height='low',
     toe_shape='pointed toe 6, round 2, peep toe 2',
     closure_type='slipon 7, ankle strap 3',
     material='leather 50, suede 25, satin 9, glitter 4, velvet 3, pvc 1',
   ),
-  'sandals': _tables(
+  'sandals': tables(
     heel_type='flat 5, wedges 2, stiletto 1, chunky heels 1',
     up_height='low',
     toe_shape='open toe',
     closure_type='buckle 5, ankle strap 3, slipon 2',
     material='leather 64, suede 16, rubber 7, denim 1, glitter 3',
   ),
-  'flat': _tables(
+  'flat': tables(
     heel_type='flat',
     up_height='low',
     toe_shape='round 6, pointed toe 3, square 1',
     closure_type='slipon 8, ankle strap 2',
     material='leather 55, suede 20, canvas 12, satin 5, glitter 4, lace 1',
   ),
-  'loafers': _tables(
+  'loafers': tables(
     heel_type='flat',
     up_height='low',
     toe_shape='round 7, square 3',
     closure_type='slipon',
     material='leather 60, suede 36, velvet 2, canvas 3',
   ),
-  'oxfords': _tables(
+  'oxfords': tables(
     heel_type='flat',
     up_height='low',
     toe_shape='round 5, pointed toe 4, square 1',
     closure_type='laceup',
     material='leather 84, suede 16',
   ),
-  'sheath': _tables(
+  'sheath': tables(
     length='above knee 3, knee 5, midi 2',
     sleeve_length='sleeveless 5, short 3, half 1, long 2',
     collar='round neck 5, v neck 2, square neck 1, boat neck 1',
     material='cotton 40, lace 18, satin 10, sequined 5, wool 4, leather 1',
   ),
-  'fit and flare': _tables(
+  'fit and flare': tables(
     length='mini 2, knee 6, midi 2',
     sleeve_length='sleeveless 5, short 3, spaghetti strap 2, long 1',
     collar='round neck 5, v neck 3, square neck 1',
     material='cotton 45, chiffon 28, lace 9, satin 8, denim 2, velvet 2',
   ),
-  'ball gown': _tables(
+  'ball gown': tables(
     length='floor length',
     sleeve_length='strapless 5, sleeveless 3, off shoulder 2',
     collar='sweetheart 5, v neck 3, round neck 2',
     material='satin 36, tulle 26, chiffon 20, lace 18',
   ),
-  'mermaid': _tables(
+  'mermaid': tables(
     length='floor length',
     sleeve_length='strapless 4, sleeveless 3, long 2',
     collar='sweetheart 4, v neck 4, round neck 2',
     material='satin 34, lace 32, sequined 16, chiffon 12, velvet 4',
   ),
-  'shift': _tables(
+  'shift': tables(
     length='mini 4, knee 4, maxi 3',
     sleeve_length='sleeveless 4, short 4, half 2, long 2, spaghetti strap 1',
     collar='round neck 6, v neck 3, boat neck 1',
     material='cotton 50, chiffon 26, linen 4, knitting 7, denim 4',
   ),
-  'bodycon': _tables(
+  'bodycon': tables(
     length='mini 7, knee 3',
     sleeve_length='sleeveless 5, long 3, short 1, spaghetti strap 2',
     collar='round neck 5, v neck 3, square neck 1',
     material='cotton 40, knitting 14, leather 3, sequined 8, velvet 4, lace 6',
   ),
-  'jeans': _tables(
+  'jeans': tables(
     length='full length 12, ankle length 3, short 3, capris 1',
     fit='skinny 4, slim 3, straight 4, flare 1, loose 1',
     decoration='pockets 7, ripped 3, belt 1',
     pattern='solid',
     material='denim',
   ),
-  'leggings': _tables(
+  'leggings': tables(
     length='full length 8, ankle length 3, capris 2',
     fit='skinny',
     decoration='elastic waist',
     pattern='solid 12, floral 2, leopard 1, striped 1, camouflage 1',
     material='cotton 70, leather 16, nylon 10, velvet 2',
   ),
-  'casual': _tables(
+  'casual': tables(
     length='full length 6, ankle length 2, short 5, capris 2',
     fit='slim 3, straight 4, loose 2, wide leg 2',
     decoration='pockets 6, belt 3, drawstring 2',
     pattern='solid 12, striped 1, plaid 1, floral 1',
     material='cotton 70, linen 14, corduroy 5, wool 2',
   ),
-  'harem': _tables(
+  'harem': tables(
     length='full length 4, ankle length 3',
     fit='loose',
     decoration='elastic waist 5, drawstring 4',
     pattern='solid 3, floral 2, striped 1',
     material='cotton 70, chiffon 12, linen 10, satin 4',
   ),
-  'jogging': _tables(
+  'jogging': tables(
     length='full length 7, short 2, ankle length 2',
     fit='slim 2, straight 2, loose 3',
     decoration='drawstring 7, side stripe 3',
     pattern='solid 12, camouflage 1',
     material='cotton 72, nylon 20, velvet 2',
   ),
-  'cargo': _tables(
+  'cargo': tables(
     length='full length 5, short 4',
     fit='straight 3, loose 4',
     decoration='pockets',
     pattern='solid 6, camouflage 3',
     material='cotton 84, linen 4, nylon 6',
   ),
-  'formal': _tables(
+  'formal': tables(
     length='full length',
     fit='straight 5, slim 3, wide leg 1',
     decoration='belt 5, pockets 2',
     pattern='solid 6, plaid 2, pinstripe 1',
     material='wool 40, cotton 40, satin 3, linen 3',
   ),
-  'coats': _tables(
+  'coats': tables(
     length='long 5, medium 5',
     sleeve_length='long',
     collar='v neck 5, stand collar 3, turtle neck 1',
@@ -210,7 +192,7 @@ DETAILS = {
     pattern='solid 12, plaid 2, leopard 1',
     material='wool 64, fur 18, leather 5, suede 2, cotton 6, down 8',
   ),
-  'jackets': _tables(
+  'jackets': tables(
     length='short 7, medium 3',
     sleeve_length='long',
     collar='stand collar 5, v neck 4, hooded 2',
@@ -218,7 +200,7 @@ DETAILS = {
     pattern='solid 14, camouflage 1',
     material='leather 30, denim 22, cotton 18, nylon 10, suede 5, down 12',
   ),
-  'blazers': _tables(
+  'blazers': tables(
     length='medium 6, short 3',
     sleeve_length='long',
     collar='v neck',
@@ -226,7 +208,7 @@ DETAILS = {
     pattern='solid 9, plaid 3, pinstripe 1',
     material='wool 48, cotton 34, linen 6, velvet 4, satin 2',
   ),
-  'parka': _tables(
+  'parka': tables(
     length='medium 6, long 3',
     sleeve_length='long',
     collar='hooded',
@@ -234,7 +216,7 @@ DETAILS = {
     pattern='solid 10, camouflage 1',
     material='down 44, cotton 30, nylon 26',
   ),
-  'cardigans': _tables(
+  'cardigans': tables(
     length='medium 5, long 2, short 3',
     sleeve_length='long',
     collar='v neck',
@@ -242,7 +224,7 @@ DETAILS = {
     pattern='solid 5, striped 2',
     material='knitting 92, wool 8',
   ),
-  'vests': _tables(
+  'vests': tables(
     length='short 6, medium 3',
     sleeve_length='sleeveless',
     collar='stand collar 5, v neck 4',
@@ -250,7 +232,7 @@ DETAILS = {
     pattern='solid',
     material='down 40, fur 22, denim 18, cotton 16, leather 6',
   ),
-  'trench coat': _tables(
+  'trench coat': tables(
     length='long 5, medium 4',
     sleeve_length='long',
     collar='v neck',
@@ -258,7 +240,7 @@ DETAILS = {
     pattern='solid',
     material='cotton 90, leather 6, pvc 3',
   ),
-  'cloak': _tables(
+  'cloak': tables(
     length='medium 5, long 3',
     sleeve_length='half',
     collar='stand collar 4, hooded 3',
@@ -266,7 +248,7 @@ DETAILS = {
     pattern='solid 5, plaid 2',
     material='wool 80, fur 15, knitting 10',
   ),
-  'hoodies': _tables(
+  'hoodies': tables(
     length='short',
     sleeve_length='long',
     collar='hooded',
@@ -274,7 +256,7 @@ DETAILS = {
     pattern='solid 6, print 4, striped 1',
     material='cotton 85, knitting 6, wool 5',
   ),
-  'bomber jacket': _tables(
+  'bomber jacket': tables(
     length='short',
     sleeve_length='long',
     collar='stand collar',
@@ -289,59 +271,3 @@ DRESS_PATTERN = shares(
   'solid 58, floral 15, striped 8, polka dot 7, plaid 4, leopard 2, print 2'
 )
 KIDS_PATTERN = shares('solid 4, print 4, polka dot 3, striped 3, floral 2')
-
-COLOR = {
-  'shoe': shares(
-    'black 34, white 14, brown 14, grey 8, red 6, navy 4, tan 4, blue 4,'
-    ' beige 4, pink 3, nude 1.5, silver 1.5, gold 1.5, burgundy 1, green 1,'
-    ' yellow 0.7, orange 0.4, purple 0.5, royal blue 0.4, multicolor 0.5,'
-    ' khaki 0.6, turquoise 0.2, fuchsia 0.2, coral 0.2'
-  ),
-  'dress': shares(
-    'black 19, white 14, red 12, pink 9, blue 8, navy 6, purple 4, green 4,'
-    ' grey 4, light blue 3, yellow 3, royal blue 3, burgundy 2.5, beige 2,'
-    ' ivory 1.5, coral 1.2, turquoise 1, gold 0.8, orange 0.8, fuchsia 0.8,'
-    ' mint 0.6, lavender 0.7, emerald 0.5, multicolor 1.2, brown 0.6,'
-    ' silver 0.6, peach 0.4, light pink 0.6, dark green 0.3'
-  ),
-  'pants': shares(
-    'black 30, blue 11, grey 12, navy 8, khaki 10, white 5, brown 5, beige 5,'
-    ' army green 3, red 2.5, dark blue 2, light blue 2, burgundy 1, pink 1,'
-    ' green 1, camel 0.5, purple 0.4, yellow 0.3, orange 0.2, mint 0.2,'
-    ' dark grey 1, coral 0.2, multicolor 0.3'
-  ),
-  'outerwear': shares(
-    'black 32, grey 12, navy 10, red 5, brown 7, army green 5, camel 4, blue 5,'
-    ' beige 4, white 3, khaki 3, burgundy 2, pink 1.5, green 1.5, yellow 1,'
-    ' dark grey 1, light blue 0.5, orange 0.7, purple 0.5, dark green 0.6,'
-    ' royal blue 0.6, mint 0.1, turquoise 0.2, lavender 0.2'
-  ),
-}
-
-# Factors on the shares of COLOR; a color that is not named keeps its share.
-COLOR_BY_MATERIAL = _tables(
-  denim='blue 60, dark blue 60, light blue 50, black 0.7, white 0.6, red 0.1,'
-  ' khaki 0.05, pink 0.1, brown 0, beige 0, army green 0, navy 0.5,'
-  ' burgundy 0, camel 0, green 0, yellow 0, purple 0',
-  leather='black 2, brown 2.5, tan 3, burgundy 2, camel 2, pink 0.4, blue 0.4,'
-  ' green 0.3, army green 0.3, light blue 0.1, yellow 0.3',
-  suede='brown 3, tan 4, camel 4, beige 2, grey 2, white 0.2, gold 0, silver 0',
-  fur='brown 2, white 4, grey 3, beige 2, black 1.5, blue 0.1, navy 0.1,'
-  ' army green 0.2, royal blue 0.1',
-  sequined='gold 25, silver 25, black 1.5, brown 0',
-  glitter='gold 25, silver 25, red 2, brown 0.1',
-  tulle='white 3, pink 3, lavender 3, light pink 4, black 0.3, brown 0',
-  lace='white 3, ivory 4, black 1.4, brown 0.2',
-  linen='white 4, beige 5, khaki 3, black 0.4',
-)
-COLOR_BY_WEARER = _tables(
-  men='pink 0.1, red 0.4, purple 0.2, light pink 0, lavender 0, coral 0.2,'
-  ' fuchsia 0, gold 0.1, silver 0.2, nude 0, brown 1.6, navy 1.7, grey 1.5,'
-  ' army green 1.7, turquoise 0.3, mint 0.2, burgundy 0.6',
-  women='pink 1.5, red 1.4, white 1.2, army green 0.7',
-  kids='pink 4, red 3, yellow 5, light blue 3, green 3, orange 6, turquoise 5,'
-  ' purple 3, black 0.25, brown 0.5, grey 0.7, beige 0.4, navy 0.8,'
-  ' multicolor 5, khaki 0.5, royal blue 2, mint 3, nude 0',
-  baby='light pink 20, light blue 12, white 3, mint 20, yellow 6, pink 6,'
-  ' lavender 9, black 0.03, brown 0.2, grey 0.3, navy 0.3, nude 0, red 0.5',
-)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from imat_jax.data.drawing import (
@@ -14,13 +13,16 @@ from imat_jax.data.drawing import (
   outline,
   palette,
   pants,
+  profile,
   scene,
   shoes,
 )
 from imat_jax.data.drawing.canvas import Frame, Part
 from imat_jax.data.drawing.cloth import Cloth
 from imat_jax.data.drawing.figure import FIGURES, Pose
-from imat_jax.data.drawing.population import Garment, Photo, Placement, Scene
+from imat_jax.data.drawing.garment import Garment
+from imat_jax.data.drawing.population import Photo
+from imat_jax.data.drawing.setting import Placement, Setting
 
 _CUTS = {
   'pants': pants.parts,
@@ -32,14 +34,14 @@ _HANGER = Cloth((0.25, 0.2, 0.18))
 
 def draw(photo: Photo) -> np.ndarray:
   """The photo as uint8 [H, W, 3], RGB."""
-  setting = photo.scene
+  setting = photo.setting
   rng = np.random.default_rng(setting.seed)
   picture = scene.background(setting.background, setting.size, rng)
   if setting.manner in ('worn', 'mannequin'):
     parts, aim = _worn(photo, rng)
     _paste(picture, parts, aim, setting, setting.place, rng)
   else:
-    for garment, place in setting.company:
+    for garment, place in setting.beside:
       parts = _lying(garment, rng)
       _paste(picture, parts, parts, setting, place, rng)
     parts = _lying(photo.garment, rng, setting.manner == 'hanger')
@@ -55,7 +57,7 @@ def _paste(
   picture: np.ndarray,
   parts: Sequence[Part],
   aim: Sequence[Part],
-  setting: Scene,
+  setting: Setting,
   place: Placement,
   rng: np.random.Generator,
 ) -> None:
@@ -66,7 +68,7 @@ def _paste(
   canvas.draw(picture, parts, frame, rng, shadow, depth)
 
 
-def _frame(aim: Sequence[Part], setting: Scene, place: Placement) -> Frame:
+def _frame(aim: Sequence[Part], setting: Setting, place: Placement) -> Frame:
   low, high = outline.bounds([area for part in aim for area in part.areas])
   centre = (low + high) / 2
   width, height = setting.size
@@ -108,7 +110,7 @@ def _hung(garment: Garment, parts: list[Part]) -> list[Part]:
 def _pair(garment: Garment, rng) -> list[Part]:
   view = rng.random()
   if view < 0.35:
-    return shoes.from_side(garment)
+    return profile.parts(garment)
   if view < 0.7:
     gap = rng.uniform(-0.5, 0.6), -rng.uniform(0.25, 0.6)
     return shoes.pair_from_side(garment, gap)
@@ -117,13 +119,13 @@ def _pair(garment: Garment, rng) -> list[Part]:
 
 def _worn(photo: Photo, rng) -> tuple[list[Part], list[Part]]:
   """A person with everything on, and the parts the camera aims at."""
-  garment, setting = photo.garment, photo.scene
-  company = {other.apparel: other for other, _ in setting.company}
+  garment, setting = photo.garment, photo.setting
+  company = {other.apparel: other for other in setting.worn_with}
   skin, hair = _skin(setting, rng)
   if garment.apparel == 'shoe':
     gap = rng.uniform(-0.6, 1.4), -rng.uniform(0.0, 0.35)
     parts = shoes.on_legs(garment, company.get('pants'), skin, gap)
-    return parts, shoes.from_side(garment)
+    return parts, profile.parts(garment)
   company[garment.apparel] = garment
   shape = FIGURES[garment.size]
   pose = _pose(rng)
@@ -142,7 +144,7 @@ def _worn(photo: Photo, rng) -> tuple[list[Part], list[Part]]:
   return parts, aim
 
 
-def _skin(setting: Scene, rng) -> tuple[Cloth, Cloth | None]:
+def _skin(setting: Setting, rng) -> tuple[Cloth, Cloth | None]:
   if setting.manner == 'mannequin':
     return Cloth(palette.from_hex(palette.MANNEQUIN)), None
   hair = Cloth(palette.one_of(palette.HAIR, rng), 'hair')
@@ -154,14 +156,3 @@ def _pose(rng) -> Pose:
   if rng.random() < 0.2:  # a hand on the hip
     return Pose((arms[0], 42.0), (-10.0, -75.0), rng.uniform(0.15, 0.5))
   return Pose(tuple(arms), tuple(rng.normal(-6, 8, 2)), rng.uniform(0.15, 0.5))
-
-
-def contact(
-  photos: Sequence[np.ndarray], columns: int, side: int
-) -> np.ndarray:
-  """Photos as square tiles of `side` pixels on one sheet."""
-  tiles = [
-    cv2.resize(p, (side, side), interpolation=cv2.INTER_AREA) for p in photos
-  ]
-  rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
-  return np.vstack([np.hstack(row) for row in rows])

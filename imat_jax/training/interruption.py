@@ -1,0 +1,29 @@
+"""SIGTERM and SIGINT: the first asks the loop to save and leave."""
+
+import os
+import signal
+
+
+class Interruption:
+  """Remembers the signal; a context manager for the main thread.
+
+  A second signal leaves at once, with nothing more saved.
+  """
+
+  received: int | None = None
+
+  def __enter__(self) -> 'Interruption':
+    self._before = {
+      number: signal.signal(number, self._note)
+      for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    return self
+
+  def __exit__(self, kind, value, traceback) -> None:
+    for number, handler in self._before.items():
+      signal.signal(number, handler)
+
+  def _note(self, number: int, frame) -> None:
+    if self.received:
+      os._exit(128 + number)
+    self.received = number

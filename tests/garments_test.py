@@ -1,0 +1,292 @@
+import collections
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imat_jax import config
+from imat_jax.data import annotations, garments, manifest
+from imat_jax.data.drawing import (
+  difficulty,
+  labels,
+  population,
+  studio,
+  vocabulary,
+  wardrobe,
+)
+
+COUNTS = {'train': 8, 'validation': 4}
+
+
+def draw(folder, **changes) -> config.Garments:
+  knobs = config.Garments(
+    annotations=str(folder / 'raw'),
+    images=str(folder / 'photos'),
+    **COUNTS | changes,
+  )
+  garments.main(knobs)
+  return knobs
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('garments')
+  draw(folder)
+  return folder
+
+
+@pytest.fixture(scope='module')
+def photos():
+  return list(population.photos(0, 'train', 2000))
+
+
+def contents(folder) -> dict[str, bytes]:
+  paths = (p for p in folder.rglob('*') if p.is_file())
+  return {str(p.relative_to(folder)): p.read_bytes() for p in paths}
+
+
+def shares(counts: collections.Counter) -> dict[str, float]:
+  return {name: n / counts.total() for name, n in counts.items()}
+
+
+def labels_of(photos, attribute: str) -> collections.Counter:
+  found = (label for photo in photos for label in photo.labels)
+  return collections.Counter(
+    name for task, name in found if task.partition(':')[2] == attribute
+  )
+
+
+def plain_photo(apparel: str) -> population.Photo:
+  """One with nothing but a garment in one color that somebody laid down."""
+  return next(
+    photo
+    for photo in population.photos(1, 'train', 1000)
+    if photo.garment.apparel == apparel
+    and photo.garment.traits.get('pattern', 'solid') == 'solid'
+    and photo.setting.manner == 'flat'
+    and not photo.setting.company
+  )
+
+
+def with_trait(photo: population.Photo, name: str, label: str):
+  traits = photo.garment.traits | {'age': 'adult'} | {name: label}
+  garment = dataclasses.replace(photo.garment, traits=traits)
+  return dataclasses.replace(photo, garment=garment)
+
+
+def true_labels(photos, attribute: str, **where: str) -> collections.Counter:
+  traits = [p.garment.traits | {'apparel': p.garment.apparel} for p in photos]
+  return collections.Counter(
+    t[attribute] for t in traits if where.items() <= t.items()
+  )
+
+
+def test_same_seed_draws_the_same_bytes(folder, tmp_path):
+  draw(tmp_path)
+  assert contents(tmp_path) == contents(folder)
+
+
+def test_fewer_photos_are_the_first_of_more(folder, tmp_path):
+  draw(tmp_path, train=3)
+  few, many = contents(tmp_path), contents(folder)
+  drawn = {name for name in few if name.startswith('photos/train/')}
+  assert drawn == {f'photos/train/{i}.jpg' for i in (1, 2, 3)}
+  assert all(few[name] == many[name] for name in drawn)
+
+
+def test_seeds_and_splits_differ():
+  keys = [
+    (0, 'train', 0),
+    (0, 'train', 1),
+    (0, 'validation', 0),
+    (1, 'train', 0),
+  ]
+  drawn = {garments.encoded(population.photo(*key)) for key in keys}
+  assert len(drawn) == len(keys)
+
+
+def test_drawing_keeps_no_state():
+  photo = population.photo(3, 'train', 0)
+  first = studio.draw(photo)
+  studio.draw(population.photo(3, 'train', 1))
+  np.testing.assert_array_equal(studio.draw(photo), first)
+
+
+@pytest.mark.parametrize('split', COUNTS)
+def test_split_file_has_the_form_of_kaggle(folder, split):
+  path = folder / 'raw' / f'fgvc4_iMat.{split}.data.json'
+  content = json.loads(path.read_text())
+  assert content.keys() == {'images', 'annotations'}
+  ids = [image['imageId'] for image in content['images']]
+  assert ids == [str(i + 1) for i in range(COUNTS[split])]
+  for image in content['images']:
+    assert image.keys() == {'imageId', 'url'}
+    assert image['url'] == [garments.url(split, image['imageId'])]
+  for record in content['annotations']:
+    assert record.keys() == {'taskId', 'imageId', 'labelId'}
+    assert record['imageId'] in ids
+    assert record['taskId'] in vocabulary.TASK_IDS.values()
+    assert record['labelId'] in vocabulary.LABEL_IDS.values()
+
+
+def test_maps_have_the_form_of_kaggle(folder):
+  maps = {'task': ('taskInfo', 45), 'label': ('labelInfo', 381)}
+  for kind, (key, count) in maps.items():
+    path = folder / 'raw' / f'fgvc4_iMat.{kind}_map.json'
+    records = json.loads(path.read_text())[key]
+    assert all(r.keys() == {f'{kind}Name', f'{kind}Id'} for r in records)
+    ids = [record[f'{kind}Id'] for record in records]
+    assert ids == [str(i + 1) for i in range(count)]
+
+
+def test_annotations_read_as_they_were_drawn(folder):
+  split = annotations.read_split(folder / 'raw', 'train')
+  read = [(a.image_id, f'{a.apparel}:{a.attribute}', a.label)
+          for a in split.annotations]  # fmt: skip
+  assert read == [
+    (str(number), *label)
+    for number, photo in enumerate(population.photos(0, 'train', 8), 1)
+    for label in photo.labels
+  ]
+
+
+@pytest.mark.parametrize('split', COUNTS)
+def test_manifest_tells_of_the_files(folder, split):
+  path = manifest.path(folder / 'photos', split)
+  lines = [json.loads(line) for line in path.read_text().splitlines()]
+  assert [line['imageId'] for line in lines] == [
+    str(i + 1) for i in range(COUNTS[split])
+  ]
+  for line in lines:
+    photo = folder / 'photos' / split / f'{line["imageId"]}.jpg'
+    with Image.open(photo) as image:
+      assert image.format == 'JPEG'
+      assert image.size == (line['width'], line['height'])
+    assert list(line) == [
+      'imageId', 'status', 'url', 'sha256', 'width', 'height', 'attempts',
+      'error',
+    ]  # fmt: skip
+    assert line['sha256'] == hashlib.sha256(photo.read_bytes()).hexdigest()
+    assert line['url'] == garments.url(split, line['imageId'])
+    assert (line['status'], line['attempts'], line['error']) == ('ok', 1, None)
+
+
+def test_summary_names_the_classes(capsys, tmp_path):
+  draw(tmp_path, train=1, validation=1)
+  printed = capsys.readouterr().out
+  assert 'train: 1 photos' in printed and 'validation: 1 photos' in printed
+  assert all(apparel in printed for apparel in wardrobe.APPAREL)
+
+
+def test_photos_vary_in_size(photos):
+  sizes = np.array([photo.setting.size for photo in photos])
+  assert sizes.min() >= 200 and sizes.max() <= 320
+  ratio = sizes[:, 0] / sizes[:, 1]
+  assert ratio.min() < 0.8 and ratio.max() > 1.25
+
+
+@pytest.mark.parametrize('apparel', wardrobe.APPAREL)
+@pytest.mark.parametrize(
+  'attribute, one, other',
+  [
+    ('color', 'red', 'blue'),
+    ('material', 'leather', 'suede'),
+    ('age', 'adult', 'kids'),
+    ('gender', 'men', 'women'),
+  ],
+)
+def test_a_trait_shows(apparel, attribute, one, other):
+  photo = plain_photo(apparel)
+  first, second = (
+    studio.draw(with_trait(photo, attribute, label)).astype(int)
+    for label in (one, other)
+  )
+  assert first.shape == second.shape == (*photo.setting.size[::-1], 3)
+  changed = np.abs(first - second).max(axis=2) > 15
+  assert changed.mean() > 0.01
+
+
+def test_colors_are_as_named():
+  for apparel in wardrobe.APPAREL:
+    photo = plain_photo(apparel)
+    red = studio.draw(with_trait(photo, 'color', 'red')).mean(axis=(0, 1))
+    blue = studio.draw(with_trait(photo, 'color', 'blue')).mean(axis=(0, 1))
+    assert red[0] > blue[0] and red[2] < blue[2]
+
+
+def test_shares_of_the_classes(photos):
+  found = shares(collections.Counter(p.garment.apparel for p in photos))
+  expected = shares(collections.Counter(wardrobe.APPAREL))
+  assert found == pytest.approx(expected, abs=0.03)
+
+
+def test_sparsity_is_that_of_the_report(photos):
+  assert sum(len(p.labels) for p in photos) / len(photos) == pytest.approx(
+    1.5, abs=0.06
+  )
+  for attribute, share in labels.ASKED.items():
+    filled = labels_of(photos, attribute).total() / len(photos)
+    assert filled == pytest.approx(share, abs=0.025), attribute
+
+
+@pytest.mark.parametrize('attribute, least', [('color', 4), ('material', 3)])
+def test_some_labels_are_rare(photos, attribute, least):
+  found = shares(labels_of(photos, attribute))
+  assert sum(share < 0.01 for share in found.values()) >= least
+  assert sum(share > 0.02 for share in found.values()) >= 8
+
+
+def test_attributes_depend_on_the_class(photos):
+  def share(attribute, label, **where):
+    return shares(true_labels(photos, attribute, **where)).get(label, 0)
+
+  assert share('material', 'leather', apparel='shoe') > 0.35
+  assert share('material', 'leather', apparel='dress') < 0.05
+  assert share('material', 'denim', apparel='pants') > 0.3
+  assert share('gender', 'women', apparel='dress') > 0.95
+  assert 0.4 < share('gender', 'women', apparel='pants') < 0.6
+  assert share('color', 'pink', age='kids') > 2 * share('color', 'pink')
+  assert share('color', 'pink', gender='men', age='adult') < 0.02
+
+
+def test_labels_are_wrong_as_often_as_stated(photos):
+  apparel, label, total = 0, 0, 0
+  for photo in photos:
+    own = [x for x in photo.labels if x[0].startswith(photo.garment.apparel)]
+    apparel += bool(photo.labels) and not own
+    wrong = [x for x in own if photo.garment.traits[x[0].split(':')[1]] != x[1]]
+    label, total = label + len(wrong), total + len(own)
+  assert apparel / len(photos) == pytest.approx(
+    difficulty.WRONG_APPAREL, abs=0.012
+  )
+  assert label / total == pytest.approx(difficulty.WRONG_LABEL, abs=0.015)
+
+
+def test_a_handful_is_irregular(photos):
+  tasks = [[task for task, _ in photo.labels] for photo in photos]
+  irregular = {
+    'two classes': sum(len({t.split(':')[0] for t in x}) > 1 for x in tasks),
+    'repeated': sum(len(set(x)) < len(x) for x in tasks),
+    'without': sum(not x for x in tasks),
+  }
+  for name, count in irregular.items():
+    assert 2 <= count <= 20, name
+
+
+def test_tables_speak_kaggles_words():
+  for kind, details in wardrobe.DETAILS.items():
+    assert kind in vocabulary.LABEL_IDS
+    for table in details.values():
+      assert table.keys() <= vocabulary.LABEL_IDS.keys()
+  for photo in population.photos(0, 'train', 200):
+    garment = photo.garment
+    names = {f'{garment.apparel}:{attribute}' for attribute in garment.traits}
+    assert names <= vocabulary.TASK_IDS.keys()
+
+
+def test_contact_sheet_has_a_row_per_class():
+  sheet = garments.contact_sheet(columns=2, side=24)
+  assert sheet.size == (48, 96)

@@ -1,0 +1,317 @@
+"""Runs that were killed, stopped or damaged end like those that were not.
+
+Real processes and real signals; the figures of the table in
+docs/reliability.md.
+"""
+
+import contextlib
+import dataclasses
+import io
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from imat_jax import config, errors
+from imat_jax.study import engine
+from imat_jax.training import seal, workdir
+
+FLAGS = {
+  'tasks': 'apparel,age',
+  'filters': '2,2,2',
+  'shared_widths': '4',
+  'head_widths': '4',
+  'batch_size': '4',
+  'epochs': '3',
+  'save_steps': '2',
+}
+STEPS = 13 * 3  # 50 photos in batches of 4, three epochs
+
+
+def _start(data_dir, path, **flags) -> subprocess.Popen:
+  given = FLAGS | {'data_dir': data_dir, 'workdir': str(path)} | flags
+  command = [sys.executable, '-m', 'experiments.public_3m']
+  command += [f'--{name}={value}' for name, value in given.items()]
+  return subprocess.Popen(
+    command,
+    cwd=pathlib.Path(__file__).parent.parent,
+    env=os.environ | {'XLA_FLAGS': ''},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+    # A group of its own, so that its loader processes can be killed, too.
+    start_new_session=True,
+  )
+
+
+def _finish(process: subprocess.Popen) -> str:
+  out, err = process.communicate(timeout=240)
+  assert process.returncode == 0, err
+  return out + err
+
+
+def _steps(path: pathlib.Path) -> list[int]:
+  folder = path / 'checkpoints'
+  names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+  return sorted(int(name) for name in names if name.isdigit())
+
+
+def _wait_for_step(path, step: int, process: subprocess.Popen) -> None:
+  """Returns once a checkpoint of `step` or later is there."""
+  end = time.monotonic() + 120
+  while max(_steps(path), default=-1) < step:
+    assert process.poll() is None, process.communicate()
+    assert time.monotonic() < end
+    time.sleep(0.002)
+
+
+def _results(path: pathlib.Path) -> dict:
+  """All that nobody may see a difference in."""
+  rows = map(json.loads, (path / 'metrics.jsonl').read_text().splitlines())
+  times = ('seconds', 'examples_per_second')
+  for row in (rows := list(rows)):
+    for name in times:
+      row.pop(name)
+  params = workdir.load(path).params
+  leaves = jax.tree_util.tree_leaves_with_path(params)
+  return {
+    'metrics': rows,
+    'evaluation': (path / 'evaluation.json').read_bytes(),
+    'params': {str(key): np.asarray(x).tobytes() for key, x in leaves},
+  }
+
+
+@pytest.fixture(scope='module')
+def whole(built, tmp_path_factory) -> pathlib.Path:
+  """A run that nothing interrupted, with another rhythm of saving."""
+  path = tmp_path_factory.mktemp('whole') / 'run'
+  _finish(_start(built, path, save_steps=0))
+  return path
+
+
+def _run_here(data_dir, path, **knobs) -> str:
+  """The same run within this process; returns what it prints."""
+  model = config.Model(filters=(2, 2, 2), shared_widths=(4,), head_widths=(4,))
+  run = config.Run(
+    data_dir=data_dir,
+    workdir=str(path),
+    tasks=('apparel', 'age'),
+    epochs=3,
+    batch_size=4,
+    model=model,
+  )
+  said = io.StringIO()
+  with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    engine.run_one(dataclasses.replace(run, **knobs))
+  return said.getvalue()
+
+
+def test_killed_many_times_equals_uninterrupted(built, whole, tmp_path):
+  rng = random.Random(0)
+  path = tmp_path / 'run'
+  kills = sorted(rng.sample(range(1, STEPS - 4), 4))
+  for number, step in enumerate(kills):
+    # The number of loader processes changes from start to start.
+    process = _start(built, path, loader_processes=2 * (number % 2))
+    _wait_for_step(path, step, process)
+    time.sleep(rng.uniform(0, 0.1))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+  said = _finish(_start(built, path, loader_processes=2))
+  assert re.search(r'goes on at step \d+', said)
+  assert _results(path) == _results(whole)
+  assert workdir.times_resumed(workdir.Workdir(path)) == 4
+  assert 'resumed\n4 times' in (path / 'report.html').read_text()
+
+
+@pytest.mark.parametrize(
+  ('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_signal_saves_and_leaves(built, whole, tmp_path, number, status):
+  path = tmp_path / 'run'
+  process = _start(built, path)
+  _wait_for_step(path, 3, process)
+  process.send_signal(number)
+  _, err = process.communicate(timeout=120)
+  assert process.returncode == status
+  said = re.search(rf'{number.name}: saved at step (\d+) in .* goes on', err)
+  assert said and 'Traceback' not in err
+  assert max(_steps(path)) == int(said[1])
+  _run_here(built, path)
+  assert _results(path) == _results(whole)
+
+
+def test_a_second_signal_leaves_at_once(built, tmp_path):
+  path = tmp_path / 'run'
+  process = _start(built, path)
+  _wait_for_step(path, 1, process)
+  process.send_signal(signal.SIGTERM)
+  process.send_signal(signal.SIGTERM)
+  start = time.monotonic()
+  process.communicate(timeout=120)
+  # Either the first was served in between, or the second ended it.
+  assert process.returncode == 143
+  assert time.monotonic() - start < 30
+
+
+def _damage(path: pathlib.Path, how: str) -> None:
+  content = path.read_bytes()
+  if how == 'missing':
+    path.unlink()
+  elif how == 'truncated':
+    path.write_bytes(content[: len(content) // 2])
+  else:
+    path.write_bytes(b'garbage' + content[7:])
+
+
+@pytest.fixture(scope='module')
+def stopped(built, tmp_path_factory) -> pathlib.Path:
+  """A run with several checkpoints that is not finished."""
+  path = tmp_path_factory.mktemp('stopped') / 'run'
+  process = _start(built, path)
+  _wait_for_step(path, 16, process)
+  process.send_signal(signal.SIGTERM)
+  process.communicate(timeout=120)
+  return path
+
+
+@pytest.mark.parametrize('how', ['missing', 'truncated', 'garbage'])
+def test_damage_to_any_file_is_found(stopped, tmp_path, how):
+  newest = stopped / 'checkpoints' / str(max(_steps(stopped)))
+  files = [path for path in newest.rglob('*') if path.is_file()]
+  assert len(files) > 5
+  for number, file in enumerate(files):
+    if how == 'truncated' and not file.stat().st_size:
+      continue
+    copy = tmp_path / str(number)
+    shutil.copytree(newest, copy)
+    _damage(copy / file.relative_to(newest), how)
+    assert seal.fault(copy), file
+
+
+@pytest.mark.parametrize('how', ['missing', 'truncated', 'garbage'])
+def test_a_damaged_checkpoint_is_named_and_passed_over(
+  built, whole, stopped, tmp_path, how
+):
+  path = tmp_path / 'run'
+  shutil.copytree(stopped, path)
+  newest = max(_steps(path))
+  folder = path / 'checkpoints' / str(newest)
+  biggest = max(
+    (p for p in folder.rglob('*') if p.is_file()),
+    key=lambda p: p.stat().st_size,
+  )
+  _damage(biggest, how)
+  before = sorted(_steps(path))[-2]
+  said = _run_here(built, path)
+  assert re.search(rf'checkpoints/{newest}: .*{biggest.name} is .*passed', said)
+  assert f'goes on at step {before}' in said
+  assert _results(path) == _results(whole)
+
+
+def test_no_whole_checkpoint_is_an_error(built, stopped, tmp_path):
+  path = tmp_path / 'run'
+  shutil.copytree(stopped, path)
+  for step in _steps(path):
+    (path / 'checkpoints' / str(step) / '_CHECKPOINT_METADATA').unlink()
+  with pytest.raises(errors.UserError, match='no checkpoint is whole'):
+    _run_here(built, path)
+
+
+def test_half_written_metrics_are_written_anew(built, whole, stopped, tmp_path):
+  path = tmp_path / 'run'
+  shutil.copytree(stopped, path)
+  with (path / 'metrics.jsonl').open('a') as file:
+    file.write('{"epoch": 1, "step": 13}\n{"epoch": 2, "st')
+  _run_here(built, path)
+  assert _results(path) == _results(whole)
+
+
+def test_checkpoints_of_another_run_are_refused(built, stopped, tmp_path):
+  path = tmp_path / 'run'
+  shutil.copytree(stopped, path)
+  (path / 'config.json').unlink()
+  with pytest.raises(errors.UserError, match='of another run'):
+    _run_here(built, path, seed=1)
+
+
+def test_fewer_epochs_are_refused_more_go_on(built, whole, tmp_path):
+  path = tmp_path / 'run'
+  shutil.copytree(whole, path)
+  with pytest.raises(errors.UserError, match='epochs: 3 → 2'):
+    _run_here(built, path, epochs=2)
+  assert 'goes on at step 39' in _run_here(built, path, epochs=4)
+
+
+def test_the_last_two_checkpoints_and_the_best_are_kept(whole):
+  best = json.loads((whole / 'evaluation.json').read_text())['step']
+  assert _steps(whole) == sorted({26, 39, best})
+
+
+def test_a_second_process_is_refused(built, stopped):
+  with (
+    workdir.locked(workdir.Workdir(stopped)),
+    pytest.raises(
+      errors.UserError, match=rf'at work here \(pid {os.getpid()} on'
+    ),
+  ):
+    _run_here(built, stopped)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+  """A file system with 200 kB of room."""
+  path = tmp_path / 'disk'
+  path.mkdir()
+  mount = ['mount', '-t', 'tmpfs', '-o', 'size=200k', 'tmpfs', str(path)]
+  try:
+    subprocess.run(mount, check=True, capture_output=True)
+  except (OSError, subprocess.CalledProcessError):
+    pytest.skip('mounting a small file system needs root')
+  yield path
+  subprocess.run(['umount', str(path)], check=True)
+
+
+def test_a_full_disk_ends_with_a_line_and_goes_on_with_room(
+  built, whole, small_disk
+):
+  path = small_disk / 'run'
+  process = _start(built, path)
+  _, err = process.communicate(timeout=240)
+  assert process.returncode == 1
+  lines = [x for x in err.splitlines() if x.startswith('experiments.public_3m')]
+  assert len(lines) == 1 and 'No space left' in lines[0]
+  remount = ['mount', '-o', 'remount,size=50m', str(small_disk)]
+  subprocess.run(remount, check=True)
+  _run_here(built, path)
+  assert _results(path) == _results(whole)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(built, tmp_path):
+  (tmp_path / 'file').write_text('')
+  process = _start(built, tmp_path / 'file' / 'run')
+  _, err = process.communicate(timeout=120)
+  assert process.returncode == 1
+  assert 'Not a directory' in err and 'Traceback' not in err
+
+
+def test_another_data_set_is_refused(built, stopped, tmp_path):
+  path, other = tmp_path / 'run', tmp_path / 'built'
+  shutil.copytree(stopped, path)
+  shutil.copytree(built, other)
+  metadata = next(other.rglob('metadata.json'))
+  text = metadata.read_text()
+  fingerprint = json.loads(text)['fingerprint']
+  metadata.write_text(text.replace(fingerprint, fingerprint[::-1]))
+  with pytest.raises(errors.UserError, match=r'data set: \w+ → \w+'):
+    _run_here(str(other), path)

@@ -1,0 +1,62 @@
+"""A seal finds every kind of damage to every file."""
+
+import pathlib
+import shutil
+
+import pytest
+
+from imat_jax.training import seal
+
+FILES = {'a': b'one', 'sub/b': b'two' * 100, 'sub/empty': b''}
+
+
+@pytest.fixture
+def folder(tmp_path) -> pathlib.Path:
+  for name, content in FILES.items():
+    path = tmp_path / 'sealed' / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+  seal.write(tmp_path / 'sealed')
+  return tmp_path / 'sealed'
+
+
+def test_a_whole_folder_has_no_fault(folder):
+  assert seal.fault(folder) is None
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_each_missing_file_is_named(folder, name):
+  (folder / name).unlink()
+  assert seal.fault(folder) == f'{name} is missing'
+
+
+@pytest.mark.parametrize('name', FILES)
+def test_each_changed_file_is_named(folder, name):
+  (folder / name).write_bytes(FILES[name] + b'\0')
+  assert seal.fault(folder) == f'{name} is damaged'
+
+
+def test_a_truncated_file_is_named(folder):
+  (folder / 'sub/b').write_bytes(FILES['sub/b'][:-1])
+  assert seal.fault(folder) == 'sub/b is damaged'
+
+
+def test_a_further_file_is_named(folder):
+  (folder / 'new').write_bytes(b'')
+  assert seal.fault(folder) == 'new does not belong there'
+
+
+def test_no_seal_no_whole(folder):
+  (folder / 'SEAL.json').unlink()
+  assert 'not finished' in seal.fault(folder)
+
+
+@pytest.mark.parametrize('text', ['', '{', '3', 'null', '[["a"]]', '\udcff'])
+def test_a_broken_seal_is_named(folder, text):
+  (folder / 'SEAL.json').write_bytes(text.encode(errors='surrogateescape'))
+  assert seal.fault(folder) is not None
+
+
+def test_a_copy_is_as_whole_as_the_original(folder, tmp_path):
+  shutil.copytree(folder, tmp_path / 'copy')
+  assert seal.fault(tmp_path / 'copy') is None
