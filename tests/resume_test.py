@@ -45,7 +45,6 @@ def _start(data_dir, path, **flags) -> subprocess.Popen:
   return subprocess.Popen(
     command,
     cwd=pathlib.Path(__file__).parent.parent,
-    env=os.environ | {'XLA_FLAGS': ''},
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,
     text=True,
@@ -100,7 +99,10 @@ def whole(built, tmp_path_factory) -> pathlib.Path:
 
 
 def _run_here(data_dir, path, **knobs) -> str:
-  """The same run within this process; returns what it prints."""
+  """The same run within this process; returns what it prints.
+
+  It has the same devices as those of `_start`, and so the same bytes.
+  """
   model = config.Model(filters=(2, 2, 2), shared_widths=(4,), head_widths=(4,))
   run = config.Run(
     data_dir=data_dir,
@@ -270,10 +272,10 @@ def test_a_second_process_is_refused(built, stopped):
 
 @pytest.fixture
 def small_disk(tmp_path):
-  """A file system with 200 kB of room."""
+  """A file system with little room."""
   path = tmp_path / 'disk'
   path.mkdir()
-  mount = ['mount', '-t', 'tmpfs', '-o', 'size=200k', 'tmpfs', str(path)]
+  mount = ['mount', '-t', 'tmpfs', '-o', 'size=1500k', 'tmpfs', str(path)]
   try:
     subprocess.run(mount, check=True, capture_output=True)
   except (OSError, subprocess.CalledProcessError):
@@ -290,7 +292,8 @@ def test_a_full_disk_ends_with_a_line_and_goes_on_with_room(
   _, err = process.communicate(timeout=240)
   assert process.returncode == 1
   lines = [x for x in err.splitlines() if x.startswith('experiments.public_3m')]
-  assert len(lines) == 1 and 'No space left' in lines[0]
+  assert len(lines) == 1 and 'No space left' in lines[0], err[-2000:]
+  assert 'Traceback' not in err
   remount = ['mount', '-o', 'remount,size=50m', str(small_disk)]
   subprocess.run(remount, check=True)
   _run_here(built, path)

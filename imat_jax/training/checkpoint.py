@@ -6,12 +6,16 @@ whose seal fits is ever read.
 """
 
 import contextlib
+import errno
+import os
 import pathlib
+import shutil
 import sys
 from collections.abc import Iterator
 from concurrent import futures
 from typing import Any, NamedTuple
 
+import jax
 import orbax.checkpoint as ocp
 
 from imat_jax import errors
@@ -91,7 +95,8 @@ class Store:
         self.wait()
     finally:
       self._background.shutdown()
-      self._manager.close()
+      with contextlib.suppress(Exception):  # what a save said, it says again
+        self._manager.close()
 
   def save(self, step: int, checkpoint: Checkpoint) -> None:
     """Begins to save.
@@ -105,6 +110,7 @@ class Store:
     self._kept.best_step = checkpoint.course.best_step
     facts = {'identity': self._identity, 'course': checkpoint.course.to_json()}
     with _reported(self._directory):
+      _check_room(self._directory, checkpoint)
       self._manager.save(
         step,
         args=ocp.args.Composite(
@@ -188,6 +194,14 @@ def _put_faulty_aside(directory: pathlib.Path) -> None:
         number += 1
         aside = folder.with_name(f'damaged-{step}-{number}')
       folder.rename(aside)
+
+
+def _check_room(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
+  """Raises before orbax's threads fail one by one on a full disk."""
+  leaves = jax.tree.leaves(_arrays(checkpoint))
+  needed = sum(leaf.nbytes for leaf in leaves) + 2**20
+  if shutil.disk_usage(directory).free < needed:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 @contextlib.contextmanager

@@ -5,20 +5,18 @@ validation photos. Shares are of all photos, unless they say otherwise.
 """
 
 # What is in the photo.
-WORN = 0.22  # on a person, who wears more than the garment that is meant
-MANNEQUIN = 0.25  # of those, without a head
 CLUTTERED = 0.25  # before a floor, a carpet, a sheet or a full room
-EXTRA_GARMENT = 0.18  # of those not worn: garments of other classes in view
+EXTRA_GARMENT = 0.15  # of those not worn: garments of other classes in view
 OCCLUDED = 0.1  # something lies over the garment
 PRINTED_OVER = 0.06  # a banner or a mark of the shop
 
 # How it is taken.
-ZOOM = (0.65, 0.98)  # least and greatest share of the frame that it fills
+ZOOM = (0.7, 1.0)  # least and greatest share of the frame that it fills
 SHIFT = 0.05  # of the frame's side, standard deviation
 ROTATION = 8.0  # degrees, standard deviation where nobody wears it
 TILT = 0.05  # of the perspective, standard deviation
-EXPOSURE = 0.12  # of the logarithm, standard deviation
-CAST = 0.07  # of the gains of red and blue, standard deviation
+EXPOSURE = 0.1  # of the logarithm, standard deviation
+CAST = 0.05  # of the gains of red and blue, standard deviation
 BLUR = 1.8  # pixels, the greatest standard deviation
 NOISE = 0.05  # of white, the greatest standard deviation
 

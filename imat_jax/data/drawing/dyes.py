@@ -4,35 +4,27 @@ The tail is long, so that many colors are on less than 1% of the labelled
 photos.
 """
 
-from imat_jax.data.drawing.dice import shares, tables
+from imat_jax.data.drawing.dice import tables
 
-BY_CLASS = {
-  'shoe': shares(
-    'black 34, white 14, brown 14, grey 8, red 6, navy 4, tan 4, blue 4,'
-    ' beige 4, pink 3, nude 1.5, silver 1.5, gold 1.5, burgundy 1, green 1,'
-    ' yellow 0.7, orange 0.4, purple 0.5, royal blue 0.4, multicolor 0.5,'
-    ' khaki 0.6, turquoise 0.2, fuchsia 0.2, coral 0.2'
-  ),
-  'dress': shares(
-    'black 19, white 14, red 12, pink 9, blue 8, navy 6, purple 4, green 4,'
-    ' grey 4, light blue 3, yellow 3, royal blue 3, burgundy 2.5, beige 2,'
-    ' ivory 1.5, coral 1.2, turquoise 1, gold 0.8, orange 0.8, fuchsia 0.8,'
-    ' mint 0.6, lavender 0.7, emerald 0.5, multicolor 1.2, brown 0.6,'
-    ' silver 0.6, peach 0.4, light pink 0.6, dark green 0.3'
-  ),
-  'pants': shares(
-    'black 30, blue 11, grey 12, navy 8, khaki 10, white 5, brown 5, beige 5,'
-    ' army green 3, red 2.5, dark blue 2, light blue 2, burgundy 1, pink 1,'
-    ' green 1, camel 0.5, purple 0.4, yellow 0.3, orange 0.2, mint 0.2,'
-    ' dark grey 1, coral 0.2, multicolor 0.3'
-  ),
-  'outerwear': shares(
-    'black 32, grey 12, navy 10, red 5, brown 7, army green 5, camel 4, blue 5,'
-    ' beige 4, white 3, khaki 3, burgundy 2, pink 1.5, green 1.5, yellow 1,'
-    ' dark grey 1, light blue 0.5, orange 0.7, purple 0.5, dark green 0.6,'
-    ' royal blue 0.6, mint 0.1, turquoise 0.2, lavender 0.2'
-  ),
-}
+BY_CLASS = tables(
+  shoe='black 28, brown 18, white 16, grey 8, tan 6, red 5, navy 4, blue 4,'
+  ' beige 4, pink 3, nude 1.5, silver 1.5, gold 1.5, burgundy 1, green 1,'
+  ' yellow 0.7, orange 0.4, purple 0.5, royal blue 0.4, multicolor 0.5,'
+  ' khaki 0.6, turquoise 0.2, fuchsia 0.2, coral 0.2',
+  dress='red 16, pink 13, white 13, black 9, blue 7, purple 5, green 5,'
+  ' light blue 4, yellow 4, navy 3, royal blue 3, burgundy 2.5, beige 2,'
+  ' coral 2, grey 2, turquoise 1.5, ivory 1.5, fuchsia 1.2, orange 1,'
+  ' mint 0.8, lavender 0.8, gold 0.8, multicolor 1.2, brown 0.4,'
+  ' silver 0.4, peach 0.5, light pink 0.8, emerald 0.5, dark green 0.3',
+  pants='black 22, khaki 13, grey 13, blue 11, navy 9, beige 6, brown 5,'
+  ' white 4, army green 4, dark blue 2, light blue 2, red 1.5, burgundy 1,'
+  ' pink 0.7, green 0.7, camel 0.6, purple 0.3, yellow 0.3, orange 0.2,'
+  ' mint 0.2, dark grey 1.5, coral 0.2, multicolor 0.3',
+  outerwear='black 34, grey 13, navy 10, brown 9, camel 7, army green 6,'
+  ' red 4, blue 3, beige 4, khaki 3, white 2, burgundy 2, green 1.5,'
+  ' pink 1, yellow 1, dark grey 2, light blue 0.4, orange 0.7, purple 0.5,'
+  ' dark green 0.8, royal blue 0.5, mint 0.1, turquoise 0.2, lavender 0.2',
+)
 
 # Factors on the shares of BY_CLASS; a color that is not named keeps its share.
 BY_MATERIAL = tables(

@@ -10,8 +10,25 @@ from imat_jax.data.drawing import garment as garments
 from imat_jax.data.drawing.garment import Garment
 from imat_jax.data.drawing.palette import Rgb
 
-_CLUTTERED = dice.shares('room 4, planks 2, tiles, carpet 2, bed 2')
-_CLEAN = dice.shares('studio 6, wall 4')
+# How shops and people show each class.
+_MANNER = dice.tables(
+  shoe='flat 78, worn 22',
+  dress='worn 48, mannequin 17, hanger 17, flat 18',
+  pants='flat 44, hanger 16, worn 32, mannequin 8',
+  outerwear='flat 36, hanger 28, worn 22, mannequin 14',
+)
+_CLEAN = dice.tables(
+  shoe='studio 9, wall 1',
+  dress='studio 4, wall 6',
+  pants='studio 5, wall 5',
+  outerwear='studio 4, wall 6',
+)
+_CLUTTERED = dice.tables(
+  shoe='planks 3, tiles 3, carpet 3, room 1',
+  dress='room 7, planks 1, bed 2',
+  pants='planks 3, bed 3, carpet 2, room 2',
+  outerwear='room 6, planks 2, bed 2',
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,13 +80,13 @@ class Setting:
 
 def any_for(rng: np.random.Generator, garment: Garment) -> Setting:
   """A setting for a photo of this garment."""
-  manner = _manner(rng, garment)
+  manner = dice.pick(rng, _MANNER[garment.apparel])
   is_worn = manner in ('worn', 'mannequin')
   warmth = rng.normal(0, difficulty.CAST)
   return Setting(
     size=tuple(rng.integers(200, 321, 2).tolist()),
     manner=manner,
-    background=_background(rng),
+    background=_background(rng, garment),
     place=_place(rng, garment, is_worn),
     worn_with=_worn_with(rng, garment) if is_worn else (),
     beside=() if is_worn else _beside(rng, garment),
@@ -85,16 +102,10 @@ def any_for(rng: np.random.Generator, garment: Garment) -> Setting:
   )
 
 
-def _manner(rng: np.random.Generator, garment: Garment) -> str:
-  if dice.chance(rng, difficulty.WORN):
-    return 'mannequin' if dice.chance(rng, difficulty.MANNEQUIN) else 'worn'
-  hangs = 0 if garment.apparel == 'shoe' else 0.4
-  return 'hanger' if dice.chance(rng, hangs) else 'flat'
-
-
-def _background(rng: np.random.Generator) -> str:
+def _background(rng: np.random.Generator, garment: Garment) -> str:
   is_cluttered = dice.chance(rng, difficulty.CLUTTERED)
-  return dice.pick(rng, _CLUTTERED if is_cluttered else _CLEAN)
+  tables = _CLUTTERED if is_cluttered else _CLEAN
+  return dice.pick(rng, tables[garment.apparel])
 
 
 def _place(rng: np.random.Generator, garment: Garment, is_worn: bool):

@@ -90,10 +90,10 @@ def _lying(garment: Garment, rng, on_hanger: bool = False) -> list[Part]:
   """A garment that nobody wears."""
   if garment.apparel == 'shoe':
     return _pair(garment, rng)
-  spread = rng.uniform(2, 14) if on_hanger else rng.uniform(5, 65)
+  spread = rng.uniform(4, 20) if on_hanger else rng.uniform(20, 70)
   arms = rng.normal(spread, 5, 2)
   elbows = rng.normal(-8, 12, 2)
-  pose = Pose(tuple(arms), tuple(elbows), rng.uniform(0.28, 0.7))
+  pose = Pose(tuple(arms), tuple(elbows), rng.uniform(0.4, 0.8))
   parts = _CUTS[garment.apparel](garment, FIGURES[garment.size], pose)
   return _hung(garment, parts) if on_hanger else parts
 

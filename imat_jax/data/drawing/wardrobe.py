@@ -35,8 +35,8 @@ KINDS = {
     kids='fit and flare 60, ball gown 15, shift 25',
   ),
   'pants': tables(
-    women='jeans 40, leggings 24, casual 17, harem 5, jogging 7, formal 7',
-    men='jeans 36, casual 25, jogging 14, cargo 13, formal 12',
+    women='jeans 50, leggings 20, casual 14, harem 4, jogging 6, formal 6',
+    men='jeans 46, casual 22, jogging 11, cargo 11, formal 10',
     kids='jeans 38, casual 18, leggings 18, jogging 22, harem 4',
   ),
   'outerwear': tables(
@@ -198,7 +198,7 @@ DETAILS = {
     collar='stand collar 5, v neck 4, hooded 2',
     closure_type='zip 7, button 3',
     pattern='solid 14, camouflage 1',
-    material='leather 30, denim 22, cotton 18, nylon 10, suede 5, down 12',
+    material='leather 32, denim 12, cotton 20, nylon 12, suede 6, down 18',
   ),
   'blazers': tables(
     length='medium 6, short 3',
@@ -268,6 +268,6 @@ DETAILS = {
 
 # Dresses of each silhouette are printed alike; children's more often.
 DRESS_PATTERN = shares(
-  'solid 58, floral 15, striped 8, polka dot 7, plaid 4, leopard 2, print 2'
+  'solid 46, floral 24, striped 9, polka dot 10, plaid 4, leopard 3, print 2'
 )
 KIDS_PATTERN = shares('solid 4, print 4, polka dot 3, striped 3, floral 2')
