@@ -9,6 +9,7 @@ Pictures stay uint8 until the step makes them [0, 1].
 """
 
 import math
+import signal
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -95,9 +96,16 @@ def iterate(
   ahead = dataset[start:].to_iter_dataset(options)
   if loader.loader_processes:
     ahead = ahead.mp_prefetch(
-      grain.MultiprocessingOptions(num_workers=loader.loader_processes)
+      grain.MultiprocessingOptions(num_workers=loader.loader_processes),
+      worker_init_fn=_leave_interrupts_to_the_loop,
     )
   return iter(ahead)
+
+
+def _leave_interrupts_to_the_loop(worker: int, workers: int) -> None:
+  # Ctrl-C goes to every process of the terminal; the loop still wants batches.
+  del worker, workers
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Padded:
