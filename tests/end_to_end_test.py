@@ -225,3 +225,10 @@ def test_a_loss_that_is_not_finite_ends_the_run(built, tmp_path):
   assert [
     path.name for path in (tmp_path / 'run' / 'checkpoints').iterdir()
   ] == ['0']
+
+
+def test_a_run_that_saved_nothing_claims_nothing(built, tmp_path):
+  wrong = dataclasses.replace(MODEL, geometry='original')
+  with pytest.raises(errors.UserError, match='image_size'):
+    _run(_config(built, tmp_path / 'run', model=wrong))
+  assert 'files:' in _run(_config(built, tmp_path / 'run', epochs=1))

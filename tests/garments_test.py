@@ -11,6 +11,7 @@ from imat_jax import config
 from imat_jax.data import annotations, garments, manifest
 from imat_jax.data.drawing import (
   difficulty,
+  dyes,
   labels,
   population,
   studio,
@@ -276,11 +277,13 @@ def test_a_handful_is_irregular(photos):
     assert 2 <= count <= 20, name
 
 
-def test_tables_speak_kaggles_words():
+def test_tables_use_kaggles_words():
   for kind, details in wardrobe.DETAILS.items():
     assert kind in vocabulary.LABEL_IDS
     for table in details.values():
       assert table.keys() <= vocabulary.LABEL_IDS.keys()
+  for table in dyes.BY_CLASS.values():
+    assert table.keys() <= vocabulary.LABEL_IDS.keys()
   for photo in population.photos(0, 'train', 200):
     garment = photo.garment
     names = {f'{garment.apparel}:{attribute}' for attribute in garment.traits}

@@ -33,6 +33,14 @@ class Checkpoint(NamedTuple):
   course: Course
 
 
+def steps(directory: pathlib.Path) -> list[int]:
+  """The steps of the checkpoints in a folder, the latest first."""
+  if not directory.is_dir():
+    return []
+  names = (path.name for path in directory.iterdir() if path.is_dir())
+  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+
+
 def read_latest(
   directory: pathlib.Path, identity: str, like: Checkpoint
 ) -> Checkpoint | None:
@@ -48,15 +56,15 @@ def read_latest(
   Raises:
     UserError: there are checkpoints, but none is whole, or not of this run.
   """
-  steps = _steps(directory)
-  for step in steps:
+  found = steps(directory)
+  for step in found:
     folder = directory / str(step)
     fault = seal.fault(folder)
     if fault is None:
       return _read(folder, identity, like)
     print(f'{folder}: {fault}; passed over', file=sys.stderr)
   # That of step 0 is there before the first step: nothing is lost without it.
-  if any(steps):
+  if any(found):
     raise errors.UserError(
       f'{directory}: no checkpoint is whole; delete the folder to start anew'
     )
@@ -134,7 +142,7 @@ class Store:
   def latest_step(self) -> int:
     """The last step that was saved."""
     self.wait()
-    return _steps(self._directory)[0]
+    return steps(self._directory)[0]
 
   def reached_preemption(self, step: int) -> bool:
     """Whether the distributed runtime announced that the machine will go."""
@@ -150,14 +158,6 @@ class _LastTwoAndBest:
     last = sorted(found.step for found in checkpoints)[-2:]
     kept = {*last, self.best_step}
     return [found.step in kept for found in checkpoints]
-
-
-def _steps(directory: pathlib.Path) -> list[int]:
-  """The numbered folders, the latest first."""
-  if not directory.is_dir():
-    return []
-  names = (path.name for path in directory.iterdir() if path.is_dir())
-  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
 
 
 def _read(folder: pathlib.Path, identity: str, like: Checkpoint) -> Checkpoint:
@@ -185,7 +185,7 @@ def _arrays(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _put_faulty_aside(directory: pathlib.Path) -> None:
   """Renames damaged checkpoints: their numbers will be saved again."""
-  for step in _steps(directory):
+  for step in steps(directory):
     folder = directory / str(step)
     if seal.fault(folder):
       aside = folder.with_name(f'damaged-{step}')
@@ -210,7 +210,7 @@ def _reported(directory: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except Exception as error:
-    whole = [s for s in _steps(directory) if not seal.fault(directory / str(s))]
+    whole = [s for s in steps(directory) if not seal.fault(directory / str(s))]
     last = f'step {whole[0]} is whole' if whole else 'none is whole yet'
     raise errors.UserError(
       f'{directory}: could not save a checkpoint: {_first_line(error)}; of '

@@ -83,7 +83,8 @@ def claim(
     'data_set': fingerprint,
   }
   mine = json.loads(json.dumps(mine))
-  if workdir.config.exists():
+  # Before anything was saved a run may still become another.
+  if checkpoint.steps(workdir.checkpoints) and workdir.config.exists():
     there = _read_config(workdir)
     differing = _differences(_fixed(there), _fixed(mine))
     if run.epochs < there['config']['epochs']:
@@ -131,6 +132,8 @@ def note_start(workdir: Workdir, step: int) -> None:
 
 def times_resumed(workdir: Workdir) -> int:
   """How often the run was started again before it was done."""
+  if not workdir.starts.exists():
+    return 0
   return max(len(workdir.starts.read_text().splitlines()) - 1, 0)
 
 

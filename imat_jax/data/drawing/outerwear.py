@@ -29,7 +29,7 @@ def parts(garment: Garment, figure: Figure, pose: Pose) -> list[Part]:
   traits = garment.traits
   hem = _HEMS[traits['length']] + rng.normal(0, 0.1)
   ease = _ease(traits, rng)
-  gap = rng.uniform(0.1, 0.35) if rng.random() < 0.25 else 0.0
+  gap = rng.uniform(0.12, 0.4) if rng.random() < 0.4 else 0.0
   drawn = _hood(traits, figure, main)
   drawn += _sleeves(traits, figure, pose, main, ease)
   if traits['type'] == 'cloak':

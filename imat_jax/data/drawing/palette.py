@@ -82,6 +82,12 @@ def dull(rng: np.random.Generator) -> Rgb:
   return colorsys.hsv_to_rgb(hue % 1, rng.uniform(0, 0.4), rng.uniform(0.25, 1))
 
 
+def sky(rng: np.random.Generator) -> Rgb:
+  """From a grey to a blue day."""
+  saturation, value = rng.uniform(0.05, 0.5), rng.uniform(0.7, 1)
+  return colorsys.hsv_to_rgb(rng.normal(0.57, 0.02), saturation, value)
+
+
 def one_of(names: tuple[str, ...], rng: np.random.Generator) -> Rgb:
   """One of a tuple such as `SKIN`."""
   return from_hex(names[rng.integers(len(names))])

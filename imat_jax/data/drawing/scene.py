@@ -24,7 +24,7 @@ def occlude(picture: np.ndarray, rng: np.random.Generator) -> None:
   away = rng.uniform(0.2, 0.5)
   x = width * (0.5 + away * np.cos(angle))
   y = height * (0.5 + away * np.sin(angle))
-  _put(picture, things.any_of(rng, x, y, reach), rng)
+  _put(picture, things.of_a_room(rng, x, y, reach), rng)
 
 
 def print_over(picture: np.ndarray, rng: np.random.Generator) -> None:
@@ -60,8 +60,15 @@ def _studio(size: Size, rng) -> np.ndarray:
   return _flat(size, np.float32(rng.uniform(0.86, 1.0)))
 
 
+def _backdrop(size: Size, rng) -> np.ndarray:
+  return _plaster(size, palette.soft(rng), rng)
+
+
 def _wall(size: Size, rng) -> np.ndarray:
-  color = palette.soft(rng) if rng.random() < 0.4 else palette.dull(rng)
+  return _plaster(size, palette.dull(rng), rng)
+
+
+def _plaster(size: Size, color, rng) -> np.ndarray:
   grain = noise.smooth(rng, (size[1], size[0]), (6, 6))
   return _flat(size, color) * (1 + 0.03 * grain)[..., None]
 
@@ -116,15 +123,30 @@ def _bed(size: Size, rng) -> np.ndarray:
 
 def _room(size: Size, rng) -> np.ndarray:
   """A wall, a floor and furniture, out of focus."""
-  width, height = size
+  height = size[1]
   picture = _wall(size, rng)
   horizon = int(height * rng.uniform(0.55, 0.9))
   picture[horizon:] = _planks(size, rng)[horizon:]
   picture[horizon : horizon + 4] = 0.9
-  for _ in range(int(rng.integers(3, 8))):
-    x, y = rng.uniform(0, width), rng.uniform(0.1, 1.1) * horizon
-    _put(picture, things.any_of(rng, x, y, rng.uniform(0.1, 0.3) * height), rng)
+  _fill(picture, (0.1 * horizon, 1.1 * horizon), things.of_a_room, rng)
   return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 3))
+
+
+def _street(size: Size, rng) -> np.ndarray:
+  """Sky, houses and trees over a pavement, out of focus."""
+  height = size[1]
+  picture = _plaster(size, palette.sky(rng), rng)
+  horizon = int(height * rng.uniform(0.6, 0.85))
+  _fill(picture, (0.3 * horizon, 0.9 * horizon), things.of_a_street, rng)
+  picture[horizon:] = _carpet(size, rng)[horizon:] * 0.8
+  return cv2.GaussianBlur(picture, (0, 0), rng.uniform(2, 5))
+
+
+def _fill(picture, between: tuple[float, float], kind, rng) -> None:
+  height, width = picture.shape[:2]
+  for _ in range(int(rng.integers(4, 8))):
+    x, y = rng.uniform(0, width), rng.uniform(*between)
+    _put(picture, kind(rng, x, y, rng.uniform(0.1, 0.3) * height), rng)
 
 
 def _put(picture: np.ndarray, parts: Sequence[canvas.Part], rng) -> None:
@@ -137,10 +159,12 @@ def _put(picture: np.ndarray, parts: Sequence[canvas.Part], rng) -> None:
 
 _BACKGROUNDS: dict[str, Callable[..., np.ndarray]] = {
   'studio': _studio,
+  'backdrop': _backdrop,
   'wall': _wall,
   'planks': _planks,
   'tiles': _tiles,
   'carpet': _carpet,
   'bed': _bed,
   'room': _room,
+  'street': _street,
 }

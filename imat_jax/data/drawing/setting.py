@@ -17,18 +17,23 @@ _MANNER = dice.tables(
   pants='flat 44, hanger 16, worn 32, mannequin 8',
   outerwear='flat 36, hanger 28, worn 22, mannequin 14',
 )
-_CLEAN = dice.tables(
-  shoe='studio 9, wall 1',
-  dress='studio 4, wall 6',
-  pants='studio 5, wall 5',
-  outerwear='studio 4, wall 6',
+_BACKGROUND = dice.tables(
+  shoe='studio 80, tiles 6, carpet 6, planks 4, backdrop 4',
+  dress='backdrop 50, room 20, studio 20, wall 5, street 5',
+  pants='studio 30, planks 25, bed 20, wall 20, carpet 5',
+  outerwear='street 45, wall 42, room 8, studio 5',
 )
-_CLUTTERED = dice.tables(
-  shoe='planks 3, tiles 3, carpet 3, room 1',
-  dress='room 7, planks 1, bed 2',
-  pants='planks 3, bed 3, carpet 2, room 2',
-  outerwear='room 6, planks 2, bed 2',
+_ANY_BACKGROUND = dice.shares(
+  'studio 5, backdrop 4, wall 4, room 4, street 3, planks 3, bed 2, carpet,'
+  ' tiles'
 )
+# What lies is not on the street, who stands is not on a bed.
+_UNFIT = {
+  'flat': dice.shares('street 0, room 0.3'),
+  'hanger': dice.shares('bed 0, carpet 0, street 0.3'),
+  'worn': dice.shares('bed 0, carpet 0, planks 0.3, tiles 0.3'),
+  'mannequin': dice.shares('bed 0, carpet 0, planks 0.3, tiles 0.3'),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +91,7 @@ def any_for(rng: np.random.Generator, garment: Garment) -> Setting:
   return Setting(
     size=tuple(rng.integers(200, 321, 2).tolist()),
     manner=manner,
-    background=_background(rng, garment),
+    background=_background(rng, garment, manner),
     place=_place(rng, garment, is_worn),
     worn_with=_worn_with(rng, garment) if is_worn else (),
     beside=() if is_worn else _beside(rng, garment),
@@ -102,10 +107,12 @@ def any_for(rng: np.random.Generator, garment: Garment) -> Setting:
   )
 
 
-def _background(rng: np.random.Generator, garment: Garment) -> str:
-  is_cluttered = dice.chance(rng, difficulty.CLUTTERED)
-  tables = _CLUTTERED if is_cluttered else _CLEAN
-  return dice.pick(rng, tables[garment.apparel])
+def _background(rng, garment: Garment, manner: str) -> str:
+  is_unusual = dice.chance(rng, difficulty.UNUSUAL)
+  usual = _BACKGROUND[garment.apparel]
+  return dice.pick(
+    rng, _ANY_BACKGROUND if is_unusual else usual, _UNFIT[manner]
+  )
 
 
 def _place(rng: np.random.Generator, garment: Garment, is_worn: bool):

@@ -7,13 +7,18 @@ from imat_jax.data.drawing.canvas import Part
 from imat_jax.data.drawing.cloth import Cloth
 
 
-def any_of(
-  rng: np.random.Generator, x: float, y: float, reach: float
-) -> list[Part]:
-  """One of all things, `reach` pixels large, at x, y."""
-  kind = _KINDS[rng.integers(len(_KINDS))]
-  here = np.array([x, y])
-  return kind(rng, here, reach)
+def of_a_room(rng, x: float, y: float, reach: float) -> list[Part]:
+  """Something `reach` pixels large at x, y."""
+  return _one_of(_ROOM, rng, x, y, reach)
+
+
+def of_a_street(rng, x: float, y: float, reach: float) -> list[Part]:
+  """A house or a tree."""
+  return _one_of(_STREET, rng, x, y, 1.5 * reach)
+
+
+def _one_of(kinds, rng, x, y, reach):
+  return kinds[rng.integers(len(kinds))](rng, np.array([x, y]), reach)
 
 
 def _color(rng):
@@ -78,4 +83,24 @@ def _scarf(rng, here, reach):
   return [Part(here + outline.ribbon(path, np.full(12, 0.45 * reach)), wool)]
 
 
-_KINDS = (_carton, _ball, _stick, _bag, _plant, _scarf)
+def _house(rng, here, reach):
+  wide, high = reach * rng.uniform((0.5, 0.8), (1.0, 1.5))
+  wall = Cloth(palette.dull(rng))
+  parts = [Part(here + outline.box(-wide, -high, wide, high), wall, bulge=0.1)]
+  for y in (-0.6, -0.1, 0.4):
+    for x in (-0.5, 0.5):
+      pane = outline.ellipse(x * wide, y * high, 0.2 * wide, 0.15 * high)
+      parts.append(Part(here + pane, wall.dyed(0.5), bulge=0))
+  return parts
+
+
+def _tree(rng, here, reach):
+  leaves = Cloth((0.25, rng.uniform(0.35, 0.5), 0.2), 'fur')
+  crown = outline.ellipse(0, 0, 0.8 * reach, reach)
+  trunk = outline.box(-0.1 * reach, 0, 0.1 * reach, 2 * reach)
+  bark = Cloth((0.3, 0.22, 0.16))
+  return [Part(here + trunk, bark), Part(here + crown, leaves)]
+
+
+_ROOM = (_carton, _ball, _stick, _bag, _plant, _scarf)
+_STREET = (_house, _tree, _tree)
