@@ -249,7 +249,9 @@ def test_attributes_depend_on_the_class(photos):
   assert share('material', 'denim', apparel='pants') > 0.3
   assert share('gender', 'women', apparel='dress') > 0.95
   assert 0.4 < share('gender', 'women', apparel='pants') < 0.6
-  assert share('color', 'pink', age='kids') > 2 * share('color', 'pink')
+  assert share('color', 'black', age='adult') > 2 * share(
+    'color', 'black', age='kids'
+  )
   assert share('color', 'pink', gender='men', age='adult') < 0.02
 
 

@@ -5,15 +5,15 @@ validation photos. Shares are of all photos, unless they say otherwise.
 """
 
 # What is in the photo.
-UNUSUAL = 0.2  # before a background that says nothing of the class
-EXTRA_GARMENT = 0.08  # of those not worn: garments of other classes in view
-OCCLUDED = 0.08  # something lies over the garment
-PRINTED_OVER = 0.06  # a banner or a mark of the shop
+UNUSUAL = 0.15  # before a background that says nothing of the class
+EXTRA_GARMENT = 0.06  # of those not worn: garments of other classes in view
+OCCLUDED = 0.06  # something lies over the garment
+PRINTED_OVER = 0.05  # a banner or a mark of the shop
 
 # How it is taken.
-ZOOM = (0.78, 1.0)  # least and greatest share of the frame that it fills
-SHIFT = 0.04  # of the frame's side, standard deviation
-ROTATION = 6.0  # degrees, standard deviation where nobody wears it
+ZOOM = (0.8, 1.0)  # least and greatest share of the frame that it fills
+SHIFT = 0.03  # of the frame's side, standard deviation
+ROTATION = 5.0  # degrees, standard deviation where nobody wears it
 TILT = 0.05  # of the perspective, standard deviation
 EXPOSURE = 0.1  # of the logarithm, standard deviation
 CAST = 0.05  # of the gains of red and blue, standard deviation

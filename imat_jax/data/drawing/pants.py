@@ -15,7 +15,7 @@ _FITS = {
   'straight': (1.15, 0.92, 0.82),
   'loose': (1.3, 1.15, 1.0),
   'flare': (1.05, 0.72, 1.35),
-  'wide leg': (1.2, 1.3, 1.5),
+  'wide leg': (1.15, 1.15, 1.3),
 }
 _LENGTHS = {
   'short': 0.36,
@@ -49,7 +49,7 @@ def _leg(garment, figure, pose, side, rng):
   share = _LENGTHS[garment.traits['length']] + rng.normal(0, 0.03)
   path = outline.along(leg(figure, pose, side), share, 9)
   at = np.linspace(0, share, 9)
-  widths = np.interp(at, (0, 0.15, 0.55, 1), (0.7, *fit))
+  widths = np.interp(at, (0, 0.15, 0.55, 1), (0.9, *fit))
   return path, outline.ribbon(path, widths * figure.thigh * 1.08)
 
 
@@ -57,7 +57,7 @@ def _seat(figure, top):
   right = [
     (figure.waist * 1.03, top),
     (figure.hip * 1.06, HIP),
-    (figure.hip * 1.1, CROTCH + 0.05),
+    (figure.hip, CROTCH + 0.05),
     (0.1, CROTCH + 0.2),
   ]
   return outline.mirrored(right)

@@ -93,7 +93,7 @@ def _lying(garment: Garment, rng, on_hanger: bool = False) -> list[Part]:
   spread = rng.uniform(4, 20) if on_hanger else rng.uniform(20, 70)
   arms = rng.normal(spread, 5, 2)
   elbows = rng.normal(-8, 12, 2)
-  pose = Pose(tuple(arms), tuple(elbows), rng.uniform(0.4, 0.8))
+  pose = Pose(tuple(arms), tuple(elbows), rng.uniform(0.42, 0.8))
   parts = _CUTS[garment.apparel](garment, FIGURES[garment.size], pose)
   return _hung(garment, parts) if on_hanger else parts
 
@@ -154,5 +154,5 @@ def _skin(setting: Setting, rng) -> tuple[Cloth, Cloth | None]:
 def _pose(rng) -> Pose:
   arms = np.abs(rng.normal(10, 9, 2))
   if rng.random() < 0.2:  # a hand on the hip
-    return Pose((arms[0], 42.0), (-10.0, -75.0), rng.uniform(0.15, 0.5))
-  return Pose(tuple(arms), tuple(rng.normal(-6, 8, 2)), rng.uniform(0.15, 0.5))
+    return Pose((arms[0], 42.0), (-10.0, -75.0), rng.uniform(0.36, 0.6))
+  return Pose(tuple(arms), tuple(rng.normal(-6, 8, 2)), rng.uniform(0.36, 0.6))
