@@ -1,7 +1,8 @@
 """How hard the demo data is: turn these to make it harder or easier.
 
-With the values here the report's public 3M ends at TODO apparel accuracy on the
-validation photos. Shares are of all photos, unless they say otherwise.
+With the values here the report's public 3M, trained for 20 epochs on the 2,400
+train photos, told the class of 78% of the validation photos (one run, seed 0).
+Shares are of all photos, unless they say otherwise.
 """
 
 # What is in the photo.
