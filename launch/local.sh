@@ -25,4 +25,4 @@ if [ ! -f data/demo/built/statistics.json ]; then
     --images=data/demo/images --data_dir=data/demo/built
 fi
 exec "$PYTHON" -m experiments.public_3m --data_dir=data/demo/built \
-  --workdir="$demo" --tasks=apparel,color --epochs=10
+  --workdir="$demo" --tasks=apparel,color --epochs=12
