@@ -16,6 +16,7 @@ def _labels(seed: int, size: int, num_labels: int):
   return true_B, np.where(rng.uniform(size=size) < 0.5, true_B, guess_B)
 
 
+@pytest.mark.filterwarnings('ignore:A single label was found')
 @pytest.mark.parametrize('seed', range(25))
 @pytest.mark.parametrize('num_labels', [1, 2, 4, 15])
 def test_agrees_with_sklearn(seed, num_labels):
