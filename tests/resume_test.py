@@ -24,7 +24,7 @@ import pytest
 
 from imat_jax import config, errors
 from imat_jax.study import engine
-from imat_jax.training import seal, workdir
+from imat_jax.training import checkpoint, seal, workdir
 
 FLAGS = {
   'tasks': 'apparel,age',
@@ -164,6 +164,21 @@ def test_a_second_signal_leaves_at_once(built, tmp_path):
   # Either the first was served in between, or the second ended it.
   assert process.returncode == 143
   assert time.monotonic() - start < 30
+
+
+def test_a_preemption_notice_saves_and_leaves(
+  built, whole, tmp_path, monkeypatch
+):
+  path = tmp_path / 'run'
+  with monkeypatch.context() as patched:
+    patched.setattr(
+      checkpoint.Store, 'reached_preemption', lambda store, step: step == 5
+    )
+    with pytest.raises(errors.Interrupted, match='saved at step 5') as left:
+      _run_here(built, path)
+  assert left.value.status == 143
+  assert 'goes on at step 5' in _run_here(built, path)
+  assert _results(path) == _results(whole)
 
 
 def _damage(path: pathlib.Path, how: str) -> None:

@@ -80,7 +80,7 @@ def train(
       if epoch_ends or due or leaving:
         _check_finite(here.so_far, at, task_set, store)
       if epoch_ends:
-        here = _after_epoch(here, at, run, task_set, data, score)
+        here = _after_epoch(here, at, run, task_set, data, score, store)
         bar.say(_line(here.course.rows[-1], run))
       if epoch_ends or due or leaving:
         store.save(at, here)
@@ -199,12 +199,14 @@ def _after_epoch(
   task_set: tasks.TaskSet,
   data: Data,
   score: Score,
+  store: checkpoint.Store,
 ) -> Checkpoint:
   """Evaluates; notes the epoch's row, and its parameters where it is best."""
   epoch = len(here.course.rows) + 1
   validation = score_all(
     score, here.state.params, data.validation, run.loader, task_set
   )
+  _check_finite(validation, at, task_set, store)
   new = row(
     run,
     task_set,
