@@ -1,5 +1,9 @@
 """Packaging. Lower bounds stand here; exact versions in requirements.lock."""
 
+import importlib.util
+import pathlib
+import platform
+
 import setuptools
 
 REQUIRES = [
@@ -33,6 +37,28 @@ EXTRAS = {
   ],
 }
 
+# The kernels for a CPU, once per instruction set (see imat_jax/models/native).
+# Without a compiler the installation goes on, and so does imat_jax, slower.
+INSTRUCTION_SETS = {
+  'x86_64_v4': ['-march=x86-64-v4'],
+  'x86_64_v3': ['-march=x86-64-v3'],
+}
+if platform.machine().lower() not in ('x86_64', 'amd64'):
+  INSTRUCTION_SETS = {'any': []}
+JAXLIB = importlib.util.find_spec('jaxlib')
+KERNELS = [
+  setuptools.Extension(
+    f'imat_jax.models.native.conv_pool_{name}',
+    ['imat_jax/models/native/conv_pool.cc'],
+    include_dirs=[str(pathlib.Path(JAXLIB.origin).parent / 'include')],
+    extra_compile_args=['-O3', '-std=c++17', '-ffp-contract=fast', *flags],
+    language='c++',
+    optional=True,
+  )
+  for name, flags in INSTRUCTION_SETS.items()
+  if JAXLIB
+]
+
 setuptools.setup(
   name='imat_jax',
   version='0.1.0',
@@ -40,6 +66,7 @@ setuptools.setup(
   python_requires='>=3.11',
   packages=setuptools.find_packages(include=['imat_jax*', 'experiments*']),
   package_data={'imat_jax.study': ['templates/*.html']},
+  ext_modules=KERNELS,
   install_requires=REQUIRES,
   extras_require=EXTRAS,
 )

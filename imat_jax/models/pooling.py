@@ -3,7 +3,7 @@
 `linen.max_pool` has the same values, but with its gradient, select_and_scatter
 in XLA, a CPU's training step takes 1.5 times as long (benchmarks/README.md).
 Here a window's maximum is a tree of pairwise maxima, along one axis after the
-other. Where values tie, the gradient is shared between them.
+other. Of equal values the first has the gradient.
 """
 
 import jax
@@ -31,7 +31,7 @@ def _pool_4_stride_2(x: jax.Array, axis: int) -> jax.Array:
   pairs = _halve(jnp.pad(x, padding, constant_values=-jnp.inf), axis)
   first = jax.lax.slice_in_dim(pairs, 0, -1, axis=axis)
   second = jax.lax.slice_in_dim(pairs, 1, None, axis=axis)
-  return jnp.maximum(first, second)
+  return _larger(first, second)
 
 
 def _halve(x: jax.Array, axis: int) -> jax.Array:
@@ -39,4 +39,9 @@ def _halve(x: jax.Array, axis: int) -> jax.Array:
   paired = x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :])
   even = jax.lax.index_in_dim(paired, 0, axis + 1, keepdims=False)
   odd = jax.lax.index_in_dim(paired, 1, axis + 1, keepdims=False)
-  return jnp.maximum(even, odd)
+  return _larger(even, odd)
+
+
+def _larger(first: jax.Array, second: jax.Array) -> jax.Array:
+  # Unlike jnp.maximum's, the gradient goes to one of two equal values.
+  return jnp.where(second <= first, first, second)

@@ -4,22 +4,34 @@ import jax
 from flax import linen as nn
 
 from imat_jax import config
-from imat_jax.models import pooling
+from imat_jax.models import conv_pool
 
 ACTIVATIONS = {'relu': nn.relu, 'tanh': nn.tanh}
 INITIALIZER = nn.initializers.glorot_uniform()  # Keras's, so the report's
 
-# Per geometry: the pooling behind each convolution, and the picture's side.
-POOLINGS = {
-  'report': (pooling.max_pool_4_stride_2,) * 3,
-  'original': (pooling.max_pool_4_stride_4,) * 2 + (lambda x: x,),
-}
+# Per geometry: the stride of the pooling behind each convolution (1: there is
+# none), and the picture's side.
+_STRIDES = {'report': (2, 2, 2), 'original': (4, 4, 1)}
 _SIDES = {'report': 128, 'original': 256}
 
 
 def image_side(geometry: str) -> int:
   """Width and height in pixels of the pictures that a geometry takes."""
   return _SIDES[geometry]
+
+
+class ConvPool(nn.Module):
+  """A 4 × 4 convolution with its pooling and ReLU, see `conv_pool`."""
+
+  filters: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    shape = 4, 4, x_BxHxWxC.shape[-1], self.filters
+    kernel = self.param('kernel', INITIALIZER, shape)
+    bias_C = self.param('bias', nn.initializers.zeros, (self.filters,))
+    return conv_pool.conv_pool(x_BxHxWxC, kernel, bias_C, self.stride)
 
 
 class Trunk(nn.Module):
@@ -38,14 +50,10 @@ class Trunk(nn.Module):
       deterministic: False drops features and needs the `dropout` key.
     """
     x_BxHxWxC = image_BxHxWxC
-    poolings = POOLINGS[self.model.geometry]
-    layers = zip(self.model.filters, poolings, strict=True)
-    for number, (filters, pool) in enumerate(layers):
-      x_BxHxWxC = nn.Conv(
-        filters, (4, 4), kernel_init=INITIALIZER, name=f'conv_{number}'
-      )(x_BxHxWxC)
-      # Pooling first: ReLU commutes with it, and has less to do behind it.
-      x_BxHxWxC = nn.relu(pool(x_BxHxWxC))
+    strides = _STRIDES[self.model.geometry]
+    layers = zip(self.model.filters, strides, strict=True)
+    for number, (filters, stride) in enumerate(layers):
+      x_BxHxWxC = ConvPool(filters, stride, name=f'conv_{number}')(x_BxHxWxC)
     x_BxD = x_BxHxWxC.reshape(x_BxHxWxC.shape[0], -1)
     x_BxD = nn.Dropout(self.model.dropout)(x_BxD, deterministic=deterministic)
     activation = ACTIVATIONS[self.model.shared_activation]

@@ -1,0 +1,107 @@
+"""Convolution, max pooling and ReLU as one operation, fast on every device.
+
+`plain` says what it is, in XLA's operations. On a CPU these are slow, above all
+their gradients, so there a compiled kernel does the same in one pass over the
+picture (`native/conv_pool.cc`; benchmarks/README.md has the figures).
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from imat_jax.models import native, pooling
+
+POOLINGS = {
+  1: lambda x_BxHxWxC: x_BxHxWxC,
+  2: pooling.max_pool_4_stride_2,
+  4: pooling.max_pool_4_stride_4,
+}
+
+
+def conv_pool(
+  x_BxHxWxC: jax.Array, kernel: jax.Array, bias_C: jax.Array, stride: int
+) -> jax.Array:
+  """ReLU of the pooled convolution; equals `plain`.
+
+  Args:
+    x_BxHxWxC: float32 pictures or features.
+    kernel: 4 × 4 × C × filters; the convolution has stride 1, padding SAME.
+    bias_C: a number per filter.
+    stride: of the 4 × 4 pooling, 2 (padding SAME) or 4 (VALID); 1 for none.
+  """
+  if jax.default_backend() == 'cpu' and native.register(
+    *kernel.shape[2:], stride
+  ):
+    padded = jnp.pad(x_BxHxWxC, ((0, 0), (1, 2), (1, 2), (0, 0)))
+    return _compiled(padded, kernel, bias_C, stride)
+  return plain(x_BxHxWxC, kernel, bias_C, stride)
+
+
+def plain(
+  x_BxHxWxC: jax.Array, kernel: jax.Array, bias_C: jax.Array, stride: int
+) -> jax.Array:
+  """`conv_pool` in XLA's own operations."""
+  convolved = jax.lax.conv_general_dilated(
+    x_BxHxWxC,
+    kernel,
+    (1, 1),
+    'SAME',
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+  )
+  # Pooling first: bias and ReLU commute with it and have less to do behind it.
+  return jax.nn.relu(POOLINGS[stride](convolved) + bias_C[None, None, None])
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _compiled(padded, kernel, bias_C, stride):
+  return _forward(padded, kernel, bias_C, stride)[0]
+
+
+def _forward(padded, kernel, bias_C, stride):
+  batch, height, width, _ = padded.shape
+  out = (batch, (height - 3) // stride, (width - 3) // stride, bias_C.size)
+  y, place = _call(
+    'forward',
+    (out, jnp.float32),
+    (out, jnp.uint8),
+    arguments=(padded, kernel, bias_C),
+    of=(*kernel.shape[2:], stride),
+  )
+  return y, (padded, kernel, place)
+
+
+def _backward(stride, kept, dy):
+  padded, kernel, place = kept
+  channels, filters = kernel.shape[2:]
+  of = channels, filters, stride
+  size = 16 * channels
+  (sums,) = _call(
+    'filter_gradient',
+    ((16, filters, size + 16), jnp.float32),
+    arguments=(padded, dy, place),
+    of=of,
+  )
+  sum_CxF = sums.sum(0)  # over parts of the batch, in their order
+  filters_first = kernel.transpose(3, 0, 1, 2)
+  dkernel = sum_CxF[:, :size].reshape(filters_first.shape)
+  # XLA leaves this out for the first convolution: nobody asks for its gradient.
+  (dpadded,) = _call(
+    'input_gradient',
+    (padded.shape, jnp.float32),
+    arguments=(filters_first, dy, place),
+    of=of,
+  )
+  return dpadded, dkernel.transpose(1, 2, 3, 0), sum_CxF[:, size]
+
+
+_compiled.defvjp(_forward, _backward)
+
+
+def _call(kind, *results, arguments, of):
+  """One of the kernels, compiled for `of`: channels, filters and stride."""
+  return jax.ffi.ffi_call(
+    f'imat_jax_{kind}_{native.register(*of)}',
+    [jax.ShapeDtypeStruct(*result) for result in results],
+    vmap_method='sequential',
+  )(*arguments)

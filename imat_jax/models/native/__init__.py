@@ -1,0 +1,44 @@
+"""The compiled kernels for a CPU, where the installation could make them.
+
+`setup.py` compiles `conv_pool.cc` once per instruction set, so that what was
+built on one machine runs on another; the best that this CPU has is loaded.
+"""
+
+import ctypes
+import functools
+import pathlib
+
+import cv2
+import jax
+
+# OpenCV's numbers: CV_CPU_AVX512_SKX, CV_CPU_AVX2.
+_FEATURES = {'x86_64_v4': 256, 'x86_64_v3': 11, 'any': None}
+_KINDS = ('forward', 'filter_gradient', 'input_gradient')
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+  """The kernels for this CPU, or None."""
+  folder = pathlib.Path(__file__).parent
+  for level, feature in _FEATURES.items():
+    if feature is None or cv2.checkHardwareSupport(feature):
+      for path in folder.glob(f'conv_pool_{level}.*'):
+        return ctypes.CDLL(str(path))
+  return None
+
+
+@functools.cache
+def register(channels: int, filters: int, stride: int) -> str | None:
+  """Makes a kernel known to XLA.
+
+  Returns:
+    what follows its kind in the calls' names, or None where there is none.
+  """
+  suffix = f'{channels}_{filters}_{stride}'
+  if library() is None or not hasattr(library(), f'forward_{suffix}'):
+    return None
+  for kind in _KINDS:
+    name = f'{kind}_{suffix}'
+    handler = jax.ffi.pycapsule(getattr(library(), name))
+    jax.ffi.register_ffi_target(f'imat_jax_{name}', handler, platform='cpu')
+  return suffix
