@@ -25,8 +25,9 @@ class Parameters(NamedTuple):
   is_mirrored: bool
 
 
-def draw(seed, knobs):
-  return augment.random_warp(np.random.default_rng(seed), knobs)
+def draw(number, knobs):
+  number_B = np.array([number], np.uint32)
+  return augment.random_warps(np.uint32(0), 'test', number_B, knobs)[0]
 
 
 def parameters(matrix) -> Parameters:
@@ -36,7 +37,7 @@ def parameters(matrix) -> Parameters:
   """
   np.testing.assert_array_equal(matrix[2], [0, 0, 1])
   (a, b), (c, d) = matrix[:2, :2]
-  assert a * b + c * d == pytest.approx(0, abs=1e-12)
+  assert a * b + c * d == pytest.approx(0, abs=1e-6)
   angle = math.atan2(-b, d)
   cos, sin = math.cos(angle), math.sin(angle)
   signed_x = a * cos + c * sin
@@ -160,7 +161,7 @@ def test_parameters_are_in_their_ranges_and_fill_them():
   bounds = [(-30, 30), (-0.1, 0.1), (-0.1, 0.1), (0.6, 1.4), (0.6, 1.4)]
   for values, (low, high) in zip(drawn.T, bounds, strict=False):
     width = high - low
-    slack = 1e-9 * width
+    slack = 1e-6 * width
     assert low - slack <= values.min() < low + 0.01 * width
     assert high - 0.01 * width < values.max() <= high + slack
     # Uniform: the quartiles of 2,000 draws are off by 0.01 in a deviation.
@@ -183,7 +184,7 @@ def test_the_share_of_mirror_images(flip):
   assert share == pytest.approx(flip, abs=0.05 if 0 < flip < 1 else 0)
 
 
-def test_the_same_generator_draws_the_same_warp():
+def test_the_same_number_draws_the_same_warp():
   knobs = config.Augmentation()
   np.testing.assert_array_equal(draw(3, knobs), draw(3, knobs))
   assert not np.allclose(draw(3, knobs), draw(4, knobs))

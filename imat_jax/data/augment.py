@@ -6,12 +6,15 @@ once. A matrix maps places of the output to places of the stored photo, in units
 that do not depend on the size: (0, 0) is the centre, ±1 the edges.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 
 from imat_jax import config
+from imat_jax.data import draws
 
-IDENTITY = np.eye(3)
+IDENTITY = np.eye(3, dtype=np.float32)
 
 _BORDERS = {
   'nearest': cv2.BORDER_REPLICATE,
@@ -20,24 +23,36 @@ _BORDERS = {
 }
 
 
-def random_warp(
-  rng: np.random.Generator, knobs: config.Augmentation
-) -> np.ndarray:
-  """Draws a 3 × 3 matrix: output coordinates → photo coordinates.
+def random_warps(
+  seed: Any, name: str, number_B: Any, knobs: config.Augmentation
+) -> Any:
+  """Draws B × 3 × 3 matrices: output coordinates → photo coordinates.
 
   A point is mirrored, zoomed, shifted and then rotated, as in Keras's
   ImageDataGenerator, which the report used: a zoom factor z shows z times the
   photo's width, and a shift of s moves by s times the width.
+
+  Args:
+    seed: the run's seed, a uint32 number.
+    name: what the warps are for.
+    number_B: uint32, which examples they are for, of numpy or of jax.
+    knobs: the ranges.
   """
-  angle = np.deg2rad(rng.uniform(-knobs.rotation, knobs.rotation))
-  shift_x, shift_y = rng.uniform(-knobs.shift, knobs.shift, 2)
-  zoom_x, zoom_y = rng.uniform(1 - knobs.zoom, 1 + knobs.zoom, 2)
-  mirror = -1.0 if rng.uniform() < knobs.flip else 1.0
-  cos, sin = np.cos(angle), np.sin(angle)
-  rotate = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+  xp = number_B.__array_namespace__()
+  uniform_Bx6 = draws.uniforms(seed, name, number_B, 6)
+  turn, across, down, wide, high = xp.moveaxis(2 * uniform_Bx6 - 1, 1, 0)[:5]
+  angle = turn * np.float32(np.deg2rad(knobs.rotation))
   # The edges are 2 apart, so a share s of the width is a way of 2 s.
-  shift = np.array([[1, 0, 2 * shift_x], [0, 1, 2 * shift_y], [0, 0, 1]])
-  return rotate @ shift @ np.diag([zoom_x * mirror, zoom_y, 1.0])
+  shift_x, shift_y = 2 * knobs.shift * across, 2 * knobs.shift * down
+  mirror = xp.where(uniform_Bx6[:, 5] < knobs.flip, *np.float32([-1, 1]))
+  zoom_x, zoom_y = (1 + knobs.zoom * wide) * mirror, 1 + knobs.zoom * high
+  cos, sin, zero = xp.cos(angle), xp.sin(angle), 0 * angle
+  rows = (
+    (cos * zoom_x, -sin * zoom_y, cos * shift_x - sin * shift_y),
+    (sin * zoom_x, cos * zoom_y, sin * shift_x + cos * shift_y),
+    (zero, zero, zero + 1),
+  )
+  return xp.stack([xp.stack(row, axis=1) for row in rows], axis=1)
 
 
 def warp(
@@ -47,7 +62,7 @@ def warp(
 
   Args:
     image_HxWxC: the stored photo, uint8.
-    matrix: what `random_warp` gives, or `IDENTITY` for a plain resize.
+    matrix: what `random_warps` gives, or `IDENTITY` for a plain resize.
     side: width and height of the result.
     fill: `nearest` repeats the edge, `reflect` mirrors it, `constant` is black.
 
@@ -55,24 +70,26 @@ def warp(
     uint8, `side` × `side` × C.
   """
   height, width = image_HxWxC.shape[:2]
-  to_stored = _pixels_from_unit(width, height)
-  to_unit = np.linalg.inv(_pixels_from_unit(side, side))
-  pixels = to_stored @ matrix @ to_unit
+  pixels = to_pixels(matrix[None], width, height, side)[0]
   return cv2.warpAffine(
     image_HxWxC,
-    pixels[:2],
+    pixels,
     (side, side),
     flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     borderMode=_BORDERS[fill],
   )
 
 
-def _pixels_from_unit(width: int, height: int) -> np.ndarray:
-  """Maps ±1 to the outer edges; pixel centres are at whole numbers."""
-  return np.array(
-    [
-      [width / 2, 0, (width - 1) / 2],
-      [0, height / 2, (height - 1) / 2],
-      [0, 0, 1.0],
-    ]
-  )
+def to_pixels(matrix_Bx3x3: Any, width: int, height: int, side: int) -> Any:
+  """B × 2 × 3 matrices from pixels of the output to those of the photo.
+
+  Edges are at ±1 and pixel centres at whole numbers, so pixel p of `side` lies
+  at 2 p / side + 1 / side - 1. Written out, as accelerators round products of
+  matrices.
+  """
+  half = np.array([width, height], np.float32)[None, :, None] / 2
+  linear, shift = matrix_Bx3x3[:, :2, :2], matrix_Bx3x3[:, :2, 2:]
+  corner = (linear[:, :, :1] + linear[:, :, 1:]) * (1 / side - 1) + shift
+  xp = matrix_Bx3x3.__array_namespace__()
+  parts = linear * (2 / side) * half, (corner + 1) * half - np.float32(0.5)
+  return xp.concat(parts, axis=2)

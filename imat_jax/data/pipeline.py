@@ -8,9 +8,9 @@ step rests on a handful of photos; in evaluation it comes last.
 Pictures stay uint8 until the step makes them [0, 1].
 """
 
+import functools
 import math
 import signal
-import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import grain
 import numpy as np
 
 from imat_jax import config, errors, tasks
-from imat_jax.data import augment, source
+from imat_jax.data import augment, draws, source
 
 # cv2 would start a thread per core within each of grain's.
 cv2.setNumThreads(0)
@@ -48,16 +48,18 @@ def train_dataset(
 ) -> grain.MapDataset:
   """Endless shuffled, augmented batches; `[s]` is the batch of step s."""
 
-  def augmented(record: source.Record, rng: np.random.Generator) -> Batch:
-    return _example(record, augment.random_warp(rng, knobs), side, knobs.fill)
+  padded = _Padded(examples, batch_size)
 
-  # Grain reshuffles epoch e with seed + e: neighbouring seeds would share
-  # their orders one epoch apart, so seeds are hashed first.
+  def augmented(number: int, _) -> Batch:
+    epoch, place = divmod(number, len(padded))
+    record = padded[draws.order(seed, epoch, len(padded))[place]]
+    matrix = _matrix(seed, 'augment', number, batch_size, knobs)
+    return _example(record, matrix, side, knobs.fill)
+
   return (
-    grain.MapDataset.source(_Padded(examples, batch_size))
-    .shuffle(seed=_hashed(seed, 'shuffle'))
+    grain.MapDataset.range(len(padded))
     .repeat()
-    .random_map(augmented, seed=_hashed(seed, 'augment'))
+    .map_with_index(augmented)
     .batch(batch_size, batch_fn=_stack)
   )
 
@@ -72,18 +74,17 @@ def eval_dataset(
 ) -> grain.MapDataset:
   """Each photo once, in order; `knobs` augments them as the report did."""
 
-  def plain(record: source.Record) -> Batch:
-    return _example(record, augment.IDENTITY, side, 'nearest')
+  def example(number: int, record: source.Record) -> Batch:
+    if knobs is None:
+      return _example(record, augment.IDENTITY, side, 'nearest')
+    matrix = _matrix(seed, 'evaluate', number, batch_size, knobs)
+    return _example(record, matrix, side, knobs.fill)
 
-  def augmented(record: source.Record, rng: np.random.Generator) -> Batch:
-    return _example(record, augment.random_warp(rng, knobs), side, knobs.fill)
-
-  padded = grain.MapDataset.source(_Padded(examples, batch_size))
-  if knobs is None:
-    mapped = padded.map(plain)
-  else:
-    mapped = padded.random_map(augmented, seed=_hashed(seed, 'evaluate'))
-  return mapped.batch(batch_size, batch_fn=_stack)
+  return (
+    grain.MapDataset.source(_Padded(examples, batch_size))
+    .map_with_index(example)
+    .batch(batch_size, batch_fn=_stack)
+  )
 
 
 def iterate(
@@ -131,11 +132,16 @@ def _example(
 ) -> Batch:
   if record.jpeg == _NO_JPEG:
     return Batch(np.zeros((side, side, 3), np.uint8), record.label_T)
-  image_HxWxC = _decode(record)
+  image_HxWxC = decode(record)
   return Batch(augment.warp(image_HxWxC, matrix, side, fill), record.label_T)
 
 
-def _decode(record: source.Record) -> np.ndarray:
+def decode(record: source.Record) -> np.ndarray:
+  """The stored photo, uint8, H × W × 3.
+
+  Raises:
+    UserError: its bytes are no JPEG.
+  """
   encoded = np.frombuffer(record.jpeg, np.uint8)
   image_HxWxC = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
   if image_HxWxC is None:
@@ -149,6 +155,22 @@ def _stack(examples: list[Batch]) -> Batch:
   return Batch(*map(np.stack, zip(*examples, strict=True)))
 
 
-def _hashed(seed: int, name: str) -> int:
-  sequence = np.random.SeedSequence([seed, zlib.crc32(name.encode())])
-  return int(sequence.generate_state(1)[0])
+def _matrix(
+  seed: int,
+  name: str,
+  number: int,
+  batch_size: int,
+  knobs: config.Augmentation,
+) -> np.ndarray:
+  step, place = divmod(number, batch_size)
+  return _matrices(seed, name, step, batch_size, knobs)[place]
+
+
+@functools.lru_cache(maxsize=16)
+def _matrices(
+  seed: int, name: str, step: int, batch_size: int, knobs: config.Augmentation
+) -> np.ndarray:
+  """The warps of a batch: drawn together, as numpy is slow one by one."""
+  first = np.uint32(step * batch_size % 2**32)
+  number_B = first + np.arange(batch_size, dtype=np.uint32)
+  return augment.random_warps(np.uint32(seed), name, number_B, knobs)
