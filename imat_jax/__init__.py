@@ -21,4 +21,7 @@ Shapes are in the names, one capital letter per axis:
   B  examples of a batch      H, W  height and width in pixels
   T  tasks                    C     color channels
   K  labels of one task       D     features
+
+With T before it, K is as many as the largest task has. W also stands for what
+comes out of a dense layer.
 """

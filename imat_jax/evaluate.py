@@ -51,7 +51,7 @@ def evaluate(
   )
   score = loop.compiled_score(run.model, task_set)
   found = loop.score_all(score, trained.params, data, loader, task_set)
-  results = zip(task_set, metrics.read(found), strict=True)
+  results = zip(task_set, metrics.read(found, task_set), strict=True)
   return {
     'epoch': trained.course.stopping.best_epoch,
     'step': trained.course.best_step,

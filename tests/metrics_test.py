@@ -15,48 +15,47 @@ TASKS = tasks.TaskSet(
 
 def _parts(size=20):
   rng = np.random.default_rng(1)
-  logits = [
-    jnp.asarray(rng.normal(size=(size, len(task.labels))), jnp.float32)
-    for task in TASKS
-  ]
+  logits_BxTxK = rng.normal(size=(size, 2, 3)).astype(np.float32)
+  logits_BxTxK[:, 1, 2] = -np.inf  # the second task has two labels
   label_BxT = np.stack(
     [rng.integers(-1, len(task.labels), size) for task in TASKS], 1
   )
-  return logits, jnp.asarray(label_BxT)
+  return jnp.asarray(logits_BxTxK), jnp.asarray(label_BxT)
 
 
-def _of(logits, label_BxT):
-  found = losses.by_task(logits, label_BxT)
-  return metrics.of_batch(logits, found, label_BxT)
+def _of(logits_BxTxK, label_BxT):
+  found = losses.by_task(logits_BxTxK, label_BxT)
+  return metrics.of_batch(logits_BxTxK, found, label_BxT)
 
 
 def test_merge_of_halves_is_the_whole():
-  logits, label_BxT = _parts()
+  logits_BxTxK, label_BxT = _parts()
   halves = [
-    _of([x[part] for x in logits], label_BxT[part])
+    _of(logits_BxTxK[part], label_BxT[part])
     for part in (slice(0, 7), slice(7, None))
   ]
   merged = metrics.merge(
     metrics.merge(metrics.zeros(TASKS), halves[0]), halves[1]
   )
-  for found, expected in zip(
-    metrics.read(merged), metrics.read(_of(logits, label_BxT)), strict=True
-  ):
+  whole = metrics.read(_of(logits_BxTxK, label_BxT), TASKS)
+  for found, expected in zip(metrics.read(merged, TASKS), whole, strict=True):
     np.testing.assert_array_equal(found['confusion'], expected['confusion'])
     assert found['loss'] == pytest.approx(expected['loss'], rel=1e-6)
 
 
 def test_confusion_counts_the_labelled():
-  logits, label_BxT = _parts()
-  for t, found in enumerate(metrics.read(jax.jit(_of)(logits, label_BxT))):
+  logits_BxTxK, label_BxT = _parts()
+  read = metrics.read(jax.jit(_of)(logits_BxTxK, label_BxT), TASKS)
+  for t, (task, found) in enumerate(zip(TASKS, read, strict=True)):
+    number = len(task.labels)
     true_B = np.asarray(label_BxT[:, t])
-    guess_B = np.asarray(logits[t].argmax(1))
-    expected_KxK = scores.confusion_matrix(true_B, guess_B, len(logits[t][0]))
+    guess_B = np.asarray(logits_BxTxK[:, t, :number].argmax(1))
+    expected_KxK = scores.confusion_matrix(true_B, guess_B, number)
     np.testing.assert_array_equal(found['confusion'], expected_KxK)
     assert found['accuracy'] == np.mean((true_B == guess_B)[true_B >= 0])
 
 
 def test_nothing_labelled_has_no_score():
-  found = metrics.read(metrics.zeros(TASKS))
+  found = metrics.read(metrics.zeros(TASKS), TASKS)
   assert [task['loss'] for task in found] == [None, None]
   assert metrics.total(found, (1.0, 0.95)) == 0

@@ -39,13 +39,19 @@ def _changed(before, after) -> bool:
   return any(not np.array_equal(a, b) for a, b in pairs)
 
 
+def _head(now: state.TrainState, name: str) -> list[jax.Array]:
+  """A task's part of every layer, with its padding."""
+  t = TASKS.names.index(name)
+  return [leaf[..., t, :] for leaf in jax.tree.leaves(now.params['heads'])]
+
+
 def test_a_head_without_labels_stays_where_it_is():
   before = state.create(RUN, TASKS)
   after, found = STEP(before, _batch([[0, -1], [2, -1]]))
-  assert not _changed(before.params['head:age'], after.params['head:age'])
-  assert _changed(before.params['head:color'], after.params['head:color'])
+  assert not _changed(_head(before, 'age'), _head(after, 'age'))
+  assert _changed(_head(before, 'color'), _head(after, 'color'))
   assert _changed(before.params['trunk'], after.params['trunk'])
-  assert metrics.read(found)[1]['loss'] is None
+  assert metrics.read(found, TASKS)[1]['loss'] is None
 
 
 def test_a_weight_of_zero_stops_every_gradient_of_a_task():
@@ -54,7 +60,7 @@ def test_a_weight_of_zero_stops_every_gradient_of_a_task():
   labelled, _ = STEP(only_color, _batch([[0, 1], [2, 0]]))
   missing, _ = STEP(only_color, _batch([[0, -1], [2, -1]]))
   assert not _changed(labelled.params, missing.params)
-  assert not _changed(before.params['head:age'], labelled.params['head:age'])
+  assert not _changed(_head(before, 'age'), _head(labelled, 'age'))
 
 
 def test_a_batch_of_padding_changes_nothing_but_the_step():
@@ -62,7 +68,7 @@ def test_a_batch_of_padding_changes_nothing_but_the_step():
   after, found = STEP(before, _batch([[-1, -1]] * 2))
   assert not _changed(before.params, after.params)
   assert after.step == 1
-  assert metrics.total(metrics.read(found), (1, 1)) == 0
+  assert metrics.total(metrics.read(found, TASKS), (1, 1)) == 0
 
 
 def test_padding_does_not_move_the_update():
@@ -98,23 +104,23 @@ def test_the_first_update_is_that_of_adam():
 def test_metrics_belong_to_their_task():
   now = state.create(RUN, TASKS)
   batch = _batch([[0, 1], [1, -1], [2, 0]])
-  found = metrics.read(step.eval_step(NETWORK, now.params, batch))
+  found = metrics.read(step.eval_step(NETWORK, now.params, batch), TASKS)
   assert found[0]['confusion'].shape == (3, 3)
   np.testing.assert_array_equal(found[0]['confusion'].sum(1), [1, 1, 1])
   np.testing.assert_array_equal(found[1]['confusion'].sum(1), [1, 1])
   logits_BxK = NETWORK.apply(
     {'params': now.params}, step.pixels(batch), deterministic=True
-  )[1]
+  )[:, 1]
   expected = -jax.nn.log_softmax(logits_BxK)[jnp.array([0, 2]), [1, 0]].mean()
   assert found[1]['loss'] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_is_known_by_its_task():
   before = state.create(RUN, TASKS)
-  logits = before.params['head:age']['logits']
+  logits = before.params['heads']['logits']
   broken = before.params | {
-    'head:age': before.params['head:age']
-    | {'logits': logits | {'bias': logits['bias'].at[0].set(jnp.nan)}}
+    'heads': before.params['heads']
+    | {'logits': logits | {'bias': logits['bias'].at[1, 0].set(jnp.nan)}}
   }
   batch = _batch([[0, 1], [1, 0]])
   _, found = STEP(before.replace(params=broken), batch)
@@ -126,11 +132,14 @@ def test_a_loss_that_is_not_finite_is_known_by_its_task():
 def test_a_broken_gradient_of_the_trunk_counts_for_every_task():
   before = state.create(RUN, TASKS)
   gradient = jax.tree.map(jnp.zeros_like, before.params)
-  assert step.broken_gradients(NETWORK, gradient).tolist() == [0, 0]
+  assert step.broken_gradients(gradient).tolist() == [0, 0]
   gradient['trunk']['conv_1']['bias'] += jnp.inf
-  assert step.broken_gradients(NETWORK, gradient).tolist() == [1, 1]
-  gradient['head:color']['logits']['bias'] += jnp.nan
-  assert step.broken_gradients(NETWORK, gradient).tolist() == [1, 0]
+  assert step.broken_gradients(gradient).tolist() == [1, 1]
+  for layer, part in (('dense_0', 'kernel'), ('logits', 'bias')):
+    broken = jax.tree.map(jnp.copy, gradient)
+    leaf = broken['heads'][layer][part]
+    broken['heads'][layer][part] = leaf.at[..., 0, 1].set(-jnp.nan)
+    assert step.broken_gradients(broken).tolist() == [1, 0]
 
 
 def test_randomness_is_a_function_of_seed_and_step():

@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from imat_jax import files
-from imat_jax.training import state
+from imat_jax.models import heads
 from imat_jax.training import workdir as workdir_lib
 from imat_jax.training.workdir import Trained, Workdir
 
@@ -31,7 +31,7 @@ def write_run(
   page = _PAGES.get_template('run.html').render(
     name=workdir.path.resolve().name,
     evaluation=evaluation,
-    num_params=state.num_params(trained.params),
+    num_params=_num_params(trained),
     rows=trained.course.rows,
     pictures=[_picture(path) for path in plots],
     times_resumed=workdir_lib.times_resumed(workdir),
@@ -48,7 +48,7 @@ def summary(
   stopped = ' (stopped early)' if evaluation['stopped_early'] else ''
   lines.append(
     f'best epoch {evaluation["epoch"]} of {len(trained.course.rows)}{stopped}, '
-    f'{state.num_params(trained.params):,} parameters'
+    f'{_num_params(trained):,} parameters'
   )
   left = (
     workdir.report,
@@ -59,6 +59,10 @@ def summary(
     workdir.plots,
   )
   return '\n'.join([*lines, '', 'files:', *(f'  {path}' for path in left)])
+
+
+def _num_params(trained: Trained) -> int:
+  return heads.num_params(trained.params, trained.run.model, trained.task_set)
 
 
 def _score_line(name: str, found: dict[str, Any]) -> str:

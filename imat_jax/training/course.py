@@ -69,7 +69,10 @@ def row(
   tasks' losses.
   """
   weights = tasks.weights(len(task_set), run.task_weight_decay)
-  found = {'train': metrics.read(train), 'validation': metrics.read(validation)}
+  found = {
+    'train': metrics.read(train, task_set),
+    'validation': metrics.read(validation, task_set),
+  }
   shown = {
     split: {
       task.name: {key: result[key] for key in ('loss', 'accuracy')}

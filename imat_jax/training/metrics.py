@@ -17,48 +17,31 @@ from imat_jax.training import losses
 
 
 @struct.dataclass
-class TaskMetrics:
-  """What a task's examples added up to so far."""
-
-  loss: losses.Mean
-  confusion_KxK: jax.Array  # int32; rows = true, columns = predicted
-
-
-@struct.dataclass
 class Metrics:
   """What a run's examples added up to so far."""
 
-  tasks: tuple[TaskMetrics, ...]  # not a dict: jax would sort it by name
+  loss: losses.Mean
+  confusion_TxKxK: jax.Array  # int32; rows = true, columns = predicted
   broken_T: jax.Array  # int32; steps with a loss or gradient that is not finite
 
 
 def zeros(task_set: tasks.TaskSet) -> Metrics:
   """Metrics of no examples."""
-
-  def task_zeros(task: tasks.Task) -> TaskMetrics:
-    size = len(task.labels)
-    loss = losses.Mean(jnp.zeros(()), jnp.zeros(()))
-    return TaskMetrics(loss, jnp.zeros((size, size), jnp.int32))
-
+  number = len(task_set)
+  size = max(len(task.labels) for task in task_set)
   return Metrics(
-    tuple(map(task_zeros, task_set)), jnp.zeros(len(task_set), jnp.int32)
+    losses.Mean(jnp.zeros(number), jnp.zeros(number)),
+    jnp.zeros((number, size, size), jnp.int32),
+    jnp.zeros(number, jnp.int32),
   )
 
 
 def of_batch(
-  logits: Sequence[jax.Array],
-  loss_by_task: Sequence[losses.Mean],
-  label_BxT: jax.Array,
+  logits_BxTxK: jax.Array, loss: losses.Mean, label_BxT: jax.Array
 ) -> Metrics:
   """Metrics of one batch; examples without a label count nowhere."""
-  found = tuple(
-    TaskMetrics(loss, _confusion(logits_BxK, label_BxT[:, t]))
-    for t, (logits_BxK, loss) in enumerate(
-      zip(logits, loss_by_task, strict=True)
-    )
-  )
-  losses_T = jnp.stack([loss.sum for loss in loss_by_task])
-  return Metrics(found, (~jnp.isfinite(losses_T)).astype(jnp.int32))
+  broken_T = (~jnp.isfinite(loss.sum_T)).astype(jnp.int32)
+  return Metrics(loss, _confusion(logits_BxTxK, label_BxT), broken_T)
 
 
 def merge(first: Metrics, second: Metrics) -> Metrics:
@@ -66,14 +49,17 @@ def merge(first: Metrics, second: Metrics) -> Metrics:
   return jax.tree.map(jnp.add, first, second)
 
 
-def read(metrics: Metrics) -> list[dict[str, Any]]:
+def read(metrics: Metrics, task_set: tasks.TaskSet) -> list[dict[str, Any]]:
   """Brings metrics to the host.
 
   Returns:
     per task `loss` and `accuracy`, None without a labelled example, and
-    `confusion`, an int64 K × K array.
+    `confusion`, an int64 K × K array of the task's own labels.
   """
-  return [_read_task(task) for task in jax.device_get(metrics.tasks)]
+  here = jax.device_get(metrics)
+  loss_T, weight_T = np.asarray(here.loss.value_T()), here.loss.weight_T
+  found = zip(task_set, loss_T, weight_T, here.confusion_TxKxK, strict=True)
+  return [_read_task(*of_task) for of_task in found]
 
 
 def total(found: Sequence[dict[str, Any]], weights: Sequence[float]) -> float:
@@ -81,19 +67,26 @@ def total(found: Sequence[dict[str, Any]], weights: Sequence[float]) -> float:
   return float(np.dot([task['loss'] or 0.0 for task in found], weights))
 
 
-def _confusion(logits_BxK: jax.Array, label_B: jax.Array) -> jax.Array:
-  size = logits_BxK.shape[1]
-  # one_hot of -1 is a row of zeros: a missing label counts nowhere.
-  true_BxK = jax.nn.one_hot(label_B, size, dtype=jnp.int32)
-  guess_BxK = jax.nn.one_hot(logits_BxK.argmax(1), size, dtype=jnp.int32)
-  return true_BxK.T @ guess_BxK
+def _confusion(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> jax.Array:
+  _, number, size = logits_BxTxK.shape
+  task_1xT = jnp.arange(number)[None]
+  guess_BxT = logits_BxTxK.argmax(2)
+  # As an index -1, a missing label, is the last row; what it adds there is 0.
+  labelled_BxT = (label_BxT != tasks.MISSING).astype(jnp.int32)
+  counts_TxKxK = jnp.zeros((number, size, size), jnp.int32)
+  return counts_TxKxK.at[task_1xT, label_BxT, guess_BxT].add(labelled_BxT)
 
 
-def _read_task(metrics: TaskMetrics) -> dict[str, Any]:
-  confusion_KxK = np.asarray(metrics.confusion_KxK, np.int64)
-  labelled = metrics.loss.weight > 0
+def _read_task(
+  task: tasks.Task,
+  loss: np.ndarray,
+  weight: np.ndarray,
+  padded_KxK: np.ndarray,
+) -> dict[str, Any]:
+  size = len(task.labels)
+  confusion_KxK = padded_KxK[:size, :size].astype(np.int64)
   return {
-    'loss': float(metrics.loss.value()) if labelled else None,
+    'loss': float(loss) if weight > 0 else None,
     'accuracy': scores.accuracy(confusion_KxK),
     'confusion': confusion_KxK,
   }

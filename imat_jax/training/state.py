@@ -48,8 +48,3 @@ def create(run: config.Run, task_set: tasks.TaskSet) -> TrainState:
     params=params,
     opt_state=optimizer(run.optimizer).init(params),
   )
-
-
-def num_params(params: dict) -> int:
-  """How many numbers training may change."""
-  return sum(leaf.size for leaf in jax.tree.leaves(params))
