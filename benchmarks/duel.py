@@ -127,7 +127,7 @@ class Running:
 
 
 def run(
-  contestants: Sequence[Contestant], repetitions: int, timeout: float = 900
+  contestants: Sequence[Contestant], repetitions: int, timeout: float
 ) -> list[Result]:
   """Lets the contestants repeat in turn; one that dies leaves the others.
 
@@ -167,7 +167,9 @@ def _row(first: Result, result: Result) -> list[str]:
   if result.died or not result.repetitions:
     return [result.name, 'died', '', '', '']
   seconds = statistics.median(result.seconds)
-  rate = statistics.median(r['count'] / r['seconds'] for r in result.repetitions)
+  rate = statistics.median(
+    r['count'] / r['seconds'] for r in result.repetitions
+  )
   times = ratio(first, result)
   peak = max(repetition['peak_mib'] for repetition in result.repetitions)
   return [
@@ -219,7 +221,9 @@ class Report:
 
   def duel(self, label: str, contestants: Sequence[Contestant]) -> None:
     print(f'{label} …', file=sys.stderr, flush=True)
-    self._duels[label] = run(contestants, self._flags.repetitions)
+    self._duels[label] = run(
+      contestants, self._flags.repetitions, self._flags.timeout
+    )
 
   def finish(self) -> int:
     """Prints the table, writes `--json`; returns the exit status."""
@@ -250,6 +254,12 @@ def arguments(description: str) -> argparse.ArgumentParser:
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   parser.add_argument('--repetitions', type=int, default=7)
+  parser.add_argument(
+    '--timeout',
+    type=float,
+    default=300,
+    help='seconds after which a silent contestant is ended',
+  )
   parser.add_argument('--json', help='file for every single repetition')
   return parser
 

@@ -8,6 +8,8 @@ a training epoch on them, from the files or, with `--source=memory`, from the
 photos decoded beforehand. The network is that of `keras_public_3m`.
 """
 
+import functools
+
 import keras
 import keras_public_3m as public_3m
 import numpy as np
@@ -21,9 +23,10 @@ SIDE = workload.SIDES['report']
 # How a step runs: as in fit, through train_on_batch, or written by hand; each
 # op by op (oneDNN) or as one XLA program.
 STEPS = ('fit', 'train_on_batch', 'function')
-# Who makes the batches: ImageDataGenerator in this many threads or processes,
-# or tf.data with Keras's preprocessing layers.
-INPUTS = ('threads_1', 'threads_2', 'processes_2', 'tf_data')
+# Who makes the batches: ImageDataGenerator in this many threads (its processes
+# are forks of TensorFlow's threads and at times stand still for ever), or
+# tf.data with Keras's preprocessing layers, or with one warp by hand.
+INPUTS = ('threads_1', 'threads_2', 'tf_data', 'tf_warp')
 
 
 def make_model(counts, flags, geometry='report'):
@@ -70,10 +73,9 @@ def prepare_step(flags):
   if flags.variant == 'fit':
     step = step_of_fit(model, photos, labels)
   elif flags.variant == 'train_on_batch':
-    step = lambda: model.train_on_batch(photos, labels)
+    step = functools.partial(model.train_on_batch, photos, labels)
   else:
-    program = step_by_hand(model, flags)
-    step = lambda: program(photos, labels)
+    step = functools.partial(step_by_hand(model, flags), photos, labels)
   print('losses of the first steps:', [np.array(step()) for _ in range(3)])
 
   def repeat():
@@ -101,7 +103,9 @@ class Photos(keras.utils.PyDataset):
   def __getitem__(self, i):
     chosen = self.order[i * self.batch_size :][: self.batch_size]
     photos = np.stack([self.augmented(self.photos[k]) for k in chosen])
-    return photos, {task: column[chosen] for task, column in self.labels.items()}
+    return photos, {
+      task: column[chosen] for task, column in self.labels.items()
+    }
 
   def augmented(self, photo):
     if isinstance(photo, str):
@@ -117,9 +121,8 @@ def decoded(path):
   return np.asarray(photo, np.uint8)
 
 
-def tf_data(photos, labels, batch_size):
-  """The same batches by tf.data and preprocessing layers."""
-  augment = keras.Sequential(
+def augmentation_layers():
+  return keras.Sequential(
     [
       layers.RandomFlip('horizontal'),
       layers.RandomRotation(45 / 360, fill_mode='nearest'),
@@ -128,20 +131,53 @@ def tf_data(photos, labels, batch_size):
     ]
   )
 
+
+def random_warp(photos):
+  """All of the augmentation with one sampling, by TensorFlow's own warp."""
+  size = tf.shape(photos)[:1]
+  angle = tf.random.uniform(size, -np.pi / 4, np.pi / 4)
+  shift_x = tf.random.uniform(size, -0.25, 0.25) * SIDE
+  shift_y = tf.random.uniform(size, -0.25, 0.25) * SIDE
+  zoom_x = tf.random.uniform(size, 0.8, 1.2)
+  zoom_x *= tf.sign(tf.random.uniform(size, -1, 1))
+  zoom_y = tf.random.uniform(size, 0.8, 1.2)
+  cos, sin, middle = tf.cos(angle), tf.sin(angle), (SIDE - 1) / 2
+  a, b = zoom_x * cos, -zoom_y * sin
+  c, d = zoom_x * sin, zoom_y * cos
+  left = middle + shift_x - (a + b) * middle
+  top = middle + shift_y - (c + d) * middle
+  none = tf.zeros_like(angle)
+  return tf.raw_ops.ImageProjectiveTransformV3(
+    images=photos,
+    transforms=tf.stack([a, b, left, c, d, top, none, none], axis=1),
+    output_shape=(SIDE, SIDE),
+    interpolation='BILINEAR',
+    fill_mode='NEAREST',
+    fill_value=0.0,
+  )
+
+
+def tf_data(photos, labels, flags):
+  """The same batches by tf.data."""
+  if flags.input == 'tf_warp':
+    augment = random_warp
+  else:
+    augment = functools.partial(augmentation_layers(), training=True)
+
   def load(photo, labels):
     if photo.dtype == tf.string:
       photo = tf.io.decode_jpeg(tf.io.read_file(photo), channels=3)
       photo = tf.image.resize(photo, (SIDE, SIDE))
-    return tf.cast(photo, tf.float32) / 255, labels
+    return tf.cast(photo, tf.float32), labels
 
   def augmented(photos, labels):
-    return augment(photos, training=True), labels
+    return augment(photos) / 255, labels
 
   return (
     tf.data.Dataset.from_tensor_slices((photos, labels))
     .shuffle(len(photos))
     .map(load, tf.data.AUTOTUNE)
-    .batch(batch_size)
+    .batch(flags.batch_size)
     .map(augmented, tf.data.AUTOTUNE)
     .prefetch(tf.data.AUTOTUNE)
   )
@@ -152,16 +188,10 @@ def make_batches(flags):
   photos, names, labels = workload.train_photos(flags.annotations, flags.images)
   if flags.source == 'memory':
     photos = np.stack([decoded(path) for path in photos])
-  if flags.input == 'tf_data':
-    return tf_data(photos, labels, flags.batch_size), len(photos), names
-  kind, workers = flags.input.split('_')
-  batches = Photos(
-    photos,
-    labels,
-    flags.batch_size,
-    workers=int(workers),
-    use_multiprocessing=kind == 'processes',
-  )
+  if flags.input.startswith('tf_'):
+    return tf_data(photos, labels, flags), len(photos), names
+  workers = int(flags.input.removeprefix('threads_'))
+  batches = Photos(photos, labels, flags.batch_size, workers=workers)
   return batches, len(photos), names
 
 
