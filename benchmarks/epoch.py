@@ -15,6 +15,9 @@ import sys
 
 from benchmarks import contestants, duel
 
+KERAS = ('threads_1', 'tf_data', 'tf_warp')
+TORCH_WORKERS = (0, 2)
+
 
 def main() -> int:
   parser = duel.arguments(__doc__)
@@ -31,15 +34,16 @@ def main() -> int:
 def all_of(flags: argparse.Namespace) -> list[duel.Contestant]:
   what = ['--what=epoch', f'--source={flags.source}']
   theirs = [*what, *contestants.photos_of_peers(flags)]
-  return [
-    contestants.ours(*what, f'--data_dir={flags.data_dir}'),
-    *contestants.keras(
-      'keras generator', flags.keras, *theirs, '--input=threads_2'
-    ),
-    *contestants.keras('keras tf.data', flags.keras, *theirs),
-    *contestants.torch('torch', flags.torch, *theirs),
-    *contestants.torch('torch in process', flags.torch, *theirs, '--workers=0'),
-  ]
+  found = [contestants.ours(*what, f'--data_dir={flags.data_dir}')]
+  for kind in KERAS:
+    found += contestants.keras(
+      f'keras {kind}', flags.keras, *theirs, f'--input={kind}'
+    )
+  for workers in TORCH_WORKERS:
+    found += contestants.torch(
+      f'torch workers_{workers}', flags.torch, *theirs, f'--workers={workers}'
+    )
+  return found
 
 
 if __name__ == '__main__':
