@@ -8,7 +8,7 @@ from benchmarks.duel import Contestant
 
 _PEERS = pathlib.Path(__file__).parent / 'peers'
 # Activations are large: by default glibc gives their pages back to the system
-# after each use, which costs PyTorch a fifth of its step.
+# after each use, which costs PyTorch a quarter of its step.
 _KEEP_PAGES = {
   'MALLOC_MMAP_THRESHOLD_': '4000000000',
   'MALLOC_TRIM_THRESHOLD_': '8000000000',
