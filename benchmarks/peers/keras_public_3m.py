@@ -104,12 +104,8 @@ def masked_cross_entropy(labels, probabilities):
   )
 
 
-def build_model(counts, geometry='report', jit_compile=False):
-  """Public 3M; `counts` has the number of labels of each task.
-
-  Keras's own choice for jit_compile is XLA, with which a step on a CPU takes
-  several times as long as op by op.
-  """
+def build_model(counts, geometry='report', jit_compile='auto'):
+  """Public 3M; `counts` has the number of labels of each task."""
   inputs = x = layers.Input((SIDES[geometry], SIDES[geometry], 3))
   for number, filters in enumerate((8, 16, 32)):
     x = layers.Conv2D(filters, 4, padding='same', activation='relu')(x)
