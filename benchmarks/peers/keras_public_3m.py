@@ -1,7 +1,7 @@
 """The public 3M model of the 2022 report, as a user of Keras 3 writes it.
 
 A peer to compare imat_jax with: the same photos, tasks, network, augmentation
-and optimizer, and nothing of this repository. It has its own environment:
+and optimizer, and nothing of the package. It has its own environment:
 
   python3 -m venv keras_venv
   keras_venv/bin/pip install -r requirements-keras.txt
@@ -15,7 +15,6 @@ and of its labels for one task, the most frequent counts.
 """
 
 import argparse
-import collections
 import json
 import os
 import statistics
@@ -30,46 +29,16 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
+from workload import (
+  PARAMETERS,
+  SIDES,
+  encode,
+  read_labels,
+  vocabulary,
+)
 
-SIZE = 128
+SIZE = SIDES['report']
 SCORES = ('val_loss', 'accuracy', 'macro_f1')
-
-
-def read(folder, name):
-  path = os.path.join(folder, f'fgvc4_iMat.{name}.json')
-  with open(path, encoding='utf-8') as file:
-    return json.load(file)
-
-
-def read_names(folder, kind):
-  """The names of all tasks or labels by their id."""
-  rows = read(folder, f'{kind}_map')[f'{kind}Info']
-  return {row[f'{kind}Id']: row[f'{kind}Name'] for row in rows}
-
-
-def commonest(names):
-  """The most frequent name; the first of them where they tie."""
-  return collections.Counter(names).most_common(1)[0][0]
-
-
-def one_garment(found):
-  """{task: label} of a photo from its [(apparel, attribute, label)]."""
-  apparel = commonest(kind for kind, _, _ in found)
-  labels = collections.defaultdict(list)
-  for kind, attribute, label in found:
-    if kind == apparel:
-      labels[attribute].append(label)
-  return {'apparel': apparel} | {k: commonest(v) for k, v in labels.items()}
-
-
-def read_labels(folder, split):
-  """Returns {image id: {task: label name}}; apparel is one of the tasks."""
-  tasks, labels = read_names(folder, 'task'), read_names(folder, 'label')
-  found = collections.defaultdict(list)
-  for row in read(folder, f'{split}.data')['annotations']:
-    apparel, attribute = tasks[row['taskId']].split(':', 1)
-    found[row['imageId']].append((apparel, attribute, labels[row['labelId']]))
-  return {image_id: one_garment(rows) for image_id, rows in found.items()}
 
 
 def read_split(annotations, images, split):
@@ -84,27 +53,6 @@ def read_split(annotations, images, split):
       photos.append(np.asarray(photo, np.uint8))
       labels.append(image)
   return np.asarray(photos, np.float32), labels
-
-
-def vocabulary(labels, task):
-  """The task's labels; those on under 1% of its photos are 'other'."""
-  counts = collections.Counter(row[task] for row in labels if task in row)
-  if not counts:
-    raise SystemExit(f'--tasks: no train photo has a label for {task!r}')
-  names = [n for n in counts if counts[n] >= 0.01 * counts.total()]
-  rare = len(names) < len(counts)
-  return sorted(names) + ['other'] * (rare and 'other' not in names)
-
-
-def encode(labels, names):
-  """{task: the photos' class numbers, -1 where there is no label}."""
-  columns = {}
-  for task, known in names.items():
-    numbers = {name: i for i, name in enumerate(known)}
-    other = numbers.get('other', -1)
-    column = [numbers.get(r[task], other) if task in r else -1 for r in labels]
-    columns[task] = np.array(column, np.int32)
-  return columns
 
 
 class Batches(keras.utils.PyDataset):
@@ -125,8 +73,9 @@ class Batches(keras.utils.PyDataset):
     self.flow.on_epoch_end()
 
 
-def augmented(photos, labels, batch_size):
-  generator = ImageDataGenerator(
+def photo_generator():
+  """The report's augmentation, and pixels to [0, 1]."""
+  return ImageDataGenerator(
     rotation_range=45,
     width_shift_range=0.25,
     height_shift_range=0.25,
@@ -135,6 +84,10 @@ def augmented(photos, labels, batch_size):
     fill_mode='nearest',
     rescale=1 / 255,
   )
+
+
+def augmented(photos, labels, batch_size):
+  generator = photo_generator()
   columns = np.stack(list(labels.values()), axis=1)
   return Batches(generator.flow(photos, columns, batch_size), list(labels))
 
@@ -151,25 +104,30 @@ def masked_cross_entropy(labels, probabilities):
   )
 
 
-def build_model(names):
-  inputs = x = layers.Input((SIZE, SIZE, 3))
-  for filters in (8, 16, 32):
+def build_model(counts, geometry='report', jit_compile='auto'):
+  """Public 3M; `counts` has the number of labels of each task."""
+  inputs = x = layers.Input((SIDES[geometry], SIDES[geometry], 3))
+  for number, filters in enumerate((8, 16, 32)):
     x = layers.Conv2D(filters, 4, padding='same', activation='relu')(x)
-    x = layers.MaxPooling2D(4, strides=2, padding='same')(x)
+    if geometry == 'report':
+      x = layers.MaxPooling2D(4, strides=2, padding='same')(x)
+    elif number < 2:
+      x = layers.MaxPooling2D(4, strides=4, padding='valid')(x)
   x = layers.Dropout(0.5)(layers.Flatten()(x))
   x = layers.Dense(384, activation='relu')(x)
   x = layers.Dense(384, activation='relu')(x)
   outputs = {}
-  for task, labels in names.items():
+  for task, count in counts.items():
     hidden = layers.Dense(128, activation='tanh')(x)
-    outputs[task] = layers.Dense(len(labels), activation='softmax')(hidden)
+    outputs[task] = layers.Dense(count, activation='softmax')(hidden)
   model = keras.Model(inputs, outputs)
-  if list(names) == ['apparel'] and len(names['apparel']) == 4:
-    assert model.count_params() == 3_354_428
+  if counts == {'apparel': 4}:
+    assert model.count_params() == PARAMETERS
   model.compile(
     keras.optimizers.Adam(1e-3, epsilon=1e-7),
-    loss=dict.fromkeys(names, masked_cross_entropy),
-    loss_weights={task: 0.95**k for k, task in enumerate(names)},
+    loss=dict.fromkeys(counts, masked_cross_entropy),
+    loss_weights={task: 0.95**k for k, task in enumerate(counts)},
+    jit_compile=jit_compile,
   )
   return model
 
@@ -225,7 +183,7 @@ def score(labels, probabilities):
 def run(seed, names, train, validation, flags):
   keras.utils.clear_session()
   keras.utils.set_random_seed(seed)
-  model = build_model(names)
+  model = build_model({task: len(known) for task, known in names.items()})
   epochs, best, seconds = fit(
     model, train, validation, flags.epochs, flags.batch_size
   )

@@ -1,0 +1,61 @@
+"""Who takes part in the duels, and how each is started."""
+
+import argparse
+import pathlib
+import sys
+
+from benchmarks.duel import Contestant
+
+_PEERS = pathlib.Path(__file__).parent / 'peers'
+# Activations are large: by default glibc gives their pages back to the system
+# after each use, which costs PyTorch a quarter of its step.
+_KEEP_PAGES = {
+  'MALLOC_MMAP_THRESHOLD_': '4000000000',
+  'MALLOC_TRIM_THRESHOLD_': '8000000000',
+  'MALLOC_TOP_PAD_': '1000000000',
+}
+
+
+def add_peers(parser: argparse.ArgumentParser) -> None:
+  """The flags that name the peers' interpreters."""
+  for peer in ('keras', 'torch'):
+    parser.add_argument(
+      f'--{peer}',
+      metavar='PYTHON',
+      help=f"interpreter of {peer}'s environment; without it, no {peer}",
+    )
+
+
+def add_photos(parser: argparse.ArgumentParser) -> None:
+  """The flags that name the photos, as built for us and as downloaded."""
+  parser.add_argument('--data_dir', required=True, help='the built data set')
+  parser.add_argument('--annotations', required=True, help='the Kaggle files')
+  parser.add_argument('--images', required=True, help='has train/ID.jpg')
+
+
+def say_who_is_missing(flags: argparse.Namespace) -> None:
+  for peer, python in (('keras', flags.keras), ('torch', flags.torch)):
+    if not python:
+      print(f'{peer} is left out: there is no --{peer}', file=sys.stderr)
+
+
+def photos_of_peers(flags: argparse.Namespace) -> list[str]:
+  """What the peers' workers want to know of the photos."""
+  return [f'--annotations={flags.annotations}', f'--images={flags.images}']
+
+
+def ours(*arguments: str) -> Contestant:
+  command = [sys.executable, '-m', 'benchmarks.ours_worker', *arguments]
+  return Contestant('ours', command)
+
+
+def keras(name: str, python: str | None, *arguments: str) -> list[Contestant]:
+  """The contestant, or none where there is no environment."""
+  script = str(_PEERS / 'keras_worker.py')
+  return [Contestant(name, [python, script, *arguments])] if python else []
+
+
+def torch(name: str, python: str | None, *arguments: str) -> list[Contestant]:
+  script = str(_PEERS / 'torch_worker.py')
+  command = [python, script, *arguments]
+  return [Contestant(name, command, _KEEP_PAGES)] if python else []

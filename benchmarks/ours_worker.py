@@ -1,0 +1,139 @@
+"""imat_jax as a contestant of `benchmarks/duel.py`.
+
+  python -m benchmarks.ours_worker --what=step --tasks=2
+
+`--what=step` is a training step on a fixed batch in memory; `input` a pass over
+the train photos of a built data set, to augmented float batches in [0, 1];
+`epoch` a training epoch on them. Each goes through the functions of the
+training loop, so a step also counts the metrics and checks the gradients.
+"""
+
+import argparse
+
+import flax
+import jax
+
+from benchmarks.peers import worker, workload
+from imat_jax import config, tasks
+from imat_jax.data import pipeline, source
+from imat_jax.training import loop, metrics, state, step
+
+
+def main() -> None:
+  parser = worker.arguments(__doc__)
+  parser.add_argument('--data_dir', default='', help='the built data set')
+  flags = parser.parse_args()
+  worker.serve(lambda: prepare(flags))
+
+
+def prepare(flags: argparse.Namespace):
+  kinds = {'step': prepare_step, 'input': prepare_input, 'epoch': prepare_epoch}
+  versions = {'jax': jax.__version__, 'flax': flax.__version__}
+  return versions, kinds[flags.what](flags)
+
+
+def run_config(flags: argparse.Namespace) -> config.Run:
+  return config.Run(
+    data_dir=flags.data_dir,
+    workdir='',
+    tasks=workload.EPOCH_TASKS,
+    batch_size=flags.batch_size,
+    model=config.Model(geometry=flags.geometry),
+  )
+
+
+def prepare_step(flags: argparse.Namespace):
+  run, counts = run_config(flags), workload.step_tasks(flags.tasks)
+  task_set = tasks.TaskSet(
+    tuple(
+      tasks.Task(name, tuple(map(str, range(count))))
+      for name, count in counts.items()
+    )
+  )
+  batch = pipeline.Batch(
+    *workload.step_batch(flags.geometry, counts, flags.batch_size)
+  )
+  trainer = Trainer(run, task_set)
+  if flags.tasks == 1:
+    assert state.num_params(trainer.state.params) == workload.PARAMETERS
+  for _ in range(3):
+    trainer.train([batch])
+    print('losses of the first steps:', trainer.losses())
+
+  def repeat() -> int:
+    trainer.train([batch])
+    return flags.batch_size
+
+  return repeat
+
+
+def prepare_input(flags: argparse.Namespace):
+  run = run_config(flags)
+  data = loop.datasets(run, source.read_tasks(run.data_dir).select(run.tasks))
+  as_floats = jax.jit(step.pixels)
+  passes = Passes(run, data)
+
+  def repeat() -> int:
+    for batch in passes.next():
+      jax.block_until_ready(as_floats(batch))
+    return data.num_examples
+
+  repeat()
+  return repeat
+
+
+def prepare_epoch(flags: argparse.Namespace):
+  if flags.source == 'memory':
+    raise SystemExit('there is no training from memory yet')
+  run = run_config(flags)
+  task_set = source.read_tasks(run.data_dir).select(run.tasks)
+  data = loop.datasets(run, task_set)
+  trainer, passes = Trainer(run, task_set), Passes(run, data)
+
+  def repeat() -> int:
+    trainer.train(passes.next())
+    print('losses of the epoch:', trainer.losses())
+    return data.num_examples
+
+  repeat()
+  return repeat
+
+
+class Trainer:
+  """The loop's steps, without its checkpoints and evaluations."""
+
+  def __init__(self, run: config.Run, task_set: tasks.TaskSet):
+    self._task_set = task_set
+    self._update = loop.compiled_update(run, task_set)
+    self.state = state.create(run, task_set)
+    self._so_far = metrics.zeros(task_set)
+
+  def train(self, batches) -> None:
+    """A step for each batch, one ahead of the device, as the loop does."""
+    self._so_far = metrics.zeros(self._task_set)
+    for batch in batches:
+      before = self._so_far
+      self.state, self._so_far = self._update(self.state, before, batch)
+      jax.block_until_ready(before)
+    jax.block_until_ready((self.state, self._so_far))
+
+  def losses(self) -> list[float]:
+    """The mean loss of each task over the last `train`."""
+    return [task['loss'] for task in metrics.read(self._so_far)]
+
+
+class Passes:
+  """The train photos' epochs; between two of them nothing is read ahead."""
+
+  def __init__(self, run: config.Run, data: loop.Data):
+    self._run, self._data, self._epoch = run, data, 0
+
+  def next(self):
+    start = self._epoch * self._data.steps
+    self._epoch += 1
+    photos = self._data.train[: start + self._data.steps]
+    return pipeline.iterate(photos, self._run.loader, start)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,116 @@
+"""What all contestants work on: the photos' labels, and the step's batch.
+
+Needs numpy alone, so that every environment can import it.
+"""
+
+import collections
+import json
+import os
+
+import numpy as np
+
+SIDES = {'report': 128, 'original': 256}
+EPOCH_TASKS = ('apparel', 'age')
+# Labels of apparel, color, material, gender and age in the report's data.
+LABEL_COUNTS = {
+  'apparel': 4,
+  'color': 33,
+  'material': 34,
+  'gender': 5,
+  'age': 6,
+}
+PARAMETERS = 3_354_428  # of public 3M with apparel alone
+_SHARE_LABELLED = 0.3
+
+
+def step_tasks(number):
+  """{task: its number of labels} of the first tasks."""
+  return dict(list(LABEL_COUNTS.items())[:number])
+
+
+def step_batch(geometry, tasks, batch_size):
+  """One fixed batch: uint8 pictures, and the label numbers, B × T.
+
+  Every photo has a class; three in ten have each other label, -1 else.
+  """
+  rng = np.random.default_rng(0)
+  side = SIDES[geometry]
+  photos = rng.integers(0, 256, (batch_size, side, side, 3), np.uint8)
+  columns = [rng.integers(0, n, batch_size) for n in tasks.values()]
+  labels = np.stack(columns, axis=1).astype(np.int32)
+  labels[rng.uniform(size=labels.shape) > _SHARE_LABELLED] = -1
+  labels[:, 0] = columns[0]
+  return photos, labels
+
+
+def task_weights(number):
+  """The report's weights of the tasks' losses."""
+  return [0.95**k for k in range(number)]
+
+
+def train_photos(annotations, images, tasks=EPOCH_TASKS):
+  """The train photos that exist: paths, {task: labels' names}, numbers."""
+  found = read_labels(annotations, 'train')
+  paths = {key: os.path.join(images, 'train', f'{key}.jpg') for key in found}
+  there = [key for key in found if os.path.exists(paths[key])]
+  rows = [found[key] for key in there]
+  names = {task: vocabulary(rows, task) for task in tasks}
+  return [paths[key] for key in there], names, encode(rows, names)
+
+
+def read(folder, name):
+  path = os.path.join(folder, f'fgvc4_iMat.{name}.json')
+  with open(path, encoding='utf-8') as file:
+    return json.load(file)
+
+
+def read_names(folder, kind):
+  """The names of all tasks or labels by their id."""
+  rows = read(folder, f'{kind}_map')[f'{kind}Info']
+  return {row[f'{kind}Id']: row[f'{kind}Name'] for row in rows}
+
+
+def commonest(names):
+  """The most frequent name; the first of them where they tie."""
+  return collections.Counter(names).most_common(1)[0][0]
+
+
+def one_garment(found):
+  """{task: label} of a photo from its [(apparel, attribute, label)]."""
+  apparel = commonest(kind for kind, _, _ in found)
+  labels = collections.defaultdict(list)
+  for kind, attribute, label in found:
+    if kind == apparel:
+      labels[attribute].append(label)
+  return {'apparel': apparel} | {k: commonest(v) for k, v in labels.items()}
+
+
+def read_labels(folder, split):
+  """Returns {image id: {task: label name}}; apparel is one of the tasks."""
+  tasks, labels = read_names(folder, 'task'), read_names(folder, 'label')
+  found = collections.defaultdict(list)
+  for row in read(folder, f'{split}.data')['annotations']:
+    apparel, attribute = tasks[row['taskId']].split(':', 1)
+    found[row['imageId']].append((apparel, attribute, labels[row['labelId']]))
+  return {image_id: one_garment(rows) for image_id, rows in found.items()}
+
+
+def vocabulary(labels, task):
+  """The task's labels; those on under 1% of its photos are 'other'."""
+  counts = collections.Counter(row[task] for row in labels if task in row)
+  if not counts:
+    raise SystemExit(f'--tasks: no train photo has a label for {task!r}')
+  names = [n for n in counts if counts[n] >= 0.01 * counts.total()]
+  rare = len(names) < len(counts)
+  return sorted(names) + ['other'] * (rare and 'other' not in names)
+
+
+def encode(labels, names):
+  """{task: the photos' class numbers, -1 where there is no label}."""
+  columns = {}
+  for task, known in names.items():
+    numbers = {name: i for i, name in enumerate(known)}
+    other = numbers.get('other', -1)
+    column = [numbers.get(r[task], other) if task in r else -1 for r in labels]
+    columns[task] = np.array(column, np.int32)
+  return columns
