@@ -6,6 +6,7 @@ picture (`native/conv_pool.cc`; benchmarks/README.md has the figures).
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +34,7 @@ def conv_pool(
   if jax.default_backend() == 'cpu' and native.register(
     *kernel.shape[2:], stride
   ):
-    padded = jnp.pad(x_BxHxWxC, ((0, 0), (1, 2), (1, 2), (0, 0)))
+    padded = jnp.pad(x_BxHxWxC, ((0, 0), (1, 2), (1, 4), (0, 0)))
     return _compiled(padded, kernel, bias_C, stride)
   return plain(x_BxHxWxC, kernel, bias_C, stride)
 
@@ -60,7 +61,7 @@ def _compiled(padded, kernel, bias_C, stride):
 
 def _forward(padded, kernel, bias_C, stride):
   batch, height, width, _ = padded.shape
-  out = (batch, (height - 3) // stride, (width - 3) // stride, bias_C.size)
+  out = (batch, (height - 3) // stride, (width - 5) // stride, bias_C.size)
   y, place = _call(
     'forward',
     (out, jnp.float32),
@@ -75,24 +76,32 @@ def _backward(stride, kept, dy):
   padded, kernel, place = kept
   channels, filters = kernel.shape[2:]
   of = channels, filters, stride
-  size = 16 * channels
+  row = math.ceil(4 * channels / 16) * 16  # of a filter, in whole registers
   (sums,) = _call(
     'filter_gradient',
-    ((16, filters, size + 16), jnp.float32),
+    ((16, filters, 4 * row + 16), jnp.float32),
     arguments=(padded, dy, place),
     of=of,
   )
   sum_CxF = sums.sum(0)  # over parts of the batch, in their order
-  filters_first = kernel.transpose(3, 0, 1, 2)
-  dkernel = sum_CxF[:, :size].reshape(filters_first.shape)
+  dkernel = sum_CxF[:, : 4 * row].reshape(filters, 4, row)[..., : 4 * channels]
+  rows = kernel.transpose(3, 0, 1, 2).reshape(filters, 4, 4 * channels)
   # XLA leaves this out for the first convolution: nobody asks for its gradient.
   (dpadded,) = _call(
     'input_gradient',
     (padded.shape, jnp.float32),
-    arguments=(filters_first, dy, place),
+    arguments=(
+      jnp.pad(rows, ((0, 0), (0, 0), (0, row - 4 * channels))),
+      dy,
+      place,
+    ),
     of=of,
   )
-  return dpadded, dkernel.transpose(1, 2, 3, 0), sum_CxF[:, size]
+  return (
+    dpadded,
+    dkernel.reshape(filters, 4, 4, channels).transpose(1, 2, 3, 0),
+    sum_CxF[:, 4 * row],
+  )
 
 
 _compiled.defvjp(_forward, _backward)

@@ -21,6 +21,7 @@ using Bytes = ffi::Buffer<ffi::U8>;
 using ToFloats = ffi::Result<Floats>;
 
 constexpr int kParts = 16, kDead = 255;
+constexpr int kWide = 5;  // columns that pad a picture; filters need 3 of them
 #ifdef __AVX512F__
 constexpr int kLanes = 16, kSums = 16;  // floats in a register, such registers
 #else
@@ -48,36 +49,53 @@ static void each_picture(ffi::ThreadPool& pool, int64_t pictures,
 
 template <int CI, int CO, int STRIDE> struct ConvPool {
   static constexpr int WINDOW = STRIDE == 1 ? 1 : 4, PADDING = STRIDE == 2;
-  static constexpr int PATCH = 4 * CI, FILTER = 4 * PATCH;
-  static constexpr int PITCH = FILTER + 16;  // the bias and a whole cache line
+  static constexpr int PATCH = (4 * CI + 15) / 16 * 16;  // a row of one, padded
+  static constexpr int FILTER = 4 * PATCH, PITCH = FILTER + 16;  // and the bias
   static constexpr int L = CO < kLanes ? CO : kLanes;
   using V = Vector<float, L>;
   using I = Vector<int, L>;
   int64_t n, h, w, oh, ow;
-  int64_t row = (w + 3) * CI, in = (h + 3) * row, out = oh * ow * CO;
+  int64_t row = (w + kWide) * CI, in = (h + 3) * row, out = oh * ow * CO;
 
   ConvPool(const Floats& x, const Floats& y)
       : n(x.dimensions()[0]), h(x.dimensions()[1] - 3),
-        w(x.dimensions()[2] - 3), oh(y.dimensions()[1]),
+        w(x.dimensions()[2] - kWide), oh(y.dimensions()[1]),
         ow(y.dimensions()[2]) {}
 
+  // The kernel for TWINS pixels side by side: together they fill a register.
+  static constexpr int TWINS = CO < kLanes ? kLanes / CO : 1;
+  static constexpr int SPAN = (3 + TWINS) * CI, WIDTH = TWINS * CO;
+  static std::vector<float> twins(const float* kernel, const float* bias) {
+    std::vector<float> out((4 * SPAN + 1) * WIDTH, 0.f);
+    for (int t = 0; t < TWINS; t++) {
+      for (int i = 0; i < 4; i++)
+        for (int j = 0; j < 4 * CI; j++)
+          std::copy_n(kernel + (i * 4 * CI + j) * CO, CO,
+                      &out[(i * SPAN + j + t * CI) * WIDTH + t * CO]);
+      std::copy_n(bias, CO, &out[4 * SPAN * WIDTH + t * CO]);
+    }
+    return out;
+  }
+
   // One row of the convolution, w x CO, from four rows of a picture.
-  void convolve(const float* x, const float* kernel, const float* bias,
-                float* y) const {
-    constexpr int NV = CO / L, PX = kSums / NV;
-    for (int64_t begin = 0; begin < w; begin += PX) {
-      const int64_t left = std::min(begin, w - PX);  // the last may overlap
+  void convolve(const float* x, const float* kernel, float* y) const {
+    constexpr int NV = WIDTH / kLanes, PX = kSums / NV;
+    using V = Vector<float, kLanes>;
+    for (int64_t begin = 0; begin < w; begin += PX * TWINS) {
+      const int64_t left = std::min(begin, w - PX * TWINS);  // may overlap
       V sum[PX][NV];
       for (int p = 0; p < PX; p++)
-        for (int v = 0; v < NV; v++) sum[p][v] = *(V*)(bias + L * v);
+        for (int v = 0; v < NV; v++)
+          sum[p][v] = *(V*)(kernel + 4 * SPAN * WIDTH + kLanes * v);
       for (int i = 0; i < 4; i++)
-        for (int j = 0; j < PATCH; j++)
+        for (int j = 0; j < SPAN; j++)
           for (int p = 0; p < PX; p++)
             for (int v = 0; v < NV; v++)
-              sum[p][v] += x[i * row + (left + p) * CI + j] *
-                           *(V*)(kernel + (i * PATCH + j) * CO + L * v);
+              sum[p][v] += x[i * row + (left + p * TWINS) * CI + j] *
+                           *(V*)(kernel + (i * SPAN + j) * WIDTH + kLanes * v);
       for (int p = 0; p < PX; p++)
-        for (int v = 0; v < NV; v++) *(V*)(y + (left + p) * CO + L * v) = sum[p][v];
+        for (int v = 0; v < NV; v++)
+          *(V*)(y + (left + p * TWINS) * CO + kLanes * v) = sum[p][v];
     }
   }
 
@@ -87,7 +105,7 @@ template <int CI, int CO, int STRIDE> struct ConvPool {
     best = other <= best ? best : other;
   }
 
-  void forward(const float* x, const float* kernel, const float* bias, float* y,
+  void forward(const float* x, const float* kernel, float* y,
                uint8_t* place) const {
     const int64_t wide = (w + 2 * PADDING) * CO;
     std::vector<float> rows(WINDOW * wide, -INFINITY), highest(wide);
@@ -97,7 +115,7 @@ template <int CI, int CO, int STRIDE> struct ConvPool {
       const int64_t top = o * STRIDE - PADDING;
       for (; next < top + WINDOW; next++) {
         if (next < h)
-          convolve(x + next * row, kernel, bias, at(next) + PADDING * CO);
+          convolve(x + next * row, kernel, at(next) + PADDING * CO);
         else
           std::fill_n(at(next), wide, -INFINITY);
       }
@@ -142,24 +160,25 @@ template <int CI, int CO, int STRIDE> struct ConvPool {
   // to += factor * from, for the four rows of a patch.
   static void add(float* to, int64_t to_row, float factor, const float* from,
                   int64_t from_row) {
-    using V = Vector<float, PATCH % kLanes ? 4 : kLanes>;
+    using V = Vector<float, kLanes>;
     for (int i = 0; i < 4; i++, to += to_row, from += from_row)
-      for (int j = 0; j < PATCH; j += sizeof(V) / 4)
+      for (int j = 0; j < PATCH; j += kLanes)
         *(V*)(to + j) += factor * *(V*)(from + j);
   }
 
   static ffi::Error Forward(ffi::ThreadPool pool, Floats x, Floats kernel,
                             Floats bias, ToFloats y, ffi::Result<Bytes> place) {
     const ConvPool op(x, *y);
+    const auto both = twins(kernel.typed_data(), bias.typed_data());
     each_picture(pool, op.n, [&](int64_t i, int) {
-      op.forward(x.typed_data() + i * op.in, kernel.typed_data(),
-                 bias.typed_data(), y->typed_data() + i * op.out,
+      op.forward(x.typed_data() + i * op.in, both.data(),
+                 y->typed_data() + i * op.out,
                  place->typed_data() + i * op.out);
     });
     return ffi::Error::Success();
   }
 
-  // Per part CO x PITCH sums: the filter's gradient and then the bias's.
+  // Per part CO x PITCH sums: the filter's gradient, then the bias's.
   static ffi::Error FilterGradient(ffi::ThreadPool pool, Floats x, Floats dy,
                                    Bytes place, ToFloats sums) {
     const ConvPool op(x, dy);
@@ -177,7 +196,7 @@ template <int CI, int CO, int STRIDE> struct ConvPool {
     return ffi::Error::Success();
   }
 
-  // The gradient of the padded pictures; the kernel is CO x 4 x 4 x CI.
+  // The gradient of the padded pictures; the kernel is CO x FILTER.
   static ffi::Error InputGradient(ffi::ThreadPool pool, Floats kernel, Floats dy,
                                   Bytes place, ToFloats dx) {
     const ConvPool op(*dx, dy);
