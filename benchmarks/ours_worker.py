@@ -9,6 +9,7 @@ training loop, so a step also counts the metrics and checks the gradients.
 """
 
 import argparse
+import itertools
 
 import flax
 import jax
@@ -16,7 +17,8 @@ import jax
 from benchmarks.peers import worker, workload
 from imat_jax import config, tasks
 from imat_jax.data import pipeline, source
-from imat_jax.training import loop, metrics, state, step
+from imat_jax.models import heads, trunk
+from imat_jax.training import feed, loop, metrics, state, step
 
 
 def main() -> None:
@@ -39,6 +41,7 @@ def run_config(flags: argparse.Namespace) -> config.Run:
     tasks=workload.EPOCH_TASKS,
     batch_size=flags.batch_size,
     model=config.Model(geometry=flags.geometry),
+    resident=flags.source == 'memory',
   )
 
 
@@ -55,7 +58,8 @@ def prepare_step(flags: argparse.Namespace):
   )
   trainer = Trainer(run, task_set)
   if flags.tasks == 1:
-    assert state.num_params(trainer.state.params) == workload.PARAMETERS
+    size = heads.num_params(trainer.state.params, run.model, task_set)
+    assert size == workload.PARAMETERS
   for _ in range(3):
     trainer.train([batch])
     print('losses of the first steps:', trainer.losses())
@@ -69,31 +73,28 @@ def prepare_step(flags: argparse.Namespace):
 
 def prepare_input(flags: argparse.Namespace):
   run = run_config(flags)
-  data = loop.datasets(run, source.read_tasks(run.data_dir).select(run.tasks))
+  task_set = source.read_tasks(run.data_dir).select(run.tasks)
   as_floats = jax.jit(step.pixels)
-  passes = Passes(run, data)
+  passes = Passes(run, task_set)
 
   def repeat() -> int:
     for batch in passes.next():
       jax.block_until_ready(as_floats(batch))
-    return data.num_examples
+    return passes.num_examples
 
   repeat()
   return repeat
 
 
 def prepare_epoch(flags: argparse.Namespace):
-  if flags.source == 'memory':
-    raise SystemExit('there is no training from memory yet')
   run = run_config(flags)
   task_set = source.read_tasks(run.data_dir).select(run.tasks)
-  data = loop.datasets(run, task_set)
-  trainer, passes = Trainer(run, task_set), Passes(run, data)
+  trainer, passes = Trainer(run, task_set), Passes(run, task_set)
 
   def repeat() -> int:
     trainer.train(passes.next())
     print('losses of the epoch:', trainer.losses())
-    return data.num_examples
+    return passes.num_examples
 
   repeat()
   return repeat
@@ -119,20 +120,33 @@ class Trainer:
 
   def losses(self) -> list[float]:
     """The mean loss of each task over the last `train`."""
-    return [task['loss'] for task in metrics.read(self._so_far)]
+    return [task['loss'] for task in metrics.read(self._so_far, self._task_set)]
 
 
 class Passes:
   """The train photos' epochs; between two of them nothing is read ahead."""
 
-  def __init__(self, run: config.Run, data: loop.Data):
-    self._run, self._data, self._epoch = run, data, 0
+  def __init__(self, run: config.Run, task_set: tasks.TaskSet):
+    examples = source.Source(run.data_dir, 'train', task_set)
+    self.num_examples, self._run, self._epoch = len(examples), run, 0
+    self._steps = pipeline.num_steps(len(examples), run.batch_size)
+    self._dataset = pipeline.train_dataset(
+      examples,
+      trunk.image_side(run.model.geometry),
+      run.batch_size,
+      run.seed,
+      run.augmentation,
+    )
+    if run.resident:
+      self._fed = feed.open_data(run, task_set).train(0)
 
   def next(self):
-    start = self._epoch * self._data.steps
+    if self._run.resident:
+      return itertools.islice(self._fed, self._steps)
+    start = self._epoch * self._steps
     self._epoch += 1
-    photos = self._data.train[: start + self._data.steps]
-    return pipeline.iterate(photos, self._run.loader, start)
+    epoch = self._dataset[: start + self._steps]
+    return pipeline.iterate(epoch, self._run.loader, start)
 
 
 if __name__ == '__main__':

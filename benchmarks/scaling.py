@@ -28,9 +28,9 @@ import numpy as np
 from benchmarks import duel
 from benchmarks.peers import workload
 from imat_jax import config, tasks
-from imat_jax.data import annotations, build, builder, pipeline, source
+from imat_jax.data import annotations, build, builder, source
 from imat_jax.data import statistics as data_statistics
-from imat_jax.training import loop, metrics, state
+from imat_jax.training import feed, loop, metrics, state
 
 VALIDATION = 128  # photos; only opened here
 
@@ -106,27 +106,22 @@ def write_copies(data_dir: str, target: pathlib.Path, size: int) -> float:
 
 
 def training(data_dir: str) -> Callable[[int], float]:
-  """Returns a function of a number of steps: trains; gives photos/s.
-
-  Each call starts reading anew where the last one ended.
-  """
+  """Returns a function of a number of steps: trains; gives photos/s."""
   run = config.Run(data_dir=data_dir, workdir='', tasks=workload.EPOCH_TASKS)
   task_set = source.read_tasks(data_dir).select(run.tasks)
-  data = loop.datasets(run, task_set)
+  fed = feed.open_data(run, task_set).train(0)
   update = loop.compiled_update(run, task_set)
-  at, now = 0, state.create(run, task_set)
+  now = state.create(run, task_set)
 
   def train(steps: int) -> float:
-    nonlocal at, now
+    nonlocal now
     start = time.perf_counter()
     so_far = metrics.zeros(task_set)
-    photos = data.train[: at + steps]
-    for batch in pipeline.iterate(photos, run.loader, at):
+    for batch in itertools.islice(fed, steps):
       before = so_far
       now, so_far = update(now, before, batch)
       jax.block_until_ready(before)
     jax.block_until_ready(now)
-    at += steps
     return steps * run.batch_size / (time.perf_counter() - start)
 
   train(2)

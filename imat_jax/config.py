@@ -280,6 +280,14 @@ class Run(Config):
   eval_augmented: bool = knob(
     'augment the validation photos too, as the report did', False
   )
+  resident: bool = knob(
+    'decode all photos at the start, keep them on the device and warp them in '
+    'the step; on a CPU they stay in memory',
+    False,
+  )
+  profile: bool = knob(
+    'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto', False
+  )
   model: Model = dataclasses.field(default_factory=Model)
   augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)

@@ -50,7 +50,9 @@ def evaluate(
     knobs=run.augmentation if run.eval_augmented else None,
   )
   score = loop.compiled_score(run.model, task_set)
-  found = loop.score_all(score, trained.params, data, loader, task_set)
+  found = loop.score_all(
+    score, trained.params, pipeline.iterate(data, loader), task_set
+  )
   results = zip(task_set, metrics.read(found, task_set), strict=True)
   return {
     'epoch': trained.course.stopping.best_epoch,

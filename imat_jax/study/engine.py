@@ -2,11 +2,13 @@
 
 import os
 import pathlib
+import sys
 
 import jax
 
 from imat_jax import config, evaluate, files
 from imat_jax.data import source
+from imat_jax.models import native
 from imat_jax.study import plots, report
 from imat_jax.training import checkpoint, loop
 from imat_jax.training import workdir as workdir_lib
@@ -15,6 +17,8 @@ from imat_jax.training import workdir as workdir_lib
 def run_one(run: config.Run) -> None:
   """Trains, evaluates and reports one run; goes on where it was stopped."""
   use_compilation_cache()
+  if note := native.note():
+    print(note, file=sys.stderr)
   metadata = source.read_metadata(run.data_dir)
   task_set = source.read_tasks(run.data_dir).select(run.tasks)
   workdir = workdir_lib.Workdir(run.workdir)

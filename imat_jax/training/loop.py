@@ -5,30 +5,27 @@ import math
 import pathlib
 import signal
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
 
-import grain
 import jax
 import jax.numpy as jnp
 
 from imat_jax import config, errors, progress, tasks
-from imat_jax.data import pipeline, source
-from imat_jax.models import heads, trunk
-from imat_jax.training import checkpoint, interruption, metrics, state, step
+from imat_jax.data import pipeline
+from imat_jax.models import heads
+from imat_jax.training import (
+  checkpoint,
+  feed,
+  interruption,
+  metrics,
+  profiling,
+  state,
+  step,
+)
 from imat_jax.training.checkpoint import Checkpoint
 from imat_jax.training.course import Course, row
 
 Score = Callable[[dict, pipeline.Batch], metrics.Metrics]
-
-
-class Data(NamedTuple):
-  """What a run reads: endless train batches, one pass of validation."""
-
-  train: grain.MapDataset
-  validation: grain.MapDataset
-  num_examples: int  # in train
-  steps: int  # of an epoch
 
 
 def train(
@@ -56,7 +53,7 @@ def train(
     UserError: a loss or a gradient is not finite, or the disk fails.
     Interrupted: by SIGTERM, SIGINT or the machine's preemption, once saved.
   """
-  data = datasets(run, task_set)
+  data = feed.open_data(run, task_set)
   here = start(run, task_set)
   here = checkpoint.read_latest(checkpoints, identity, like=here) or here
   on_start(here)
@@ -64,13 +61,15 @@ def train(
     return here
   at = int(here.state.step)
   update = compiled_update(run, task_set)
+  profiles = pathlib.Path(run.workdir, 'profile') if run.profile else None
   score = compiled_score(run.model, task_set)
-  batches = pipeline.iterate(data.train, run.loader, start=at)
+  fed = data.train(at)
 
   with (
     interruption.Interruption() as stop,
     checkpoint.Store(checkpoints, identity) as store,
     progress.Progress(run.epochs * data.steps, 'train', 'step', at) as bar,
+    profiling.Trace(profiles) as trace,
   ):
     saved_at = -math.inf
     while True:
@@ -91,8 +90,9 @@ def train(
       if leaving:
         store.wait()
         raise _interrupted(run, stop.received or signal.SIGTERM, at)
+      trace.advance()
       started, before = time.monotonic(), here.so_far
-      now, so_far = update(here.state, before, next(batches))
+      now, so_far = update(here.state, before, next(fed))
       # One step ahead of the device and no further: batches in flight would
       # fill the memory.
       _check_finite(before, at, task_set, store)
@@ -112,43 +112,16 @@ def start_shapes(run: config.Run, task_set: tasks.TaskSet) -> Checkpoint:
   return Checkpoint(*jax.eval_shape(_start_arrays(run, task_set)), Course())
 
 
-def datasets(run: config.Run, task_set: tasks.TaskSet) -> Data:
-  """Opens the data set for a run."""
-  side = trunk.image_side(run.model.geometry)
-  size = source.read_metadata(run.data_dir)['image_size']
-  if size < side:
-    raise errors.UserError(
-      f'{run.data_dir}: photos are for {size} pixels, --geometry='
-      f'{run.model.geometry} needs {side}: build with --image_size={side}'
-    )
-  train_photos = source.Source(run.data_dir, 'train', task_set)
-  eval_photos = source.Source(run.data_dir, 'validation', task_set)
-  return Data(
-    pipeline.train_dataset(
-      train_photos, side, run.batch_size, run.seed, run.augmentation
-    ),
-    pipeline.eval_dataset(
-      eval_photos,
-      side,
-      run.batch_size,
-      seed=run.seed,
-      knobs=run.augmentation if run.eval_augmented else None,
-    ),
-    len(train_photos),
-    pipeline.num_steps(len(train_photos), run.batch_size),
-  )
-
-
 def compiled_update(run: config.Run, task_set: tasks.TaskSet):
-  """The jitted step: (state, metrics so far, batch) → (state, metrics)."""
+  """The jitted step: (state, metrics so far, feed) → (state, metrics)."""
   one_step = functools.partial(
     step.train_step,
     heads.Network(run.model, task_set),
     state.optimizer(run.optimizer),
   )
 
-  def update(now, so_far, batch):
-    after, found = one_step(now, batch)
+  def update(now, so_far, fed):
+    after, found = one_step(now, feed.to_batch(run, fed, now))
     return after, metrics.merge(so_far, found)
 
   return jax.jit(update, donate_argnums=0)
@@ -164,13 +137,12 @@ def compiled_score(model: config.Model, task_set: tasks.TaskSet) -> Score:
 def score_all(
   score: Score,
   params: dict,
-  data: grain.MapDataset,
-  loader: config.Loader,
+  batches: Iterable[pipeline.Batch],
   task_set: tasks.TaskSet,
 ) -> metrics.Metrics:
   """The metrics of a whole data set."""
   found = metrics.zeros(task_set)
-  for batch in pipeline.iterate(data, loader):
+  for batch in batches:
     before, found = found, metrics.merge(found, score(params, batch))
     jax.block_until_ready(before)
   return found
@@ -197,15 +169,13 @@ def _after_epoch(
   at: int,
   run: config.Run,
   task_set: tasks.TaskSet,
-  data: Data,
+  data: feed.Data,
   score: Score,
   store: checkpoint.Store,
 ) -> Checkpoint:
   """Evaluates; notes the epoch's row, and its parameters where it is best."""
   epoch = len(here.course.rows) + 1
-  validation = score_all(
-    score, here.state.params, data.validation, run.loader, task_set
-  )
+  validation = score_all(score, here.state.params, data.validation(), task_set)
   _check_finite(validation, at, task_set, store)
   new = row(
     run,

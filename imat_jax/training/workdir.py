@@ -17,7 +17,14 @@ from imat_jax.training import checkpoint, loop
 from imat_jax.training.course import Course
 
 # These may change between two starts of one run.
-_MAY_CHANGE = ('data_dir', 'workdir', 'epochs', 'loader', 'saving')
+_MAY_CHANGE = (
+  'data_dir',
+  'workdir',
+  'epochs',
+  'loader',
+  'saving',
+  'profile',
+)
 
 
 class Workdir:

@@ -42,3 +42,13 @@ def register(channels: int, filters: int, stride: int) -> str | None:
     handler = jax.ffi.pycapsule(getattr(library(), name))
     jax.ffi.register_ffi_target(f'imat_jax_{name}', handler, platform='cpu')
   return suffix
+
+
+def note() -> str:
+  """A line for a user whose CPU trains without the kernels, or nothing."""
+  if jax.default_backend() != 'cpu' or library() is not None:
+    return ''
+  return (
+    'no compiled kernels: training takes five times as long on this CPU; '
+    'install a C++ compiler such as g++ and then imat_jax again'
+  )

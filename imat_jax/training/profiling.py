@@ -1,0 +1,41 @@
+"""A trace of some steps, for TensorBoard's profile page and for Perfetto."""
+
+import pathlib
+
+import jax
+
+_FIRST, _STEPS = 5, 10  # the first steps compile and fill caches
+
+
+class Trace:
+  """Traces a few steps of a start of a run; a context manager.
+
+  Leaves `plugins/profile/…` in `folder`: `*.xplane.pb` for TensorBoard and
+  `perfetto_trace.json.gz` for ui.perfetto.dev. No folder, no trace.
+  """
+
+  def __init__(self, folder: pathlib.Path | None):
+    self._folder = folder
+    self._step, self._open = 0, False
+
+  def advance(self) -> None:
+    """To be called at each step."""
+    self._step += 1
+    if self._folder is None:
+      return
+    if self._step == _FIRST:
+      jax.profiler.start_trace(self._folder, create_perfetto_trace=True)
+      self._open = True
+    if self._step == _FIRST + _STEPS:
+      self._close()
+
+  def _close(self) -> None:
+    if self._open:
+      self._open = False
+      jax.profiler.stop_trace()
+
+  def __enter__(self) -> 'Trace':
+    return self
+
+  def __exit__(self, kind, value, traceback) -> None:
+    self._close()
