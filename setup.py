@@ -50,6 +50,7 @@ KERNELS = [
   setuptools.Extension(
     f'imat_jax.models.native.conv_pool_{name}',
     ['imat_jax/models/native/conv_pool.cc'],
+    depends=['imat_jax/models/native/conv_pool.h'],
     include_dirs=[str(pathlib.Path(JAXLIB.origin).parent / 'include')],
     extra_compile_args=['-O3', '-std=c++17', '-ffp-contract=fast', *flags],
     language='c++',
@@ -65,7 +66,10 @@ setuptools.setup(
   description='Multi-task learning on product photos with few labels.',
   python_requires='>=3.11',
   packages=setuptools.find_packages(include=['imat_jax*', 'experiments*']),
-  package_data={'imat_jax.study': ['templates/*.html']},
+  package_data={
+    'imat_jax.models.native': ['*.h'],
+    'imat_jax.study': ['templates/*.html'],
+  },
   ext_modules=KERNELS,
   install_requires=REQUIRES,
   extras_require=EXTRAS,

@@ -24,8 +24,10 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
+REST_SECONDS = 0.5
 HEAD = ('contestant', 'seconds', 'photos/s', 'times the first', 'peak MiB')
 
 
@@ -81,6 +83,8 @@ class Running:
     if self.result.died:
       return
     with self._noting_death():
+      # The threads of the one before may spin for a while, above all OpenMP's.
+      time.sleep(REST_SECONDS)
       self._process.stdin.write('\n')
       self._process.stdin.flush()
       self.result.repetitions.append(self._read())

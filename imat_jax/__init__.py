@@ -4,11 +4,13 @@ The map, in the order in which modules may import each other:
 
   errors, progress, files    the user's faults, progress on stderr, whole files
   config, tasks, scores      every knob; labels and weights; accuracy to F1
-  data      annotations → download → photos → build → source → pipeline;
-            garments draws the demo data, with the package drawing
-  models    pooling, trunk, heads, and the report's presets
+  data      annotations → download → photos → build → source; draws, augment,
+            and pipeline or, on the device, resident; garments draws the demo
+            data, with the package drawing
+  models    pooling, conv_pool with native's compiled kernel, trunk, heads, and
+            the report's presets
   training  rng, losses, metrics, state, step; early_stopping, course; seal,
-            checkpoint, interruption; loop; workdir
+            checkpoint, interruption; feed, profiling, loop; workdir
   evaluate  scores a trained run
   study     engine runs an experiment; plots and report show it
   flags     turns configs into absl flags; only commands use it

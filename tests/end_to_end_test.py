@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gzip
 import io
 import json
 import pathlib
@@ -214,6 +215,32 @@ def test_augmented_evaluation_differs(built, whole, tmp_path):
   augmented = _rows(tmp_path / 'run')[0]
   assert augmented['train'] == plain['train']
   assert augmented['validation'] != plain['validation']
+
+
+def test_photos_on_the_device_train_the_same_run(built, whole, tmp_path):
+  _run(_config(built, tmp_path / 'run', resident=True, epochs=1))
+  found = _rows(tmp_path / 'run')[0]
+  for split in ('train', 'validation'):
+    for task, scores in _rows(whole)[0][split].items():
+      # The pictures are the same to one grey level.
+      assert found[split][task]['loss'] == pytest.approx(
+        scores['loss'], rel=1e-3
+      )
+
+
+def test_photos_on_the_device_go_on_exactly(built, tmp_path):
+  for path, epochs in (('part', 1), ('part', 2), ('whole', 2)):
+    _run(_config(built, tmp_path / path, resident=True, epochs=epochs))
+  assert _rows(tmp_path / 'part') == _rows(tmp_path / 'whole')
+
+
+def test_profile_leaves_a_trace_and_changes_nothing(built, whole, tmp_path):
+  _run(_config(built, tmp_path / 'run', profile=True))
+  assert _rows(tmp_path / 'run') == _rows(whole)
+  profile = tmp_path / 'run' / 'profile'
+  assert list(profile.rglob('*.xplane.pb'))
+  (trace,) = profile.rglob('perfetto_trace.json.gz')
+  assert json.loads(gzip.decompress(trace.read_bytes()))['traceEvents']
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(built, tmp_path):

@@ -1,6 +1,7 @@
 import dataclasses
 import functools
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -313,3 +314,27 @@ def test_a_reader_that_leaves_early_is_no_fault():
   )
   os.close(writer)
   assert (done.returncode, done.stderr) == (0, b'')
+
+
+def test_a_command_starts_itself_once_with_huge_pages(tmp_path):
+  (tmp_path / 'command.py').write_text(
+    'import os\n'
+    'from imat_jax import config, flags\n'
+    'def main(made):\n'
+    "  print(os.getpid(), os.environ.get('GLIBC_TUNABLES'), made.dropout)\n"
+    "if __name__ == '__main__':\n"
+    '  flags.run(main, config.Model)\n'
+  )
+  kept = {k: v for k, v in os.environ.items() if k != 'GLIBC_TUNABLES'}
+  root = str(pathlib.Path(__file__).parent.parent)
+  command = [sys.executable, '-m', 'command', '--dropout=0.25']
+  process = subprocess.Popen(
+    command,
+    cwd=tmp_path,
+    env=kept | {'PYTHONPATH': root},
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  out, _ = process.communicate(timeout=60)
+  expected = 'glibc.malloc.hugetlb=1' if sys.platform == 'linux' else None
+  assert out.split() == [str(process.pid), str(expected), '0.25']
