@@ -226,7 +226,8 @@ class Optimizer(Config):
   learning_rate: float = knob('step size of Adam', 1e-3, at_least(0))
   adam_b1: float = knob('decay of the mean', 0.9, between(0, 0.999999))
   adam_b2: float = knob('decay of the square', 0.999, between(0, 0.999999))
-  adam_epsilon: float = knob('added to the root', 1e-7, at_least(0))
+  # Not 0: a number without a gradient, as padding is, would become 0 / 0.
+  adam_epsilon: float = knob('added to the root', 1e-7, at_least(1e-12))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,20 @@ from imat_jax import config, errors
 # values in which a command differs.
 Maker = Callable[..., Any]
 
+# How glibc shall treat big arrays: in one heap of huge pages that it keeps. By
+# default each step gives its memory back and gets it anew, page by page, which
+# makes it a fifth longer on a CPU (benchmarks/README.md).
+MALLOC = ':'.join(
+  f'glibc.malloc.{name}={value}'
+  for name, value in {
+    'hugetlb': 1,
+    'arena_max': 1,
+    'mmap_threshold': 2**32,
+    'trim_threshold': 2**34,
+    'top_pad': 2**26,
+  }.items()
+)
+
 
 def run(main: Callable[[Any], None], maker: Maker) -> None:
   """Makes the config from `sys.argv`, calls `main` with it and exits."""
@@ -39,18 +53,14 @@ def run(main: Callable[[Any], None], maker: Maker) -> None:
     wrong = '; '.join(str(error).splitlines())
     print(f'{name}: {wrong} (--help lists the flags)', file=sys.stderr)
     sys.exit(2)
-  _use_huge_pages()
+  _set_malloc()
   sys.exit(_status(lambda: main(parsed), name))
 
 
-def _use_huge_pages() -> None:
-  """Starts the process again with huge pages for big arrays, once.
-
-  The C library reads this setting when a process starts. It makes a training
-  step on a CPU shorter by a sixth (benchmarks/README.md).
-  """
+def _set_malloc() -> None:
+  """Starts the process again with `MALLOC`, once: it is read at a start."""
   if sys.platform == 'linux' and 'GLIBC_TUNABLES' not in os.environ:
-    os.environ['GLIBC_TUNABLES'] = 'glibc.malloc.hugetlb=1'
+    os.environ['GLIBC_TUNABLES'] = MALLOC
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 

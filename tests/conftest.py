@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw
 
 # Before anything imports jax; commands that tests start inherit it.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-# As flags.run sets it, which else starts the process, that is pytest, again.
-os.environ['GLIBC_TUNABLES'] = 'glibc.malloc.hugetlb=1'
+# Unless it is set, flags.run sets it and starts the process, so pytest, again.
+os.environ.setdefault('GLIBC_TUNABLES', '')
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 os.environ['XLA_FLAGS'] = ' '.join(
   [

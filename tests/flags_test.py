@@ -316,7 +316,7 @@ def test_a_reader_that_leaves_early_is_no_fault():
   assert (done.returncode, done.stderr) == (0, b'')
 
 
-def test_a_command_starts_itself_once_with_huge_pages(tmp_path):
+def test_a_command_starts_itself_once_to_set_malloc(tmp_path):
   (tmp_path / 'command.py').write_text(
     'import os\n'
     'from imat_jax import config, flags\n'
@@ -336,5 +336,5 @@ def test_a_command_starts_itself_once_with_huge_pages(tmp_path):
     text=True,
   )
   out, _ = process.communicate(timeout=60)
-  expected = 'glibc.malloc.hugetlb=1' if sys.platform == 'linux' else None
+  expected = flags.MALLOC if sys.platform == 'linux' else None
   assert out.split() == [str(process.pid), str(expected), '0.25']
