@@ -8,8 +8,8 @@ from benchmarks.duel import Contestant
 from imat_jax import flags as command_flags
 
 _PEERS = pathlib.Path(__file__).parent / 'peers'
-# What imat_jax's commands set for themselves. It speeds up PyTorch by a third and
-# does nothing to Keras.
+# What imat_jax's commands set for themselves. It makes PyTorch faster by a
+# third and does nothing to Keras.
 _MALLOC = {'GLIBC_TUNABLES': command_flags.MALLOC}
 
 
