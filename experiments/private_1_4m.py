@@ -7,7 +7,7 @@ of 16 and 8 times its number of labels.
   python -m experiments.private_1_4m --data_dir=data/built \\
     --workdir=runs/private --tasks=apparel,color
 
-Expected: 3 minutes on 2 CPU cores for 1,500 photos and 20 epochs.
+Expected: 1 minute on 2 CPU cores for 1,500 photos and 20 epochs.
 Result on those, one seed: apparel accuracy 0.546 alone (experiments/README.md).
 """
 

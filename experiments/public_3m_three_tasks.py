@@ -5,7 +5,7 @@ The network of public 3M with the apparel class and several attributes.
   python -m experiments.public_3m_three_tasks --data_dir=data/built \\
     --workdir=runs/three --tasks=apparel,color,age
 
-Expected: 3 minutes on 2 CPU cores for 1,500 photos and 20 epochs.
+Expected: 1 minute on 2 CPU cores for 1,500 photos and 20 epochs.
 Result on those, one seed: apparel accuracy 0.519 with color and age, which is
 between that with color and that alone (experiments/README.md).
 """
