@@ -7,17 +7,16 @@ linen's. Public 3M, two tasks, batches of 128, in turn, medians of 7 steps.
 """
 
 import statistics
-import time
 from unittest import mock
 
 import jax
 import numpy as np
 from flax import linen as nn
 
+from benchmarks import stepping
 from imat_jax import config, tasks
 from imat_jax.data.pipeline import Batch
 from imat_jax.models import conv_pool, native
-from imat_jax.training import loop, metrics
 
 RUN = config.Run(data_dir='', workdir='')
 TASKS = tasks.TaskSet(
@@ -37,11 +36,11 @@ def main() -> None:
   )
   if native.library() is None:
     raise SystemExit(native.note())
-  steps = {'the kernel': timed_step(batch)}
+  steps = {'the kernel': stepping.timed_step(RUN, TASKS, batch)}
   with mock.patch.object(native, 'register', return_value=None):
-    steps['XLA, our pooling'] = timed_step(batch)
+    steps['XLA, our pooling'] = stepping.timed_step(RUN, TASKS, batch)
     with mock.patch.dict(conv_pool.POOLINGS, {2: linen_pool}):
-      steps["XLA, linen's pooling"] = timed_step(batch)
+      steps["XLA, linen's pooling"] = stepping.timed_step(RUN, TASKS, batch)
   rows = [[step() for step in steps.values()] for _ in range(7)]
   for name, column in zip(steps, zip(*rows, strict=True), strict=True):
     ratio = statistics.median(
@@ -50,21 +49,6 @@ def main() -> None:
     print(
       f'{name}: {statistics.median(column):.3f} s, {ratio:.2f} of the first'
     )
-
-
-def timed_step(batch: Batch):
-  """Compiles a step; returns a function that runs it and gives its seconds."""
-  update = loop.compiled_update(RUN, TASKS)
-  so_far = metrics.zeros(TASKS)
-  now = [update(loop.start(RUN, TASKS).state, so_far, batch)[0]]
-
-  def step() -> float:
-    jax.block_until_ready(now)
-    start = time.perf_counter()
-    now[0] = jax.block_until_ready(update(now[0], so_far, batch)[0])
-    return time.perf_counter() - start
-
-  return step
 
 
 if __name__ == '__main__':

@@ -7,14 +7,12 @@ steps. The tasks are as many and as large as those of iMaterialist 2017.
 """
 
 import statistics
-import time
 
-import jax
 import numpy as np
 
+from benchmarks import stepping
 from imat_jax import config, tasks
 from imat_jax.data.pipeline import Batch
-from imat_jax.training import loop, metrics
 
 RUN = config.Run(data_dir='', workdir='')
 # Labels per task, apparel and color first; 13 on average.
@@ -38,18 +36,7 @@ def timed_step(num_tasks: int):
       for t, number in enumerate(LABEL_COUNTS[:num_tasks])
     )
   )
-  batch = make_batch(num_tasks)
-  update = loop.compiled_update(RUN, task_set)
-  so_far = metrics.zeros(task_set)
-  now = [update(loop.start(RUN, task_set).state, so_far, batch)[0]]
-
-  def step() -> float:
-    jax.block_until_ready(now)
-    start = time.perf_counter()
-    now[0] = jax.block_until_ready(update(now[0], so_far, batch)[0])
-    return time.perf_counter() - start
-
-  return step
+  return stepping.timed_step(RUN, task_set, make_batch(num_tasks))
 
 
 def make_batch(num_tasks: int) -> Batch:
