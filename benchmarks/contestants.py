@@ -3,6 +3,7 @@
 import argparse
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from benchmarks.duel import Contestant
 from imat_jax import flags as command_flags
@@ -57,3 +58,17 @@ def torch(name: str, python: str | None, *arguments: str) -> list[Contestant]:
   script = str(_PEERS / 'torch_worker.py')
   command = [python, script, *arguments]
   return [Contestant(name, command, _MALLOC)] if python else []
+
+
+def loaders(
+  flags: argparse.Namespace, *what: str, keras_inputs: Sequence[str]
+) -> list[Contestant]:
+  """Ours, and the peers with each of their ways to load photos."""
+  theirs = [*what, *photos_of_peers(flags)]
+  found = [ours(*what, f'--data_dir={flags.data_dir}')]
+  for kind in keras_inputs:
+    found += keras(f'keras {kind}', flags.keras, *theirs, f'--input={kind}')
+  for workers in (0, 2):
+    name = f'torch workers_{workers}'
+    found += torch(name, flags.torch, *theirs, f'--workers={workers}')
+  return found

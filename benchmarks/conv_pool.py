@@ -34,7 +34,7 @@ def main() -> None:
     rng.integers(0, 256, (RUN.batch_size, 128, 128, 3), np.uint8),
     rng.integers(-1, 2, (RUN.batch_size, 2)).astype(np.int32),
   )
-  if native.library() is None:
+  if native.kernels() is None:
     raise SystemExit(native.note())
   steps = {'the kernel': stepping.timed_step(RUN, TASKS, batch)}
   with mock.patch.object(native, 'register', return_value=None):

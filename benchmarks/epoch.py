@@ -10,13 +10,11 @@ batches of 128 with the report's augmentation, without validation. With
 of them were before the first.
 """
 
-import argparse
 import sys
 
 from benchmarks import contestants, duel
 
 KERAS = ('threads_1', 'tf_data', 'tf_warp')
-TORCH_WORKERS = (0, 2)
 
 
 def main() -> int:
@@ -27,23 +25,11 @@ def main() -> int:
   flags = parser.parse_args()
   contestants.say_who_is_missing(flags)
   report = duel.Report(flags, 'source')
-  report.duel(flags.source, all_of(flags))
+  what = '--what=epoch', f'--source={flags.source}'
+  report.duel(
+    flags.source, contestants.loaders(flags, *what, keras_inputs=KERAS)
+  )
   return report.finish()
-
-
-def all_of(flags: argparse.Namespace) -> list[duel.Contestant]:
-  what = ['--what=epoch', f'--source={flags.source}']
-  theirs = [*what, *contestants.photos_of_peers(flags)]
-  found = [contestants.ours(*what, f'--data_dir={flags.data_dir}')]
-  for kind in KERAS:
-    found += contestants.keras(
-      f'keras {kind}', flags.keras, *theirs, f'--input={kind}'
-    )
-  for workers in TORCH_WORKERS:
-    found += contestants.torch(
-      f'torch workers_{workers}', flags.torch, *theirs, f'--workers={workers}'
-    )
-  return found
 
 
 if __name__ == '__main__':

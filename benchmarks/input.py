@@ -9,13 +9,11 @@ report's augmentation, to float32 in [0, 1]. The peers read the photos as they
 were downloaded; ours reads the data set that was built from them once.
 """
 
-import argparse
 import sys
 
 from benchmarks import contestants, duel
 
 KERAS = ('threads_1', 'threads_2', 'tf_data', 'tf_warp')
-TORCH_WORKERS = (0, 2)
 
 
 def main() -> int:
@@ -25,22 +23,10 @@ def main() -> int:
   flags = parser.parse_args()
   contestants.say_who_is_missing(flags)
   report = duel.Report(flags, 'what')
-  report.duel('input', all_of(flags))
+  report.duel(
+    'input', contestants.loaders(flags, '--what=input', keras_inputs=KERAS)
+  )
   return report.finish()
-
-
-def all_of(flags: argparse.Namespace) -> list[duel.Contestant]:
-  what = ['--what=input', *contestants.photos_of_peers(flags)]
-  found = [contestants.ours('--what=input', f'--data_dir={flags.data_dir}')]
-  for kind in KERAS:
-    found += contestants.keras(
-      f'keras {kind}', flags.keras, *what, f'--input={kind}'
-    )
-  for workers in TORCH_WORKERS:
-    found += contestants.torch(
-      f'torch workers_{workers}', flags.torch, *what, f'--workers={workers}'
-    )
-  return found
 
 
 if __name__ == '__main__':

@@ -21,7 +21,7 @@ CASES = [
 ]
 
 needs_kernel = pytest.mark.skipif(
-  native.library() is None, reason='no C++ compiler made the kernels here'
+  native.kernels() is None, reason='no C++ compiler made the kernels here'
 )
 
 
@@ -65,9 +65,9 @@ def test_kernel_equals_plain_with_ties(channels, filters, stride, side):
 def test_each_instruction_set_gives_the_same(level, monkeypatch):
   features = {level: native._FEATURES[level]}
   monkeypatch.setattr(native, '_FEATURES', features)
-  if native.library.__wrapped__() is None:
+  if native.kernels.__wrapped__() is None:
     pytest.skip(f'this machine has no {level}')
-  lib = native.library.__wrapped__()
+  lib = native.kernels.__wrapped__()
   name = f'imat_jax_test_forward_{level}'
   handler = jax.ffi.pycapsule(lib.forward_8_16_2)
   jax.ffi.register_ffi_target(name, handler, platform='cpu')
@@ -108,6 +108,14 @@ def test_batch_smaller_than_the_parts_and_odd():
     found = _value_and_gradients(conv_pool.conv_pool, *arguments, 2)
     expected = _value_and_gradients(conv_pool.plain, *arguments, 2)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+@pytest.mark.parametrize('side', [4, 8, 14, 16, 18, 30])
+def test_narrow_pictures(side):
+  arguments = _arguments(8, 16, side)
+  found = _value_and_gradients(conv_pool.conv_pool, *arguments, 2)
+  expected = _value_and_gradients(conv_pool.plain, *arguments, 2)
+  jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_a_broken_filter_shows():

@@ -31,9 +31,10 @@ def conv_pool(
     bias_C: a number per filter.
     stride: of the 4 × 4 pooling, 2 (padding SAME) or 4 (VALID); 1 for none.
   """
-  if jax.default_backend() == 'cpu' and native.register(
-    *kernel.shape[2:], stride
-  ):
+  # The kernel makes as many places of a row at once as give 256 numbers.
+  is_wide = x_BxHxWxC.shape[2] * bias_C.size >= 256
+  of = *kernel.shape[2:], stride
+  if jax.default_backend() == 'cpu' and is_wide and native.register(*of):
     padded = jnp.pad(x_BxHxWxC, ((0, 0), (1, 2), (1, 4), (0, 0)))
     return _compiled(padded, kernel, bias_C, stride)
   return plain(x_BxHxWxC, kernel, bias_C, stride)

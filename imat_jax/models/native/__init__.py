@@ -17,7 +17,7 @@ _KINDS = ('forward', 'filter_gradient', 'input_gradient')
 
 
 @functools.cache
-def library() -> ctypes.CDLL | None:
+def kernels() -> ctypes.CDLL | None:
   """The kernels for this CPU, or None."""
   folder = pathlib.Path(__file__).parent
   for level, feature in _FEATURES.items():
@@ -35,18 +35,18 @@ def register(channels: int, filters: int, stride: int) -> str | None:
     what follows its kind in the calls' names, or None where there is none.
   """
   suffix = f'{channels}_{filters}_{stride}'
-  if library() is None or not hasattr(library(), f'forward_{suffix}'):
+  if kernels() is None or not hasattr(kernels(), f'forward_{suffix}'):
     return None
   for kind in _KINDS:
     name = f'{kind}_{suffix}'
-    handler = jax.ffi.pycapsule(getattr(library(), name))
+    handler = jax.ffi.pycapsule(getattr(kernels(), name))
     jax.ffi.register_ffi_target(f'imat_jax_{name}', handler, platform='cpu')
   return suffix
 
 
 def note() -> str:
   """A line for a user whose CPU trains without the kernels, or nothing."""
-  if jax.default_backend() != 'cpu' or library() is not None:
+  if jax.default_backend() != 'cpu' or kernels() is not None:
     return ''
   return (
     'no compiled kernels: training takes six times as long on this CPU; '
