@@ -46,6 +46,9 @@ def between(low: float, high: float) -> Check:
   return check
 
 
+# The report's networks, see `models.presets`.
+MODELS = ('private_1_4m', 'public_1_4m', 'public_3m', 'public_3m_three_tasks')
+
 # jax folds larger seeds onto smaller ones.
 _SEED = between(0, 2**32 - 1)
 
@@ -59,6 +62,20 @@ def _three_counts(value):
 def _not_empty(value):
   if not value or not all(value):
     return 'must not be empty'
+
+
+def _models(value):
+  unknown = [name for name in value if name not in MODELS]
+  if not value or unknown or len(set(value)) < len(value):
+    return f'must be some of {", ".join(MODELS)}, each once'
+
+
+def _task_sets(value):
+  sets = [one.split(',') for one in value.split(';')] if value else []
+  if not all(name.strip() for one in sets for name in one):
+    return "must look like 'apparel;apparel,color'"
+  if len({one[0] for one in sets}) > 1:
+    return 'all task sets must begin with the task that is compared'
 
 
 def _prefix_pair(value):
@@ -251,7 +268,7 @@ class Stopping(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Saving(Config):
-  """When a run saves a checkpoint, besides at the end of each epoch."""
+  """When a run saves a checkpoint, besides at its start and its end."""
 
   save_seconds: float = knob(
     'seconds between checkpoints; 0 for none by time', 60.0, at_least(0)
@@ -259,25 +276,20 @@ class Saving(Config):
   save_steps: int = knob(
     'steps between checkpoints; 0 for none by steps', 0, at_least(0)
   )
+  save_epochs: bool = knob('a checkpoint at the end of each epoch', True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Run(Config):
-  """One training run: the config of `experiments.*`."""
+class Training(Config):
+  """How to train, whatever the network, the tasks and the seed."""
 
   data_dir: str = knob('folder with the built data set')
-  workdir: str = knob('folder of this run; run again to resume')
-  tasks: tuple[str, ...] = knob(
-    'tasks, the first with weight 1, the next with 0.95, 0.95^2, …',
-    ('apparel',),
-    _not_empty,
-  )
+  workdir: str = knob('folder of the results; start again to resume')
   task_weight_decay: float = knob(
     'weight of a task over that of the task before', 0.95, between(0, 1)
   )
   epochs: int = knob('passes over the train photos', 20, at_least(1))
   batch_size: int = knob('photos per step', 128, at_least(1))
-  seed: int = knob('seed of everything random', 0, _SEED)
   eval_augmented: bool = knob(
     'augment the validation photos too, as the report did', False
   )
@@ -286,15 +298,73 @@ class Run(Config):
     'the step; on a CPU they stay in memory',
     False,
   )
-  profile: bool = knob(
-    'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto', False
+  affinity_steps: int = knob(
+    "compare the tasks' gradients on the trunk every so many steps; 0 for "
+    'never',
+    0,
+    at_least(0),
   )
-  model: Model = dataclasses.field(default_factory=Model)
   augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
   stopping: Stopping = dataclasses.field(default_factory=Stopping)
   saving: Saving = dataclasses.field(default_factory=Saving)
   loader: Loader = dataclasses.field(default_factory=Loader)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Run(Training):
+  """One training run: the config of `experiments.*`."""
+
+  tasks: tuple[str, ...] = knob(
+    'tasks, the first with weight 1, the next with 0.95, 0.95^2, …',
+    ('apparel',),
+    _not_empty,
+  )
+  seed: int = knob('seed of everything random', 0, _SEED)
+  profile: bool = knob(
+    'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto', False
+  )
+  model: Model = dataclasses.field(default_factory=Model)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Study(Training):
+  """The grid models × task sets × seeds: the config of `experiments.study`."""
+
+  models: tuple[str, ...] = knob(
+    f'some of {", ".join(MODELS)}',
+    ('private_1_4m', 'public_1_4m', 'public_3m'),
+    _models,
+  )
+  task_sets: str = knob(
+    "such as 'apparel;apparel,color;apparel,age': all begin with the task that "
+    'is compared, and the others are compared with the set of that task alone; '
+    "empty for the report's",
+    '',
+    _task_sets,
+  )
+  seeds: int = knob('how many: 0, 1, …', 8, at_least(1))
+  geometry: Literal['report', 'original'] = knob(
+    'of all networks; report: 128x128, original: 256x256', 'report'
+  )
+  runs_at_once: int = knob(
+    'runs in one program, which needs --resident; 0: on a CPU one, elsewhere '
+    'as many as the memory holds',
+    0,
+    at_least(0),
+  )
+  dry_run: bool = knob(
+    'only print the grid, its parameters, and the time and memory it needs',
+    False,
+  )
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.runs_at_once > 1 and not self.resident:
+      raise ValueError(
+        f'--runs_at_once={self.runs_at_once}: needs the photos on the device '
+        '(--resident)'
+      )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

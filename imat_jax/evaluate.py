@@ -10,12 +10,25 @@ or missing where it has none.
 """
 
 import json
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
 
 from imat_jax import config, scores, tasks
 from imat_jax.data import pipeline, source
 from imat_jax.models import trunk
-from imat_jax.training import loop, metrics, workdir
+from imat_jax.training import course as course_lib
+from imat_jax.training import loop, metrics, program, step, workdir
+from imat_jax.training.group import Group
+
+
+class Scored(NamedTuple):
+  """What a run makes of the N photos of a split."""
+
+  evaluation: dict[str, Any]  # the form of `evaluation.json`
+  guesses: step.Guesses  # of its own tasks, N × T each
 
 
 def main(command: config.Evaluate) -> None:
@@ -28,7 +41,7 @@ def main(command: config.Evaluate) -> None:
     batch_size=command.batch_size,
     loader=command.loader,
   )
-  print(json.dumps(found, indent=2, allow_nan=False))
+  print(json.dumps(found.evaluation, indent=2, allow_nan=False))
 
 
 def evaluate(
@@ -38,30 +51,72 @@ def evaluate(
   *,
   batch_size: int,
   loader: config.Loader,
-) -> dict[str, Any]:
-  """Scores a run at its best epoch; the form of `evaluation.json`."""
-  run, task_set = trained.run, trained.task_set
-  examples = source.Source(data_dir, split, task_set)
+) -> Scored:
+  """Scores a run at its best epoch."""
+  run = trained.run
+  examples = source.Source(data_dir, split, trained.task_set)
   data = pipeline.eval_dataset(
     examples,
     trunk.image_side(run.model.geometry),
     batch_size,
-    seed=run.seed,
     knobs=run.augmentation if run.eval_augmented else None,
   )
-  score = loop.compiled_score(run.model, task_set)
-  found = loop.score_all(
-    score, trained.params, pipeline.iterate(data, loader), task_set
+  (found,) = score_runs(
+    Group((run,), trained.task_set),
+    jax.tree.map(lambda leaf: leaf[None], trained.params),
+    (trained.course,),
+    pipeline.iterate(data, loader),
+    split,
+    len(examples),
   )
-  results = zip(task_set, metrics.read(found, task_set), strict=True)
-  return {
-    'epoch': trained.course.stopping.best_epoch,
-    'step': trained.course.best_step,
-    'stopped_early': trained.course.stopped_early(run),
-    'split': split,
-    'num_examples': len(examples),
-    'tasks': {task.name: _task_form(task, result) for task, result in results},
-  }
+  return found
+
+
+def score_runs(
+  group: Group,
+  params: dict,
+  courses: Iterable[course_lib.Course],
+  batches: Iterable[pipeline.Batch],
+  split: str,
+  num_examples: int,
+) -> list[Scored]:
+  """Scores each run of a group.
+
+  Args:
+    group: the runs.
+    params: those of their best epochs, R in front.
+    courses: how they went.
+    batches: of the split, with the labels of the group's tasks; what is behind
+      its last photo is padding.
+    split: its name.
+    num_examples: in the split.
+  """
+  found, guesses = loop.score_all(program.score(group), params, batches)
+  found, guesses = jax.device_get((found, guesses))
+  all_RxNxT = step.Guesses(
+    *(
+      np.concatenate(parts, 1)[:, :num_examples]
+      for parts in zip(*guesses, strict=True)
+    )
+  )
+  scored = []
+  for r, course in enumerate(courses):
+    own = group.own_tasks(r)
+    columns = [group.task_set.names.index(name) for name in own.names]
+    results = metrics.read(
+      jax.tree.map(lambda leaf_R, r=r: leaf_R[r], found), group.task_set
+    )
+    evaluation = {
+      'epoch': course.stopping.best_epoch,
+      'step': course.best_step,
+      'stopped_early': course.stopped_early(group.runs[r]),
+      'split': split,
+      'num_examples': num_examples,
+      'tasks': {t.name: _task_form(t, results[t.name]) for t in own},
+    }
+    own_NxT = step.Guesses(*(part[r][:, columns] for part in all_RxNxT))
+    scored.append(Scored(evaluation, own_NxT))
+  return scored
 
 
 def _task_form(task: tasks.Task, result: dict[str, Any]) -> dict[str, Any]:

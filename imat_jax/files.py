@@ -1,10 +1,12 @@
 """Files that are whole or absent: text and JSON, written and read."""
 
+import contextlib
 import json
 import os
 import pathlib
 import tempfile
-from typing import Any
+from collections.abc import Iterator
+from typing import IO, Any
 
 from imat_jax import errors
 
@@ -12,8 +14,9 @@ from imat_jax import errors
 WRITING = '.writing-'
 
 
-def write_bytes(path: pathlib.Path, content: bytes) -> None:
-  """Writes to a temporary name in the same folder, then renames.
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[IO[bytes]]:
+  """A file to write to, under a temporary name that is renamed at the end.
 
   A reader sees the old file or the new one, never half of one.
   """
@@ -22,12 +25,18 @@ def write_bytes(path: pathlib.Path, content: bytes) -> None:
   handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=WRITING)
   try:
     with os.fdopen(handle, 'wb') as file:
-      file.write(content)
+      yield file
     os.chmod(temporary, 0o644)
     os.replace(temporary, path)
   except BaseException:
     os.unlink(temporary)
     raise
+
+
+def write_bytes(path: pathlib.Path, content: bytes) -> None:
+  """Writes a whole file, see `writing`."""
+  with writing(path) as file:
+    file.write(content)
 
 
 def write_text(path: pathlib.Path, text: str) -> None:

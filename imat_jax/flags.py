@@ -140,14 +140,13 @@ def _default(field: dataclasses.Field, given: dict[str, Any]) -> Any:
 
 
 def _fields(maker: Maker) -> Iterator[tuple[dataclasses.Field, Any]]:
-  """Fields with their defaults; those of nested configs come in place."""
+  """Fields with their defaults; those of nested configs come last."""
   kind, given = _unwrap(maker)
-  for field in dataclasses.fields(kind):
-    default = _default(field, given)
+  pairs = [(f, _default(f, given)) for f in dataclasses.fields(kind)]
+  yield from (p for p in pairs if not dataclasses.is_dataclass(p[1]))
+  for _, default in pairs:
     if dataclasses.is_dataclass(default):
       yield from _fields(functools.partial(type(default), **vars(default)))
-    else:
-      yield field, default
 
 
 def _define(field: dataclasses.Field, default: Any, values) -> None:

@@ -4,7 +4,7 @@ The same batches as `pipeline`'s: the same photos in the same order under the
 same warps, to one grey level. Photos stay uint8, as they were stored.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from concurrent import futures
 from typing import NamedTuple
 
@@ -21,13 +21,6 @@ class Photos(NamedTuple):
 
   image_NxHxWxC: jax.Array  # uint8
   label_NxT: jax.Array  # int32, -1 where missing
-
-
-class Feed(NamedTuple):
-  """What a step makes its batch of; a pytree that costs nothing to pass."""
-
-  photos: Photos
-  order_L: jax.Array  # of the epoch: L places, those from N on are padding
 
 
 def load(examples: source.Source, threads: int) -> Photos:
@@ -50,31 +43,35 @@ def load(examples: source.Source, threads: int) -> Photos:
   return Photos(jnp.asarray(image_NxHxWxC), jnp.asarray(label_NxT))
 
 
-def feeds(
-  photos: Photos, seed: int, batch_size: int, start: int = 0
-) -> Iterator[Feed]:
-  """What each step from `start` on needs, without end."""
-  steps = pipeline.num_steps(len(photos.label_NxT), batch_size)
-  epoch, skipped = divmod(start, steps)
-  while True:
-    order_L = jnp.asarray(draws.order(seed, epoch, steps * batch_size))
-    for _ in range(skipped, steps):
-      yield Feed(photos, order_L)
-    epoch, skipped = epoch + 1, 0
+def order(seeds: Sequence[int], epoch: int, steps: int, batch: int):
+  """Which examples each step of an epoch takes: R × steps × B, int32.
+
+  Places from N on are padding.
+  """
+  orders = [draws.order(int(seed), epoch, steps * batch) for seed in seeds]
+  return jnp.asarray(np.stack(orders).reshape(-1, steps, batch))
 
 
 def batch(
-  feed: Feed,
+  photos: Photos,
+  order_SxB: jax.Array,
   seed: jax.Array,
   step: jax.Array,
   side: int,
-  batch_size: int,
   knobs: config.Augmentation,
 ) -> pipeline.Batch:
-  """The augmented batch of a step, to be called inside of a jitted one."""
-  photos, order_L = feed
-  place = step * batch_size % len(order_L)
-  example_B = jax.lax.dynamic_slice_in_dim(order_L, place, batch_size)
+  """The augmented batch of a step, to be called inside of a jitted one.
+
+  Args:
+    photos: the split.
+    order_SxB: which examples each of the S steps of an epoch takes.
+    seed: uint32.
+    step: int32, counted from the start of the run.
+    side: width and height of the batch in pixels.
+    knobs: of the warp.
+  """
+  steps, batch_size = order_SxB.shape
+  example_B = order_SxB[step % steps]
   real_B = example_B < len(photos.label_NxT)
   example_B = jnp.where(real_B, example_B, 0)
   first = step.astype(jnp.uint32) * np.uint32(batch_size)

@@ -6,6 +6,7 @@ as one. The padding stays zero: every activation maps 0 to 0, so no gradient
 reaches it, and Adam leaves what has no gradient.
 """
 
+import functools
 import itertools
 import operator
 import zlib
@@ -64,10 +65,14 @@ class Heads(nn.Module):
     return jnp.where(is_label_TxK[None], logits_BxTxK, -jnp.inf)
 
 
-def num_params(
-  params: dict, model: config.Model, task_set: tasks.TaskSet
-) -> int:
+def num_params(model: config.Model, task_set: tasks.TaskSet) -> int:
   """How many numbers of a network training may change, without the padding."""
+  side = trunk.image_side(model.geometry)
+  params = jax.eval_shape(
+    functools.partial(Network(model, task_set).init, deterministic=True),
+    jax.random.key(0),
+    jnp.zeros((1, side, side, 3)),
+  )['params']
   first = 'dense_0' if model.head_widths else 'logits'
   num_features = params['heads'][first]['kernel'].shape[0]
   in_trunk = sum(leaf.size for leaf in jax.tree.leaves(params['trunk']))
@@ -76,6 +81,38 @@ def num_params(
     for task in task_set
     for fan_in, fan_out in itertools.pairwise(_sizes(model, task, num_features))
   )
+
+
+def select(
+  params: dict, model: config.Model, task_set: tasks.TaskSet, own: tasks.TaskSet
+) -> dict:
+  """The parameters of the network that has only some of the tasks.
+
+  Args:
+    params: of `Network(model, task_set)`.
+    model, task_set: that network's.
+    own: tasks of `task_set`, in any order.
+
+  Returns:
+    those of `Network(model, own)`, which computes the same logits.
+  """
+  place_T = np.array([task_set.names.index(name) for name in own.names])
+  layers = [f'dense_{number}' for number in range(len(model.head_widths))]
+  layers.append('logits')
+  num_features = params['heads'][layers[0]]['kernel'].shape[0]
+  sizes = [_sizes(model, task, num_features) for task in own]
+  # The padding of a smaller stack ends with its own widest head.
+  width_L = [max(widths) for widths in zip(*sizes, strict=True)]
+  kept = {
+    name: {
+      'kernel': params['heads'][name]['kernel'][:fan_in, place_T, :fan_out],
+      'bias': params['heads'][name]['bias'][place_T, :fan_out],
+    }
+    for name, (fan_in, fan_out) in zip(
+      layers, itertools.pairwise(width_L), strict=True
+    )
+  }
+  return params | {'heads': kept}
 
 
 class _Dense(nn.Module):

@@ -13,3 +13,11 @@ PUBLIC_1_4M = config.Model(shared_widths=(160, 126))
 PUBLIC_3M = config.Model(shared_widths=(384, 384))
 # The same network; the experiment differs in its number of tasks.
 PUBLIC_3M_THREE_TASKS = PUBLIC_3M
+
+BY_NAME = dict(
+  zip(
+    config.MODELS,
+    (PRIVATE_1_4M, PUBLIC_1_4M, PUBLIC_3M, PUBLIC_3M_THREE_TASKS),
+    strict=True,
+  )
+)

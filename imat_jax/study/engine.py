@@ -1,4 +1,4 @@
-"""Runs what an experiment describes, from the config to the report."""
+"""Runs one experiment, from the config to the report."""
 
 import os
 import pathlib
@@ -6,70 +6,82 @@ import sys
 
 import jax
 
-from imat_jax import config, evaluate, files
+from imat_jax import config, evaluate
 from imat_jax.data import source
 from imat_jax.models import native
-from imat_jax.study import plots, report
-from imat_jax.training import checkpoint, loop
+from imat_jax.study import report, results
+from imat_jax.training import checkpoint, feed, loop
 from imat_jax.training import workdir as workdir_lib
+from imat_jax.training.group import Group
 
 
 def run_one(run: config.Run) -> None:
   """Trains, evaluates and reports one run; goes on where it was stopped."""
-  use_compilation_cache()
-  if note := native.note():
-    print(note, file=sys.stderr)
+  prepare()
   metadata = source.read_metadata(run.data_dir)
   task_set = source.read_tasks(run.data_dir).select(run.tasks)
   workdir = workdir_lib.Workdir(run.workdir)
   with workdir_lib.locked(workdir):
     identity = workdir_lib.claim(
-      workdir, run, task_set, metadata['fingerprint']
-    )
-    end = loop.train(
+      workdir,
       run,
       task_set,
+      metadata['fingerprint'],
+      begun=bool(checkpoint.steps(workdir.checkpoints)),
+    )
+    group = Group((run,), task_set)
+    data = feed.open_data(run, run.model.geometry, task_set)
+    end = loop.train(
+      group,
+      data,
       workdir.checkpoints,
       identity,
       on_start=lambda here: _started(workdir, run, here),
-      on_save=lambda course: workdir_lib.write_metrics(workdir, course),
+      on_save=lambda here: workdir_lib.write_metrics(workdir, here.courses[0]),
     )
-    trained = workdir_lib.Trained(run, task_set, end.best_params, end.course)
-    _report(workdir, trained)
+    (scored,) = score(group, data, end)
+    results.write(workdir, scored)
+    print(report.write_run(workdir))
+
+
+def score(
+  group: Group, data: feed.Data, end: checkpoint.Checkpoint
+) -> list[evaluate.Scored]:
+  """Scores the runs of a group at their best epochs, on validation photos."""
+  return evaluate.score_runs(
+    group,
+    end.best_params,
+    end.courses,
+    data.validation(),
+    'validation',
+    data.num_validation,
+  )
+
+
+def prepare() -> None:
+  """What each start of a training command needs first."""
+  _use_compilation_cache()
+  if note := native.note():
+    print(note, file=sys.stderr)
 
 
 def _started(
   workdir: workdir_lib.Workdir, run: config.Run, here: checkpoint.Checkpoint
 ) -> None:
   """Says what a start found; counts it unless all is done."""
-  step, epochs = int(here.state.step), len(here.course.rows)
+  (course,) = here.courses
   # What an earlier process wrote may be ahead of its last checkpoint.
-  workdir_lib.write_metrics(workdir, here.course)
-  if here.course.finished(run):
-    print(f'{workdir.path}: is done after epoch {epochs}', flush=True)
+  workdir_lib.write_metrics(workdir, course)
+  if course.finished(run):
+    said = f'is done after epoch {len(course.rows)}'
+    print(f'{workdir.path}: {said}', flush=True)
     return
-  if step:
-    print(f'{workdir.path}: goes on at step {step}', flush=True)
-  workdir_lib.note_start(workdir, step)
+  if here.at:
+    print(f'{workdir.path}: goes on at step {here.at}', flush=True)
+  workdir_lib.note_start(workdir, here.at)
 
 
-def _report(workdir: workdir_lib.Workdir, trained: workdir_lib.Trained) -> None:
-  """Leaves the evaluation, the plots and the page."""
-  run = trained.run
-  found = evaluate.evaluate(
-    trained,
-    run.data_dir,
-    'validation',
-    batch_size=run.batch_size,
-    loader=run.loader,
-  )
-  files.write_json(workdir.evaluation, found)
-  drawn = plots.draw_run(workdir.plots, trained.course, found)
-  report.write_run(workdir, trained, found, drawn)
-  print(report.summary(workdir, trained, found))
-
-
-def use_compilation_cache() -> None:
+def _use_compilation_cache() -> None:
   """Keeps compiled programs for the next start.
 
   In `JAX_COMPILATION_CACHE_DIR`, or the user's cache folder.

@@ -1,4 +1,4 @@
-"""Checkpoints of a run; the only module that knows orbax.
+"""Checkpoints of a group of runs; the only module that knows orbax.
 
 A checkpoint is a folder, numbered by step, that orbax writes in the background
 under another name and renames when it is whole; then it is sealed. Only one
@@ -19,18 +19,24 @@ import jax
 import orbax.checkpoint as ocp
 
 from imat_jax import errors
-from imat_jax.training import metrics, seal
+from imat_jax.training import affinity, metrics, seal
 from imat_jax.training.course import Course
 from imat_jax.training.state import TrainState
 
 
 class Checkpoint(NamedTuple):
-  """All that a run needs to go on, or to be used."""
+  """All that R runs need to go on, or to be used; arrays have R in front."""
 
   state: TrainState
-  best_params: dict  # those of the best epoch so far
+  best_params: dict  # those of each run's best epoch so far
   so_far: metrics.Metrics  # of the epoch's steps so far
-  course: Course
+  cosines: affinity.Cosines  # the same
+  courses: tuple[Course, ...]
+
+  @property
+  def at(self) -> int:
+    """The step; a run that stopped early stays behind."""
+    return int(jax.device_get(self.state.step).max())
 
 
 def steps(directory: pathlib.Path) -> list[int]:
@@ -56,12 +62,17 @@ def read_latest(
   Raises:
     UserError: there are checkpoints, but none is whole, or not of this run.
   """
+  folder = _latest_whole(directory)
+  return folder and _restore(folder, identity, like)
+
+
+def _latest_whole(directory: pathlib.Path) -> pathlib.Path | None:
   found = steps(directory)
   for step in found:
     folder = directory / str(step)
     fault = seal.fault(folder)
     if fault is None:
-      return _read(folder, identity, like)
+      return folder
     print(f'{folder}: {fault}; passed over', file=sys.stderr)
   # That of step 0 is there before the first step: nothing is lost without it.
   if any(found):
@@ -69,6 +80,42 @@ def read_latest(
       f'{directory}: no checkpoint is whole; delete the folder to start anew'
     )
   return None
+
+
+def read_best(
+  directory: pathlib.Path, identity: str, like: dict
+) -> tuple[dict, tuple[Course, ...]] | None:
+  """The best parameters and the courses of the latest whole checkpoint.
+
+  As `read_latest`; `like` has the shapes of the parameters.
+  """
+  folder = _latest_whole(directory)
+  return folder and _restore_best(folder, identity, like)
+
+
+def write_best(
+  directory: pathlib.Path, identity: str, params: dict, course: Course
+) -> None:
+  """Saves a finished run without what only its training needs.
+
+  Args:
+    directory: where numbered folders lie.
+    identity: what the run is.
+    params: those of the best epoch, with R = 1 in front.
+    course: of the run.
+  """
+  folder = directory.resolve() / str(course.rows[-1]['step'])
+  with _reported(directory):
+    shutil.rmtree(folder, ignore_errors=True)  # left by a start that was killed
+    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+      writer.save(
+        folder,
+        args=ocp.args.Composite(
+          best=ocp.args.StandardSave(params),
+          facts=ocp.args.JsonSave(_facts(identity, (course,))),
+        ),
+      )
+    seal.write(folder)
 
 
 class Store:
@@ -115,15 +162,15 @@ class Store:
     self.wait()
     if step in self._manager.all_steps():
       return  # as after a start that did not come to a step
-    self._kept.best_step = checkpoint.course.best_step
-    facts = {'identity': self._identity, 'course': checkpoint.course.to_json()}
+    self._kept.best_step = checkpoint.courses[0].best_step
     with _reported(self._directory):
       _check_room(self._directory, checkpoint)
       self._manager.save(
         step,
         args=ocp.args.Composite(
-          arrays=ocp.args.StandardSave(_arrays(checkpoint)),
-          facts=ocp.args.JsonSave(facts),
+          training=ocp.args.StandardSave(_training(checkpoint)),
+          best=ocp.args.StandardSave(checkpoint.best_params),
+          facts=ocp.args.JsonSave(_facts(self._identity, checkpoint.courses)),
         ),
         force=True,
       )
@@ -160,27 +207,53 @@ class _LastTwoAndBest:
     return [found.step in kept for found in checkpoints]
 
 
-def _read(folder: pathlib.Path, identity: str, like: Checkpoint) -> Checkpoint:
+def _restore(
+  folder: pathlib.Path, identity: str, like: Checkpoint
+) -> Checkpoint:
+  best_params, courses = _restore_best(folder, identity, like.best_params)
+  if not (folder / 'training').is_dir():
+    raise errors.UserError(
+      f'{folder}: a trained network that cannot be trained further'
+    )
   with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
     found = reader.restore(
       folder.resolve(),
       args=ocp.args.Composite(
-        arrays=ocp.args.StandardRestore(_arrays(like)),
-        facts=ocp.args.JsonRestore(),
+        training=ocp.args.StandardRestore(_training(like))
       ),
     )
-  if found.facts['identity'] != identity:
-    raise errors.UserError(
-      f'{folder}: of another run than config.json says; give another --workdir'
-    )
-  course = Course.from_json(found.facts['course'])
-  return Checkpoint(**found.arrays, course=course)
+  return Checkpoint(**found.training, best_params=best_params, courses=courses)
 
 
-def _arrays(checkpoint: Checkpoint) -> dict[str, Any]:
+def _restore_best(
+  folder: pathlib.Path, identity: str, like: dict
+) -> tuple[dict, tuple[Course, ...]]:
+  with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+    facts = reader.restore(
+      folder.resolve(), args=ocp.args.Composite(facts=ocp.args.JsonRestore())
+    ).facts
+    if facts['identity'] != identity:
+      raise errors.UserError(
+        f'{folder}: of another run than config.json says; give another '
+        '--workdir'
+      )
+    best = reader.restore(
+      folder.resolve(),
+      args=ocp.args.Composite(best=ocp.args.StandardRestore(like)),
+    ).best
+  return best, tuple(map(Course.from_json, facts['courses']))
+
+
+def _training(checkpoint: Checkpoint) -> dict[str, Any]:
+  """What only the training needs."""
   arrays = checkpoint._asdict()
-  del arrays['course']
+  del arrays['courses'], arrays['best_params']
   return arrays
+
+
+def _facts(identity: str, courses: tuple[Course, ...]) -> dict[str, Any]:
+  shown = [course.to_json() for course in courses]
+  return {'identity': identity, 'courses': shown}
 
 
 def _put_faulty_aside(directory: pathlib.Path) -> None:
@@ -198,7 +271,7 @@ def _put_faulty_aside(directory: pathlib.Path) -> None:
 
 def _check_room(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
   """Raises before orbax's threads fail one by one on a full disk."""
-  leaves = jax.tree.leaves(_arrays(checkpoint))
+  leaves = jax.tree.leaves(checkpoint._replace(courses=()))
   needed = sum(leaf.nbytes for leaf in leaves) + 2**20
   if shutil.disk_usage(directory).free < needed:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

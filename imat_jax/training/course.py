@@ -1,10 +1,10 @@
 """How a run went so far: a row per finished epoch, and the early stopping."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imat_jax import config, tasks
-from imat_jax.training import metrics
 from imat_jax.training.early_stopping import EarlyStopping
 
 
@@ -54,33 +54,47 @@ class Course:
 
 def row(
   run: config.Run,
-  task_set: tasks.TaskSet,
+  names: Sequence[str],
   *,
   epoch: int,
   step: int,
   seconds: float,
   num_examples: int,
-  train: metrics.Metrics,
-  validation: metrics.Metrics,
+  train: Mapping[str, Any],
+  validation: Mapping[str, Any],
+  cosines: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
   """A row of `metrics.jsonl`.
 
-  `seconds` is the time of the epoch's steps; `total` the weighted sum of the
-  tasks' losses.
+  Args:
+    run: the config.
+    names: the run's tasks.
+    epoch, step: at whose end this is.
+    seconds: the time of the epoch's steps.
+    num_examples: in the train split.
+    train, validation: what `metrics.read` found.
+    cosines: what `affinity.read` found.
+
+  Returns:
+    the row; `total` is the weighted sum of the tasks' losses, to which one
+    without a labelled photo adds 0.
   """
-  weights = tasks.weights(len(task_set), run.task_weight_decay)
-  found = {
-    'train': metrics.read(train, task_set),
-    'validation': metrics.read(validation, task_set),
-  }
+  found = {'train': train, 'validation': validation}
+  weights = tasks.weights(len(names), run.task_weight_decay)
   shown = {
     split: {
-      task.name: {key: result[key] for key in ('loss', 'accuracy')}
-      for task, result in zip(task_set, results, strict=True)
+      name: {key: results[name][key] for key in ('loss', 'accuracy')}
+      for name in names
     }
     for split, results in found.items()
   }
-  totals = {s: metrics.total(results, weights) for s, results in found.items()}
+  totals = {
+    split: sum(
+      weight * (results[name]['loss'] or 0.0)
+      for name, weight in zip(names, weights, strict=True)
+    )
+    for split, results in found.items()
+  }
   return {
     'epoch': epoch,
     'step': step,
@@ -88,4 +102,5 @@ def row(
     'examples_per_second': round(num_examples / seconds, 1),
     **shown,
     'total': totals,
+    'cosines': cosines,
   }

@@ -1,7 +1,7 @@
-"""What a run reads: the loader's batches, or photos that stay on the device."""
+"""What runs read: the loader's batches, or photos that stay on the device."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,67 +12,96 @@ from imat_jax.models import trunk
 from imat_jax.training.state import TrainState
 
 
-class Data(NamedTuple):
-  """The splits of a run."""
+class Feed(NamedTuple):
+  """What a step makes its batches of; a pytree that costs little to pass."""
 
-  train: Callable[[int], Iterator[Any]]  # from a step on, what a step is fed
+  shared: Any  # the batch, or all photos
+  own: jax.Array | None  # the orders of the runs, R × steps × B; or none
+
+
+class Data(NamedTuple):
+  """The splits, for runs of any seeds."""
+
+  train: Callable[[Sequence[int], int], Iterator[Feed]]  # from a step on
   validation: Callable[[], Iterable[pipeline.Batch]]  # each photo once
-  num_examples: int  # in train
+  num_train: int
+  num_validation: int
   steps: int  # of an epoch
 
 
-def open_data(run: config.Run, task_set: tasks.TaskSet) -> Data:
-  """Opens the data set for a run.
+def open_data(
+  training: config.Training, geometry: str, task_set: tasks.TaskSet
+) -> Data:
+  """Opens the data set.
+
+  Photos that stay on the device are decoded when they are first needed, and
+  once.
 
   Raises:
-    UserError: there is none, or it does not suit the run.
+    UserError: there is none, or it does not suit the geometry.
   """
-  side = trunk.image_side(run.model.geometry)
-  size = source.read_metadata(run.data_dir)['image_size']
+  side = trunk.image_side(geometry)
+  size = source.read_metadata(training.data_dir)['image_size']
   if size < side:
     raise errors.UserError(
-      f'{run.data_dir}: photos are for {size} pixels, --geometry='
-      f'{run.model.geometry} needs {side}: build with --image_size={side}'
+      f'{training.data_dir}: photos are for {size} pixels, --geometry='
+      f'{geometry} needs {side}: build with --image_size={side}'
     )
-  examples = source.Source(run.data_dir, 'train', task_set)
+  batch_size, loader = training.batch_size, training.loader
+  examples = source.Source(training.data_dir, 'train', task_set)
+  held_out = source.Source(training.data_dir, 'validation', task_set)
   evaluation = pipeline.eval_dataset(
-    source.Source(run.data_dir, 'validation', task_set),
+    held_out,
     side,
-    run.batch_size,
-    seed=run.seed,
-    knobs=run.augmentation if run.eval_augmented else None,
+    batch_size,
+    knobs=training.augmentation if training.eval_augmented else None,
   )
+  steps = pipeline.num_steps(len(examples), batch_size)
 
-  def stream(start: int) -> Iterator[pipeline.Batch]:
+  def stream(seeds: Sequence[int], start: int) -> Iterator[Feed]:
+    (seed,) = seeds
     dataset = pipeline.train_dataset(
-      examples, side, run.batch_size, run.seed, run.augmentation
+      examples, side, batch_size, int(seed), training.augmentation
     )
-    return pipeline.iterate(dataset, run.loader, start)
+    for batch in pipeline.iterate(dataset, loader, start):
+      yield Feed(batch, None)
 
-  def stay(start: int) -> Iterator[resident.Feed]:
-    photos = resident.load(examples, run.loader.loader_threads)
-    return resident.feeds(photos, run.seed, run.batch_size, start)
+  @functools.cache
+  def photos() -> resident.Photos:
+    return resident.load(examples, loader.loader_threads)
+
+  def stay(seeds: Sequence[int], start: int) -> Iterator[Feed]:
+    epoch, skipped = divmod(start, steps)
+    while True:
+      order = resident.order(seeds, epoch, steps, batch_size)
+      for _ in range(skipped, steps):
+        yield Feed(photos(), order)
+      epoch, skipped = epoch + 1, 0
 
   def validation() -> Iterator[pipeline.Batch]:
-    return pipeline.iterate(evaluation, run.loader)
+    return pipeline.iterate(evaluation, loader)
 
   @functools.cache
   def kept() -> list[pipeline.Batch]:
     return [jax.device_put(batch) for batch in validation()]
 
   return Data(
-    stay if run.resident else stream,
-    kept if run.resident else validation,
+    stay if training.resident else stream,
+    kept if training.resident else validation,
     len(examples),
-    pipeline.num_steps(len(examples), run.batch_size),
+    len(held_out),
+    steps,
   )
 
 
-def to_batch(run: config.Run, fed: Any, now: TrainState) -> pipeline.Batch:
-  """The batch of a step, to be called inside of the jitted one."""
-  if not run.resident:
-    return fed
-  side = trunk.image_side(run.model.geometry)
-  return resident.batch(
-    fed, now.seed, now.step, side, run.batch_size, run.augmentation
-  )
+def to_batch(
+  shared: Any,
+  own: jax.Array | None,
+  now: TrainState,
+  side: int,
+  knobs: config.Augmentation,
+) -> pipeline.Batch:
+  """The batch of a run's step, to be called inside of the jitted one."""
+  if own is None:
+    return shared
+  return resident.batch(shared, own, now.seed, now.step, side, knobs)

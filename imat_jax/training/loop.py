@@ -1,7 +1,12 @@
-"""The training loop: evaluate → save → next batch → step."""
+"""The training loop: evaluate → save → next batch → step.
+
+It trains a group of runs, most often of one. All take the same steps at the
+same time; one that stops early stays as it is while the others go on.
+"""
 
 import functools
 import math
+import operator
 import pathlib
 import signal
 import time
@@ -9,151 +14,145 @@ from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from imat_jax import config, errors, progress, tasks
+from imat_jax import config, errors, progress
 from imat_jax.data import pipeline
-from imat_jax.models import heads
 from imat_jax.training import (
+  affinity,
   checkpoint,
   feed,
   interruption,
   metrics,
   profiling,
-  state,
+  program,
   step,
 )
 from imat_jax.training.checkpoint import Checkpoint
-from imat_jax.training.course import Course, row
-
-Score = Callable[[dict, pipeline.Batch], metrics.Metrics]
+from imat_jax.training.course import row
+from imat_jax.training.group import Group
 
 
 def train(
-  run: config.Run,
-  task_set: tasks.TaskSet,
+  group: Group,
+  data: feed.Data,
   checkpoints: pathlib.Path,
   identity: str,
   on_start: Callable[[Checkpoint], None],
-  on_save: Callable[[Course], None],
+  on_save: Callable[[Checkpoint], None],
+  says_epochs: bool = True,
 ) -> Checkpoint:
   """Trains to the end, from the latest checkpoint where there is one.
 
   Args:
-    run: the config.
-    task_set: the run's tasks, the first with weight 1.
-    checkpoints: the folder of the run's checkpoints.
-    identity: what the run is, see `checkpoint.read_latest`.
+    group: the runs.
+    data: what they read.
+    checkpoints: the folder of the checkpoints.
+    identity: what the runs are, see `checkpoint.read_latest`.
     on_start: called with what a start finds.
-    on_save: called with the course whenever a checkpoint is on its way.
+    on_save: called with what is saved.
+    says_epochs: whether each epoch has a line on stderr.
 
   Returns:
-    the run at its end.
+    the runs at their end.
 
   Raises:
     UserError: a loss or a gradient is not finite, or the disk fails.
     Interrupted: by SIGTERM, SIGINT or the machine's preemption, once saved.
   """
-  data = feed.open_data(run, task_set)
-  here = start(run, task_set)
-  here = checkpoint.read_latest(checkpoints, identity, like=here) or here
+  here = checkpoint.read_latest(
+    checkpoints, identity, program.start_shapes(group)
+  )
+  here = here or program.start(group)
   on_start(here)
-  if here.course.finished(run):
+  if not _is_active(group, here).any():
     return here
-  at = int(here.state.step)
-  update = compiled_update(run, task_set)
-  profiles = pathlib.Path(run.workdir, 'profile') if run.profile else None
-  score = compiled_score(run.model, task_set)
-  fed = data.train(at)
+  at, training = here.at, group.training
+  update, score = program.update(group), program.score(group)
+  fed = data.train(group.seed_R, at)
 
   with (
     interruption.Interruption() as stop,
     checkpoint.Store(checkpoints, identity) as store,
-    progress.Progress(run.epochs * data.steps, 'train', 'step', at) as bar,
-    profiling.Trace(profiles) as trace,
+    progress.Progress(training.epochs * data.steps, 'train', 'step', at) as bar,
+    profiling.Trace(_profiles(group)) as trace,
   ):
     saved_at = -math.inf
     while True:
-      due = _is_due(run.saving, at, saved_at)
+      due = _is_due(training.saving, at, saved_at)
       leaving = stop.received or store.reached_preemption(at)
-      epoch_ends = at == data.steps * (len(here.course.rows) + 1)
+      epoch_ends = at == data.steps * (_epochs(here) + 1)
       if epoch_ends or due or leaving:
-        _check_finite(here.so_far, at, task_set, store)
+        _check_finite(group, here.so_far, at, store)
       if epoch_ends:
-        here = _after_epoch(here, at, run, task_set, data, score, store)
-        bar.say(_line(here.course.rows[-1], run))
-      if epoch_ends or due or leaving:
+        here = _after_epoch(group, here, at, data, score, store)
+        if says_epochs:
+          bar.say(_line(group, here))
+      active_R = _is_active(group, here)
+      done = not active_R.any()
+      if due or leaving or done or (epoch_ends and training.saving.save_epochs):
         store.save(at, here)
-        on_save(here.course)
+        on_save(here)
         saved_at = time.monotonic()
-      if here.course.finished(run):
+      if done:
         return here
       if leaving:
         store.wait()
-        raise _interrupted(run, stop.received or signal.SIGTERM, at)
+        raise _interrupted(
+          checkpoints.parent, stop.received or signal.SIGTERM, at
+        )
       trace.advance()
       started, before = time.monotonic(), here.so_far
-      now, so_far = update(here.state, before, next(fed))
+      batch = next(fed)
+      if _compares(group, at):
+        here = here._replace(cosines=program.compare(group)(here, batch))
+      now, so_far = update(here.state, before, active_R, batch)
       # One step ahead of the device and no further: batches in flight would
       # fill the memory.
-      _check_finite(before, at, task_set, store)
-      course = here.course.later(time.monotonic() - started)
-      here = here._replace(state=now, so_far=so_far, course=course)
+      _check_finite(group, before, at, store)
+      seconds = time.monotonic() - started
+      courses = tuple(c.later(seconds / active_R.sum()) for c in here.courses)
+      here = here._replace(state=now, so_far=so_far, courses=courses)
       at += 1
       bar.advance()
 
 
-def start(run: config.Run, task_set: tasks.TaskSet) -> Checkpoint:
-  """The run before its first step."""
-  return Checkpoint(*jax.jit(_start_arrays(run, task_set))(), Course())
-
-
-def start_shapes(run: config.Run, task_set: tasks.TaskSet) -> Checkpoint:
-  """The shapes and types of `start`'s arrays."""
-  return Checkpoint(*jax.eval_shape(_start_arrays(run, task_set)), Course())
-
-
-def compiled_update(run: config.Run, task_set: tasks.TaskSet):
-  """The jitted step: (state, metrics so far, feed) → (state, metrics)."""
-  one_step = functools.partial(
-    step.train_step,
-    heads.Network(run.model, task_set),
-    state.optimizer(run.optimizer),
-  )
-
-  def update(now, so_far, fed):
-    after, found = one_step(now, feed.to_batch(run, fed, now))
-    return after, metrics.merge(so_far, found)
-
-  return jax.jit(update, donate_argnums=0)
-
-
-def compiled_score(model: config.Model, task_set: tasks.TaskSet) -> Score:
-  """The jitted evaluation: (params, batch) → metrics."""
-  return jax.jit(
-    functools.partial(step.eval_step, heads.Network(model, task_set))
-  )
-
-
 def score_all(
-  score: Score,
-  params: dict,
-  batches: Iterable[pipeline.Batch],
-  task_set: tasks.TaskSet,
-) -> metrics.Metrics:
-  """The metrics of a whole data set."""
-  found = metrics.zeros(task_set)
+  score: program.Score, params: dict, batches: Iterable[pipeline.Batch]
+) -> tuple[metrics.Metrics, list[step.Guesses]]:
+  """The metrics of a whole data set, and each batch's guesses."""
+  total, guesses = None, []
   for batch in batches:
-    before, found = found, metrics.merge(found, score(params, batch))
+    before = total
+    found, guess = score(params, batch)
+    total = found if before is None else metrics.merge(before, found)
+    guesses.append(guess)
     jax.block_until_ready(before)
-  return found
+  return total, guesses
 
 
-def _start_arrays(run: config.Run, task_set: tasks.TaskSet):
-  def make():
-    first = state.create(run, task_set)
-    return first, first.params, metrics.zeros(task_set)
+def _profiles(group: Group) -> pathlib.Path | None:
+  (run, *more) = group.runs
+  return (
+    None if more or not run.profile else pathlib.Path(run.workdir, 'profile')
+  )
 
-  return make
+
+def _epochs(here: Checkpoint) -> int:
+  """Finished epochs; a run that stopped early has fewer."""
+  return max(len(course.rows) for course in here.courses)
+
+
+def _is_active(group: Group, here: Checkpoint) -> np.ndarray:
+  """Which runs are not finished, R."""
+  pairs = zip(group.runs, here.courses, strict=True)
+  return np.array([not course.finished(run) for run, course in pairs])
+
+
+def _compares(group: Group, at: int) -> bool:
+  """Whether gradients are to be compared before this step."""
+  every = group.training.affinity_steps
+  return bool(every) and at % every == 0 and group.most_tasks > 1
 
 
 def _is_due(saving: config.Saving, at: int, saved_at: float) -> bool:
@@ -165,63 +164,74 @@ def _is_due(saving: config.Saving, at: int, saved_at: float) -> bool:
 
 
 def _after_epoch(
+  group: Group,
   here: Checkpoint,
   at: int,
-  run: config.Run,
-  task_set: tasks.TaskSet,
   data: feed.Data,
-  score: Score,
+  score: program.Score,
   store: checkpoint.Store,
 ) -> Checkpoint:
-  """Evaluates; notes the epoch's row, and its parameters where it is best."""
-  epoch = len(here.course.rows) + 1
-  validation = score_all(score, here.state.params, data.validation(), task_set)
-  _check_finite(validation, at, task_set, store)
-  new = row(
-    run,
-    task_set,
-    epoch=epoch,
-    step=at,
-    seconds=here.course.seconds,
-    num_examples=data.num_examples,
-    train=here.so_far,
-    validation=validation,
+  """Evaluates; notes the runs' rows, and their parameters where it is best."""
+  epoch = _epochs(here) + 1
+  validation, _ = score_all(score, here.state.params, data.validation())
+  _check_finite(group, validation, at, store)
+  train, validation, cosines = jax.device_get(
+    (here.so_far, validation, here.cosines)
   )
-  course = here.course.after(new, run.stopping)
-  best_params = here.best_params
-  if course.stopping.best_epoch == epoch:
-    best_params = jax.tree.map(jnp.copy, here.state.params)
-  zeros = metrics.zeros(task_set)
-  return Checkpoint(here.state, best_params, zeros, course)
+  active_R, courses = _is_active(group, here), list(here.courses)
+  for r, course in enumerate(courses):
+    if not active_R[r]:
+      continue
+    own = group.own_tasks(r)
+    of_run = functools.partial(jax.tree.map, operator.itemgetter(r))
+    new = row(
+      group.runs[r],
+      own.names,
+      epoch=epoch,
+      step=at,
+      seconds=course.seconds,
+      num_examples=data.num_train,
+      train=metrics.read(of_run(train), group.task_set),
+      validation=metrics.read(of_run(validation), group.task_set),
+      cosines=affinity.read(of_run(cosines), group.task_set.names),
+    )
+    courses[r] = course.after(new, group.training.stopping)
+  better_R = active_R & [c.stopping.best_epoch == epoch for c in courses]
+  best_params = program.keep(better_R, here.state.params, here.best_params)
+  zeros = jax.tree.map(jnp.zeros_like, (here.so_far, here.cosines))
+  return Checkpoint(here.state, best_params, *zeros, tuple(courses))
 
 
 def _check_finite(
-  so_far: metrics.Metrics,
-  at: int,
-  task_set: tasks.TaskSet,
-  store: checkpoint.Store,
+  group: Group, so_far: metrics.Metrics, at: int, store: checkpoint.Store
 ) -> None:
   """Waits for the steps before `at`; none may have lost its numbers."""
-  broken_T = jax.device_get(so_far.broken_T)
-  if broken_T.any():
-    names = [t.name for t, b in zip(task_set, broken_T, strict=True) if b]
+  broken_RxT = jax.device_get(so_far.broken_T)
+  if broken_RxT.any():
+    names = ', '.join(np.array(group.task_set.names)[broken_RxT.any(0)])
+    seeds = group.seed_R[broken_RxT.any(1)]
+    of = f' of seed {", ".join(map(str, seeds))}' if len(group) > 1 else ''
     raise errors.UserError(
-      f'step {at}: the loss or a gradient of {", ".join(names)} is not finite; '
+      f'step {at}: the loss or a gradient of {names}{of} is not finite; '
       f'the last good checkpoint is that of step {store.latest_step()}; a '
       'smaller --learning_rate in another --workdir may help'
     )
 
 
-def _interrupted(run: config.Run, number: int, at: int) -> errors.Interrupted:
+def _interrupted(
+  folder: pathlib.Path, number: int, at: int
+) -> errors.Interrupted:
   name = signal.Signals(number).name
   return errors.Interrupted(
     number,
-    f'{name}: saved at step {at} in {run.workdir}; the same command goes on '
-    'from there',
+    f'{name}: saved at step {at} in {folder}; the same command goes on from '
+    'there',
   )
 
 
-def _line(new: dict, run: config.Run) -> str:
+def _line(group: Group, here: Checkpoint) -> str:
+  """What is said of an epoch: of its first run, where it has several."""
+  new, run = here.courses[0].rows[-1], group.runs[0]
   first = next(iter(new['validation']))
   accuracy = new['validation'][first]['accuracy']
   shown = 'no labels' if accuracy is None else f'{accuracy:.3f}'

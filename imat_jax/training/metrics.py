@@ -4,7 +4,6 @@ Per task: the loss as (sum, weight) and the confusion matrix, from which every
 score of `imat_jax.scores` follows.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -49,22 +48,17 @@ def merge(first: Metrics, second: Metrics) -> Metrics:
   return jax.tree.map(jnp.add, first, second)
 
 
-def read(metrics: Metrics, task_set: tasks.TaskSet) -> list[dict[str, Any]]:
+def read(metrics: Metrics, task_set: tasks.TaskSet) -> dict[str, Any]:
   """Brings metrics to the host.
 
   Returns:
-    per task `loss` and `accuracy`, None without a labelled example, and
+    per task's name `loss` and `accuracy`, None without a labelled example, and
     `confusion`, an int64 K × K array of the task's own labels.
   """
   here = jax.device_get(metrics)
   loss_T, weight_T = np.asarray(here.loss.value_T()), here.loss.weight_T
   found = zip(task_set, loss_T, weight_T, here.confusion_TxKxK, strict=True)
-  return [_read_task(*of_task) for of_task in found]
-
-
-def total(found: Sequence[dict[str, Any]], weights: Sequence[float]) -> float:
-  """The weighted sum of the tasks' losses; a task without labels adds 0."""
-  return float(np.dot([task['loss'] or 0.0 for task in found], weights))
+  return {task.name: _read_task(task, *rest) for task, *rest in found}
 
 
 def _confusion(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> jax.Array:

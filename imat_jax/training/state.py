@@ -32,19 +32,29 @@ def optimizer(knobs: config.Optimizer) -> optax.GradientTransformation:
   )
 
 
-def create(run: config.Run, task_set: tasks.TaskSet) -> TrainState:
-  """The state at step 0."""
-  side = trunk.image_side(run.model.geometry)
-  params = heads.Network(run.model, task_set).init(
-    rng.key(run.seed, 'params'),
-    jnp.zeros((1, side, side, 3)),
-    deterministic=True,
+def create(
+  model: config.Model,
+  knobs: config.Optimizer,
+  task_set: tasks.TaskSet,
+  seed: jax.Array,
+  weight_T: jax.Array,
+) -> TrainState:
+  """The state at step 0.
+
+  Args:
+    model, task_set: the network.
+    knobs: of Adam.
+    seed: a uint32 number.
+    weight_T: the weight of each task in the loss.
+  """
+  side = trunk.image_side(model.geometry)
+  params = heads.Network(model, task_set).init(
+    rng.key(seed, 'params'), jnp.zeros((1, side, side, 3)), deterministic=True
   )['params']
-  weights = tasks.weights(len(task_set), run.task_weight_decay)
   return TrainState(
     step=jnp.zeros((), jnp.int32),
-    seed=jnp.asarray(run.seed, jnp.uint32),
-    weight_T=jnp.asarray(weights, jnp.float32),
+    seed=jnp.asarray(seed, jnp.uint32),
+    weight_T=jnp.asarray(weight_T, jnp.float32),
     params=params,
-    opt_state=optimizer(run.optimizer).init(params),
+    opt_state=optimizer(knobs).init(params),
   )

@@ -1,5 +1,7 @@
 """The training step and the evaluation step, as pure functions."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -8,6 +10,14 @@ from imat_jax.data.pipeline import Batch
 from imat_jax.models import heads
 from imat_jax.training import losses, metrics, rng
 from imat_jax.training.state import TrainState
+
+
+class Guesses(NamedTuple):
+  """What a network says of B photos, beside what is true."""
+
+  label: jax.Array  # int32, B × T, -1 where missing
+  guess: jax.Array  # int32, B × T, the label with the largest probability
+  probability: jax.Array  # B × T, which the network gives it
 
 
 def train_step(
@@ -47,11 +57,16 @@ def train_step(
 
 def eval_step(
   network: heads.Network, params: dict, batch: Batch
-) -> metrics.Metrics:
-  """The metrics of a batch, without dropout."""
+) -> tuple[metrics.Metrics, Guesses]:
+  """The metrics of a batch and what is guessed, without dropout."""
   logits = network.apply({'params': params}, pixels(batch), deterministic=True)
   found = losses.by_task(logits, batch.label_BxT)
-  return metrics.of_batch(logits, found, batch.label_BxT)
+  guesses = Guesses(
+    label=jnp.asarray(batch.label_BxT),
+    guess=logits.argmax(2).astype(jnp.int32),
+    probability=jax.nn.softmax(logits).max(2),
+  )
+  return metrics.of_batch(logits, found, batch.label_BxT), guesses
 
 
 def pixels(batch: Batch) -> jax.Array:

@@ -12,19 +12,28 @@ import socket
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from imat_jax import config, errors, files, tasks
-from imat_jax.training import checkpoint, loop
-from imat_jax.training.course import Course
+import jax
 
-# These may change between two starts of one run.
-_MAY_CHANGE = (
-  'data_dir',
-  'workdir',
-  'epochs',
-  'loader',
-  'saving',
-  'profile',
-)
+from imat_jax import config, errors, files, tasks
+from imat_jax.training import checkpoint, program
+from imat_jax.training.course import Course
+from imat_jax.training.group import Group
+
+# These may change between two starts of one run, or of one study.
+_HOW = ('data_dir', 'workdir', 'loader', 'saving')
+_MAY_CHANGE = {
+  config.Run: (*_HOW, 'epochs', 'profile'),
+  config.Study: (
+    *_HOW,
+    'models',
+    'task_sets',
+    'seeds',
+    'runs_at_once',
+    'resident',
+    'affinity_steps',
+    'dry_run',
+  ),
+}
 
 
 class Workdir:
@@ -37,7 +46,7 @@ class Workdir:
     self.metrics = self.path / 'metrics.jsonl'
     self.evaluation = self.path / 'evaluation.json'
     self.report = self.path / 'report.html'
-    self.plots = self.path / 'plots'
+    self.predictions = self.path / 'predictions.npz'
     self.starts = self.path / 'starts.jsonl'
     self.lock = self.path / 'lock'
 
@@ -74,35 +83,70 @@ def locked(workdir: Workdir) -> Iterator[None]:
 
 
 def claim(
-  workdir: Workdir, run: config.Run, task_set: tasks.TaskSet, fingerprint: str
+  workdir: Workdir,
+  settings: config.Training,
+  task_set: tasks.TaskSet,
+  fingerprint: str,
+  begun: bool,
 ) -> str:
-  """Writes `config.json`, or checks that the run there is this one.
+  """Writes `config.json`, or checks that what is there is the same.
+
+  Args:
+    workdir: of a run or a study.
+    settings: its config.
+    task_set: its tasks.
+    fingerprint: of the data set.
+    begun: whether something was saved; before that it may become another.
 
   Returns:
-    the run's identity: a digest of all that must not change.
+    the identity: a digest of all that must not change.
 
   Raises:
     UserError: another config or data set; names what differs, old → new.
   """
-  mine = {
-    'config': dataclasses.asdict(run),
+  mine, kind = describe(settings, task_set, fingerprint), type(settings)
+  if begun and workdir.config.exists():
+    there = _read_config(workdir, kind)
+    differing = _differences(_fixed(kind, there), _fixed(kind, mine))
+    epochs = there['config']['epochs']
+    if 'epochs' in _MAY_CHANGE[kind] and settings.epochs < epochs:
+      differing.append(f'epochs: {epochs} → {settings.epochs}')
+    if differing:
+      raise errors.UserError(
+        f'{workdir.path}: a {kind.__name__.lower()} with another config is '
+        f'here ({"; ".join(differing)}); give another --workdir'
+      )
+  files.write_json(workdir.config, mine)
+  return identity(kind, mine)
+
+
+def describe(
+  settings: config.Training, task_set: tasks.TaskSet, fingerprint: str
+) -> dict[str, Any]:
+  """What `config.json` holds."""
+  described = {
+    'config': dataclasses.asdict(settings),
     'tasks': task_set.to_json(),
     'data_set': fingerprint,
   }
-  mine = json.loads(json.dumps(mine))
-  # Before anything was saved a run may still become another.
-  if checkpoint.steps(workdir.checkpoints) and workdir.config.exists():
-    there = _read_config(workdir)
-    differing = _differences(_fixed(there), _fixed(mine))
-    if run.epochs < there['config']['epochs']:
-      differing.append(f'epochs: {there["config"]["epochs"]} → {run.epochs}')
-    if differing:
-      raise errors.UserError(
-        f'{workdir.path}: a run with another config is here '
-        f'({"; ".join(differing)}); give another --workdir'
-      )
-  files.write_json(workdir.config, mine)
-  return _identity(mine)
+  return json.loads(json.dumps(described))
+
+
+def identity(kind: type, described: dict[str, Any]) -> str:
+  """A digest of all that must not change between two starts."""
+  fixed = json.dumps(_fixed(kind, described), sort_keys=True)
+  return hashlib.sha256(fixed.encode()).hexdigest()
+
+
+def read_run(workdir: Workdir) -> tuple[config.Run, tasks.TaskSet]:
+  """What `config.json` says of a run.
+
+  Raises:
+    UserError: there is none, or it is damaged.
+  """
+  stored = _read_config(workdir, config.Run)
+  run = config.from_json(config.Run, stored['config'])
+  return run, tasks.TaskSet.from_json(stored['tasks'])
 
 
 def load(path: str | pathlib.Path) -> Trained:
@@ -112,17 +156,17 @@ def load(path: str | pathlib.Path) -> Trained:
     UserError: no run, a damaged one, or one without a finished epoch.
   """
   workdir = Workdir(path)
-  stored = _read_config(workdir)
-  run = config.from_json(config.Run, stored['config'])
-  task_set = tasks.TaskSet.from_json(stored['tasks'])
-  found = checkpoint.read_latest(
-    workdir.checkpoints,
-    _identity(stored),
-    like=loop.start_shapes(run, task_set),
+  run, task_set = read_run(workdir)
+  described = identity(config.Run, files.read_json(workdir.config))
+  shapes = program.start_shapes(Group((run,), task_set))
+  found = checkpoint.read_best(
+    workdir.checkpoints, described, like=shapes.best_params
   )
-  if found is None or not found.course.rows:
+  params, (course,) = found or (None, (Course(),))
+  if not course.rows:
     raise errors.UserError(f'{workdir.path}: no epoch of this run is finished')
-  return Trained(run, task_set, found.best_params, found.course)
+  params = jax.tree.map(lambda leaf_R: leaf_R[0], params)
+  return Trained(run, task_set, params, course)
 
 
 def note_start(workdir: Workdir, step: int) -> None:
@@ -150,10 +194,15 @@ def write_metrics(workdir: Workdir, course: Course) -> None:
   files.write_text(workdir.metrics, ''.join(lines))
 
 
-def _read_config(workdir: Workdir) -> dict[str, Any]:
+def read_rows(workdir: Workdir) -> list[dict[str, Any]]:
+  """The rows of `metrics.jsonl`."""
+  return [json.loads(x) for x in workdir.metrics.read_text().splitlines()]
+
+
+def _read_config(workdir: Workdir, kind: type) -> dict[str, Any]:
   stored = files.read_json(workdir.config)
   try:
-    config.from_json(config.Run, stored['config'])
+    config.from_json(kind, stored['config'])
     tasks.TaskSet.from_json(stored['tasks'])
     if not isinstance(stored['data_set'], str):
       raise ValueError('data_set is no fingerprint')
@@ -162,16 +211,11 @@ def _read_config(workdir: Workdir) -> dict[str, Any]:
   return stored
 
 
-def _identity(stored: dict[str, Any]) -> str:
-  fixed = json.dumps(_fixed(stored), sort_keys=True)
-  return hashlib.sha256(fixed.encode()).hexdigest()
-
-
-def _fixed(stored: dict[str, Any]) -> dict[str, Any]:
+def _fixed(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
   """What must not change, flat."""
   flat = {'data set': stored['data_set'][:12]}
   for name, value in stored['config'].items():
-    if name not in _MAY_CHANGE:
+    if name not in _MAY_CHANGE[kind]:
       flat |= value if isinstance(value, dict) else {name: value}
   return flat
 

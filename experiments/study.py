@@ -1,0 +1,36 @@
+"""Which extra attribute helps to tell the apparel class?
+
+Trains the report's models on its task sets (apparel alone, and with material,
+color, gender or age) with several seeds each, compares them, and leaves one
+page that answers the question.
+
+  python -m experiments.study --data_dir=data/built --workdir=studies/report
+  python -m experiments.study --data_dir=data/built --workdir=studies/small \\
+    --models=public_3m --task_sets='apparel;apparel,color;apparel,age' \\
+    --seeds=6 --epochs=10
+  python -m experiments.study … --dry_run
+
+Stopped at any moment, the same command goes on from there; with more seeds,
+task sets or models it trains only what is new.
+"""
+
+import functools
+
+from imat_jax import config, flags
+
+DEFAULTS = functools.partial(
+  config.Study,
+  resident=True,
+  affinity_steps=20,
+  saving=config.Saving(save_epochs=False),
+)
+
+
+def main(study: config.Study) -> None:
+  from imat_jax.study import sweep  # here, so that --help stays quick
+
+  sweep.run_study(study)
+
+
+if __name__ == '__main__':
+  flags.run(main, DEFAULTS)

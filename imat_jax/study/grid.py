@@ -1,0 +1,117 @@
+"""Which runs a study is made of: models × task sets × seeds."""
+
+import dataclasses
+import itertools
+import pathlib
+import urllib.parse
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from imat_jax import config, errors, tasks
+from imat_jax.models import presets
+
+# In the order of the report's tables.
+_ATTRIBUTES = ('material', 'color', 'gender', 'age')
+
+
+class Cell(NamedTuple):
+  """A model with a task set; its runs differ in their seeds."""
+
+  model: str
+  tasks: tuple[str, ...]
+
+  def __str__(self) -> str:
+    return f'{self.model} · {" + ".join(self.tasks)}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Grid:
+  """The cells that a data set allows, and what was left out of it."""
+
+  study: config.Study
+  cells: tuple[Cell, ...]
+  left_out: tuple[str, ...]  # a line for each set with a task that is missing
+
+  @property
+  def task_names(self) -> tuple[str, ...]:
+    """The tasks of all cells, the compared one first."""
+    return tuple(dict.fromkeys(n for cell in self.cells for n in cell.tasks))
+
+  def runs(self, model: str) -> list[config.Run]:
+    """The runs of a model; those of one seed stand together."""
+    return [
+      self.run(cell, seed)
+      for seed in range(self.study.seeds)
+      for cell in self.cells
+      if cell.model == model
+    ]
+
+  def run(self, cell: Cell, seed: int) -> config.Run:
+    """One run, in its folder of the study's."""
+    shared = {f.name for f in dataclasses.fields(config.Training)}
+    given = {n: v for n, v in vars(self.study).items() if n in shared}
+    given['workdir'] = str(run_folder(self.study, cell, seed))
+    network = dataclasses.replace(
+      presets.BY_NAME[cell.model], geometry=self.study.geometry
+    )
+    return config.Run(**given, tasks=cell.tasks, seed=seed, model=network)
+
+
+def make(study: config.Study, built: tasks.TaskSet) -> Grid:
+  """The grid that the flags describe.
+
+  Args:
+    study: the config.
+    built: the tasks that the data set has.
+
+  Raises:
+    UserError: the data set allows none of it, or a task stands twice in a set.
+  """
+  cells, left_out = [], {}
+  for model in study.models:
+    for names in _task_sets(study, model):
+      missing = [name for name in names if name not in built.names]
+      if missing:
+        shown = ' + '.join(names)
+        left_out[shown] = (
+          f'{shown} is left out: the data set has no {", ".join(missing)}'
+        )
+      else:
+        cells.append(Cell(model, built.select(names).names))
+  if not cells:
+    raise errors.UserError(
+      f'{study.data_dir}: {"; ".join(left_out.values())}; it has: '
+      f'{", ".join(built.names)}'
+    )
+  return Grid(study, tuple(cells), tuple(left_out.values()))
+
+
+def run_folder(study: config.Study, cell: Cell, seed: int) -> pathlib.Path:
+  """Where the results of a run lie."""
+  name = '+'.join(urllib.parse.quote(name, safe='') for name in cell.tasks)
+  return pathlib.Path(study.workdir, 'runs', cell.model, name, f'seed_{seed}')
+
+
+def _task_sets(study: config.Study, model: str) -> list[tuple[str, ...]]:
+  """As given, or the report's: apparel alone and with one more.
+
+  Its three-task model has two or three more.
+  """
+  if study.task_sets:
+    given = [
+      tuple(tasks.canonical(name.strip()) for name in one.split(','))
+      for one in study.task_sets.split(';')
+    ]
+    return list(dict.fromkeys(given))
+  more = (2, 3) if model == 'public_3m_three_tasks' else (1,)
+  return [(tasks.APPAREL,)] + [
+    (tasks.APPAREL, *attributes)
+    for number in more
+    for attributes in itertools.combinations(_ATTRIBUTES, number)
+  ]
+
+
+def baseline(cells: Sequence[Cell], cell: Cell) -> Cell | None:
+  """What a cell is compared with: the same model on its first task alone."""
+  alone = Cell(cell.model, cell.tasks[:1])
+  return alone if alone in cells and alone != cell else None

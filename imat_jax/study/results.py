@@ -1,0 +1,63 @@
+"""What a finished run leaves in its folder, written and read back.
+
+Statistics and pages are made of these files alone, so they can be made again.
+"""
+
+import pathlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from imat_jax import config, errors, evaluate, files, tasks
+from imat_jax.models import heads
+from imat_jax.training import step
+from imat_jax.training import workdir as workdir_lib
+
+
+class Result(NamedTuple):
+  """A finished run."""
+
+  run: config.Run
+  task_set: tasks.TaskSet
+  rows: list[dict[str, Any]]  # of metrics.jsonl
+  evaluation: dict[str, Any]
+  guesses: step.Guesses  # N validation photos × T tasks
+  num_params: int
+
+
+def write(workdir: workdir_lib.Workdir, scored: evaluate.Scored) -> None:
+  """Leaves the guesses, and last the evaluation: then the run is finished."""
+  with files.writing(workdir.predictions) as file:
+    np.savez_compressed(file, **scored.guesses._asdict())
+  files.write_json(workdir.evaluation, scored.evaluation)
+
+
+def is_finished(folder: pathlib.Path) -> bool:
+  """Whether `read` will find all."""
+  return workdir_lib.Workdir(folder).evaluation.exists()
+
+
+def read(folder: pathlib.Path) -> Result:
+  """Reads a finished run.
+
+  Raises:
+    UserError: a file is missing or damaged.
+  """
+  workdir = workdir_lib.Workdir(folder)
+  run, task_set = workdir_lib.read_run(workdir)
+  try:
+    rows = workdir_lib.read_rows(workdir)
+    with np.load(workdir.predictions, allow_pickle=False) as arrays:
+      guesses = step.Guesses(**arrays)
+  except (OSError, ValueError, TypeError, KeyError) as error:
+    raise errors.UserError(
+      f'{folder}: damaged: {error}; delete the folder to train the run again'
+    ) from None
+  return Result(
+    run,
+    task_set,
+    rows,
+    files.read_json(workdir.evaluation),
+    guesses,
+    heads.num_params(run.model, task_set),
+  )
