@@ -72,7 +72,8 @@ def _models(value):
 
 def _task_sets(value):
   sets = [one.split(',') for one in value.split(';')] if value else []
-  if not all(name.strip() for one in sets for name in one):
+  sets = [[name.strip() for name in one] for one in sets]
+  if not all(name for one in sets for name in one):
     return "must look like 'apparel;apparel,color'"
   if len({one[0] for one in sets}) > 1:
     return 'all task sets must begin with the task that is compared'

@@ -230,4 +230,4 @@ def test_padding_is_no_parameter(model):
   shapes = jax.eval_shape(init, jax.random.key(0), image)['params']
   parts = [shapes['trunk'], *(_head_shapes(model, task, 8) for task in TASKS)]
   expected = sum(leaf.size for leaf in jax.tree.leaves(parts))
-  assert heads.num_params(shapes, model, TASKS) == expected
+  assert heads.num_params(model, TASKS) == expected

@@ -73,7 +73,10 @@ def test_imports_go_one_way(path):
     ('orbax', ('training.checkpoint',)),
     ('tensorflow_datasets', ('data.builder', 'data.source')),
     ('grain', ('data.pipeline',)),
-    ('matplotlib', ('study.plots',)),
+    ('altair', ('study.charts',)),
+    ('vl_convert', ('study.charts',)),
+    ('jinja2', ('study.report',)),
+    ('scipy', ('study.statistics',)),
   ],
 )
 def test_a_package_is_known_in_few_places(package, allowed):

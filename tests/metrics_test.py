@@ -38,7 +38,8 @@ def test_merge_of_halves_is_the_whole():
     metrics.merge(metrics.zeros(TASKS), halves[0]), halves[1]
   )
   whole = metrics.read(_of(logits_BxTxK, label_BxT), TASKS)
-  for found, expected in zip(metrics.read(merged, TASKS), whole, strict=True):
+  for name, found in metrics.read(merged, TASKS).items():
+    expected = whole[name]
     np.testing.assert_array_equal(found['confusion'], expected['confusion'])
     assert found['loss'] == pytest.approx(expected['loss'], rel=1e-6)
 
@@ -46,8 +47,8 @@ def test_merge_of_halves_is_the_whole():
 def test_confusion_counts_the_labelled():
   logits_BxTxK, label_BxT = _parts()
   read = metrics.read(jax.jit(_of)(logits_BxTxK, label_BxT), TASKS)
-  for t, (task, found) in enumerate(zip(TASKS, read, strict=True)):
-    number = len(task.labels)
+  for t, task in enumerate(TASKS):
+    found, number = read[task.name], len(task.labels)
     true_B = np.asarray(label_BxT[:, t])
     guess_B = np.asarray(logits_BxTxK[:, t, :number].argmax(1))
     expected_KxK = scores.confusion_matrix(true_B, guess_B, number)
@@ -57,5 +58,5 @@ def test_confusion_counts_the_labelled():
 
 def test_nothing_labelled_has_no_score():
   found = metrics.read(metrics.zeros(TASKS), TASKS)
-  assert [task['loss'] for task in found] == [None, None]
-  assert metrics.total(found, (1.0, 0.95)) == 0
+  assert [of['loss'] for of in found.values()] == [None, None]
+  assert [of['accuracy'] for of in found.values()] == [None, None]

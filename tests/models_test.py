@@ -41,8 +41,7 @@ def _shapes(model, *task_list):
 )
 def test_parameter_counts_of_the_report(geometry, model, task_list, count):
   model = dataclasses.replace(model, geometry=geometry)
-  shapes = _shapes(model, *task_list)
-  assert heads.num_params(shapes, model, tasks.TaskSet(task_list)) == count
+  assert heads.num_params(model, tasks.TaskSet(task_list)) == count
 
 
 @pytest.mark.parametrize('geometry', ['report', 'original'])

@@ -78,7 +78,7 @@ def test_num_steps(number, batch_size, steps):
 
 
 def test_batches_are_uint8_and_whole():
-  for dataset in (train(), evaluation(), evaluation(seed=1, knobs=WARP)):
+  for dataset in (train(), evaluation(), evaluation(knobs=WARP)):
     for step in range(3):
       batch = dataset[step]
       assert batch.image_BxHxWxC.shape == (4, SIDE, SIDE, 3)
@@ -139,7 +139,7 @@ def test_a_photo_keeps_its_labels():
 
 
 def test_padding_is_black_and_without_labels():
-  for dataset in (train(), evaluation(), evaluation(seed=1, knobs=WARP)):
+  for dataset in (train(), evaluation(), evaluation(knobs=WARP)):
     batch = epoch(dataset, 0)
     is_padding_B = batch.label_BxT[:, 0] == -1
     assert is_padding_B.sum() == 2
@@ -212,17 +212,14 @@ def test_evaluation_is_in_order_with_the_padding_last():
 
 
 def test_evaluation_can_be_augmented_and_is_the_same_each_time():
-  plain, again = evaluation(), evaluation(seed=5, knobs=WARP)
-  warped = evaluation(seed=5, knobs=WARP)
-  other = evaluation(seed=6, knobs=WARP)
+  plain, again = evaluation(), evaluation(knobs=WARP)
+  warped = evaluation(knobs=WARP)
   assert len(warped) == 3
   assert order(warped, 0) == order(plain, 0)
   assert_same(epoch(warped, 0), epoch(again, 0))
   found, usual = by_number(epoch(warped, 0)), by_number(epoch(plain, 0))
-  turned = by_number(epoch(other, 0))
   for number in range(10):
     assert (found[number] != usual[number]).any()
-    assert (found[number] != turned[number]).any()
 
 
 def test_evaluation_does_not_warp_as_training_does():

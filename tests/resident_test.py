@@ -25,14 +25,17 @@ def photos(examples):
 
 
 def _batches(photos, seed, knobs, start, count):
-  def make(fed, step):
-    return resident.batch(fed, jnp.uint32(seed), step, SIDE, BATCH, knobs)
+  steps = pipeline.num_steps(len(photos.label_NxT), BATCH)
+
+  def make(order_SxB, step):
+    return resident.batch(
+      photos, order_SxB, jnp.uint32(seed), step, SIDE, knobs
+    )
 
   make = jax.jit(make)
-  fed = resident.feeds(photos, seed, BATCH, start)
-  return [
-    make(next(fed), jnp.int32(step)) for step in range(start, start + count)
-  ]
+  for step in range(start, start + count):
+    (order_SxB,) = resident.order([seed], step // steps, steps, BATCH)
+    yield make(order_SxB, jnp.int32(step))
 
 
 @pytest.mark.parametrize('fill', ['nearest', 'constant', 'reflect'])

@@ -1,5 +1,6 @@
 """One training step: gradients, task weights, randomness, tracing."""
 
+import dataclasses
 import functools
 
 import jax
@@ -11,7 +12,8 @@ import pytest
 from imat_jax import config, tasks
 from imat_jax.data.pipeline import Batch
 from imat_jax.models import heads
-from imat_jax.training import loop, metrics, state, step
+from imat_jax.training import feed, metrics, program, state, step
+from imat_jax.training.group import Group
 
 MODEL = config.Model(filters=(2, 2, 2), shared_widths=(8,), head_widths=(4,))
 # Not in alphabetical order: a dict that jax sorts by name would swap them.
@@ -34,6 +36,11 @@ def _batch(label_BxT, seed=0) -> Batch:
   return Batch(rng.integers(0, 256, shape, np.uint8), label_BxT)
 
 
+def _start() -> state.TrainState:
+  weight_T = jnp.array([1.0, 0.95])
+  return state.create(MODEL, RUN.optimizer, TASKS, jnp.uint32(3), weight_T)
+
+
 def _changed(before, after) -> bool:
   pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
   return any(not np.array_equal(a, b) for a, b in pairs)
@@ -46,16 +53,16 @@ def _head(now: state.TrainState, name: str) -> list[jax.Array]:
 
 
 def test_a_head_without_labels_stays_where_it_is():
-  before = state.create(RUN, TASKS)
+  before = _start()
   after, found = STEP(before, _batch([[0, -1], [2, -1]]))
   assert not _changed(_head(before, 'age'), _head(after, 'age'))
   assert _changed(_head(before, 'color'), _head(after, 'color'))
   assert _changed(before.params['trunk'], after.params['trunk'])
-  assert metrics.read(found, TASKS)[1]['loss'] is None
+  assert metrics.read(found, TASKS)['age']['loss'] is None
 
 
 def test_a_weight_of_zero_stops_every_gradient_of_a_task():
-  before = state.create(RUN, TASKS)
+  before = _start()
   only_color = before.replace(weight_T=jnp.array([1.0, 0.0]))
   labelled, _ = STEP(only_color, _batch([[0, 1], [2, 0]]))
   missing, _ = STEP(only_color, _batch([[0, -1], [2, -1]]))
@@ -64,15 +71,15 @@ def test_a_weight_of_zero_stops_every_gradient_of_a_task():
 
 
 def test_a_batch_of_padding_changes_nothing_but_the_step():
-  before = state.create(RUN, TASKS)
+  before = _start()
   after, found = STEP(before, _batch([[-1, -1]] * 2))
   assert not _changed(before.params, after.params)
   assert after.step == 1
-  assert metrics.total(metrics.read(found, TASKS), (1, 1)) == 0
+  assert [x['loss'] for x in metrics.read(found, TASKS).values()] == [None] * 2
 
 
 def test_padding_does_not_move_the_update():
-  before = state.create(RUN, TASKS)
+  before = _start()
   model = config.Model(**vars(MODEL) | {'dropout': 0.0})
   one_step = jax.jit(
     functools.partial(
@@ -91,7 +98,7 @@ def test_padding_does_not_move_the_update():
 
 
 def test_the_first_update_is_that_of_adam():
-  before = state.create(RUN, TASKS)
+  before = _start()
   batch = _batch([[0, 1], [1, 0]])
   after, _ = STEP(before, batch)
   moved = jax.tree.map(jnp.subtract, after.params, before.params)
@@ -102,21 +109,30 @@ def test_the_first_update_is_that_of_adam():
 
 
 def test_metrics_belong_to_their_task():
-  now = state.create(RUN, TASKS)
+  now = _start()
   batch = _batch([[0, 1], [1, -1], [2, 0]])
-  found = metrics.read(step.eval_step(NETWORK, now.params, batch), TASKS)
-  assert found[0]['confusion'].shape == (3, 3)
-  np.testing.assert_array_equal(found[0]['confusion'].sum(1), [1, 1, 1])
-  np.testing.assert_array_equal(found[1]['confusion'].sum(1), [1, 1])
-  logits_BxK = NETWORK.apply(
+  found, guesses = step.eval_step(NETWORK, now.params, batch)
+  found = metrics.read(found, TASKS)
+  color, age = found['color']['confusion'], found['age']['confusion']
+  assert color.shape == (3, 3)
+  np.testing.assert_array_equal(color.sum(1), [1, 1, 1])
+  np.testing.assert_array_equal(age.sum(1), [1, 1])
+  logits_BxTxK = NETWORK.apply(
     {'params': now.params}, step.pixels(batch), deterministic=True
-  )[:, 1]
+  )
+  np.testing.assert_array_equal(guesses.guess, logits_BxTxK.argmax(2))
+  np.testing.assert_array_equal(guesses.label, batch.label_BxT)
+  chance_BxK = jax.nn.softmax(logits_BxTxK[:, 0])
+  np.testing.assert_allclose(
+    guesses.probability[:, 0], chance_BxK.max(1), rtol=1e-5
+  )
+  logits_BxK = logits_BxTxK[:, 1]
   expected = -jax.nn.log_softmax(logits_BxK)[jnp.array([0, 2]), [1, 0]].mean()
-  assert found[1]['loss'] == pytest.approx(float(expected), rel=1e-5)
+  assert found['age']['loss'] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_is_known_by_its_task():
-  before = state.create(RUN, TASKS)
+  before = _start()
   logits = before.params['heads']['logits']
   broken = before.params | {
     'heads': before.params['heads']
@@ -130,7 +146,7 @@ def test_a_loss_that_is_not_finite_is_known_by_its_task():
 
 
 def test_a_broken_gradient_of_the_trunk_counts_for_every_task():
-  before = state.create(RUN, TASKS)
+  before = _start()
   gradient = jax.tree.map(jnp.zeros_like, before.params)
   assert step.broken_gradients(gradient).tolist() == [0, 0]
   gradient['trunk']['conv_1']['bias'] += jnp.inf
@@ -143,7 +159,7 @@ def test_a_broken_gradient_of_the_trunk_counts_for_every_task():
 
 
 def test_randomness_is_a_function_of_seed_and_step():
-  before, batch = state.create(RUN, TASKS), _batch([[0, 1], [1, 0]])
+  before, batch = _start(), _batch([[0, 1], [1, 0]])
   again = STEP(before, batch)[0].params
   assert not _changed(STEP(before, batch)[0].params, again)
   later = before.replace(step=before.step + 1)
@@ -152,14 +168,22 @@ def test_randomness_is_a_function_of_seed_and_step():
   assert _changed(STEP(other, batch)[0].params, again)
 
 
-def test_two_steps_are_one_trace(monkeypatch):
+def test_steps_seeds_and_task_sets_are_one_trace(monkeypatch):
   traces = []
   plain = step.train_step
   monkeypatch.setattr(
     step, 'train_step', lambda *args: traces.append(1) or plain(*args)
   )
-  update = loop.compiled_update(RUN, TASKS)
-  now, so_far = state.create(RUN, TASKS), metrics.zeros(TASKS)
-  now, so_far = update(now, so_far, _batch([[0, 1], [1, 0]]))
-  update(now, so_far, _batch([[-1, 1], [2, -1]], seed=1))
+  program._update.cache_clear()
+  found = []
+  for seed, names in ((3, ('color', 'age')), (4, ('age',))):
+    run = dataclasses.replace(RUN, seed=seed, tasks=names)
+    group = Group((run,), TASKS)
+    here, update = program.start(group), program.update(group)
+    now, so_far = here.state, here.so_far
+    for number in range(2):
+      fed = feed.Feed(_batch([[0, 1], [1, 0]], seed=number), None)
+      now, so_far = update(now, so_far, np.array([True]), fed)
+    found.append(now.params)
   assert len(traces) == 1
+  assert _changed(*found)

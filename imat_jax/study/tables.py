@@ -1,0 +1,184 @@
+"""The tables of a study as rows, for CSV files and for the page."""
+
+import csv
+import io
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imat_jax import files
+from imat_jax.study import findings, published
+
+Row = Mapping[str, Any]
+
+
+def make(found: Mapping[str, Any]) -> dict[str, list[Row]]:
+  """All tables of a `study.json`, by name."""
+  tables = {
+    'scores': _scores(found),
+    'comparisons': _comparisons(found),
+    'report_loss': _as_reported(found, 'loss'),
+    'report_accuracy': _as_reported(found, 'accuracy'),
+    'report_precision_recall_f1': _ranges(found),
+    'labels': _labels(found),
+    'affinity': _affinity(found),
+    'runs': _runs(found),
+  }
+  return {name: rows for name, rows in tables.items() if rows}
+
+
+def write(directory: pathlib.Path, tables: Mapping[str, Sequence[Row]]) -> None:
+  """Writes each table as NAME.csv."""
+  for name, rows in tables.items():
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(directory / f'{name}.csv', text.getvalue())
+
+
+def _tasks(cell: Row) -> str:
+  return ' + '.join(cell['tasks'])
+
+
+def _scores(found: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': cell['model'],
+      'tasks': _tasks(cell),
+      'task': task,
+      'seeds': len(cell['seeds']),
+      'parameters': cell['num_params'],
+      'labelled photos': scores['count'],
+    }
+    | {
+      f'{name} {part}'.removesuffix(' mean'): scores[name][part]
+      for name in findings.SCORES
+      for part in ('mean', 'standard_deviation', 'low', 'high')
+    }
+    for cell in found['cells']
+    for task, scores in cell['scores'].items()
+    if scores['count']
+  ]
+
+
+def _comparisons(found: Mapping[str, Any]) -> list[Row]:
+  rows = []
+  for compared in found['comparisons']:
+    for name in findings.SCORES:
+      scores = compared['scores'][name]
+      rows.append(
+        {
+          'model': compared['model'],
+          'tasks': _tasks(compared),
+          'score': name,
+          'seeds': len(compared['seeds']),
+          'difference': scores['mean'],
+        }
+        | {
+          part: scores[part]
+          for part in ('low', 'high', 'p_value', 'p_holm', 'verdict')
+        }
+      )
+  return rows
+
+
+def _as_reported(found: Mapping[str, Any], name: str) -> list[Row]:
+  """The report's table of one score: a row per task set, a column per model."""
+  return [
+    {'tasks': ' + '.join(names)}
+    | {
+      f'{c["model"]}': c['scores'][found['task']][name]['mean'] for c in of_set
+    }
+    | {'report (public_3m, one run)': _published(names, name)}
+    for names, of_set in _by_set(found).items()
+    if of_set[0]['scores'][found['task']]['count']
+  ]
+
+
+def _ranges(found: Mapping[str, Any]) -> list[Row]:
+  """The report's third table: from the worst to the best label, mean F1."""
+  rows = []
+  for names, of_set in _by_set(found).items():
+    for cell in of_set:
+      scores = cell['scores'][found['task']]
+      if scores['count']:
+        rows.append(
+          {'tasks': ' + '.join(names), 'model': cell['model']}
+          | {
+            name: f'{min(scores[name]):.2f}–{max(scores[name]):.2f}'
+            for name in ('precision', 'recall')
+          }
+          | {'mean F1': scores['macro_f1']['mean']}
+        )
+    said = published.ROWS.get(names)
+    if said:
+      rows.append(
+        {
+          'tasks': ' + '.join(names),
+          'model': f'report ({published.MODEL}, one run)',
+          'precision': f'{said.precision[0]:.2f}–{said.precision[1]:.2f}',
+          'recall': f'{said.recall[0]:.2f}–{said.recall[1]:.2f}',
+          'mean F1': said.f1,
+        }
+      )
+  return rows
+
+
+def _by_set(found: Mapping[str, Any]) -> dict[tuple[str, ...], list[Row]]:
+  sets = {}
+  for cell in found['cells']:
+    sets.setdefault(tuple(cell['tasks']), []).append(cell)
+  return sets
+
+
+def _published(names: tuple[str, ...], score: str) -> float | None:
+  said = published.ROWS.get(names)
+  return said and said._asdict()[score]
+
+
+def _labels(found: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': cell['model'],
+      'tasks': _tasks(cell),
+      'task': task,
+      'label': label,
+      'photos': scores['support'][number],
+    }
+    | {name: scores[name][number] for name in ('precision', 'recall', 'f1')}
+    for cell in found['cells']
+    for task, scores in cell['scores'].items()
+    if scores['count']
+    for number, label in enumerate(scores['labels'])
+  ]
+
+
+def _affinity(found: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': pair['model'],
+      'tasks': _tasks(pair),
+      'pair': ' · '.join(pair['pair']),
+      'epoch': epoch,
+      'cosine': cosine,
+    }
+    for pair in found['affinity']
+    for epoch, cosine in zip(pair['epochs'], pair['cosine'], strict=True)
+  ]
+
+
+def _runs(found: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': run['model'],
+      'tasks': _tasks(run),
+      'seed': run['seed'],
+      'epochs': run['epochs'],
+      'best epoch': run['best_epoch'],
+      'stopped early': run['stopped_early'],
+      'seconds': run['seconds'],
+    }
+    | run['scores'][found['task']]
+    for run in found['runs']
+  ]

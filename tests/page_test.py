@@ -1,0 +1,179 @@
+"""The page in a real browser: no error, no request, the right numbers."""
+
+import contextlib
+import io
+import json
+import pathlib
+import re
+import shutil
+
+import pytest
+
+from imat_jax import config
+from imat_jax.models import presets
+from imat_jax.study import engine, sweep
+
+SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
+CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
+FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+
+@pytest.fixture(scope='module')
+def study(built, tmp_path_factory) -> pathlib.Path:
+  """A finished study whose data set has a name that wants to be a tag."""
+  path = tmp_path_factory.mktemp('page') / '<b>study'
+  given = config.Study(
+    data_dir=built,
+    workdir=str(path),
+    models=('public_3m',),
+    task_sets='apparel;apparel,color;apparel,age',
+    seeds=2,
+    epochs=3,
+    batch_size=16,
+    resident=True,
+    affinity_steps=2,
+  )
+  with (
+    pytest.MonkeyPatch.context() as patched,
+    contextlib.redirect_stdout(io.StringIO()),
+  ):
+    patched.setattr(presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, SMALL))
+    sweep.run_study(given)
+  return path
+
+
+@pytest.fixture(scope='module')
+def browser():
+  if CHROMIUM is None:
+    pytest.skip('needs chromium on the PATH')
+  from playwright import sync_api
+
+  with sync_api.sync_playwright() as playwright:
+    opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    yield opened
+    opened.close()
+
+
+@contextlib.contextmanager
+def _opened(browser, path: pathlib.Path, width: int, scheme: str):
+  """The page, its charts drawn; fails on an error or a request."""
+  context = browser.new_context(
+    viewport={'width': width, 'height': 900}, color_scheme=scheme
+  )
+  page, faults = context.new_page(), []
+  page.on('console', lambda m: m.type != 'log' and faults.append(m.text))
+  page.on('pageerror', lambda error: faults.append(str(error)))
+  page.on(
+    'request',
+    lambda r: (
+      r.url.startswith(('data:', 'blob:', 'file:')) or faults.append(r.url)
+    ),
+  )
+  page.goto(path.resolve().as_uri())
+  charts = page.locator('script[data-chart]').count()
+  page.wait_for_function(
+    f'document.querySelectorAll(".chart svg.marks").length == {charts}'
+  )
+  yield page
+  assert not faults
+  context.close()
+
+
+@pytest.mark.parametrize(('width', 'scheme'), [(1300, 'light'), (390, 'dark')])
+def test_the_page_opens_without_error_or_request(browser, study, width, scheme):
+  with _opened(browser, study / 'report.html', width, scheme) as page:
+    assert page.locator('.chart svg.marks').count() == 4
+    # Nothing but its own tables and charts scrolls sideways.
+    scroll = 'document.documentElement.scrollWidth'
+    assert page.evaluate(scroll) <= width
+    images = page.locator('img')
+    assert images.count()
+    for image in images.all():
+      assert image.get_attribute('alt')
+    for chart in page.locator('.chart svg.marks').all():
+      assert chart.locator('[aria-label]').count()
+
+
+def test_the_tables_have_the_numbers_of_study_json(browser, study):
+  found = json.loads((study / 'study.json').read_text())
+  with _opened(browser, study / 'report.html', 1300, 'light') as page:
+    assert page.locator('#verdict').inner_text() == ' '.join(found['verdict'])
+    rows = page.locator('#comparison-table tbody tr')
+    assert rows.count() == len(found['comparisons']) == 2
+    for number, compared in enumerate(found['comparisons']):
+      cells = rows.nth(number).locator('td').all_inner_texts()
+      scores = compared['scores']
+      assert cells[1] == ' + '.join(compared['tasks'][1:])
+      assert cells[3] == f'{scores["accuracy"]["p_holm"]:.4f}'
+      for column, name in ((2, 'accuracy'), (5, 'loss'), (6, 'macro_f1')):
+        said = [float(x) for x in re.findall(r'-?\d+\.\d+', cells[column])]
+        wanted = [scores[name][part] for part in ('mean', 'low', 'high')]
+        assert said == pytest.approx(wanted, abs=6e-4)
+    rows = page.locator('#score-table tbody tr')
+    values = [
+      scores for cell in found['cells'] for scores in cell['scores'].values()
+    ]
+    assert rows.count() == len(values) == 5
+    for number, scores in enumerate(values):
+      accuracy = rows.nth(number).locator('td').nth(5).inner_text()
+      said = float(accuracy.split()[0])
+      assert said == pytest.approx(scores['accuracy']['mean'], abs=6e-4)
+
+
+def test_hovering_a_curve_shows_its_value(browser, study):
+  folder = study / 'runs/public_3m'
+  values = [
+    json.loads(line)['validation']['apparel']['accuracy']
+    for path in sorted(folder.glob('apparel/seed_*/metrics.jsonl'))
+    for line in path.read_text().splitlines()[2:]
+  ]
+  with _opened(browser, study / 'report.html', 1300, 'light') as page:
+    points = page.locator('#chart-accuracy .mark-symbol path[aria-label]')
+    for point in points.all():
+      point.scroll_into_view_if_needed()
+      point.hover(force=True)
+      shown = page.locator('#vg-tooltip-element').inner_text()
+      if 'validation' in shown and re.search(r'epoch:?\s*3', shown):
+        mean = float(re.search(r'mean accuracy:?\s*(\S+)', shown)[1])
+        assert mean == pytest.approx(sum(values) / 2, abs=6e-5)
+        return
+    pytest.fail('no point of a validation curve shows a value')
+
+
+def test_a_keyboard_reaches_tables_and_opens_details(browser, study):
+  with _opened(browser, study / 'report.html', 390, 'light') as page:
+    closed = page.locator('details:not([open]) > summary').first
+    closed.focus()
+    page.keyboard.press('Enter')
+    assert page.locator('details[open]').count() >= 2
+    region = page.locator('.wide[tabindex="0"]').first
+    region.focus()
+    focused = 'document.activeElement.getAttribute("role")'
+    assert page.evaluate(focused) == 'region'
+
+
+def test_a_runs_page_is_the_same_with_one_cell(browser, built, tmp_path):
+  path = tmp_path / 'run <i>x'
+  run = config.Run(
+    data_dir=built,
+    workdir=str(path),
+    tasks=('apparel', 'color'),
+    epochs=2,
+    batch_size=16,
+    model=SMALL,
+  )
+  with contextlib.redirect_stdout(io.StringIO()):
+    engine.run_one(run)
+  with _opened(browser, path / 'report.html', 1300, 'light') as page:
+    assert page.locator('h1').inner_text() == 'run <i>x'
+    assert page.locator('.chart svg.marks').count() == 2
+    assert page.locator('#score-table tbody tr').count() == 2
+    assert not page.locator('#comparisons').count()

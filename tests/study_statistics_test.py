@@ -1,0 +1,147 @@
+"""The statistics against published examples, other packages, simulations."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.stats import contingency_tables, multitest
+
+from imat_jax.study import statistics
+
+# Darwin's maize: crossed less self-fertilised, in eighths of an inch; Fisher,
+# "The design of experiments" (1935), gives 835 + 28 of 2**14 signs as at least
+# as large in one direction, so p = 2 * 863 / 32768.
+DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
+
+
+def test_sign_flips_give_fishers_answer():
+  found = statistics.sign_flip_p_value(DARWIN)
+  assert found == pytest.approx(2 * 863 / 2**15)
+
+
+@given(st.lists(st.integers(-4, 4), min_size=1, max_size=7))
+def test_sign_flips_against_every_choice_of_signs(difference_S):
+  signs = itertools.product((1, -1), repeat=len(difference_S))
+  means = [abs(np.dot(sign, difference_S)) for sign in signs]
+  expected = np.mean(np.array(means) >= abs(sum(difference_S)))
+  assert statistics.sign_flip_p_value(difference_S) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(('seeds', 'number'), [(5, 1), (6, 1), (8, 4), (3, 9)])
+def test_the_smallest_p_value(seeds, number):
+  least = statistics.sign_flip_p_value(np.arange(1.0, seeds + 1))
+  expected = multitest.multipletests([least] * number, method='holm')[1][0]
+  found = statistics.smallest_p_value(seeds, number)
+  assert found == pytest.approx(expected)
+
+
+def test_fewer_than_six_seeds_cannot_reach_the_level():
+  assert statistics.smallest_p_value(5) > statistics.ALPHA
+  assert statistics.smallest_p_value(6) < statistics.ALPHA
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_against_statsmodels(p_values):
+  expected = multitest.multipletests(p_values, method='holm')[1]
+  np.testing.assert_allclose(statistics.holm(p_values), expected)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60))
+def test_mcnemar_against_statsmodels(seed, number):
+  rng = np.random.default_rng(seed)
+  first_N, second_N = rng.random((2, number)) < [[0.7], [0.5]]
+  table = [
+    [(first_N & second_N).sum(), (first_N & ~second_N).sum()],
+    [(~first_N & second_N).sum(), (~first_N & ~second_N).sum()],
+  ]
+  expected = contingency_tables.mcnemar(table, exact=True)
+  found = statistics.mcnemar(first_N, second_N)
+  assert found.p_value == pytest.approx(expected.pvalue)
+  assert (found.only_first, found.only_second) == (table[0][1], table[1][0])
+
+
+def test_an_interval_of_many_values_is_scipys():
+  value_S = np.random.default_rng(0).gamma(2, 1, 400)
+  found = statistics.bca_interval(value_S)
+  expected = stats.bootstrap(
+    (value_S,), np.mean, method='BCa', rng=np.random.default_rng(5)
+  ).confidence_interval
+  width = expected.high - expected.low
+  assert found.low == pytest.approx(expected.low, abs=0.05 * width)
+  assert found.high == pytest.approx(expected.high, abs=0.05 * width)
+  assert found.mean == value_S.mean()
+
+
+def test_an_interval_of_eight_values_is_about_as_wide_as_students():
+  value_S = np.random.default_rng(3).normal(size=8)
+  found = statistics.bca_interval(value_S)
+  low, high = stats.t.interval(0.95, 7, value_S.mean(), stats.sem(value_S))
+  assert 0.8 < (found.high - found.low) / (high - low) < 1.2
+
+
+def test_intervals_without_spread_or_with_one_value():
+  assert statistics.bca_interval([0.5] * 8) == (0.5, 0.5, 0.5)
+  alone = statistics.bca_interval([0.5])
+  assert alone.mean == 0.5
+  assert np.isnan([alone.low, alone.high]).all()
+
+
+def _seeds(seed: int, number: int) -> np.ndarray:
+  """What the differences of a study look like: 8 seeds, of no effect."""
+  return np.random.default_rng(seed).normal(0, 0.03, (number, 8))
+
+
+def test_intervals_cover_the_truth(monkeypatch):
+  monkeypatch.setattr(statistics, '_RESAMPLES', 2000)
+  covered = [
+    found.low <= 0 <= found.high
+    for found in map(statistics.bca_interval, _seeds(11, 3000))
+  ]
+  assert np.mean(covered) == pytest.approx(0.95, abs=0.02)
+
+
+def test_false_positives_are_near_the_level():
+  p_values = np.array(list(map(statistics.sign_flip_p_value, _seeds(12, 3000))))
+  # Eight seeds have no p value between 12 / 256 and 14 / 256.
+  assert np.mean(p_values < 0.05) == pytest.approx(0.05, abs=0.015)
+
+
+def test_the_familys_false_positives_are_below_the_level():
+  """Four comparisons with one baseline, as a study makes them."""
+  rng = np.random.default_rng(13)
+  wrong = []
+  for _ in range(600):
+    base_S, *others = rng.normal(0, 0.03, (5, 8))
+    found = [statistics.sign_flip_p_value(x - base_S) for x in others]
+    wrong.append(min(statistics.holm(found)) < 0.05)
+  assert np.mean(wrong) < 0.05 + 0.02
+
+
+def test_two_levels_cover_other_seeds_and_other_photos(monkeypatch):
+  monkeypatch.setattr(statistics, '_RESAMPLES', 1000)
+  rng = np.random.default_rng(14)
+  covered = []
+  for _ in range(300):
+    seed_Sx1 = rng.normal(0, 0.5, (8, 1))
+    photo_1xN = rng.normal(0, 1, (1, 60))
+    noise_SxN = rng.normal(0, 1, (8, 60))
+    found = statistics.two_level_interval(seed_Sx1 + photo_1xN + noise_SxN)
+    covered.append(found.low <= 0 <= found.high)
+  assert np.mean(covered) > 0.9
+
+
+def test_two_levels_without_a_difference_between_seeds():
+  photo_N = np.random.default_rng(2).integers(-1, 2, 300)
+  found = statistics.two_level_interval(np.tile(photo_N, (8, 1)))
+  error = photo_N.std() / np.sqrt(300)
+  assert found.mean == photo_N.mean()
+  assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+def test_verdicts():
+  assert statistics.verdict(0.1, 0.04) == 'better'
+  assert statistics.verdict(-0.1, 0.04) == 'worse'
+  assert statistics.verdict(0.1, 0.05) == 'no evidence either way'

@@ -1,0 +1,456 @@
+"""A study: its grid, its training in turn and at once, and what it leaves."""
+
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+import shutil
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from imat_jax import config, errors, evaluate, tasks
+from imat_jax.data import source
+from imat_jax.models import presets
+from imat_jax.study import engine, estimate, findings, grid, report, sweep
+from imat_jax.training import checkpoint, loop, program, workdir
+from imat_jax.training.group import Group
+
+SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
+SETS = 'apparel;apparel,color;apparel,age'
+
+
+@pytest.fixture(autouse=True)
+def small_models(monkeypatch):
+  small = dict.fromkeys(presets.BY_NAME, SMALL)
+  small['private_1_4m'] = dataclasses.replace(
+    SMALL, head_widths=(2,), head_widths_per_label=True
+  )
+  monkeypatch.setattr(presets, 'BY_NAME', small)
+
+
+def _config(data_dir, path, **knobs) -> config.Study:
+  given = {
+    'models': ('public_3m',),
+    'task_sets': SETS,
+    'seeds': 2,
+    'epochs': 2,
+    'batch_size': 16,
+    'resident': True,
+    'affinity_steps': 2,
+    'saving': config.Saving(save_epochs=False),
+  }
+  return config.Study(data_dir=data_dir, workdir=str(path), **given | knobs)
+
+
+def _run(study: config.Study) -> str:
+  said = io.StringIO()
+  with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    sweep.run_study(study)
+  return said.getvalue()
+
+
+@pytest.fixture(scope='module')
+def whole(built, tmp_path_factory) -> pathlib.Path:
+  """A study that nothing interrupted, its runs in turn."""
+  path = tmp_path_factory.mktemp('whole') / 'study'
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, SMALL))
+    _run(_config(built, path))
+  return path
+
+
+def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
+  found = sorted(path.glob('runs/*/*/*/evaluation.json'))
+  return {str(f.parent.relative_to(path)): f.parent for f in found}
+
+
+def _rows(folder: pathlib.Path) -> list[dict]:
+  rows = map(json.loads, (folder / 'metrics.jsonl').read_text().splitlines())
+  times = ('seconds', 'examples_per_second')
+  return [{k: v for k, v in row.items() if k not in times} for row in rows]
+
+
+def _numbers(value) -> list[float]:
+  """All numbers of a JSON value, in their order."""
+  if isinstance(value, dict):
+    value = list(value.values())
+  if isinstance(value, list):
+    return [number for item in value for number in _numbers(item)]
+  return [value] if isinstance(value, int | float) else []
+
+
+def _assert_close(first: pathlib.Path, second: pathlib.Path) -> None:
+  """Equal to float tolerance, which Adam widens; angles of small gradients
+  feel it most."""
+  rows = _rows(first), _rows(second)
+  angles = [[row.pop('cosines') for row in of_run] for of_run in rows]
+  np.testing.assert_allclose(*map(_numbers, angles), atol=0.02)
+  np.testing.assert_allclose(*map(_numbers, rows), rtol=2e-3, atol=2e-4)
+
+
+def _assert_same(first: pathlib.Path, second: pathlib.Path) -> None:
+  one, other = _folders(first), _folders(second)
+  assert one.keys() == other.keys()
+  for name, folder in one.items():
+    assert _rows(folder) == _rows(other[name])
+    evaluation = (folder / 'evaluation.json').read_bytes()
+    assert evaluation == (other[name] / 'evaluation.json').read_bytes()
+    params = [workdir.load(f).params for f in (folder, other[name])]
+    jax.tree.map(np.testing.assert_array_equal, *params)
+
+
+def test_the_reports_grid():
+  study = config.Study(data_dir='d', workdir='w')
+  names = ('apparel', 'age', 'color', 'gender', 'material')
+  built = tasks.TaskSet(tuple(tasks.Task(n, ('a', 'b')) for n in names))
+  planned = grid.make(study, built)
+  assert len(planned.cells) == 15 and not planned.left_out
+  assert planned.task_names[0] == 'apparel'
+  assert len(planned.runs('public_3m')) == 40
+  assert {run.seed for run in planned.runs('public_3m')} == set(range(8))
+  three = dataclasses.replace(study, models=('public_3m_three_tasks',))
+  sizes = [len(cell.tasks) for cell in grid.make(three, built).cells]
+  assert sizes == [1] + [3] * 6 + [4] * 4
+
+
+def test_sets_that_the_data_lacks_are_left_out(built, tmp_path):
+  study = _config(built, tmp_path, task_sets='')
+  found = source.read_tasks(built)
+  planned = grid.make(study, found)
+  assert [cell.tasks[1:] for cell in planned.cells] == [
+    (),
+    ('material',),
+    ('color',),
+    ('age',),
+  ]
+  assert planned.left_out == (
+    'apparel + gender is left out: the data set has no gender',
+  )
+  only = dataclasses.replace(study, task_sets='apparel,gender')
+  with pytest.raises(errors.UserError, match='no gender; it has: apparel'):
+    grid.make(only, found)
+
+
+def test_spellings_and_repetitions_of_sets(built, tmp_path):
+  study = _config(built, tmp_path, task_sets='apparel; apparel,colour')
+  planned = grid.make(study, source.read_tasks(built))
+  assert planned.cells[1].tasks == ('apparel', 'color')
+  folder = grid.run_folder(study, grid.Cell('m', ('a/b', 'pants:length')), 1)
+  assert folder.name == 'seed_1' and '/a%2Fb+pants%3Alength/' in str(folder)
+
+
+@pytest.mark.parametrize(
+  ('knobs', 'message'),
+  [
+    ({'models': ('public_4m',)}, 'must be some of private_1_4m'),
+    ({'task_sets': 'apparel;color,age'}, 'begin with the task'),
+    ({'task_sets': 'apparel;;apparel,age'}, 'must look like'),
+    ({'runs_at_once': 2, 'resident': False}, 'needs the photos on the device'),
+    ({'seeds': 0}, 'at least 1'),
+  ],
+)
+def test_wrong_flags(knobs, message):
+  with pytest.raises(ValueError, match=message):
+    _config('d', 'w', **knobs)
+
+
+def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
+  run = config.Run(
+    data_dir=built,
+    workdir=str(tmp_path / 'run'),
+    tasks=('apparel', 'color'),
+    seed=1,
+    epochs=2,
+    batch_size=16,
+    resident=True,
+    affinity_steps=2,
+    model=SMALL,
+  )
+  with contextlib.redirect_stdout(io.StringIO()):
+    engine.run_one(run)
+  of_study = _folders(whole)['runs/public_3m/apparel+color/seed_1']
+  _assert_close(of_study, tmp_path / 'run')
+  # And can be used as one.
+  scored = evaluate.evaluate(
+    workdir.load(of_study),
+    built,
+    'validation',
+    batch_size=16,
+    loader=config.Loader(),
+  )
+  wanted = json.loads((of_study / 'evaluation.json').read_text())
+  assert _numbers(scored.evaluation) == pytest.approx(_numbers(wanted))
+
+
+@pytest.mark.parametrize('model', ['public_3m', 'private_1_4m'])
+def test_runs_at_once_are_runs_in_turn(built, tmp_path, model):
+  for path, number in (('turn', 1), ('once', 4)):
+    _run(_config(built, tmp_path / path, models=(model,), runs_at_once=number))
+  turn, once = _folders(tmp_path / 'turn'), _folders(tmp_path / 'once')
+  assert len(turn) == 6 and turn.keys() == once.keys()
+  for name, folder in turn.items():
+    _assert_close(folder, once[name])
+
+
+def test_seeds_share_their_start_across_task_sets(built, tmp_path):
+  planned = grid.make(_config(built, tmp_path), source.read_tasks(built))
+  group = Group(
+    tuple(planned.runs('public_3m')),
+    source.read_tasks(built).select(planned.task_names),
+  )
+  here = program.start(group)
+  trunk = here.state.params['trunk']['conv_0']['kernel']
+  assert [run.seed for run in group.runs] == [0, 0, 0, 1, 1, 1]
+  np.testing.assert_array_equal(trunk[0], trunk[2])
+  assert not np.array_equal(trunk[0], trunk[3])
+  np.testing.assert_allclose(
+    here.state.weight_T[:3], [[1, 0, 0], [1, 0.95, 0], [1, 0, 0.95]]
+  )
+
+
+def test_a_run_that_stops_early_freezes(built, tmp_path):
+  """At once with one that goes on, it ends as it does alone."""
+  knobs = {
+    'epochs': 6,
+    'stopping': config.Stopping(patience=1, min_delta=0.0),
+    'optimizer': config.Optimizer(learning_rate=0.02),
+    'seeds': 3,
+    'task_sets': 'apparel;apparel,color',
+  }
+  for path, number in (('turn', 1), ('once', 6)):
+    _run(_config(built, tmp_path / path, runs_at_once=number, **knobs))
+  turn, once = _folders(tmp_path / 'turn'), _folders(tmp_path / 'once')
+  lengths = {name: len(_rows(folder)) for name, folder in turn.items()}
+  assert len(set(lengths.values())) > 1, 'all runs stop at the same epoch'
+  assert lengths == {name: len(_rows(folder)) for name, folder in once.items()}
+  for name, folder in turn.items():
+    _assert_close(folder, once[name])
+
+
+@pytest.mark.parametrize(('number', 'at'), [(1, 5), (3, 1)])
+def test_interrupted_anywhere_it_goes_on_exactly(
+  built, tmp_path, monkeypatch, number, at
+):
+  study = _config(built, tmp_path / 'whole', runs_at_once=number)
+  _run(study)
+  part = dataclasses.replace(study, workdir=str(tmp_path / 'part'))
+  asked = []
+
+  def notice(store, step):
+    asked.append(step)
+    return step == at and len(asked) > 8  # not in the first group alone
+
+  with monkeypatch.context() as patched:
+    patched.setattr(checkpoint.Store, 'reached_preemption', notice)
+    with pytest.raises(errors.Interrupted, match=f'saved at step {at} in'):
+      _run(part)
+  assert len(list((tmp_path / 'part' / 'groups').glob('*/group.json'))) == 1
+  trained = []
+  plain = loop.train
+  monkeypatch.setattr(
+    loop,
+    'train',
+    lambda group, *rest, **more: (
+      trained.append(len(group)) or plain(group, *rest, **more)
+    ),
+  )
+  finished = len(_folders(tmp_path / 'part'))
+  _run(part)
+  assert sum(trained) == 6 - finished
+  _assert_same(tmp_path / 'part', tmp_path / 'whole')
+  assert not list((tmp_path / 'part' / 'groups').iterdir())
+
+
+def test_more_seeds_and_sets_train_only_what_is_new(
+  built, whole, tmp_path, monkeypatch
+):
+  path = tmp_path / 'study'
+  shutil.copytree(whole, path)
+  trained = []
+  plain = loop.train
+  monkeypatch.setattr(
+    loop,
+    'train',
+    lambda group, *rest, **more: (
+      trained.extend(group.runs) or plain(group, *rest, **more)
+    ),
+  )
+  _run(_config(built, path))
+  assert not trained
+  _run(_config(built, path, seeds=3, task_sets=SETS + ';apparel,material'))
+  assert len(trained) == 3 + 3  # a seed of three sets, a set of three seeds
+  before, after = _folders(whole), _folders(path)
+  assert len(after) == 12
+  for name, folder in before.items():
+    assert _rows(folder) == _rows(after[name])
+
+
+def test_another_study_in_the_same_folder_is_refused(built, whole):
+  with pytest.raises(errors.UserError, match='a study with.*epochs: 2 → 3'):
+    _run(_config(built, whole, epochs=3))
+
+
+def test_what_does_not_fit_is_halved(built, tmp_path, monkeypatch):
+  plain, sizes = loop.train, []
+
+  def full(group, *rest, **more):
+    sizes.append(len(group))
+    if len(group) > 2:
+      raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
+    return plain(group, *rest, **more)
+
+  monkeypatch.setattr(loop, 'train', full)
+  said = _run(_config(built, tmp_path, runs_at_once=6))
+  assert sizes == [6, 3, 2, 1, 3, 2, 1]
+  assert '6 runs at once do not fit into the memory' in said
+  assert len(_folders(tmp_path)) == 6
+
+
+def test_memory_decides_how_many_runs_go_at_once(built, tmp_path, monkeypatch):
+  study = _config(built, tmp_path)
+  found = source.read_tasks(built)
+  sweeping = sweep.Sweep(grid.make(study, found), found)
+  group = sweeping.whole_groups()['public_3m']
+  data = sweeping.data(group.task_set)
+  assert estimate.runs_that_fit(group, data) == 1  # on a CPU
+  needed = {
+    n: estimate.bytes_needed(
+      dataclasses.replace(group, runs=group.runs[:n]), data
+    )
+    for n in (2, 3, 6)
+  }
+  assert needed[2] < needed[3] < needed[6]
+
+  class Device:
+    def memory_stats(self):
+      return {'bytes_limit': 1.2 * needed[3]}
+
+  monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+  monkeypatch.setattr(jax, 'devices', lambda: [Device()])
+  monkeypatch.setattr(
+    estimate,
+    'bytes_needed',
+    lambda group, data: needed[len(group)],
+  )
+  assert estimate.runs_that_fit(group, data) == 3
+
+
+def test_dry_run_trains_nothing(built, tmp_path):
+  said = _run(_config(built, tmp_path / 'study', dry_run=True))
+  assert 'apparel + color' in said and 'GiB' in said
+  assert not (tmp_path / 'study').exists()
+
+
+def test_study_json_is_made_of_the_runs(whole):
+  found = json.loads((whole / 'study.json').read_text())
+  assert found['task'] == 'apparel'
+  assert len(found['verdict']) == 2
+  assert found['made_by']['versions'].keys() >= {'jax', 'flax', 'python'}
+  assert any('cannot reach p < 0.05' in w for w in found['warnings'])
+  for cell in found['cells']:
+    name = '+'.join(cell['tasks'])
+    values = [
+      json.loads(
+        (
+          whole / f'runs/public_3m/{name}/seed_{seed}/evaluation.json'
+        ).read_text()
+      )['tasks']['apparel']['accuracy']
+      for seed in (0, 1)
+    ]
+    assert cell['scores']['apparel']['accuracy']['values'] == values
+    assert cell['scores']['apparel']['accuracy']['mean'] == np.mean(values)
+  of_color = found['comparisons'][0]
+  with_, alone = (
+    found['cells'][n]['scores']['apparel']['loss']['values'] for n in (1, 0)
+  )
+  assert of_color['tasks'] == ['apparel', 'color']
+  assert of_color['scores']['loss']['mean'] == pytest.approx(
+    np.mean(np.subtract(with_, alone))
+  )
+  two_level = of_color['photos']['two_level']['mean']
+  assert two_level == pytest.approx(of_color['scores']['accuracy']['mean'])
+
+
+def test_affinity_is_noted_of_each_pair_that_is_learned(whole):
+  found = json.loads((whole / 'study.json').read_text())
+  pairs = {tuple(a['tasks']): a['pair'] for a in found['affinity']}
+  assert pairs == {
+    ('apparel', 'color'): ['apparel', 'color'],
+    ('apparel', 'age'): ['apparel', 'age'],
+  }
+  for of_pair in found['affinity']:
+    assert of_pair['epochs'] == [1, 2]
+    assert all(-1 <= cosine <= 1 for cosine in of_pair['cosine'])
+
+
+def test_tables_say_what_study_json_says(whole):
+  found = json.loads((whole / 'study.json').read_text())
+  names = {path.stem for path in (whole / 'tables').glob('*.csv')}
+  assert names == {
+    'scores',
+    'comparisons',
+    'report_loss',
+    'report_accuracy',
+    'report_precision_recall_f1',
+    'labels',
+    'affinity',
+    'runs',
+  }
+
+  def read(name):
+    with (whole / 'tables' / f'{name}.csv').open(newline='') as file:
+      return list(csv.DictReader(file))
+
+  assert len(read('runs')) == 6
+  scores = found['cells'][1]['scores']['apparel']
+  of_color = read('report_loss')[1]
+  assert of_color['tasks'] == 'apparel + color'
+  assert float(of_color['public_3m']) == scores['loss']['mean']
+  assert float(of_color['report (public_3m, one run)']) == 0.931
+  said = [
+    r for r in read('report_precision_recall_f1') if 'report' in r['model']
+  ]
+  assert said[0] | {'mean F1': '0.72'} == said[0]
+
+
+def test_a_signal_number_is_kept(built, tmp_path, monkeypatch):
+  monkeypatch.setattr(
+    checkpoint.Store, 'reached_preemption', lambda store, step: step == 3
+  )
+  with pytest.raises(errors.Interrupted) as left:
+    _run(_config(built, tmp_path))
+  assert left.value.status == 128 + signal.SIGTERM
+
+
+def test_verdict_sentences():
+  def compared(added, mean, verdict):
+    scores = {'accuracy': {'mean': mean, 'verdict': verdict}}
+    return {'tasks': ['apparel', added], 'scores': scores}
+
+  silent = 'no evidence either way'
+  said = findings._verdict(
+    'apparel',
+    [
+      compared('color', -0.05, 'worse'),
+      compared('color', -0.02, 'worse'),
+      compared('age', 0.04, 'better'),
+      compared('age', 0.01, silent),
+      compared('gender', 0.0, silent),
+    ],
+  )
+  assert said == [
+    'Learned beside apparel, color lowers the accuracy of apparel by 0.020 to '
+    '0.050 in 2 of 2 models; age raises it by 0.040 in 1 of 2 models.',
+    'For gender there is no evidence either way.',
+  ]
+
+
+def test_names_are_escaped(whole, tmp_path):
+  nasty = '<script>alert(1)</script>'
+  page = report._PAGES.from_string('{{ name }}').render(name=nasty)
+  assert '<script>' not in page
