@@ -9,20 +9,23 @@ import setuptools
 REQUIRES = [
   'absl-py>=2.1',
   'aiohttp>=3.12',
+  'altair>=6.0',
   'array_record>=0.8',
   'flax>=0.12',
   'grain>=0.2.15',
   'importlib_resources>=6.0',  # tensorflow-datasets uses it undeclared
   'jax>=0.10',
   'jinja2>=3.1',
-  'matplotlib>=3.9',
+  'markupsafe>=3.0',
   'numpy>=2.0',
   'opencv-python-headless>=4.10',
   'optax>=0.2.5',
   'orbax-checkpoint>=0.12',
   'Pillow>=11.0',
+  'scipy>=1.15',
   'tensorflow-datasets>=4.9.10',
   'tqdm>=4.66',
+  'vl-convert-python>=1.9',
 ]
 
 EXTRAS = {
@@ -30,10 +33,12 @@ EXTRAS = {
   'tpu': ['jax[tpu]>=0.10'],
   'test': [
     'hypothesis>=6.100',
+    'playwright>=1.60',  # with a chromium on the PATH
     'pytest>=8.3',
     'pytest-timeout>=2.3',
     'ruff>=0.9',
     'scikit-learn>=1.6',
+    'statsmodels>=0.14',
   ],
 }
 

@@ -17,7 +17,9 @@ import numpy as np
 
 from imat_jax import config, tasks
 from imat_jax.data.pipeline import Batch
-from imat_jax.training import checkpoint, loop
+from imat_jax.training import checkpoint, program
+from imat_jax.training.feed import Feed
+from imat_jax.training.group import Group
 
 RUN = config.Run(data_dir='', workdir='')
 TASKS = tasks.TaskSet(
@@ -36,8 +38,9 @@ def main() -> None:
     rng.integers(0, 256, (RUN.batch_size, 128, 128, 3), np.uint8),
     rng.integers(-1, 2, (RUN.batch_size, 2)).astype(np.int32),
   )
-  update = loop.compiled_update(RUN, TASKS)
-  here = loop.start(RUN, TASKS)
+  group = Group((RUN,), TASKS)
+  here, update = program.start(group), program.update(group)
+  rest = np.array([True]), Feed(batch, None)
   plain, saving = [], []
   with (
     tempfile.TemporaryDirectory() as folder,
@@ -49,7 +52,7 @@ def main() -> None:
       if saves:
         store.save(number, here)
       for _ in range(WINDOW):
-        now, so_far = update(here.state, here.so_far, batch)
+        now, so_far = update(here.state, here.so_far, *rest)
         here = here._replace(state=jax.block_until_ready(now), so_far=so_far)
       seconds = time.perf_counter() - start
       if number:  # the first round compiles

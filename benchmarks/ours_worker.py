@@ -13,12 +13,15 @@ import itertools
 
 import flax
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from benchmarks.peers import worker, workload
 from imat_jax import config, tasks
 from imat_jax.data import pipeline, source
 from imat_jax.models import heads, trunk
-from imat_jax.training import feed, loop, metrics, state, step
+from imat_jax.training import feed, metrics, program, step
+from imat_jax.training.group import Group
 
 
 def main() -> None:
@@ -56,16 +59,16 @@ def prepare_step(flags: argparse.Namespace):
   batch = pipeline.Batch(
     *workload.step_batch(flags.geometry, counts, flags.batch_size)
   )
-  trainer = Trainer(run, task_set)
+  fed, trainer = feed.Feed(batch, None), Trainer(run, task_set)
   if flags.tasks == 1:
-    size = heads.num_params(trainer.state.params, run.model, task_set)
+    size = heads.num_params(run.model, task_set)
     assert size == workload.PARAMETERS
   for _ in range(3):
-    trainer.train([batch])
+    trainer.train([fed])
     print('losses of the first steps:', trainer.losses())
 
   def repeat() -> int:
-    trainer.train([batch])
+    trainer.train([fed])
     return flags.batch_size
 
   return repeat
@@ -78,8 +81,8 @@ def prepare_input(flags: argparse.Namespace):
   passes = Passes(run, task_set)
 
   def repeat() -> int:
-    for batch in passes.next():
-      jax.block_until_ready(as_floats(batch))
+    for fed in passes.next():
+      jax.block_until_ready(as_floats(fed.shared))
     return passes.num_examples
 
   repeat()
@@ -104,23 +107,27 @@ class Trainer:
   """The loop's steps, without its checkpoints and evaluations."""
 
   def __init__(self, run: config.Run, task_set: tasks.TaskSet):
-    self._task_set = task_set
-    self._update = loop.compiled_update(run, task_set)
-    self.state = state.create(run, task_set)
-    self._so_far = metrics.zeros(task_set)
+    group = Group((run,), task_set)
+    here, self._update = program.start(group), program.update(group)
+    self._task_set, self._active_R = task_set, np.array([True])
+    self.state, self._so_far = here.state, here.so_far
 
-  def train(self, batches) -> None:
-    """A step for each batch, one ahead of the device, as the loop does."""
-    self._so_far = metrics.zeros(self._task_set)
-    for batch in batches:
+  def train(self, fed) -> None:
+    """A step for each feed, one ahead of the device, as the loop does."""
+    self._so_far = jax.tree.map(jnp.zeros_like, self._so_far)
+    for one in fed:
       before = self._so_far
-      self.state, self._so_far = self._update(self.state, before, batch)
+      self.state, self._so_far = self._update(
+        self.state, before, self._active_R, one
+      )
       jax.block_until_ready(before)
     jax.block_until_ready((self.state, self._so_far))
 
   def losses(self) -> list[float]:
     """The mean loss of each task over the last `train`."""
-    return [task['loss'] for task in metrics.read(self._so_far, self._task_set)]
+    here = jax.tree.map(lambda leaf: leaf[0], self._so_far)
+    found = metrics.read(here, self._task_set)
+    return [of_task['loss'] for of_task in found.values()]
 
 
 class Passes:
@@ -138,7 +145,8 @@ class Passes:
       run.augmentation,
     )
     if run.resident:
-      self._fed = feed.open_data(run, task_set).train(0)
+      data = feed.open_data(run, run.model.geometry, task_set)
+      self._fed = data.train([run.seed], 0)
 
   def next(self):
     if self._run.resident:
@@ -146,7 +154,8 @@ class Passes:
     start = self._epoch * self._steps
     self._epoch += 1
     epoch = self._dataset[: start + self._steps]
-    return pipeline.iterate(epoch, self._run.loader, start)
+    batches = pipeline.iterate(epoch, self._run.loader, start)
+    return (feed.Feed(batch, None) for batch in batches)
 
 
 if __name__ == '__main__':

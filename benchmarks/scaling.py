@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from benchmarks import duel
@@ -30,7 +31,8 @@ from benchmarks.peers import workload
 from imat_jax import config, tasks
 from imat_jax.data import annotations, build, builder, source
 from imat_jax.data import statistics as data_statistics
-from imat_jax.training import feed, loop, metrics, state
+from imat_jax.training import feed, program
+from imat_jax.training.group import Group
 
 VALIDATION = 128  # photos; only opened here
 
@@ -109,17 +111,18 @@ def training(data_dir: str) -> Callable[[int], float]:
   """Returns a function of a number of steps: trains; gives photos/s."""
   run = config.Run(data_dir=data_dir, workdir='', tasks=workload.EPOCH_TASKS)
   task_set = source.read_tasks(data_dir).select(run.tasks)
-  fed = feed.open_data(run, task_set).train(0)
-  update = loop.compiled_update(run, task_set)
-  now = state.create(run, task_set)
+  group = Group((run,), task_set)
+  fed = feed.open_data(run, run.model.geometry, task_set).train([run.seed], 0)
+  here, update = program.start(group), program.update(group)
+  now, active_R = here.state, np.array([True])
 
   def train(steps: int) -> float:
     nonlocal now
     start = time.perf_counter()
-    so_far = metrics.zeros(task_set)
+    so_far = jax.tree.map(jnp.zeros_like, here.so_far)
     for batch in itertools.islice(fed, steps):
       before = so_far
-      now, so_far = update(now, before, batch)
+      now, so_far = update(now, before, active_R, batch)
       jax.block_until_ready(before)
     jax.block_until_ready(now)
     return steps * run.batch_size / (time.perf_counter() - start)

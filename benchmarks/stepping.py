@@ -4,24 +4,28 @@ import time
 from collections.abc import Callable
 
 import jax
+import numpy as np
 
 from imat_jax import config, tasks
 from imat_jax.data.pipeline import Batch
-from imat_jax.training import loop, metrics
+from imat_jax.training import program
+from imat_jax.training.feed import Feed
+from imat_jax.training.group import Group
 
 
 def timed_step(
   run: config.Run, task_set: tasks.TaskSet, batch: Batch
 ) -> Callable[[], float]:
   """Compiles a step; returns a function that runs it and gives its seconds."""
-  update = loop.compiled_update(run, task_set)
-  so_far = metrics.zeros(task_set)
-  now = [update(loop.start(run, task_set).state, so_far, batch)[0]]
+  group = Group((run,), task_set)
+  here, update = program.start(group), program.update(group)
+  rest = here.so_far, np.array([True]), Feed(batch, None)
+  now = [update(here.state, *rest)[0]]
 
   def step() -> float:
     jax.block_until_ready(now)
     start = time.perf_counter()
-    now[0] = jax.block_until_ready(update(now[0], so_far, batch)[0])
+    now[0] = jax.block_until_ready(update(now[0], *rest)[0])
     return time.perf_counter() - start
 
   return step

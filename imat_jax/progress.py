@@ -20,6 +20,7 @@ class Progress:
     self.total, self.label, self.unit = total, label, unit
     self._count, self._done, self._note = done, done, ''
     self._start = self._printed = time.monotonic()
+    self._printed_count = done
     self._bar = None
     if sys.stderr.isatty():
       self._bar = tqdm.tqdm(
@@ -53,13 +54,16 @@ class Progress:
       print(text, file=sys.stderr, flush=True)
 
   def _print_line(self) -> None:
-    self._printed = time.monotonic()
+    self._printed, self._printed_count = time.monotonic(), self._count
     seconds = max(self._printed - self._start, 1e-9)
     rate = (self._count - self._done) / seconds
     left = (self.total - self._count) / rate if rate else float('inf')
+    speed = (
+      f'{rate:,.1f}/s' if rate >= 1 or not rate else f'{1 / rate:,.1f} s each'
+    )
     line = (
       f'{self.label}: {self._count:,}/{self.total:,} {self.unit}'
-      f', {rate:,.1f}/s, {seconds:.0f} s gone, {left:.0f} s left'
+      f', {speed}, {seconds:.0f} s gone, {left:.0f} s left'
     )
     print(f'{line} {self._note}'.rstrip(), file=sys.stderr, flush=True)
 
@@ -69,5 +73,8 @@ class Progress:
   def __exit__(self, kind, value, traceback) -> None:
     if self._bar is not None:
       self._bar.close()
-    elif kind is None and self._printed != self._start:
+    elif kind is None and self._start < self._printed and self._count_is_new():
       self._print_line()
+
+  def _count_is_new(self) -> bool:
+    return self._printed_count < self._count

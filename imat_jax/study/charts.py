@@ -1,13 +1,16 @@
 """The charts of a page, as Vega-Lite specifications made with altair."""
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
+import numpy as np
 import vl_convert
 
 from imat_jax.study.findings import MAIN, Found
 from imat_jax.study.grid import Cell
+from imat_jax.study.results import Result
 from imat_jax.study.statistics import SILENT
 
 # Told apart with any kind of color vision, on white and on black; the ink of
@@ -77,7 +80,7 @@ def differences(comparisons: Sequence[Mapping[str, Any]]) -> Chart:
   )
   chart = (
     alt.layer(zero, lines, points, data=alt.Data(values=rows))
-    .properties(width=520, height=alt.Step(30))
+    .properties(width=380, height=alt.Step(30))
     .facet(row=alt.Row('model:N', title=None, sort=None))
   )
   return _finish(chart, f'Differences in {MAIN} with their 95% intervals.')
@@ -94,35 +97,29 @@ def curves(
     score: `loss` or `accuracy`.
   """
   rows = [
-    {
-      'panel': _panel(cell, task, found),
-      'split': split,
-      'epoch': row['epoch'],
-      score: row[split][task][score],
-    }
+    {'panel': _panel(cell, task, found), 'split': split, 'epoch': epoch}
+    | _spread(values)
     for cell, task in shown
-    for result in found[cell]
-    for row in result.rows
     for split in ('train', 'validation')
-    if row[split][task][score] is not None
+    for epoch, values in _by_epoch(found[cell], split, task, score).items()
   ]
   base = alt.Chart().encode(
-    x=alt.X('epoch:O', axis=alt.Axis(labelAngle=0, labelOverlap=True)),
-    y=alt.Y(f'mean({score}):Q', title=score, scale=alt.Scale(zero=False)),
+    x=alt.X('epoch:Q', axis=_epoch_axis(rows)),
     color=alt.Color('split:N', title=None, legend=_LEGEND),
   )
-  tooltip = [
-    'split:N',
-    'epoch:O',
-    alt.Tooltip(f'mean({score}):Q', title=f'mean {score}', format='.4f'),
-    alt.Tooltip(f'min({score}):Q', title='lowest seed', format='.4f'),
-    alt.Tooltip(f'max({score}):Q', title='highest seed', format='.4f'),
+  tooltip = ['split:N', 'epoch:Q'] + [
+    alt.Tooltip(f'{name}:Q', title=title, format='.4f')
+    for name, title in (
+      ('mean', f'mean {score}'),
+      ('low', 'lowest seed'),
+      ('high', 'highest seed'),
+    )
   ]
   band = base.mark_area(opacity=0.2).encode(
-    y=alt.Y(f'min({score}):Q', title=score), y2=f'max({score}):Q'
+    y=alt.Y('low:Q', title=score, scale=alt.Scale(zero=False)), y2='high:Q'
   )
   line = base.mark_line(point=alt.OverlayMarkDef(size=35)).encode(
-    tooltip=tooltip
+    y='mean:Q', tooltip=tooltip
   )
   panels = list(dict.fromkeys(row['panel'] for row in rows))
   chart = (
@@ -158,13 +155,38 @@ def affinity(pairs: Sequence[Mapping[str, Any]]) -> Chart:
       ),
       tooltip=['pair:N', 'learned:N', 'epoch:O', 'cosine:Q'],
     )
-    .properties(width=520, height=alt.Step(26))
+    .properties(width=380, height=alt.Step(26))
   )
   if several:
     chart = chart.facet(row=alt.Row('learned:N', title=None)).resolve_scale(
       y='independent'
     )
   return _finish(chart, 'Cosines between the gradients of pairs of tasks.')
+
+
+def _by_epoch(
+  runs: Sequence[Result], split: str, task: str, score: str
+) -> dict[int, list[float]]:
+  """A score of each run that got to an epoch, epoch by epoch."""
+  values = collections.defaultdict(list)
+  for result in runs:
+    for row in result.rows:
+      if row[split][task][score] is not None:
+        values[row['epoch']].append(row[split][task][score])
+  return values
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+  found = {'mean': np.mean(values), 'low': min(values), 'high': max(values)}
+  return {name: round(float(value), 5) for name, value in found.items()}
+
+
+def _epoch_axis(rows: Sequence[Mapping[str, Any]]) -> alt.Axis:
+  """About five whole numbers."""
+  last = max((row['epoch'] for row in rows), default=1)
+  step = max(1, round(last / 4))
+  ticks = sorted({1, *range(step, last + 1, step)})
+  return alt.Axis(values=ticks, format='d')
 
 
 def _panel(cell: Cell, task: str, found: Found) -> str:
