@@ -9,13 +9,16 @@ The map, in the order in which modules may import each other:
             data, with the package drawing
   models    pooling, conv_pool with native's compiled kernel, trunk, heads, and
             the report's presets
-  training  rng, losses, metrics, state, step; early_stopping, course; seal,
-            checkpoint, interruption; feed, profiling, loop; workdir
+  training  rng, losses, metrics, state, step, affinity; early_stopping,
+            course; group, feed, program; seal, checkpoint, interruption,
+            profiling, loop; workdir
   evaluate  scores a trained run
-  study     engine runs an experiment; plots and report show it
+  study     engine runs one experiment; grid, estimate, sweep a whole study;
+            results, statistics, findings what it found; charts, tables,
+            report what is shown of it
   flags     turns configs into absl flags; only commands use it
 
-Start with `training.loop` for how a run goes, `training.losses` for what it
+Start with `training.loop` for how runs go, `training.losses` for what it
 minimises, `data.pipeline` for what a batch is.
 
 Shapes are in the names, one capital letter per axis:
@@ -23,6 +26,8 @@ Shapes are in the names, one capital letter per axis:
   B  examples of a batch      H, W  height and width in pixels
   T  tasks                    C     color channels
   K  labels of one task       D     features
+  R  runs of a group          S     seeds of a cell, or steps of an epoch
+  N  photos of a split        P     parameters
 
 With T before it, K is as many as the largest task has. W also stands for what
 comes out of a dense layer.

@@ -8,6 +8,9 @@ import json
 import pathlib
 import shutil
 import signal
+import subprocess
+import sys
+import time
 
 import jax
 import numpy as np
@@ -416,6 +419,44 @@ def test_tables_say_what_study_json_says(whole):
     r for r in read('report_precision_recall_f1') if 'report' in r['model']
   ]
   assert said[0] | {'mean F1': '0.72'} == said[0]
+
+
+def test_killed_anywhere_it_goes_on_exactly(built, tmp_path):
+  """Real processes, which SIGKILL ends wherever they are."""
+  flags = {
+    'models': 'private_1_4m',
+    'task_sets': 'apparel;apparel,color',
+    'seeds': 1,
+    'epochs': 2,
+    'batch_size': 16,
+    'save_steps': 1,
+  }
+
+  def start(path):
+    given = flags | {'data_dir': built, 'workdir': str(tmp_path / path)}
+    command = [sys.executable, '-m', 'experiments.study']
+    return subprocess.Popen(
+      command + [f'--{name}={value}' for name, value in given.items()],
+      cwd=pathlib.Path(__file__).parent.parent,
+      stdout=subprocess.DEVNULL,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+
+  # Once a first checkpoint of a group is there, and once a run is finished.
+  for pattern in ('groups/*/checkpoints/2', 'runs/*/*/*/evaluation.json'):
+    process = start('killed')
+    while not list((tmp_path / 'killed').glob(pattern)):
+      assert process.poll() is None, process.communicate()
+      time.sleep(0.002)
+    process.kill()
+    process.communicate()
+  for path in ('killed', 'whole'):
+    process = start(path)
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+  _assert_same(tmp_path / 'killed', tmp_path / 'whole')
+  assert not list((tmp_path / 'killed' / 'groups').iterdir())
 
 
 def test_a_signal_number_is_kept(built, tmp_path, monkeypatch):

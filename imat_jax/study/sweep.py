@@ -103,8 +103,11 @@ class Sweep:
     models = self._study.models
     runs = [run for model in models for run in self._planned.runs(model)]
     known = {self._name(run): run for run in runs}
-    for path in sorted(self._root.glob('groups/*/group.json')):
-      found = files.read_json(path)
+    for folder in sorted(self._root.glob('groups/*')):
+      if not (folder / 'group.json').exists():
+        shutil.rmtree(folder)  # what a killed `_discard` left
+        continue
+      found = files.read_json(folder / 'group.json')
       if set(found['runs']) <= known.keys():
         yield self._group([known[n] for n in found['runs']], found['tasks'])
 
@@ -130,7 +133,7 @@ class Sweep:
     if end is None:
       half = (len(group) + 1) // 2
       bar.say(f'{len(group)} runs at once do not fit into the memory: {half}')
-      shutil.rmtree(folder)
+      _discard(folder)
       for runs in (group.runs[:half], group.runs[half:]):
         self._train(Group(runs, group.task_set), bar)
       return
@@ -146,7 +149,7 @@ class Sweep:
       )
       workdir_lib.write_metrics(workdir, end.courses[r])
       results.write(workdir, scored)
-    shutil.rmtree(folder)
+    _discard(folder)
     bar.advance(len(group))
 
   def _train_if_it_fits(
@@ -166,6 +169,12 @@ class Sweep:
       if _FULL in str(error) and len(group) > 1:
         return None
       raise
+
+
+def _discard(folder: pathlib.Path) -> None:
+  """Removes a group's folder; with its `group.json` it counts as gone."""
+  (folder / 'group.json').unlink()
+  shutil.rmtree(folder)
 
 
 def _own_params(group: Group, number: int, params: dict) -> dict:
