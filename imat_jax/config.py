@@ -11,6 +11,8 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
+from imat_jax import tasks as tasks_lib
+
 Check = Callable[[Any], str | None]
 
 
@@ -72,7 +74,7 @@ def _models(value):
 
 def _task_sets(value):
   sets = [one.split(',') for one in value.split(';')] if value else []
-  sets = [[name.strip() for name in one] for one in sets]
+  sets = [[tasks_lib.canonical(n.strip()) for n in one] for one in sets]
   if not all(name for one in sets for name in one):
     return "must look like 'apparel;apparel,color'"
   if len({one[0] for one in sets}) > 1:

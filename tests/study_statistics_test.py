@@ -121,7 +121,7 @@ def test_the_familys_false_positives_are_below_the_level():
 
 
 def test_two_levels_cover_other_seeds_and_other_photos(monkeypatch):
-  monkeypatch.setattr(statistics, '_RESAMPLES', 1000)
+  monkeypatch.setattr(statistics, '_TWO_LEVEL_RESAMPLES', 1000)
   rng = np.random.default_rng(14)
   covered = []
   for _ in range(300):

@@ -19,7 +19,16 @@ import pytest
 from imat_jax import config, errors, evaluate, tasks
 from imat_jax.data import source
 from imat_jax.models import presets
-from imat_jax.study import engine, estimate, findings, grid, report, sweep
+from imat_jax.study import (
+  engine,
+  estimate,
+  findings,
+  grid,
+  report,
+  results,
+  sweep,
+  tables,
+)
 from imat_jax.training import checkpoint, loop, program, workdir
 from imat_jax.training.group import Group
 
@@ -309,8 +318,8 @@ def test_what_does_not_fit_is_halved(built, tmp_path, monkeypatch):
 
   monkeypatch.setattr(loop, 'train', full)
   said = _run(_config(built, tmp_path, runs_at_once=6))
-  assert sizes == [6, 3, 2, 1, 3, 2, 1]
-  assert '6 runs at once do not fit into the memory' in said
+  assert sizes == [6, 3, 2, 2, 2]
+  assert '6 runs at once do not fit; now 3' in said
   assert len(_folders(tmp_path)) == 6
 
 
@@ -495,3 +504,109 @@ def test_names_are_escaped(whole, tmp_path):
   nasty = '<script>alert(1)</script>'
   page = report._PAGES.from_string('{{ name }}').render(name=nasty)
   assert '<script>' not in page
+
+
+def test_a_group_of_an_earlier_grid_is_no_obstacle(
+  built, tmp_path, monkeypatch
+):
+  """Left by a kill; its runs were finished in another way since."""
+  study = _config(built, tmp_path, runs_at_once=3)
+  with monkeypatch.context() as patched:
+    patched.setattr(
+      checkpoint.Store, 'reached_preemption', lambda store, step: step == 3
+    )
+    with pytest.raises(errors.Interrupted):
+      _run(study)
+  (tmp_path / 'groups' / 'note.txt').write_text('not ours')
+  (left,) = (tmp_path / 'groups').glob('*/')
+  kept = tmp_path.with_name('kept')
+  shutil.copytree(left, kept)
+  _run(study)
+  shutil.copytree(kept, left)
+  trained = []
+  plain = loop.train
+  monkeypatch.setattr(
+    loop,
+    'train',
+    lambda *args, **more: trained.append(1) or plain(*args, **more),
+  )
+  _run(dataclasses.replace(study, affinity_steps=0))
+  assert not trained and not left.exists()
+
+
+def test_a_damaged_group_is_named(built, tmp_path):
+  folder = tmp_path / 'groups' / '0123'
+  folder.mkdir(parents=True)
+  (folder / 'group.json').write_text('{}')
+  with pytest.raises(errors.UserError, match='damaged; delete .*0123'):
+    _run(_config(built, tmp_path))
+
+
+@pytest.mark.parametrize('name', ['predictions.npz', 'evaluation.json'])
+@pytest.mark.parametrize('content', [b'', b'{}', b'PK\x03\x04'])
+def test_a_damaged_result_is_named(built, whole, tmp_path, name, content):
+  path = tmp_path / 'study'
+  shutil.copytree(whole, path)
+  (path / 'runs/public_3m/apparel/seed_1' / name).write_bytes(content)
+  with pytest.raises(errors.UserError, match='seed_1: damaged: .*; delete'):
+    _run(_config(built, path))
+
+
+def test_a_study_and_a_run_do_not_share_a_folder(built, whole, tmp_path):
+  run = config.Run(data_dir=built, workdir=str(whole), model=SMALL)
+  with pytest.raises(errors.UserError, match='a study is here'):
+    engine.run_one(run)
+
+
+def test_what_is_on_its_way_is_not_halved(built, tmp_path, monkeypatch):
+  study = _config(built, tmp_path, runs_at_once=3)
+  monkeypatch.setattr(
+    checkpoint.Store, 'reached_preemption', lambda store, step: step == 3
+  )
+  with pytest.raises(errors.Interrupted):
+    _run(study)
+
+  def full(*args, **more):
+    raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
+
+  monkeypatch.setattr(loop, 'train', full)
+  with pytest.raises(errors.UserError, match='do not fit into the memory now'):
+    _run(study)
+  assert list(tmp_path.glob('groups/*/checkpoints/3'))
+
+
+def test_models_with_other_sets_have_a_column_each():
+  def cell(model, names, loss):
+    summary = dict.fromkeys(('mean', 'low', 'high'), loss)
+    scores = {'count': 9, 'loss': summary, 'labels': ['a'], 'support': [9]}
+    return {'model': model, 'tasks': names, 'scores': {'apparel': scores}}
+
+  found = {
+    'task': 'apparel',
+    'cells': [
+      cell('public_3m', ['apparel', 'age'], 0.5),
+      cell('public_3m_three_tasks', ['apparel', 'age', 'color'], 0.6),
+    ],
+  }
+  rows = tables._as_reported(found, 'loss')
+  assert [list(row) for row in rows] == [list(rows[0])] * 2
+  assert [row['public_3m'] for row in rows] == [0.5, None]
+  assert [row['public_3m_three_tasks'] for row in rows] == [None, 0.6]
+
+
+def test_without_a_labelled_photo_nothing_is_compared(whole):
+  found = {
+    grid.Cell('m', names): [
+      results.read(whole / f'runs/public_3m/{"+".join(names)}/seed_{seed}')
+      for seed in (0, 1)
+    ]
+    for names in (('apparel',), ('apparel', 'age'))
+  }
+  for of_cell in found.values():
+    for result in of_cell:
+      result.evaluation['tasks']['apparel'].update(
+        count=0, loss=None, accuracy=None, macro_f1=None, weighted_f1=None
+      )
+  facts = findings.collect(found)
+  assert not facts['comparisons']
+  assert 'no validation photo has a label for apparel' in facts['warnings']

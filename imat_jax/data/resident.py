@@ -105,15 +105,16 @@ def warp(
   corner_Bx2xHxW = jnp.floor(place_Bx2xHxW)
   share_Bx2xHxW = place_Bx2xHxW - corner_Bx2xHxW
   corner_Bx2xHxW = corner_Bx2xHxW.astype(jnp.int32)
-  pixels = image_NxHxWxC.reshape(-1, channels)
-  first_B = (example_B * (height * width))[:, None, None]
+  # Two indices: one over the pixels of all photos would not fit into int32.
+  pixels = image_NxHxWxC.reshape(-1, height * width, channels)
+  example_Bx1x1 = example_B[:, None, None]
 
   def corner(right: int, below: int) -> jax.Array:
     x, inside_x = _fold(corner_Bx2xHxW[:, 0] + right, width, fill)
     y, inside_y = _fold(corner_Bx2xHxW[:, 1] + below, height, fill)
     weight_x = jnp.abs(1 - right - share_Bx2xHxW[:, 0]) * inside_x
     weight_y = jnp.abs(1 - below - share_Bx2xHxW[:, 1]) * inside_y
-    found = pixels[first_B + y * width + x].astype(jnp.float32)
+    found = pixels[example_Bx1x1, y * width + x].astype(jnp.float32)
     return found * (weight_x * weight_y)[..., None]
 
   total = corner(0, 0) + corner(1, 0) + corner(0, 1) + corner(1, 1)

@@ -107,7 +107,7 @@ def curves(
     x=alt.X('epoch:Q', axis=_epoch_axis(rows)),
     color=alt.Color('split:N', title=None, legend=_LEGEND),
   )
-  tooltip = ['split:N', 'epoch:Q'] + [
+  tooltip = ['split:N', 'epoch:Q', 'seeds:Q'] + [
     alt.Tooltip(f'{name}:Q', title=title, format='.4f')
     for name, title in (
       ('mean', f'mean {score}'),
@@ -178,7 +178,8 @@ def _by_epoch(
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
   found = {'mean': np.mean(values), 'low': min(values), 'high': max(values)}
-  return {name: round(float(value), 5) for name, value in found.items()}
+  rounded = {name: round(float(value), 5) for name, value in found.items()}
+  return rounded | {'seeds': len(values)}
 
 
 def _epoch_axis(rows: Sequence[Mapping[str, Any]]) -> alt.Axis:

@@ -45,18 +45,25 @@ def bytes_needed(group: Group, data: feed.Data) -> int:
 def table(
   planned: grid.Grid,
   groups: Mapping[str, Group],
+  size: Callable[[Group], int],
   open_data: Callable[[tasks.TaskSet], feed.Data],
 ) -> str:
-  """The grid with its parameters, and the time and memory it needs here."""
-  lines = [f'{planned.study.seeds} seeds of each; at most']
-  lines.append(
+  """The grid with its parameters, and the time and memory it needs here.
+
+  Args:
+    planned: the grid.
+    groups: all runs of each model.
+    size: how many runs of a group go at once.
+    open_data: the photos with labels of some tasks.
+  """
+  lines = [
     f'{"model":24}{"task sets":>10}{"runs":>6}{"at once":>9}'
-    f'{"parameters":>24}{"memory":>10}{"time":>10}'
-  )
+    f'{"parameters":>24}{"memory":>10}{"time":>12}'
+  ]
   total = 0.0
   for model, group in groups.items():
     data = open_data(group.task_set)
-    number = planned.study.runs_at_once or runs_that_fit(group, data)
+    number = min(size(group), len(group))
     part = _first(group, number)
     seconds = _seconds(part, data) * len(group) / number
     total += seconds
@@ -69,13 +76,14 @@ def table(
     memory = bytes_needed(part, data) / 2**30
     lines.append(
       f'{model:24}{len(cells):10}{len(group):6}{number:9}'
-      f'{shown:>24}{memory:7.1f} GiB{_duration(seconds):>10}'
+      f'{shown:>24}{memory:7.1f} GiB{_duration(seconds):>12}'
     )
   names = [' + '.join(c.tasks) for c in planned.cells]
   lines += ['', 'task sets:', *(f'  {n}' for n in dict.fromkeys(names))]
-  device = jax.devices()[0].device_kind
-  lines.append(f'\nall {planned.study.epochs} epochs of all runs take about')
-  lines.append(f'{_duration(total)} on this machine ({device})')
+  lines.append(
+    f'\n{planned.study.seeds} seeds of {planned.study.epochs} epochs: about '
+    f'{_duration(total)} on this machine ({jax.devices()[0].device_kind})'
+  )
   return '\n'.join(lines)
 
 

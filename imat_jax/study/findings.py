@@ -38,7 +38,7 @@ def collect(found: Found) -> dict[str, Any]:
   return {
     'task': task,
     'verdict': _verdict(task, comparisons),
-    'warnings': _warnings(found, comparisons),
+    'warnings': _warnings(found, task, comparisons),
     'cells': [_describe(cell, runs) for cell, runs in found.items()],
     'comparisons': comparisons,
     'affinity': [
@@ -95,6 +95,8 @@ def _summary(value_S: Sequence[float]) -> dict[str, Any]:
 
 
 def _compare_all(found: Found, task: str) -> list[dict[str, Any]]:
+  if not _num_labelled(found, task):
+    return []
   comparisons = [
     _compare(cell, runs, found[alone], task)
     for cell, runs in found.items()
@@ -111,6 +113,10 @@ def _compare_all(found: Found, task: str) -> list[dict[str, Any]]:
           sign * scores[name]['mean'], p_value
         )
   return comparisons
+
+
+def _num_labelled(found: Found, task: str) -> int:
+  return next(iter(found.values()))[0].evaluation['tasks'][task]['count']
 
 
 def _compare(
@@ -172,7 +178,9 @@ def _affinity(cell: Cell, runs: Sequence[Result]) -> list[dict[str, Any]]:
   for r in runs:
     for row in r.rows:
       for pair in row['cosines']:
-        values[tuple(pair['tasks']), row['epoch']].append(pair['cosine'])
+        # Their order is that of the group, which another start may change.
+        names = tuple(sorted(pair['tasks'], key=cell.tasks.index))
+        values[names, row['epoch']].append(pair['cosine'])
   pairs = dict.fromkeys(pair for pair, _ in values)
   return [
     {
@@ -229,7 +237,7 @@ def _verdict(task: str, comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
   if silent:
     second = f'For {_join(silent)} there is no evidence either way'
   else:
-    second = 'Every added task has an effect in at least one model'
+    second = 'So every added task has an effect'
   return [f'{first}.', f'{second}.']
 
 
@@ -250,10 +258,12 @@ def _join(names: Sequence[str]) -> str:
 
 
 def _warnings(
-  found: Found, comparisons: Sequence[Mapping[str, Any]]
+  found: Found, task: str, comparisons: Sequence[Mapping[str, Any]]
 ) -> list[str]:
   """Where the numbers cannot carry what a reader may want of them."""
   warnings = []
+  if not _num_labelled(found, task):
+    warnings.append(f'no validation photo has a label for {task}')
   models = collections.Counter(c['model'] for c in comparisons)
   for model, number in models.items():
     seeds = min(len(c['seeds']) for c in comparisons if c['model'] == model)

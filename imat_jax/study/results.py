@@ -4,6 +4,8 @@ Statistics and pages are made of these files alone, so they can be made again.
 """
 
 import pathlib
+import zipfile
+import zlib
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,17 @@ from imat_jax import config, errors, evaluate, files, tasks
 from imat_jax.models import heads
 from imat_jax.training import step
 from imat_jax.training import workdir as workdir_lib
+
+# What reading a damaged file raises.
+_DAMAGE = (
+  OSError,
+  EOFError,
+  ValueError,
+  TypeError,
+  KeyError,
+  zipfile.BadZipFile,
+  zlib.error,
+)
 
 
 class Result(NamedTuple):
@@ -33,7 +46,7 @@ def write(workdir: workdir_lib.Workdir, scored: evaluate.Scored) -> None:
 
 
 def is_finished(folder: pathlib.Path) -> bool:
-  """Whether `read` will find all."""
+  """Whether all was written: the evaluation is the last."""
   return workdir_lib.Workdir(folder).evaluation.exists()
 
 
@@ -44,12 +57,20 @@ def read(folder: pathlib.Path) -> Result:
     UserError: a file is missing or damaged.
   """
   workdir = workdir_lib.Workdir(folder)
-  run, task_set = workdir_lib.read_run(workdir)
   try:
+    run, task_set = workdir_lib.read_run(workdir)
+    evaluation = files.read_json(workdir.evaluation)
     rows = workdir_lib.read_rows(workdir)
     with np.load(workdir.predictions, allow_pickle=False) as arrays:
       guesses = step.Guesses(**arrays)
-  except (OSError, ValueError, TypeError, KeyError) as error:
+    shape = evaluation['num_examples'], len(task_set)
+    if (
+      any(part.shape != shape for part in guesses)
+      or tuple(evaluation['tasks']) != task_set.names
+      or len(rows) < evaluation['epoch']
+    ):
+      raise ValueError('its files do not fit together')
+  except (*_DAMAGE, errors.UserError) as error:
     raise errors.UserError(
       f'{folder}: damaged: {error}; delete the folder to train the run again'
     ) from None
@@ -57,7 +78,7 @@ def read(folder: pathlib.Path) -> Result:
     run,
     task_set,
     rows,
-    files.read_json(workdir.evaluation),
+    evaluation,
     guesses,
     heads.num_params(run.model, task_set),
   )

@@ -12,10 +12,11 @@ import pathlib
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import jax
 
-from imat_jax import config, files, progress, tasks
+from imat_jax import config, errors, evaluate, files, progress, tasks
 from imat_jax.data import source
 from imat_jax.models import heads
 from imat_jax.study import engine, estimate, grid, report, results
@@ -36,7 +37,7 @@ def run_study(study: config.Study) -> None:
     print(line, file=sys.stderr)
   sweep = Sweep(planned, built)
   if study.dry_run:
-    print(estimate.table(planned, sweep.whole_groups(), sweep.data))
+    print(estimate.table(planned, sweep.whole_groups(), sweep.size, sweep.data))
     return
   workdir = workdir_lib.Workdir(study.workdir)
   with workdir_lib.locked(workdir):
@@ -45,7 +46,7 @@ def run_study(study: config.Study) -> None:
       study,
       built.select(planned.task_names),
       sweep.fingerprint,
-      begun=(workdir.path / 'runs').exists(),
+      begun=any((workdir.path / n).exists() for n in ('runs', 'groups')),
     )
     sweep.train_all()
     print(report.write_study(workdir, planned))
@@ -69,9 +70,9 @@ class Sweep:
       for model in self._study.models
     }
 
-  @functools.cache  # noqa: B019 — a process has one sweep
+  @functools.lru_cache(maxsize=1)  # noqa: B019 — a process has one sweep
   def data(self, task_set: tasks.TaskSet) -> feed.Data:
-    """The photos, with labels of these tasks."""
+    """The photos, with labels of these tasks; those of the last ones stay."""
     return feed.open_data(self._study, self._study.geometry, task_set)
 
   def train_all(self) -> None:
@@ -83,13 +84,15 @@ class Sweep:
       for group in self._in_progress():
         self._train(group, bar)
       for group in whole.values():
-        todo = _unfinished(group.runs)
-        size = len(todo) and self._size(group)
-        for first in range(0, len(todo), size or 1):
-          part = todo[first : first + size]
-          self._train(self._group(part, group.task_set.names), bar)
+        size = None
+        while todo := _unfinished(group.runs):
+          size = size or self.size(Group(todo, group.task_set))
+          part = Group(todo[:size], group.task_set)
+          if not self._train(part, bar):
+            size = (len(part) + 1) // 2
+            bar.say(f'{len(part)} runs at once do not fit; now {size}')
 
-  def _size(self, group: Group) -> int:
+  def size(self, group: Group) -> int:
     """How many runs of a group go at once."""
     if self._study.runs_at_once or not self._study.resident:
       return self._study.runs_at_once or 1
@@ -103,72 +106,116 @@ class Sweep:
     models = self._study.models
     runs = [run for model in models for run in self._planned.runs(model)]
     known = {self._name(run): run for run in runs}
-    for folder in sorted(self._root.glob('groups/*')):
-      if not (folder / 'group.json').exists():
-        shutil.rmtree(folder)  # what a killed `_discard` left
+    for path in sorted(self._root.glob('groups/*/')):
+      if not (path / 'group.json').exists():
+        shutil.rmtree(path)  # what a killed `_discard` left
         continue
-      found = files.read_json(folder / 'group.json')
-      if set(found['runs']) <= known.keys():
-        yield self._group([known[n] for n in found['runs']], found['tasks'])
+      names, of_tasks = _read_group(path / 'group.json')
+      if not set(names) <= known.keys() or not set(of_tasks) <= {
+        *self._built.names
+      }:
+        continue
+      group = self._group([known[name] for name in names], of_tasks)
+      if _unfinished(group.runs) and self._folder(group) == path:
+        yield group
+      else:
+        _discard(path)
 
   def _name(self, run: config.Run) -> str:
     return str(pathlib.Path(run.workdir).relative_to(self._root))
 
-  def _train(self, group: Group, bar: progress.Progress) -> None:
-    """Trains a group and leaves its runs' results."""
-    described = [
+  def _described(self, group: Group) -> list[dict[str, Any]]:
+    """What the `config.json` of each run will hold."""
+    return [
       workdir_lib.describe(run, group.own_tasks(r), self.fingerprint)
       for r, run in enumerate(group.runs)
     ]
-    identities = [workdir_lib.identity(config.Run, d) for d in described]
-    text = json.dumps([identities, group.task_set.to_json()])
-    identity = hashlib.sha256(text.encode()).hexdigest()
-    folder = self._root / 'groups' / identity[:16]
+
+  def _identity(self, group: Group) -> str:
+    """A digest of all that must not change while a group is trained."""
+    runs = [
+      workdir_lib.identity(config.Run, described)
+      for described in self._described(group)
+    ]
+    text = json.dumps([runs, group.task_set.to_json()])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+  def _folder(self, group: Group) -> pathlib.Path:
+    return self._root / 'groups' / self._identity(group)[:16]
+
+  def _train(self, group: Group, bar: progress.Progress) -> bool:
+    """Trains a group and leaves its runs' results; False if it does not fit."""
+    folder = self._folder(group)
     content = {
       'tasks': group.task_set.names,
       'runs': [self._name(run) for run in group.runs],
     }
     files.write_json(folder / 'group.json', content)
-    end = self._train_if_it_fits(group, folder / 'checkpoints', identity)
-    if end is None:
-      half = (len(group) + 1) // 2
-      bar.say(f'{len(group)} runs at once do not fit into the memory: {half}')
-      _discard(folder)
-      for runs in (group.runs[:half], group.runs[half:]):
-        self._train(Group(runs, group.task_set), bar)
-      return
-    data = self.data(group.task_set)
-    for r, scored in enumerate(engine.score(group, data, end)):
-      workdir = workdir_lib.Workdir(group.runs[r].workdir)
-      files.write_json(workdir.config, described[r])
-      checkpoint.write_best(
-        workdir.checkpoints,
-        identities[r],
-        _own_params(group, r, end.best_params),
-        end.courses[r],
-      )
-      workdir_lib.write_metrics(workdir, end.courses[r])
-      results.write(workdir, scored)
+    end = self._train_if_it_fits(group, folder / 'checkpoints')
+    if end is not None:
+      new = _unfinished(group.runs)
+      scored = engine.score(group, self.data(group.task_set), end)
+      described = self._described(group)
+      for r, run in enumerate(group.runs):
+        if run in new:
+          _leave(group, r, end, scored[r], described[r])
+      bar.advance(len(new))
     _discard(folder)
-    bar.advance(len(group))
+    return end is not None
 
   def _train_if_it_fits(
-    self, group: Group, checkpoints: pathlib.Path, identity: str
+    self, group: Group, checkpoints: pathlib.Path
   ) -> checkpoint.Checkpoint | None:
     try:
       return loop.train(
         group,
         self.data(group.task_set),
         checkpoints,
-        identity,
+        self._identity(group),
         on_start=lambda here: None,
         on_save=lambda here: None,
         says_epochs=False,
       )
     except jax.errors.JaxRuntimeError as error:
-      if _FULL in str(error) and len(group) > 1:
-        return None
-      raise
+      if _FULL not in str(error) or len(group) == 1:
+        raise
+      if any(checkpoint.steps(checkpoints)):
+        raise errors.UserError(
+          f'{checkpoints.parent}: {len(group)} runs that are on their way do '
+          'not fit into the memory now; free some and start again'
+        ) from None
+    return None
+
+
+def _leave(
+  group: Group,
+  number: int,
+  end: checkpoint.Checkpoint,
+  scored: evaluate.Scored,
+  described: dict[str, Any],
+) -> None:
+  """Fills the folder of a run, as if it had been trained alone."""
+  workdir = workdir_lib.Workdir(group.runs[number].workdir)
+  files.write_json(workdir.config, described)
+  checkpoint.write_best(
+    workdir.checkpoints,
+    workdir_lib.identity(config.Run, described),
+    _own_params(group, number, end.best_params),
+    end.courses[number],
+  )
+  workdir_lib.write_metrics(workdir, end.courses[number])
+  results.write(workdir, scored)
+
+
+def _read_group(path: pathlib.Path) -> tuple[list[str], list[str]]:
+  """The folders of a group's runs, and its tasks."""
+  found = files.read_json(path)
+  try:
+    return [str(n) for n in found['runs']], [str(n) for n in found['tasks']]
+  except (KeyError, TypeError):
+    raise errors.UserError(
+      f'{path}: damaged; delete {path.parent} to train its runs anew'
+    ) from None
 
 
 def _discard(folder: pathlib.Path) -> None:
@@ -184,5 +231,7 @@ def _own_params(group: Group, number: int, params: dict) -> dict:
   return jax.tree.map(lambda leaf: leaf[None], own)
 
 
-def _unfinished(runs: Sequence[config.Run]) -> list[config.Run]:
-  return [r for r in runs if not results.is_finished(pathlib.Path(r.workdir))]
+def _unfinished(runs: Sequence[config.Run]) -> tuple[config.Run, ...]:
+  return tuple(
+    run for run in runs if not results.is_finished(pathlib.Path(run.workdir))
+  )

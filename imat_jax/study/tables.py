@@ -29,6 +29,9 @@ def make(found: Mapping[str, Any]) -> dict[str, list[Row]]:
 
 def write(directory: pathlib.Path, tables: Mapping[str, Sequence[Row]]) -> None:
   """Writes each table as NAME.csv."""
+  for path in directory.glob('*.csv'):
+    if path.stem not in tables:
+      path.unlink()  # of an earlier grid
   for name, rows in tables.items():
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator='\n')
@@ -85,11 +88,11 @@ def _comparisons(found: Mapping[str, Any]) -> list[Row]:
 
 def _as_reported(found: Mapping[str, Any], name: str) -> list[Row]:
   """The report's table of one score: a row per task set, a column per model."""
+  models = dict.fromkeys((cell['model'] for cell in found['cells']), None)
   return [
     {'tasks': ' + '.join(names)}
-    | {
-      f'{c["model"]}': c['scores'][found['task']][name]['mean'] for c in of_set
-    }
+    | models
+    | {c['model']: c['scores'][found['task']][name]['mean'] for c in of_set}
     | {'report (public_3m, one run)': _published(names, name)}
     for names, of_set in _by_set(found).items()
     if of_set[0]['scores'][found['task']]['count']
@@ -106,7 +109,7 @@ def _ranges(found: Mapping[str, Any]) -> list[Row]:
         rows.append(
           {'tasks': ' + '.join(names), 'model': cell['model']}
           | {
-            name: f'{min(scores[name]):.2f}–{max(scores[name]):.2f}'
+            name: _range(scores[name], scores['support'])
             for name in ('precision', 'recall')
           }
           | {'mean F1': scores['macro_f1']['mean']}
@@ -117,12 +120,20 @@ def _ranges(found: Mapping[str, Any]) -> list[Row]:
         {
           'tasks': ' + '.join(names),
           'model': f'report ({published.MODEL}, one run)',
-          'precision': f'{said.precision[0]:.2f}–{said.precision[1]:.2f}',
-          'recall': f'{said.recall[0]:.2f}–{said.recall[1]:.2f}',
+          'precision': _range(said.precision),
+          'recall': _range(said.recall),
           'mean F1': said.f1,
         }
       )
   return rows
+
+
+def _range(
+  values: Sequence[float], support: Sequence[int] | None = None
+) -> str:
+  """From the least to the largest, of labels that have a photo."""
+  kept = [v for v, n in zip(values, support or values, strict=True) if n]
+  return f'{min(kept):.2f}–{max(kept):.2f}'
 
 
 def _by_set(found: Mapping[str, Any]) -> dict[tuple[str, ...], list[Row]]:

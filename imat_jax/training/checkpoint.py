@@ -119,10 +119,10 @@ def write_best(
 
 
 class Store:
-  """Saves the checkpoints of one run; a context manager.
+  """Saves the checkpoints of a group; a context manager.
 
-  Keeps the last two and that of the best epoch. Each save waits for the one
-  before, and leaving the context for the last.
+  Keeps the last two and that of the first run's best epoch. Each save waits for
+  the one before, and leaving the context for the last.
   """
 
   def __init__(self, directory: pathlib.Path, identity: str):

@@ -83,7 +83,7 @@ def train(
       leaving = stop.received or store.reached_preemption(at)
       epoch_ends = at == data.steps * (_epochs(here) + 1)
       if epoch_ends or due or leaving:
-        _check_finite(group, here.so_far, at, store)
+        _check_finite(group, here.so_far, _is_active(group, here), at, store)
       if epoch_ends:
         here = _after_epoch(group, here, at, data, score, store)
         if says_epochs:
@@ -109,7 +109,7 @@ def train(
       now, so_far = update(here.state, before, active_R, batch)
       # One step ahead of the device and no further: batches in flight would
       # fill the memory.
-      _check_finite(group, before, at, store)
+      _check_finite(group, before, active_R, at, store)
       seconds = time.monotonic() - started
       courses = tuple(c.later(seconds / active_R.sum()) for c in here.courses)
       here = here._replace(state=now, so_far=so_far, courses=courses)
@@ -174,11 +174,11 @@ def _after_epoch(
   """Evaluates; notes the runs' rows, and their parameters where it is best."""
   epoch = _epochs(here) + 1
   validation, _ = score_all(score, here.state.params, data.validation())
-  _check_finite(group, validation, at, store)
+  active_R, courses = _is_active(group, here), list(here.courses)
+  _check_finite(group, validation, active_R, at, store)
   train, validation, cosines = jax.device_get(
     (here.so_far, validation, here.cosines)
   )
-  active_R, courses = _is_active(group, here), list(here.courses)
   for r, course in enumerate(courses):
     if not active_R[r]:
       continue
@@ -203,14 +203,18 @@ def _after_epoch(
 
 
 def _check_finite(
-  group: Group, so_far: metrics.Metrics, at: int, store: checkpoint.Store
+  group: Group,
+  so_far: metrics.Metrics,
+  active_R: np.ndarray,
+  at: int,
+  store: checkpoint.Store,
 ) -> None:
   """Waits for the steps before `at`; none may have lost its numbers."""
-  broken_RxT = jax.device_get(so_far.broken_T)
+  broken_RxT = jax.device_get(so_far.broken_T) * active_R[:, None]
   if broken_RxT.any():
     names = ', '.join(np.array(group.task_set.names)[broken_RxT.any(0)])
-    seeds = group.seed_R[broken_RxT.any(1)]
-    of = f' of seed {", ".join(map(str, seeds))}' if len(group) > 1 else ''
+    run = group.runs[broken_RxT.any(1).argmax()]
+    of = f' in {run.workdir}' if len(group) > 1 else ''
     raise errors.UserError(
       f'step {at}: the loss or a gradient of {names}{of} is not finite; '
       f'the last good checkpoint is that of step {store.latest_step()}; a '

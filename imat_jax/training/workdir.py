@@ -22,14 +22,13 @@ from imat_jax.training.group import Group
 # These may change between two starts of one run, or of one study.
 _HOW = ('data_dir', 'workdir', 'loader', 'saving')
 _MAY_CHANGE = {
-  config.Run: (*_HOW, 'epochs', 'profile'),
+  config.Run: (*_HOW, 'epochs', 'profile', 'affinity_steps'),
   config.Study: (
     *_HOW,
     'models',
     'task_sets',
     'seeds',
     'runs_at_once',
-    'resident',
     'affinity_steps',
     'dry_run',
   ),
@@ -105,6 +104,7 @@ def claim(
     UserError: another config or data set; names what differs, old → new.
   """
   mine, kind = describe(settings, task_set, fingerprint), type(settings)
+  _refuse_other_kind(workdir, kind)
   if begun and workdir.config.exists():
     there = _read_config(workdir, kind)
     differing = _differences(_fixed(kind, there), _fixed(kind, mine))
@@ -209,6 +209,19 @@ def _read_config(workdir: Workdir, kind: type) -> dict[str, Any]:
   except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(f'{workdir.config}: damaged: {error}') from None
   return stored
+
+
+def _refuse_other_kind(workdir: Workdir, kind: type) -> None:
+  """Keeps a study out of the folder of a run, and a run out of a study's."""
+  for other in set(_MAY_CHANGE) - {kind}:
+    try:
+      _read_config(workdir, other)
+    except errors.UserError:
+      continue
+    raise errors.UserError(
+      f'{workdir.path}: a {other.__name__.lower()} is here; give another '
+      '--workdir'
+    )
 
 
 def _fixed(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
