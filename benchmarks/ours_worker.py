@@ -37,11 +37,11 @@ def prepare(flags: argparse.Namespace):
   return versions, kinds[flags.what](flags)
 
 
-def run_config(flags: argparse.Namespace) -> config.Run:
+def run_config(flags: argparse.Namespace, names) -> config.Run:
   return config.Run(
     data_dir=flags.data_dir,
     workdir='',
-    tasks=workload.EPOCH_TASKS,
+    tasks=names,
     batch_size=flags.batch_size,
     model=config.Model(geometry=flags.geometry),
     resident=flags.source == 'memory',
@@ -49,7 +49,8 @@ def run_config(flags: argparse.Namespace) -> config.Run:
 
 
 def prepare_step(flags: argparse.Namespace):
-  run, counts = run_config(flags), workload.step_tasks(flags.tasks)
+  counts = workload.step_tasks(flags.tasks)
+  run = run_config(flags, tuple(counts))
   task_set = tasks.TaskSet(
     tuple(
       tasks.Task(name, tuple(map(str, range(count))))
@@ -75,7 +76,7 @@ def prepare_step(flags: argparse.Namespace):
 
 
 def prepare_input(flags: argparse.Namespace):
-  run = run_config(flags)
+  run = run_config(flags, workload.EPOCH_TASKS)
   task_set = source.read_tasks(run.data_dir).select(run.tasks)
   as_floats = jax.jit(step.pixels)
   passes = Passes(run, task_set)
@@ -90,7 +91,7 @@ def prepare_input(flags: argparse.Namespace):
 
 
 def prepare_epoch(flags: argparse.Namespace):
-  run = run_config(flags)
+  run = run_config(flags, workload.EPOCH_TASKS)
   task_set = source.read_tasks(run.data_dir).select(run.tasks)
   trainer, passes = Trainer(run, task_set), Passes(run, task_set)
 

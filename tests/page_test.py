@@ -10,10 +10,12 @@ import shutil
 import pytest
 
 from imat_jax import config
+from imat_jax.data import build
 from imat_jax.models import presets
 from imat_jax.study import engine, sweep
 
 SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
+TAG = '</script><img src=x onerror=console.error(1)>'
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 FLAGS = [
   '--no-sandbox',
@@ -30,11 +32,15 @@ FLAGS = [
 def study(built, tmp_path_factory) -> pathlib.Path:
   """A finished study whose data set has a name that wants to be a tag."""
   path = tmp_path_factory.mktemp('page') / '<b>study'
+  return _run_study(built, path, 'apparel;apparel,color;apparel,age')
+
+
+def _run_study(data_dir: str, path: pathlib.Path, sets: str) -> pathlib.Path:
   given = config.Study(
-    data_dir=built,
+    data_dir=data_dir,
     workdir=str(path),
     models=('public_3m',),
-    task_sets='apparel;apparel,color;apparel,age',
+    task_sets=sets,
     seeds=2,
     epochs=3,
     batch_size=16,
@@ -48,6 +54,30 @@ def study(built, tmp_path_factory) -> pathlib.Path:
     patched.setattr(presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, SMALL))
     sweep.run_study(given)
   return path
+
+
+@pytest.fixture(scope='module')
+def hostile(kaggle, tmp_path_factory) -> pathlib.Path:
+  """A finished study of a data set whose names want to be markup."""
+  root = tmp_path_factory.mktemp('hostile')
+  shutil.copytree(kaggle.annotations, root / 'annotations')
+  for path in (root / 'annotations').glob('*_map.json'):
+    text = path.read_text()
+    for plain, name in (
+      ('color', TAG),
+      ('red', TAG),
+      ('blue', 'سماء\n🧥{{1}}'),
+    ):
+      text = text.replace(f'{plain}"', json.dumps(name)[1:])
+    path.write_text(text)
+  given = config.Build(
+    annotations=str(root / 'annotations'),
+    images=str(kaggle.images),
+    data_dir=str(root / 'built'),
+  )
+  with contextlib.redirect_stdout(io.StringIO()):
+    build.main(given)
+  return _run_study(given.data_dir, root / 'study', f'apparel;apparel,{TAG}')
 
 
 @pytest.fixture(scope='module')
@@ -177,3 +207,14 @@ def test_a_runs_page_is_the_same_with_one_cell(browser, built, tmp_path):
     assert page.locator('.chart svg.marks').count() == 2
     assert page.locator('#score-table tbody tr').count() == 2
     assert not page.locator('#comparisons').count()
+
+
+def test_names_from_data_stay_text(browser, hostile):
+  with _opened(browser, hostile / 'report.html', 1300, 'light') as page:
+    assert TAG in page.locator('#comparison-table').inner_text()
+    assert page.locator('#affinity').inner_text()
+    for point in page.locator('#chart-differences path[aria-label]').all():
+      point.hover(force=True)
+    assert TAG in page.locator('#vg-tooltip-element').inner_text()
+    sources = [i.get_attribute('src') for i in page.locator('img').all()]
+    assert sources and all(s.startswith('data:') for s in sources)

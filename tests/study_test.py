@@ -24,7 +24,6 @@ from imat_jax.study import (
   estimate,
   findings,
   grid,
-  report,
   results,
   sweep,
   tables,
@@ -500,12 +499,6 @@ def test_verdict_sentences():
   ]
 
 
-def test_names_are_escaped(whole, tmp_path):
-  nasty = '<script>alert(1)</script>'
-  page = report._PAGES.from_string('{{ name }}').render(name=nasty)
-  assert '<script>' not in page
-
-
 def test_a_group_of_an_earlier_grid_is_no_obstacle(
   built, tmp_path, monkeypatch
 ):
@@ -556,6 +549,14 @@ def test_a_study_and_a_run_do_not_share_a_folder(built, whole, tmp_path):
   run = config.Run(data_dir=built, workdir=str(whole), model=SMALL)
   with pytest.raises(errors.UserError, match='a study is here'):
     engine.run_one(run)
+
+
+def test_without_its_config_a_study_does_not_go_on(built, whole, tmp_path):
+  path = tmp_path / 'study'
+  shutil.copytree(whole, path)
+  (path / 'config.json').unlink()
+  with pytest.raises(errors.UserError, match='config.json is gone'):
+    _run(_config(built, path))
 
 
 def test_what_is_on_its_way_is_not_halved(built, tmp_path, monkeypatch):
