@@ -527,10 +527,11 @@ def test_a_group_of_an_earlier_grid_is_no_obstacle(
   assert not trained and not left.exists()
 
 
-def test_a_damaged_group_is_named(built, tmp_path):
+def test_a_damaged_group_is_named(built, whole, tmp_path):
   folder = tmp_path / 'groups' / '0123'
   folder.mkdir(parents=True)
   (folder / 'group.json').write_text('{}')
+  shutil.copy(whole / 'config.json', tmp_path)
   with pytest.raises(errors.UserError, match='damaged; delete .*0123'):
     _run(_config(built, tmp_path))
 

@@ -41,13 +41,14 @@ def run_study(study: config.Study) -> None:
     return
   workdir = workdir_lib.Workdir(study.workdir)
   with workdir_lib.locked(workdir):
-    workdir_lib.claim(
-      workdir,
-      study,
-      built.select(planned.task_names),
-      sweep.fingerprint,
-      begun=any((workdir.path / n).exists() for n in ('runs', 'groups')),
-    )
+    begun = any((workdir.path / n).exists() for n in ('runs', 'groups'))
+    if begun and not workdir.config.exists():
+      raise errors.UserError(
+        f'{workdir.path}: runs are here, but {workdir.config.name} is gone; '
+        'put it back or give another --workdir'
+      )
+    task_set = built.select(planned.task_names)
+    workdir_lib.claim(workdir, study, task_set, sweep.fingerprint, begun)
     sweep.train_all()
     print(report.write_study(workdir, planned))
 

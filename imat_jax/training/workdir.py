@@ -101,17 +101,11 @@ def claim(
     the identity: a digest of all that must not change.
 
   Raises:
-    UserError: another config or data set, what differs as old → new; or none,
-      though something was saved.
+    UserError: another config or data set; names what differs, old → new.
   """
   mine, kind = describe(settings, task_set, fingerprint), type(settings)
   _refuse_other_kind(workdir, kind)
-  if begun and not workdir.config.exists():
-    raise errors.UserError(
-      f'{workdir.path}: something was trained here, but {workdir.config.name} '
-      'is gone; put it back or give another --workdir'
-    )
-  if begun:
+  if begun and workdir.config.exists():
     there = _read_config(workdir, kind)
     differing = _differences(_fixed(kind, there), _fixed(kind, mine))
     epochs = there['config']['epochs']
