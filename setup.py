@@ -13,6 +13,7 @@ REQUIRES = [
   'array_record>=0.8',
   'flax>=0.12',
   'grain>=0.2.15',
+  'imagehash>=4.3.2',
   'importlib_resources>=6.0',  # tensorflow-datasets uses it undeclared
   'jax>=0.10',
   'jinja2>=3.1',

@@ -112,6 +112,11 @@ class Download(Config):
   url_prefix: str = knob(
     'OLD=NEW: links that begin with OLD are fetched from NEW', '', _prefix_pair
   )
+  allow_private_hosts: bool = knob(
+    'links may lead to this machine and its network; the host of --url_prefix '
+    'always may be there',
+    False,
+  )
   concurrency: int = knob('links in flight at once', 64, at_least(1))
   per_host: int = knob('of these, at most per host', 4, at_least(1))
   per_loopback_host: int = knob(
@@ -177,6 +182,10 @@ class Build(Config):
     'keep only photos with a label for one of these tasks, such as '
     'color,material,gender,age (the selection of the 2022 report)',
     (),
+  )
+  drop_duplicates: bool = knob(
+    'leave out validation photos of which a near-duplicate stands in train',
+    False,
   )
   overwrite: bool = knob('replace a different data set in data_dir', False)
 

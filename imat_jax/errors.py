@@ -14,3 +14,14 @@ class Interrupted(Exception):
   def __init__(self, signal_number: int, text: str):
     super().__init__(text)
     self.status = 128 + signal_number
+
+
+def printable(text: str) -> str:
+  """The text as a terminal may have it, on one line.
+
+  Control characters, which could move its cursor or hide what stands there, and
+  those that turn the direction of writing are shown as escapes.
+  """
+  return ''.join(
+    letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text
+  )

@@ -12,6 +12,11 @@ from imat_jax import errors
 
 # How the names of files begin that are being written.
 WRITING = '.writing-'
+_LONGEST_NAME = 200  # bytes; a file's name may have 255, with the ending
+# Devices on Windows, with any ending: a folder may be copied there.
+_DEVICES = {'CON', 'PRN', 'AUX', 'NUL'} | {
+  f'{port}{number}' for port in ('COM', 'LPT') for number in range(1, 10)
+}
 
 
 @contextlib.contextmanager
@@ -59,3 +64,14 @@ def read_json(path: pathlib.Path) -> Any:
     raise errors.UserError(f'{path}: {error.strerror}') from None
   except (ValueError, RecursionError) as error:
     raise errors.UserError(f'{path}: not JSON: {error}') from None
+
+
+def is_safe_name(name: str) -> bool:
+  """Whether a name from elsewhere names a file in its folder, nowhere else."""
+  return (
+    name.isprintable()
+    and not name.startswith('.')
+    and not set('/\\:') & set(name)
+    and name.partition('.')[0].strip().upper() not in _DEVICES
+    and 0 < len(name.encode()) <= _LONGEST_NAME
+  )

@@ -110,7 +110,7 @@ def _status(call: Callable[[], None], name: str) -> int:
     call()
     sys.stdout.flush()
   except errors.UserError as error:
-    print(f'{name}: {error}', file=sys.stderr)
+    print(f'{name}: {errors.printable(str(error))}', file=sys.stderr)
     return 1
   except BrokenPipeError:  # as in `… | head`
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

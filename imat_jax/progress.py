@@ -5,6 +5,8 @@ import time
 
 import tqdm
 
+from imat_jax import errors
+
 PLAIN_SECONDS = 15.0
 
 
@@ -48,6 +50,7 @@ class Progress:
 
   def say(self, text: str) -> None:
     """Prints a line on stderr without breaking the bar."""
+    text = errors.printable(text)
     if self._bar is not None:
       self._bar.write(text, file=sys.stderr)
     else:

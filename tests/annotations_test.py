@@ -392,3 +392,39 @@ def test_arbitrary_values_in_a_record_raise_nothing_but_user_errors(key, value):
 def test_bytes_that_are_no_json_are_user_errors(folder, body):
   (folder.path / 'fgvc4_iMat.train.data.json').write_bytes(body)
   assert 'fgvc4_iMat.train.data.json' in folder.complaint()
+
+
+def test_a_million_annotations_of_one_image_are_counted_once_each():
+  """Linear, also where each is of an attribute of its own."""
+  number = 10**6
+  split = annotations.Split(
+    'train',
+    (annotations.Image('1', ()),),
+    tuple(
+      annotations.Annotation('1', 'shoe', str(n % 10**5), 'ab'[n % 3 == 0])
+      for n in range(number)
+    ),
+  )
+  labels, counts = annotations.labels_by_image(split)
+  assert len(labels['1']) == 1 + 2 * 10**5
+  assert counts.repeated_labels == number - 10**5
+  assert labels['1']['7'] == 'a'
+
+
+@pytest.mark.parametrize('name', ['🧥 👩\u200d👧', 'سماء', '<b>"&\'', 'a\nb\0'])
+def test_any_name_is_kept_as_it_is(folder, name):
+  folder.write('label_map', label_map(LABELS | {'1': name}))
+  folder.write('train.data', content(note('a', 'shoe:color', 'red')))
+  split = annotations.read_split(folder.path, 'train')
+  assert name in {a.label for a in split.annotations}
+
+
+def test_half_a_letter_is_no_name(folder):
+  folder.write('label_map', label_map(LABELS | {'1': 'a\ud800'}))
+  assert 'no valid Unicode' in folder.complaint()
+
+
+def test_an_empty_split_is_no_error(folder):
+  folder.write('train.data', {'images': [], 'annotations': []})
+  split = annotations.read_split(folder.path, 'train')
+  assert annotations.labels_by_image(split)[0] == {}

@@ -1,4 +1,5 @@
 import collections
+import csv
 import dataclasses
 import json
 import pathlib
@@ -14,8 +15,8 @@ from imat_jax.data import build, builder, manifest, picture, source
 SIDE = 10  # of a stored photo for an image_size of 8
 CLASSES = ('dress', 'shoe')
 # Photos that will not be there, and why.
-NOT_FOUND, BROKEN, UNLABELLED = 'train-5', 'train-6', 'train-7'
-DEAD_LINK, DEAD_HOST = 'train-8', 'validation-3'
+NOT_FOUND, BROKEN, UNLABELLED = 'train-5', 'train-6', 'train-20'
+DEAD_LINK, DEAD_HOST = 'train-21', 'validation-3'
 LOST = {NOT_FOUND, BROKEN, UNLABELLED, DEAD_LINK, DEAD_HOST}
 
 # Rare in train alone.
@@ -206,7 +207,7 @@ def files_of(folder) -> dict[str, bytes]:
 def assert_tidy(data_dir):
   """Nothing half-written is left behind."""
   names = {path.name for path in data_dir.iterdir()}
-  assert names <= {'imaterialist', 'statistics.json'}
+  assert names <= {'imaterialist', 'near_duplicates.csv', 'statistics.json'}
 
 
 def test_any_tool_that_reads_tfds_can_read_it(data_dir):
@@ -499,3 +500,69 @@ def test_the_selection_takes_the_spelling_of_the_report(shop):
   rows = [plain_read(shop.root / name, 'train') for name in ('one', 'two')]
   ids = [[row['image_id'] for row in found] for found in rows]
   assert ids[0] == ids[1] != []
+
+
+@pytest.fixture
+def leaking_shop(shop) -> Shop:
+  """Each photo is another, but two of validation are smaller ones of train."""
+  rng = np.random.default_rng(0)
+  for path in shop.images.glob('*/*.jpg'):
+    noise = rng.integers(40, 200, (12, 12, 3), np.uint8)
+    Image.fromarray(noise).resize((300, 300), Image.BICUBIC).save(path)
+  for here, there in (
+    ('train-20', 'validation-3'),
+    ('train-21', 'validation-4'),
+  ):
+    with Image.open(shop.images / 'train' / f'{here}.jpg') as photo:
+      smaller = photo.resize((200, 220))
+    smaller.save(shop.images / 'validation' / f'{there}.jpg')
+  return shop
+
+
+def test_near_duplicates_are_counted_and_listed(leaking_shop, capsys):
+  data_dir = leaking_shop.root / 'built'
+  leaking_shop.build(data_dir, image_size=64)
+  found = statistics_of(data_dir)['splits']
+  assert found['validation']['near_duplicates'] == {
+    'pairs_within': 0,
+    'stand_in_train': 2,
+  }
+  assert 'near duplicates: stand in train' in capsys.readouterr().out
+  with (data_dir / 'near_duplicates.csv').open(newline='') as file:
+    rows = list(csv.DictReader(file))
+  assert {(r['image_id'], r['other_id']) for r in rows} == {
+    ('train-20', 'validation-3'),
+    ('train-21', 'validation-4'),
+  }
+
+
+def test_validation_photos_that_stand_in_train_can_be_left_out(leaking_shop):
+  data_dir = leaking_shop.root / 'built'
+  leaking_shop.build(data_dir, image_size=64, drop_duplicates=True)
+  found = statistics_of(data_dir)['splits']
+  ids = {row['image_id'].decode() for row in plain_read(data_dir, 'validation')}
+  assert not ids & {'validation-3', 'validation-4'}
+  assert found['validation']['kept'] == len(ids)
+  lost = found['validation']['lost']
+  assert lost['stands in train'] == 2
+  assert found['validation']['listed'] == len(ids) + sum(lost.values())
+  plain = leaking_shop.root / 'plain'
+  leaking_shop.build(plain, image_size=64)
+  assert (
+    statistics_of(plain)['metadata']['fingerprint']
+    != statistics_of(data_dir)['metadata']['fingerprint']
+  )
+
+
+def test_no_name_reaches_the_terminal_unescaped(shop, capsys):
+  """A name may hold what moves the cursor or turns the writing around."""
+  odd = 'red\x1b[2Jgone\u202e\n<b>'
+  labels = shop.read('label_map')
+  labels['labelInfo'][0]['labelName'] = odd
+  shop.write('label_map', labels)
+  data_dir = shop.root / 'built'
+  shop.build(data_dir)
+  out = capsys.readouterr().out
+  assert not {letter for letter in out if not letter.isprintable()} - {'\n'}
+  names = [n for of in plain_tasks(data_dir).values() for n in of]
+  assert odd in names, 'the data keeps it as it is'

@@ -55,7 +55,7 @@ class Job:
     self.folder = folder
     self.photos = folder / 'images' / 'test'
     self.manifest = folder / 'images' / 'test.manifest.jsonl'
-    self.knobs = {'backoff': 0.01}
+    self.knobs = {'backoff': 0.01, 'allow_private_hosts': True}
 
   def list(self, links: dict[str, list[str]]) -> None:
     images = [{'imageId': key, 'url': urls} for key, urls in links.items()]
@@ -290,13 +290,57 @@ def test_five_redirects_are_followed(job, server):
   assert len(server.asked) == 6
 
 
+PRIVATE = ['127.0.0.1', 'localhost', '[::ffff:127.0.0.1]', '2130706433']
+
+
+@pytest.mark.parametrize('host', PRIVATE)
+def test_no_link_leads_into_this_network(job, server, host):
+  link = server.add('/a', OK).replace('127.0.0.1', host)
+  line = fetch_one(job, link, allow_private_hosts=False, retries=3)
+  assert line['error'] in ('private_address', 'bad_url', 'dns')
+  assert not server.asked
+  assert fetch_one(job, server.url + '/a')['status'] == 'ok', 'once allowed'
+
+
+def test_a_redirect_is_checked_as_a_link_is(job, server):
+  """The named server may be private; where it leads to may not."""
+  with FaultServer() as inside:
+    secret = inside.add('/metadata', OK)
+    server.add('/a', Reply(b'', 302, {'Location': secret}))
+    line = fetch_one(
+      job,
+      'http://shop.example/a',
+      allow_private_hosts=False,
+      url_prefix=f'http://shop.example={server.url}',
+    )
+    assert line['error'] == 'private_address'
+    assert server.asked == ['/a'] and not inside.asked
+
+
+def test_a_dead_host_costs_a_few_time_outs(job, server):
+  links = {
+    str(n): [server.add(f'/{n}', Reply(PHOTO, delay=9))] for n in range(200)
+  }
+  with FaultServer() as other:
+    links['good'] = [server.url + '/0', other.add('/good', OK)]
+    job.list(links)
+    lines = job.run(read_timeout=0.2, per_loopback_host=4, max_wait=60)
+  assert lines['good']['status'] == 'ok'
+  errors = collections.Counter(line['error'] for line in lines.values())
+  assert len(server.asked) < 20
+  assert errors['dead_host'] > 180
+  server.replies = {path: [OK] for path in server.replies}
+  assert {line['status'] for line in job.run().values()} == {'ok'}
+
+
 def test_no_link(job):
   assert fetch_one(job)['error'] == 'no_link'
 
 
 @pytest.mark.parametrize(
   'image_id',
-  ['', '.', '..', '.hidden', '../1', '/etc/1', 'a\\b', 'a\0b', 'a\nb']
+  ['', '.', '..', '.hidden', '../1', '/etc/1', 'a\\b', 'a\0b', 'a\nb', 'C:1']
+  + ['NUL', 'con.1', 'Com1', 'x' * 300]
   + ['x' * 201, 'é' * 101, '\ud800'],
 )
 def test_an_id_that_could_leave_the_folder_is_refused(job, server, image_id):
@@ -552,7 +596,7 @@ def test_killed_and_resumed_equals_uninterrupted(job, server, sign):
   process = subprocess.Popen(
     [sys.executable, '-m', 'imat_jax.data.download', '--concurrency=4']
     + [f'--annotations={job.folder}', f'--images={job.folder}/images']
-    + ['--splits=test'],
+    + ['--splits=test', '--allow_private_hosts'],
     stderr=subprocess.PIPE,
     text=True,
   )

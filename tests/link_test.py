@@ -50,38 +50,3 @@ def test_the_wait_is_at_least_what_the_server_asks_and_is_bounded():
   assert fetcher.seconds_to_wait(1, 7, config) == 7
   assert fetcher.seconds_to_wait(1, float('inf'), config) == 20
   assert fetcher.seconds_to_wait(5000, 0, config) == 20
-
-
-@pytest.mark.parametrize(
-  'host, limit',
-  [
-    ('shop.example', 4),
-    ('10.0.0.1', 4),
-    ('localhost.example', 4),
-    ('127.0.0.1', 64),
-    ('127.9.9.9', 64),
-    ('::1', 64),
-    ('localhost', 64),
-    ('shop.localhost', 64),
-  ],
-)
-def test_limit_per_host(host, limit):
-  assert link.Slots(knobs()).limit(host) == limit
-
-
-def test_limit_of_this_machine_can_be_set():
-  slots = link.Slots(knobs(per_host=2, per_loopback_host=7))
-  assert slots.limit('localhost') == 7
-  assert slots.limit('shop.example') == 2
-
-
-@pytest.mark.parametrize(
-  'url, host',
-  [
-    ('http://Shop.Example/a b.jpg', 'shop.example'),
-    ('HTTPS://shop.example:8443/', 'shop.example'),
-    ('http://[::1]:80/', '::1'),
-  ],
-)
-def test_host_of(url, host):
-  assert link.host_of(url) == host

@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -37,8 +39,8 @@ def square(tmp_path):
   def of(content: bytes) -> np.ndarray:
     path = tmp_path / 'photo.jpg'
     path.write_bytes(content)
-    stored = Image.open(io.BytesIO(photos.square_jpeg(path, SIDE)))
-    assert (stored.format, stored.mode) == ('JPEG', 'RGB')
+    stored = photos.square(path, SIDE)
+    assert stored.mode == 'RGB'
     assert stored.size == (SIDE, SIDE)
     return np.asarray(stored, int)
 
@@ -186,19 +188,25 @@ def test_store_says_what_became_of_each_photo(tmp_path):
     'gone': 'no file',
     'c': 'does not decode',
     'not/there': 'no file',
-    'x' * 300: 'does not decode',
+    'x' * 300: 'no file',
   }
   for name, color in (('b', RED), ('a', BLUE), ('d', GREEN)):
-    with Image.open(stored[name]) as image:
+    with Image.open(stored[name].path) as image:
       assert image.size == (SIDE, SIDE)
       assert image.getpixel((8, 8)) == pytest.approx(color, abs=CLOSE)
-  assert set(target.iterdir()) == set(stored.values())
+  assert set(target.iterdir()) == {s.path for s in stored.values()}
 
 
 def test_a_photo_gives_the_same_bytes_each_time(tmp_path):
   path = tmp_path / 'a.jpg'
   quadrants().save(path)
-  assert photos.square_jpeg(path, SIDE) == photos.square_jpeg(path, SIDE)
+  for name in ('one', 'two'):
+    (tmp_path / name).mkdir()
+    photos.store(['a'], tmp_path, tmp_path / name, SIDE)
+  one, two = (
+    (tmp_path / name / '0.jpg').read_bytes() for name in ('one', 'two')
+  )
+  assert one == two and Image.open(io.BytesIO(one)).size == (SIDE, SIDE)
 
 
 def _store(tmp_path, body):
@@ -232,10 +240,85 @@ def test_a_photo_with_damaged_exif_is_kept(tmp_path):
 def test_16_bit_gray_keeps_its_tone(tmp_path):
   gray = Image.fromarray(np.full((20, 20), 100 * 257, np.uint16))
   (tmp_path / 'a.jpg').write_bytes(_encoded(gray, 'PNG'))
-  stored = Image.open(io.BytesIO(photos.square_jpeg(tmp_path / 'a.jpg', 16)))
+  stored = photos.square(tmp_path / 'a.jpg', 16)
   assert stored.getpixel((8, 8)) == pytest.approx((100,) * 3, abs=3)
 
 
 def test_formats_are_those_of_the_download(tmp_path):
   body = _encoded(Image.new('RGB', (60, 40), 'red'), 'PPM')
   assert _store(tmp_path, body) == ({}, {'a': 'does not decode'})
+
+
+def test_more_pixels_than_any_photo_has_are_left_out(tmp_path):
+  """12,000 × 12,000 in kilobytes."""
+  body = _encoded(Image.new('1', (12_000, 12_000)), 'PNG')
+  assert len(body) < 50_000
+  assert _store(tmp_path, body) == ({}, {'a': 'too many pixels'})
+
+
+@pytest.mark.parametrize('size', [(1, 5000), (5000, 1)])
+def test_a_line_of_pixels_is_a_photo(square, size):
+  red = _encoded(Image.new('RGB', size, (200, 0, 0)), 'PNG')
+  assert abs(square(red) - (200, 0, 0)).max() < 8
+
+
+@pytest.mark.parametrize('kind', ['GIF', 'WEBP', 'PNG'])
+def test_of_a_film_the_first_picture(square, kind):
+  first, *rest = (Image.new('RGB', (40, 40), c) for c in ('red', 'blue'))
+  body = _encoded(first, kind, save_all=True, append_images=rest)
+  assert abs(square(body) - (255, 0, 0)).max() < 8
+
+
+@pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'GIF', 'AVIF', 'BMP'])
+def test_a_photo_that_lacks_its_last_bytes(tmp_path, kind):
+  """Left out where a decoder cannot tell what was there, else decoded."""
+  rng = np.random.default_rng(0)
+  noise = Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8))
+  body = _encoded(noise, kind)
+  for cut in (1, len(body) // 2):
+    folder = tmp_path / str(cut)
+    folder.mkdir()
+    stored, failed = _store(folder, body[:-cut])
+    assert set(failed.values()) <= {'does not decode'}
+    assert len(stored) + len(failed) == 1
+    assert failed or cut == 1
+
+
+def test_an_id_leads_to_no_file_outside(tmp_path):
+  folder = tmp_path / 'photos'
+  (tmp_path / 'target').mkdir()
+  folder.mkdir()
+  quadrants().save(tmp_path / 'secret.jpg')
+  ids = ['../secret', str(tmp_path / 'secret'), 'a\0', 'x' * 300]
+  stored, failed = photos.store(ids, folder, tmp_path / 'target', 16)
+  assert not stored and set(failed.values()) == {'no file'}
+
+
+_MEASURE = """
+import pathlib, resource, sys, time
+from imat_jax.data import photos
+source, target = map(pathlib.Path, sys.argv[1:])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+ids = sorted(path.stem for path in source.iterdir())
+stored, failed = photos.store(ids, source, target, 160)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(len(stored), len(failed), (peak - before) // 1024)
+"""
+
+
+def test_large_photos_take_turns(tmp_path):
+  """Each of these takes about 0.5 GB; all at once would take several."""
+  source = tmp_path / 'source'
+  source.mkdir()
+  (tmp_path / 'target').mkdir()
+  largest = _encoded(Image.new('RGBA', (7000, 7000), (9, 9, 9, 99)), 'PNG')
+  for number in range(4):
+    (source / f'{number}.jpg').write_bytes(largest)
+  (source / 'bomb.jpg').write_bytes(
+    _encoded(Image.new('1', (12_000, 12_000)), 'PNG')
+  )
+  command = [sys.executable, '-c', _MEASURE, source, tmp_path / 'target']
+  found = subprocess.run(command, capture_output=True, text=True, check=True)
+  stored, failed, mebibytes = map(int, found.stdout.split()[-3:])
+  assert (stored, failed) == (4, 1)
+  assert mebibytes < 1000

@@ -198,3 +198,29 @@ def test_metadata_that_nests_without_end(copied):
   (builder.directory(copied) / 'metadata.json').write_text('[' * 10**5)
   with pytest.raises(errors.UserError, match='damaged'):
     source.read_metadata(copied)
+
+
+def test_nothing_is_imported_that_a_data_set_names(copied, tmp_path):
+  (tmp_path / 'evil_module.py').write_text('raise SystemExit("imported")')
+  path = builder.directory(copied) / 'features.json'
+  name = 'tensorflow_datasets.core.features.text_feature.Text'
+  path.write_text(path.read_text().replace(name, 'evil_module.Text'))
+  with pytest.MonkeyPatch.context() as patched:
+    patched.syspath_prepend(tmp_path)
+    with pytest.raises(errors.UserError, match='damaged'):
+      source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
+
+
+@pytest.mark.parametrize(
+  'old, new',
+  [
+    ('{DATASET}-{SPLIT}', '../../../../{DATASET}-{SPLIT}'),
+    ('"array_record"', '"tfrecord"'),
+    ('"splits"', '"parts"'),
+  ],
+)
+def test_no_other_files_are_read(copied, old, new):
+  path = builder.directory(copied) / 'dataset_info.json'
+  path.write_text(path.read_text().replace(old, new))
+  with pytest.raises(errors.UserError, match='damaged'):
+    source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))

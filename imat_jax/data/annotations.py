@@ -143,8 +143,11 @@ def _labels(found: list[Annotation]) -> dict[str, str]:
   if not found:
     return {}
   labels = {tasks.APPAREL: found[0].apparel}
-  for attribute in dict.fromkeys(a.attribute for a in found):
-    label = _commonest(a.label for a in found if a.attribute == attribute)
+  given = collections.defaultdict(list)
+  for annotation in found:
+    given[annotation.attribute].append(annotation.label)
+  for attribute, names in given.items():
+    label = _commonest(names)
     labels[attribute] = labels[f'{found[0].apparel}:{attribute}'] = label
   return labels
 
@@ -201,6 +204,8 @@ def _read_map(path: pathlib.Path, key: str, kind: str) -> dict[str, str]:
     if identity in names:
       raise errors.UserError(f"{where}: {kind}Id '{identity}' stands twice")
     names[identity] = _text(record, f'{kind}Name', where)
+    if any('\ud800' <= letter <= '\udfff' for letter in names[identity]):
+      raise errors.UserError(f"{where}: '{kind}Name' is no valid Unicode")
   return names
 
 

@@ -7,7 +7,8 @@ task, -1 where a label is missing.
   python -m imat_jax.data.build \\
     --annotations=data/annotations --images=data/images --data_dir=data/built
 
-leaves the data set in DATA_DIR/imaterialist and DATA_DIR/statistics.json, and
+leaves the data set in DATA_DIR/imaterialist, DATA_DIR/statistics.json and
+DATA_DIR/near_duplicates.csv, the pairs of photos that are nearly the same, and
 prints a table. All tasks of the maps are built; a run picks its own.
 """
 
@@ -28,6 +29,7 @@ from imat_jax import errors, files, tasks
 from imat_jax.data import (
   annotations,
   builder,
+  duplicates,
   manifest,
   photos,
   picture,
@@ -48,7 +50,7 @@ class Kept:
   """The photos of a split that stay, and what became of the others."""
 
   listed: int
-  stored: Mapping[str, pathlib.Path]
+  stored: Mapping[str, photos.Stored]
   labels: Mapping[str, Labels]
   lost: Mapping[str, int]
   irregular: annotations.Irregularities
@@ -63,11 +65,20 @@ def main(config: config_lib.Build) -> None:
   with tempfile.TemporaryDirectory(dir=data_dir, prefix='.build-') as scratch:
     scratch = pathlib.Path(scratch)
     kept = {split.name: _keep(split, config, scratch) for split in splits}
+    pairs = duplicates.find(
+      {
+        name: {key: stored.hash_4 for key, stored in k.stored.items()}
+        for name, k in kept.items()
+      }
+    )
+    if config.drop_duplicates:
+      kept['validation'] = _without_train(kept['validation'], pairs)
     labels = {name: list(k.labels.values()) for name, k in kept.items()}
     task_set = all_tasks(labels, config.min_label_share)
     metadata = _metadata(config, kept, task_set)
     _write(kept, task_set, metadata, scratch, config)
-  report = _statistics(metadata, kept, task_set)
+  report = _statistics(metadata, kept, task_set, pairs)
+  duplicates.write(data_dir / 'near_duplicates.csv', pairs)
   files.write_json(data_dir / 'statistics.json', report)
   print(statistics.table(report))
 
@@ -122,6 +133,29 @@ def _keep(
   return Kept(len(labels), stored, kept_labels, lost, irregular)
 
 
+def _without_train(
+  validation: Kept, pairs: Collection[duplicates.Pair]
+) -> Kept:
+  """Without the photos that stand in train too."""
+  twice = _in_both(pairs)
+  stored = {k: v for k, v in validation.stored.items() if k not in twice}
+  if not stored:
+    raise errors.UserError(
+      '--drop_duplicates: every validation photo stands in train'
+    )
+  return dataclasses.replace(
+    validation,
+    stored=stored,
+    labels={key: validation.labels[key] for key in stored},
+    lost={**validation.lost, 'stands in train': len(twice)},
+  )
+
+
+def _in_both(pairs: Collection[duplicates.Pair]) -> set[str]:
+  """The validation photos that stand in train."""
+  return {p.other_id for p in pairs if p.split != p.other_split}
+
+
 def stored_side(image_size: int) -> int:
   """Pixels of a stored photo for a training size."""
   return math.ceil(image_size * _MARGIN)
@@ -152,6 +186,7 @@ def _metadata(
     'stored_side': stored_side(config.image_size),
     'min_label_share': config.min_label_share,
     'require_any_of': list(config.require_any_of),
+    'drop_duplicates': config.drop_duplicates,
     'tasks': task_set.to_json(),
     'num_examples': {name: len(k.stored) for name, k in kept.items()},
     'sources': {p.name: picture.digest(p.read_bytes()) for p in paths},
@@ -162,7 +197,7 @@ def _metadata(
 def _fingerprint(metadata: dict[str, Any], kept: Mapping[str, Kept]) -> str:
   digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
   for split in kept.values():
-    for image_id, path in split.stored.items():
+    for image_id, (path, _) in split.stored.items():
       digest.update(f'{image_id} {picture.digest(path.read_bytes())}'.encode())
   return digest.hexdigest()
 
@@ -181,7 +216,7 @@ def _write(kept, task_set, metadata, scratch, config: config_lib.Build) -> None:
     )
 
   def rows(split: Kept) -> Iterator[tuple[str, bytes, np.ndarray]]:
-    for image_id, path in split.stored.items():
+    for image_id, (path, _) in split.stored.items():
       yield image_id, path.read_bytes(), _numbers(split, image_id, task_set)
 
   builder.write(
@@ -202,7 +237,10 @@ def _numbers(split: Kept, image_id: str, task_set: tasks.TaskSet) -> np.ndarray:
 
 
 def _statistics(
-  metadata: dict[str, Any], kept: Mapping[str, Kept], task_set: tasks.TaskSet
+  metadata: dict[str, Any],
+  kept: Mapping[str, Kept],
+  task_set: tasks.TaskSet,
+  pairs: Collection[duplicates.Pair],
 ) -> dict[str, Any]:
   splits = {
     name: {
@@ -210,6 +248,10 @@ def _statistics(
       'kept': len(k.stored),
       'lost': {why: count for why, count in k.lost.items() if count},
       'irregular': dataclasses.asdict(k.irregular),
+      'near_duplicates': {
+        'pairs_within': sum(p.split == p.other_split == name for p in pairs),
+        'stand_in_train': len(_in_both(pairs)) if name != 'train' else 0,
+      },
       'tasks': statistics.describe(task_set, list(k.labels.values())),
     }
     for name, k in kept.items()

@@ -26,6 +26,19 @@ def directory(data_dir: str | pathlib.Path) -> pathlib.Path:
   return pathlib.Path(data_dir) / NAME / VERSION
 
 
+def features(side: int, num_tasks: int) -> tfds.features.FeaturesDict:
+  """What an example is made of."""
+  return tfds.features.FeaturesDict(
+    {
+      'image': tfds.features.Image(
+        shape=(side, side, 3), encoding_format='jpeg'
+      ),
+      'image_id': tfds.features.Text(),
+      'labels': tfds.features.Tensor(shape=(num_tasks,), dtype=np.int32),
+    }
+  )
+
+
 class Imaterialist(tfds.core.GeneratorBasedBuilder):
   """Photos with a label per task, -1 where it is missing."""
 
@@ -43,19 +56,9 @@ class Imaterialist(tfds.core.GeneratorBasedBuilder):
     super().__init__(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    number = len(self._described['tasks'])
-    features = tfds.features.FeaturesDict(
-      {
-        'image': tfds.features.Image(
-          shape=(self._side, self._side, 3), encoding_format='jpeg'
-        ),
-        'image_id': tfds.features.Text(),
-        'labels': tfds.features.Tensor(shape=(number,), dtype=np.int32),
-      }
-    )
     return tfds.core.DatasetInfo(
       builder=self,
-      features=features,
+      features=features(self._side, len(self._described['tasks'])),
       metadata=tfds.core.MetadataDict(self._described),
       disable_shuffling=True,
     )

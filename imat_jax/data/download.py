@@ -18,11 +18,17 @@ come, else of the last link.
   http_5xx http_429 _425 _408    yes                        yes
   dns                            unless the name is wrong   yes
   tls                            no                         yes
+  dead_host private_address      no                         yes
   truncated                      if the transfer broke off  no
   http_404, other http_ errors   no                         no
   not_an_image too_small         no                         no
   too_large redirects            no                         no
   bad_url bad_id no_link         no                         no
+
+A host that gave no reply eight times in a row is a dead_host: it is asked again
+after a while, by one link. A private_address is one of this machine or its
+network, where only --allow_private_hosts or the host of --url_prefix may lead;
+redirects are checked in the same way.
 
 Failures of the last kind stand until the image gets other links, so a new
 --url_prefix starts afresh. To try everything again, delete the manifest: photos
@@ -33,11 +39,8 @@ import asyncio
 import collections
 import dataclasses
 import pathlib
-import warnings
 from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, TextIO
-
-from PIL import Image
 
 from imat_jax import config, errors, files, progress
 from imat_jax.data import annotations, fetcher, manifest, survey
@@ -49,8 +52,6 @@ _ROWS = ('images', 'ok', '  already there', '  new', 'failed')
 
 def main(config: config.Download) -> None:
   """Fetches the splits one after the other and prints what came."""
-  # Pillow would only print a line about a bomb that is not a huge one.
-  warnings.simplefilter('error', Image.DecompressionBombWarning)
   source = pathlib.Path(config.annotations)
   splits = [annotations.read_split(source, s) for s in config.splits]
   try:

@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import random
@@ -13,7 +14,7 @@ from typing import Any
 import aiohttp
 
 from imat_jax import config
-from imat_jax.data import annotations, link, manifest, picture
+from imat_jax.data import annotations, hosts, link, manifest, picture
 from imat_jax.data.manifest import Line
 
 
@@ -39,7 +40,7 @@ class Fetcher:
     pool: concurrent.futures.Executor,
   ):
     self._config, self._session, self._pool = config, session, pool
-    self._slots = link.Slots(config)
+    self._hosts = hosts.Hosts(config)
 
   async def fetch(self, image: annotations.Image) -> tuple[Line, bytes]:
     """The first photo that a link gives, or how they fail (and no bytes)."""
@@ -59,28 +60,26 @@ class Fetcher:
     return await loop.run_in_executor(self._pool, call, *arguments)
 
   async def _try_link(self, image_id: str, url: str) -> tuple[Line, bytes]:
-    try:
-      host = link.host_of(url)
-    except link.LinkError as error:
-      return manifest.failed(image_id, url, error.error, 0), b''
+    failed, error = functools.partial(manifest.failed, image_id, url), None
     for attempt in itertools.count(1):
       try:
-        body, found = await self._try_once(host, url)
+        body, found = await self._try_once(url)
         return manifest.came(image_id, url, found, attempt), body
-      except picture.BadPicture as error:
-        return manifest.failed(image_id, url, str(error), attempt), b''
-      except link.LinkError as error:
+      except picture.BadPicture as found:
+        return failed(str(found), attempt), b''
+      except hosts.NotAskedError as found:
+        return failed((error or found).error, attempt - 1), b''
+      except link.LinkError as found:
+        error = found
         if not error.passing or attempt > self._config.retries:
-          return manifest.failed(image_id, url, error.error, attempt), b''
-        wait = seconds_to_wait(attempt, error.retry_after, self._config)
+          return failed(error.error, attempt), b''
+      wait = seconds_to_wait(attempt, error.retry_after, self._config)
       await asyncio.sleep(wait)  # holds no slot
 
-  async def _try_once(
-    self, host: str, url: str
-  ) -> tuple[bytes, picture.Picture]:
+  async def _try_once(self, url: str) -> tuple[bytes, picture.Picture]:
     # The slots are held until the photo is checked, so that bodies do not pile
     # up in memory where decoding is slower than the network.
-    async with self._slots.hold(host):
+    async with self._hosts.hold(url):
       body = await link.fetch(self._session, url, self._config.max_bytes)
       min_side = self._config.min_side
       return body, await self.in_thread(picture.check, body, min_side)

@@ -1,20 +1,15 @@
 """One link: the request, its limits, and in a word what went wrong."""
 
-import asyncio
-import contextlib
 import datetime
 import email.utils
 import errno
-import ipaddress
 import socket
 import ssl
-from collections.abc import AsyncIterator
 
 import aiohttp
-import yarl
 
 from imat_jax import config
-from imat_jax.data import manifest
+from imat_jax.data import addresses, manifest
 
 MAX_REDIRECTS = 5
 HEADERS = {
@@ -51,34 +46,15 @@ class LinkError(Exception):
     self.error, self.passing, self.retry_after = error, passing, retry_after
 
 
-class Slots:
-  """Bounds how many links are in flight, in all and per host."""
-
-  def __init__(self, config: config.Download):
-    self._config = config
-    self._in_all = asyncio.Semaphore(config.concurrency)
-    self._of_host: dict[str, asyncio.Semaphore] = {}
-
-  @contextlib.asynccontextmanager
-  async def hold(self, host: str) -> AsyncIterator[None]:
-    """Waits for a slot of the host, then for one of all, and holds both."""
-    # In this order: who waits for a busy host takes nothing from the others.
-    if host not in self._of_host:
-      self._of_host[host] = asyncio.Semaphore(self.limit(host))
-    async with self._of_host[host], self._in_all:
-      yield
-
-  def limit(self, host: str) -> int:
-    """How many links of this host may be in flight."""
-    if not is_loopback(host):
-      return self._config.per_host
-    return self._config.per_loopback_host or self._config.concurrency
-
-
 def open_session(config: config.Download) -> aiohttp.ClientSession:
-  """A session with the time-outs of the config; `Slots` bounds its use."""
+  """A session with the time-outs of the config; `Hosts` bounds its use."""
+  guard = None
+  if not config.allow_private_hosts:
+    guard = addresses.guard(config.url_prefix.partition('=')[2])
   return aiohttp.ClientSession(
-    connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=300),
+    connector=aiohttp.TCPConnector(
+      limit=0, ttl_dns_cache=300, socket_factory=guard
+    ),
     cookie_jar=aiohttp.DummyCookieJar(),
     headers=HEADERS,
     timeout=aiohttp.ClientTimeout(
@@ -87,26 +63,6 @@ def open_session(config: config.Download) -> aiohttp.ClientSession:
       sock_read=config.read_timeout,
     ),
   )
-
-
-def host_of(url: str) -> str:
-  """The host of an http or https link; any other link is a `LinkError`."""
-  try:
-    parsed = yarl.URL(url)
-    host = parsed.host
-  except ValueError:
-    raise LinkError('bad_url') from None
-  if parsed.scheme not in ('http', 'https') or not host:
-    raise LinkError('bad_url')
-  return host
-
-
-def is_loopback(host: str) -> bool:
-  """Whether the host is this machine, by its name."""
-  try:
-    return ipaddress.ip_address(host).is_loopback
-  except ValueError:
-    return host == 'localhost' or host.endswith('.localhost')
 
 
 async def fetch(
@@ -168,6 +124,9 @@ async def _read(stream: aiohttp.StreamReader, max_bytes: int) -> bytes:
 
 
 def _classify(error: Exception) -> LinkError:
+  cause = getattr(error, 'os_error', None)  # of what aiohttp wraps
+  if isinstance(cause, addresses.PrivateAddressError):
+    return LinkError('private_address')
   name, passing = next(n for kind, *n in _KINDS if isinstance(error, kind))
   code = error.errno if isinstance(error, OSError) else None
   if name == 'dns':

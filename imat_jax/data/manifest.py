@@ -14,10 +14,13 @@ from imat_jax import files
 from imat_jax.data import picture
 
 # The classes of failure that may pass; a later run tries these images again.
-# A dead name is among them: a machine that is offline sees only dead names.
+# A dead name is among them: a machine that is offline sees only dead names; and
+# a private address, which another start may allow.
 COULD_STILL_COME = frozenset(
   {
     'dns',
+    'dead_host',
+    'private_address',
     'timeout',
     'refused',
     'connection',

@@ -1,35 +1,40 @@
 """From a photo as it was found to a square JPEG of the stored size."""
 
 import concurrent.futures
-import io
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from imat_jax import progress
-from imat_jax.data import picture
+from imat_jax import files, progress
+from imat_jax.data import duplicates, picture
 
 _QUALITY = 92
 NO_FILE = 'no file'
 NOT_DECODED = 'does not decode'
+TOO_LARGE = 'too many pixels'
 
 
-def square_jpeg(path: pathlib.Path, side: int) -> bytes:
-  """The photo upright, squashed to `side` × `side` pixels, as JPEG.
+class Stored(NamedTuple):
+  """A photo as the data set holds it."""
+
+  path: pathlib.Path  # a square JPEG
+  hash_4: np.ndarray  # see `duplicates.perceptual_hash`
+
+
+def square(path: pathlib.Path, side: int) -> Image.Image:
+  """The photo upright, squashed to `side` × `side` pixels.
 
   Transparency lies on white. Raises nearly anything for a bad file, as Pillow
   does; see `picture`.
   """
-  with Image.open(path, formats=picture.FORMATS) as image:
+  with picture.opened(path) as image:
     image.draft('RGB', (side, side))  # JPEG: decode at a half, quarter, …
     rgb = _rgb(_upright(image))
-  rgb = rgb.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
-  body = io.BytesIO()
-  rgb.save(body, 'JPEG', quality=_QUALITY)
-  return body.getvalue()
+    return rgb.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -46,8 +51,9 @@ def _rgb(image: Image.Image) -> Image.Image:
     image = Image.fromarray(gray_HxW.astype(np.uint8))
   if image.has_transparency_data:
     image = image.convert('RGBA')
-    white = Image.new('RGBA', image.size, 'white')
-    image = Image.alpha_composite(white, image)
+    white = Image.new('RGB', image.size, 'white')
+    white.paste(image, mask=image)
+    return white
   return image.convert('RGB')
 
 
@@ -56,7 +62,7 @@ def store(
   source: pathlib.Path,
   target: pathlib.Path,
   side: int,
-) -> tuple[dict[str, pathlib.Path], dict[str, str]]:
+) -> tuple[dict[str, Stored], dict[str, str]]:
   """Writes a square JPEG for each photo that can be read.
 
   Args:
@@ -66,20 +72,24 @@ def store(
     side: stored width and height in pixels.
 
   Returns:
-    image id → stored file, in the order of `image_ids`; image id → why there is
-    none.
+    image id → what is stored, in the order of `image_ids`; image id → why
+    nothing is.
   """
 
-  def store_one(number: int, image_id: str) -> pathlib.Path | str:
+  def store_one(number: int, image_id: str) -> Stored | str:
+    if not files.is_safe_name(image_id):
+      return NO_FILE
     try:
-      jpeg = square_jpeg(source / f'{image_id}.jpg', side)
+      image = square(source / f'{image_id}.jpg', side)
     except FileNotFoundError:
       return NO_FILE
+    except picture.BadPicture:
+      return TOO_LARGE
     except Exception:
       return NOT_DECODED
     path = target / f'{number}.jpg'
-    path.write_bytes(jpeg)
-    return path
+    image.save(path, 'JPEG', quality=_QUALITY)
+    return Stored(path, duplicates.perceptual_hash(image))
 
   stored, failed = {}, {}
   with (
@@ -88,7 +98,7 @@ def store(
   ):
     outcomes = pool.map(store_one, range(len(image_ids)), image_ids)
     for image_id, outcome in zip(image_ids, outcomes, strict=True):
-      found = stored if isinstance(outcome, pathlib.Path) else failed
+      found = stored if isinstance(outcome, Stored) else failed
       found[image_id] = outcome
       bar.advance()
   return stored, failed

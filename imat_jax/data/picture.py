@@ -1,8 +1,13 @@
 """Is this body a photo? Only what Pillow decodes whole counts as one."""
 
+import contextlib
 import dataclasses
 import hashlib
 import io
+import pathlib
+import threading
+import warnings
+from collections.abc import Iterator
 
 from PIL import Image
 
@@ -10,11 +15,14 @@ from PIL import Image
 # (EPS) or are no pictures, and no browser shows them.
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'AVIF', 'BMP', 'TIFF')
 
-_TOO_MANY_PIXELS = (
-  Image.DecompressionBombError,
-  Image.DecompressionBombWarning,
-  MemoryError,
-)
+# More are no photo but an attack: a file of kilobytes may claim them.
+MAX_PIXELS = 50_000_000
+# Photos with more are decoded one at a time, so that the memory that all
+# threads need together is bounded.
+_LARGE = 8_000_000
+_one_large = threading.Lock()
+# Pillow's own guard begins later and only warns at first.
+warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 
 
 class BadPicture(Exception):
@@ -36,14 +44,39 @@ def check(body: bytes, min_side: int) -> Picture:
   Raises:
     BadPicture: `not_an_image` (it begins like none of `FORMATS`), `truncated`
       (it does, but breaks off or is damaged), `too_small` (a side is under
-      `min_side`, as with placeholders and tracking pixels) or `too_large` (more
-      pixels than Pillow's guard against bombs allows).
+      `min_side`, as with placeholders and tracking pixels) or `too_large`
+      (more than `MAX_PIXELS`).
   """
-  with _open(body) as image:
-    _load(image)
-    if min(image.size) < min_side:
-      raise BadPicture('too_small')
-    return Picture(digest(body), *image.size)
+  try:
+    with opened(io.BytesIO(body)) as image:
+      _load(image)
+      if min(image.size) < min_side:
+        raise BadPicture('too_small')
+      return Picture(digest(body), *image.size)
+  except BadPicture:
+    raise
+  except Exception:
+    known = _begins_like_a_picture(body)
+    raise BadPicture('truncated' if known else 'not_an_image') from None
+
+
+@contextlib.contextmanager
+def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Image.Image]:
+  """A photo whose header is read; its pixels are not decoded yet.
+
+  Raises:
+    BadPicture: it is `too_large`. Beside that nearly anything, see below.
+  """
+  try:
+    image = Image.open(file, formats=FORMATS)
+  except Image.DecompressionBombError:
+    raise BadPicture('too_large') from None
+  with image:
+    pixels = image.width * image.height
+    if pixels > MAX_PIXELS:
+      raise BadPicture('too_large')
+    with _one_large if pixels > _LARGE else contextlib.nullcontext():
+      yield image
 
 
 def digest(body: bytes) -> str:
@@ -56,16 +89,6 @@ def digest(body: bytes) -> str:
 # Each of them means that this is no photo, hence the wide nets below.
 
 
-def _open(body: bytes) -> Image.Image:
-  try:
-    return Image.open(io.BytesIO(body), formats=FORMATS)
-  except _TOO_MANY_PIXELS:
-    raise BadPicture('too_large') from None
-  except Exception:
-    known = _begins_like_a_picture(body)
-    raise BadPicture('truncated' if known else 'not_an_image') from None
-
-
 def _begins_like_a_picture(body: bytes) -> bool:
   # Pillow says the same of a file that breaks off in its header as of a page;
   # its table of formats (opener, test of the first bytes) tells them apart.
@@ -75,7 +98,7 @@ def _begins_like_a_picture(body: bytes) -> bool:
 def _load(image: Image.Image) -> None:
   try:
     image.load()
-  except _TOO_MANY_PIXELS:
+  except (Image.DecompressionBombError, MemoryError):
     raise BadPicture('too_large') from None
   except Exception:
     raise BadPicture('truncated') from None

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from google.protobuf import json_format
+from tensorflow_datasets.core import naming
 
-from imat_jax import errors, tasks
+from imat_jax import errors, files, tasks
 from imat_jax.data import builder
 
 _KINDS = {
@@ -58,6 +60,7 @@ class Source:
     self.task_set = task_set
     self._columns = _columns(built, task_set)
     self._directory = builder.directory(data_dir)
+    _check_description(self._directory, self.stored_side, len(built))
     self._records = _open(self._directory, split)
 
   def __len__(self) -> int:
@@ -104,6 +107,31 @@ def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
 def read_tasks(data_dir: str | pathlib.Path) -> tasks.TaskSet:
   """The tasks that the data set has."""
   return tasks.TaskSet.from_json(read_metadata(data_dir)['tasks'])
+
+
+def _check_description(directory: pathlib.Path, side: int, number: int) -> None:
+  """Lets tfds see nothing but what it wrote itself.
+
+  It would import whatever module `features.json` names, and read the files that
+  `dataset_info.json` names.
+  """
+  expected = json_format.MessageToDict(
+    builder.features(side, number).to_proto()
+  )
+  try:
+    info = files.read_json(directory / 'dataset_info.json')
+    as_written = (
+      files.read_json(directory / 'features.json') == expected
+      and info['fileFormat'] == 'array_record'
+      and all(
+        split['filepathTemplate'] == naming.DEFAULT_FILENAME_TEMPLATE
+        for split in info['splits']
+      )
+    )
+  except (errors.UserError, KeyError, TypeError):
+    as_written = False
+  if not as_written:
+    raise _damaged(directory, 'features.json or dataset_info.json is another')
 
 
 def _open(directory: pathlib.Path, split: str):

@@ -4,7 +4,7 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imat_jax import tasks
+from imat_jax import errors, tasks
 
 
 def describe(
@@ -46,12 +46,12 @@ def _images_table(splits: Mapping[str, Any]) -> str:
   rows = [['images', *splits]]
   rows.append(['listed', *(f'{s["listed"]:,}' for s in splits.values())])
   rows.append(['kept', *(f'{s["kept"]:,}' for s in splits.values())])
-  for kind in ('lost', 'irregular'):
+  for kind in ('lost', 'irregular', 'near_duplicates'):
     names = sorted({name for s in splits.values() for name in s[kind]})
     for name in names:
       counts = [s[kind].get(name, 0) for s in splits.values()]
       if any(counts):
-        label = f'{kind}: {name.replace("_", " ")}'
+        label = f'{kind}: {name}'.replace('_', ' ')
         rows.append([label, *(f'{count:,}' for count in counts)])
   return _aligned(rows)
 
@@ -85,6 +85,7 @@ def _tasks_table(splits: Mapping[str, Any]) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
+  rows = [[errors.printable(cell) for cell in row] for row in rows]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = []
   for row in rows:

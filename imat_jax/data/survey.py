@@ -5,11 +5,10 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from imat_jax import progress
+from imat_jax import files, progress
 from imat_jax.data import annotations, manifest, picture
 from imat_jax.data.manifest import Line
 
-_LONGEST_ID = 200  # bytes; a file's name may have 255, with the ending
 _ANY_SIDE = 1
 
 
@@ -49,20 +48,10 @@ def settled_lines(
   return settled
 
 
-def is_safe(image_id: str) -> bool:
-  """Whether an id can name a file, in its folder and nowhere else."""
-  return (
-    image_id.isprintable()
-    and not image_id.startswith('.')
-    and not {'/', '\\'} & set(image_id)
-    and 0 < len(image_id.encode()) <= _LONGEST_ID
-  )
-
-
 def _settle(
   folder: pathlib.Path, image: annotations.Image, line: Line | None
 ) -> Line | None:
-  if not is_safe(image.image_id):
+  if not files.is_safe_name(image.image_id):
     return manifest.failed(image.image_id, None, 'bad_id', 0)
   path = photo_path(folder, image)
   found = path.exists() and _recognise(path.read_bytes(), image, line)

@@ -11,7 +11,7 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from imat_jax import config, files
+from imat_jax import config, errors, files
 from imat_jax.data import source
 from imat_jax.study import charts, findings, grid, provenance, results, tables
 from imat_jax.study.grid import Cell
@@ -200,4 +200,5 @@ def _score_line(name: str, found: dict[str, Any]) -> str:
 
 def _summary(lines: Sequence[str], left: Sequence[pathlib.Path]) -> str:
   """What a command prints at its end: its results, and the files it left."""
+  lines = map(errors.printable, lines)
   return '\n'.join([*lines, '', 'files:', *(f'  {path}' for path in left)])

@@ -34,7 +34,7 @@ def run_study(study: config.Study) -> None:
   built = source.read_tasks(study.data_dir)
   planned = grid.make(study, built)
   for line in planned.left_out:
-    print(line, file=sys.stderr)
+    print(errors.printable(line), file=sys.stderr)
   sweep = Sweep(planned, built)
   if study.dry_run:
     print(estimate.table(planned, sweep.whole_groups(), sweep.size, sweep.data))

@@ -1,0 +1,87 @@
+import csv
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from imat_jax.data import duplicates
+
+
+def _photo(seed: int, side: int = 160) -> Image.Image:
+  rng = np.random.default_rng(seed)
+  small = Image.fromarray(rng.integers(40, 200, (12, 12, 3), np.uint8))
+  return small.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def _recompressed(image, quality=40):
+  body = io.BytesIO()
+  image.save(body, 'JPEG', quality=quality)
+  return Image.open(body)
+
+
+COPIES = {
+  'same': lambda image: image,
+  'compressed': _recompressed,
+  'halved': lambda image: image.resize((80, 80)),
+  'stretched': lambda image: image.resize((200, 120)),
+  'brighter': lambda image: ImageEnhance.Brightness(image).enhance(1.15),
+  'grey': lambda image: image.convert('L'),
+}
+
+
+def _bits(one, two) -> int:
+  """Counted the slow way."""
+  pairs = zip(one.tolist(), two.tolist(), strict=True)
+  return sum((a ^ b).bit_count() for a, b in pairs)
+
+
+@pytest.mark.parametrize('change', COPIES)
+def test_a_copy_is_near(change):
+  for seed in range(20):
+    image = _photo(seed)
+    hashes = map(duplicates.perceptual_hash, (image, COPIES[change](image)))
+    assert _bits(*hashes) <= duplicates.NEAR
+
+
+def test_other_photos_are_not_near():
+  hashes = {str(n): duplicates.perceptual_hash(_photo(n)) for n in range(100)}
+  assert not duplicates.find({'train': hashes})
+
+
+def test_pairs_are_those_of_a_slow_count():
+  rng = np.random.default_rng(0)
+  base = rng.integers(0, 2**63, (40, 4)).astype(np.uint64)
+  rows = np.concatenate([base] * 8)
+  flips = rng.integers(0, 256, (len(rows), 60)) // 64
+  for row, columns in zip(rows, flips, strict=True):
+    for column in columns[: rng.integers(60)]:
+      row[column] ^= np.uint64(1) << np.uint64(rng.integers(64))
+  train = {f't{n}': row for n, row in enumerate(rows[:200])}
+  validation = {f'v{n}': row for n, row in enumerate(rows[200:])}
+  found = duplicates.find({'train': train, 'validation': validation})
+  all_of_them = [('train', *p) for p in train.items()]
+  all_of_them += [('validation', *p) for p in validation.items()]
+  slow = {
+    (split, key, other_split, other, _bits(one, two))
+    for i, (split, key, one) in enumerate(all_of_them)
+    for other_split, other, two in all_of_them[i + 1 :]
+    if _bits(one, two) <= duplicates.NEAR
+  }
+  assert len(slow) > 50
+  assert len(found) == len(slow) and set(map(tuple, found)) == slow
+  assert [p.bits for p in found] == sorted(p.bits for p in found)
+
+
+def test_no_photos():
+  assert duplicates.find({}) == []
+  assert duplicates.find({'train': {}, 'validation': {}}) == []
+
+
+def test_the_list_is_csv(tmp_path):
+  odd = 'a "b",\nc'
+  pair = duplicates.Pair('train', odd, 'validation', '7', 3)
+  duplicates.write(tmp_path / 'list.csv', [pair])
+  with (tmp_path / 'list.csv').open(newline='') as file:
+    (row,) = csv.DictReader(file)
+  assert (row['image_id'], row['other_id'], row['bits']) == (odd, '7', '3')
