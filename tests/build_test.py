@@ -510,8 +510,8 @@ def leaking_shop(shop) -> Shop:
     noise = rng.integers(40, 200, (12, 12, 3), np.uint8)
     Image.fromarray(noise).resize((300, 300), Image.BICUBIC).save(path)
   for here, there in (
-    ('train-20', 'validation-3'),
-    ('train-21', 'validation-4'),
+    ('train-10', 'validation-5'),
+    ('train-11', 'validation-6'),
   ):
     with Image.open(shop.images / 'train' / f'{here}.jpg') as photo:
       smaller = photo.resize((200, 220))
@@ -531,8 +531,8 @@ def test_near_duplicates_are_counted_and_listed(leaking_shop, capsys):
   with (data_dir / 'near_duplicates.csv').open(newline='') as file:
     rows = list(csv.DictReader(file))
   assert {(r['image_id'], r['other_id']) for r in rows} == {
-    ('train-20', 'validation-3'),
-    ('train-21', 'validation-4'),
+    ('train-10', 'validation-5'),
+    ('train-11', 'validation-6'),
   }
 
 
@@ -541,7 +541,7 @@ def test_validation_photos_that_stand_in_train_can_be_left_out(leaking_shop):
   leaking_shop.build(data_dir, image_size=64, drop_duplicates=True)
   found = statistics_of(data_dir)['splits']
   ids = {row['image_id'].decode() for row in plain_read(data_dir, 'validation')}
-  assert not ids & {'validation-3', 'validation-4'}
+  assert not ids & {'validation-5', 'validation-6'}
   assert found['validation']['kept'] == len(ids)
   lost = found['validation']['lost']
   assert lost['stands in train'] == 2

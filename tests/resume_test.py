@@ -333,3 +333,54 @@ def test_another_data_set_is_refused(built, stopped, tmp_path):
   metadata.write_text(text.replace(fingerprint, fingerprint[::-1]))
   with pytest.raises(errors.UserError, match=r'data set: \w+ → \w+'):
     _run_here(str(other), path)
+
+
+@pytest.mark.parametrize(
+  'content', ['', 'x', 'null', '[]', '{}', '[' * 10**5, '{"tree_metadata": 3}']
+)
+def test_a_crafted_checkpoint_is_a_user_error(built, whole, tmp_path, content):
+  """With a seal that fits: whoever crafts it can make one."""
+  path = tmp_path / 'run'
+  shutil.copytree(whole, path)
+  best = json.loads((path / 'evaluation.json').read_text())['step']
+  folder = path / 'checkpoints' / str(best)
+  small = [f for f in folder.rglob('*') if f.is_file() and _is_json(f)]
+  assert len(small) >= 4
+  for damaged in small:
+    before = damaged.read_bytes()
+    damaged.write_text(content)
+    _reseal(folder)
+    with contextlib.suppress(errors.UserError):  # or it did not matter
+      workdir.load(path)
+    damaged.write_bytes(before)
+  _reseal(folder)
+  workdir.load(path)
+
+
+def test_nothing_is_imported_that_a_checkpoint_names(built, whole, tmp_path):
+  path = tmp_path / 'run'
+  shutil.copytree(whole, path)
+  (tmp_path / 'evil_module.py').write_text('raise SystemExit("imported")')
+  for file in (path / 'checkpoints').rglob('*'):
+    if file.is_file() and _is_json(file):
+      text = re.sub(r'orbax[.\w]*\.(\w+)', r'evil_module.\1', file.read_text())
+      file.write_text(text)
+  for folder in (path / 'checkpoints').iterdir():
+    _reseal(folder)
+  with pytest.MonkeyPatch.context() as patched:
+    patched.syspath_prepend(tmp_path)
+    with contextlib.suppress(errors.UserError):
+      workdir.load(path)
+  assert 'evil_module' not in sys.modules
+
+
+def _is_json(path: pathlib.Path) -> bool:
+  try:
+    return isinstance(json.loads(path.read_bytes()), dict)
+  except ValueError:
+    return False
+
+
+def _reseal(folder: pathlib.Path) -> None:
+  (folder / 'SEAL.json').unlink(missing_ok=True)
+  seal.write(folder)

@@ -63,7 +63,10 @@ def read_latest(
     UserError: there are checkpoints, but none is whole, or not of this run.
   """
   folder = _latest_whole(directory)
-  return folder and _restore(folder, identity, like)
+  if folder is None:
+    return None
+  with _read(folder):
+    return _restore(folder, identity, like)
 
 
 def _latest_whole(directory: pathlib.Path) -> pathlib.Path | None:
@@ -90,7 +93,10 @@ def read_best(
   As `read_latest`; `like` has the shapes of the parameters.
   """
   folder = _latest_whole(directory)
-  return folder and _restore_best(folder, identity, like)
+  if folder is None:
+    return None
+  with _read(folder):
+    return _restore_best(folder, identity, like)
 
 
 def write_best(
@@ -241,7 +247,10 @@ def _restore_best(
       folder.resolve(),
       args=ocp.args.Composite(best=ocp.args.StandardRestore(like)),
     ).best
-  return best, tuple(map(Course.from_json, facts['courses']))
+  courses = tuple(map(Course.from_json, facts['courses']))
+  if len(courses) != jax.tree.leaves(like)[0].shape[0]:
+    raise ValueError('facts are of another number of runs')
+  return best, courses
 
 
 def _training(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -288,6 +297,20 @@ def _reported(directory: pathlib.Path) -> Iterator[None]:
     raise errors.UserError(
       f'{directory}: could not save a checkpoint: {_first_line(error)}; of '
       f'those there, {last}; run again when this is mended'
+    ) from error
+
+
+@contextlib.contextmanager
+def _read(folder: pathlib.Path) -> Iterator[None]:
+  """Turns what orbax says of a folder that someone altered into one line."""
+  try:
+    yield
+  except errors.UserError:
+    raise
+  except Exception as error:
+    raise errors.UserError(
+      f'{folder}: not a checkpoint of this network ({_first_line(error)}); '
+      'delete the folder to use the one before'
     ) from error
 
 

@@ -21,7 +21,7 @@ def fault(folder: pathlib.Path) -> str | None:
   """What is wrong with a sealed folder, naming the file; None if nothing is."""
   try:
     sealed = json.loads((folder / _NAME).read_text())
-    names = set(sealed)
+    names = set(dict(sealed))
   except FileNotFoundError:
     return f'{_NAME} is missing: it was not finished'
   except (OSError, ValueError, TypeError):
