@@ -25,10 +25,10 @@ come, else of the last link.
   too_large redirects            no                         no
   bad_url bad_id no_link         no                         no
 
-A host that gave no reply eight times in a row is a dead_host: it is asked again
-after a while, by one link. A private_address is one of this machine or its
-network, where only --allow_private_hosts or the host of --url_prefix may lead;
-redirects are checked in the same way.
+A host that gave no reply eight times in a row is a dead_host: its other links
+are spared until all else is done, then tried. A private_address is one of this
+machine or its network, where only --allow_private_hosts or the host of
+--url_prefix may lead; redirects are checked in the same way.
 
 Failures of the last kind stand until the image gets other links, so a new
 --url_prefix starts afresh. To try everything again, delete the manifest: photos
@@ -134,12 +134,19 @@ async def _fetch_all(
   known: dict[str, Line],
   file: TextIO,
 ) -> dict[str, Line]:
-  """Fetches the images; appends each line to `file` as soon as it is known."""
-  fetched = {}
+  """Fetches the images; appends each line to `file` as soon as it is known.
 
-  async def fetch(image: annotations.Image) -> None:
-    line, body = await links.fetch(image)
-    line = _add_attempts(line, known.get(image.image_id))
+  Links that were spared for their host's sake are tried when the others are
+  done, as long as such a round brings a photo: the host may have been silent by
+  chance, or for a while.
+  """
+  lines = {}
+
+  async def fetch(image: annotations.Image) -> annotations.Image | None:
+    """Returns the image with the links that were spared, if any were."""
+    line, body, spared = await links.fetch(image)
+    before = lines.get(image.image_id) or known.get(image.image_id)
+    line = _add_attempts(line, before)
     # The line comes first: killed in between, the photo is fetched again. A
     # photo without a line would be kept, but never tell from where it came.
     manifest.append(file, line)
@@ -147,14 +154,21 @@ async def _fetch_all(
       await links.in_thread(
         files.write_bytes, survey.photo_path(folder, image), body
       )
-    fetched[image.image_id] = line
-    bar.advance()
+    lines[image.image_id] = line
+    bar.advance(not spared)
+    return dataclasses.replace(image, urls=spared) if spared else None
 
   with progress.Progress(len(missing), folder.name, 'photo') as bar:
-    async with fetcher.opened(config) as links, asyncio.TaskGroup() as group:
-      for image in missing:
-        group.create_task(fetch(image))
-  return fetched
+    async with fetcher.opened(config) as links:
+      came = True
+      while missing and came:
+        links.forgive()
+        async with asyncio.TaskGroup() as group:
+          work = [group.create_task(fetch(image)) for image in missing]
+        came = any(lines[image.image_id].is_ok for image in missing)
+        missing = [found for task in work if (found := task.result())]
+      bar.advance(len(missing))
+  return lines
 
 
 def _add_attempts(line: Line, before: Line | None) -> Line:

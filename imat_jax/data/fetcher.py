@@ -9,13 +9,21 @@ import itertools
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 
 from imat_jax import config
 from imat_jax.data import annotations, hosts, link, manifest, picture
 from imat_jax.data.manifest import Line
+
+
+class Fetched(NamedTuple):
+  """What became of an image."""
+
+  line: Line
+  body: bytes  # of the photo, if there is one
+  spared: tuple[str, ...] = ()  # links that were not asked: their host is dead
 
 
 @contextlib.asynccontextmanager
@@ -42,17 +50,22 @@ class Fetcher:
     self._config, self._session, self._pool = config, session, pool
     self._hosts = hosts.Hosts(config)
 
-  async def fetch(self, image: annotations.Image) -> tuple[Line, bytes]:
-    """The first photo that a link gives, or how they fail (and no bytes)."""
+  async def fetch(self, image: annotations.Image) -> Fetched:
+    """The first photo that a link gives, or how they fail."""
     failures, attempts = [], 0
     for url in image.urls:
       line, body = await self._try_link(image.image_id, url)
       attempts += line.attempts
       if line.is_ok:
-        return dataclasses.replace(line, attempts=attempts), body
+        return Fetched(dataclasses.replace(line, attempts=attempts), body)
       failures.append(line)
     line = most_hopeful(failures)
-    return dataclasses.replace(line, attempts=attempts), b''
+    spared = tuple(f.url for f in failures if f.error == hosts.DEAD_HOST)
+    return Fetched(dataclasses.replace(line, attempts=attempts), b'', spared)
+
+  def forgive(self) -> None:
+    """Lets dead hosts be asked again."""
+    self._hosts.forgive()
 
   async def in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
     """What the call returns, made in one of the threads."""

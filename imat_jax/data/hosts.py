@@ -1,10 +1,10 @@
 """How much a host is asked: few links at once, and none while it is dead."""
 
 import asyncio
+import collections
 import contextlib
 import ipaddress
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import yarl
 
@@ -14,6 +14,7 @@ from imat_jax.data.link import LinkError
 # Failures without a word from the host; so many in a row and it is dead.
 SILENT = frozenset({'timeout', 'refused', 'connection', 'dns', 'tls'})
 DEAD_AFTER = 8
+DEAD_HOST = 'dead_host'
 
 
 class NotAskedError(LinkError):
@@ -23,18 +24,20 @@ class NotAskedError(LinkError):
 class Hosts:
   """Bounds the links in flight, in all and per host, and spares dead hosts.
 
-  A host that was silent `DEAD_AFTER` times in a row is not asked for
-  `max_wait` seconds, then once, and twice as long if that fails too. So
-  thousands of links on a dead host cost the time-outs of a few.
+  A host that was silent `DEAD_AFTER` times in a row is dead: it is not asked
+  again until it is forgiven. So thousands of links on it cost the time-outs of
+  a few.
   """
 
-  def __init__(
-    self, config: config.Download, clock: Callable[[], float] = time.monotonic
-  ):
-    self._config, self._clock = config, clock
+  def __init__(self, config: config.Download):
+    self._config = config
     self._in_all = asyncio.Semaphore(config.concurrency)
     self._of_host: dict[str, asyncio.Semaphore] = {}
-    self._circuits: dict[yarl.URL, _Circuit] = {}
+    self._silent: collections.Counter[yarl.URL] = collections.Counter()
+
+  def forgive(self) -> None:
+    """Lets every host be asked again."""
+    self._silent.clear()
 
   @contextlib.asynccontextmanager
   async def hold(self, url: str) -> AsyncIterator[None]:
@@ -47,51 +50,25 @@ class Hosts:
     # In this order: who waits for a busy host takes nothing from the others.
     if origin.host not in self._of_host:
       self._of_host[origin.host] = asyncio.Semaphore(self.limit(origin.host))
-    circuit = self._circuits.setdefault(
-      origin, _Circuit(self._config.max_wait, self._clock)
-    )
     async with self._of_host[origin.host], self._in_all:
-      circuit.enter()
+      if self._silent[origin] >= DEAD_AFTER:
+        raise NotAskedError(DEAD_HOST)
       try:
         yield
       except LinkError as error:
-        circuit.leave(error.error in SILENT)
+        silent = error.error in SILENT
+        self._silent[origin] = self._silent[origin] + 1 if silent else 0
         raise
-      except Exception:
-        circuit.leave(silent=False)
+      except Exception:  # the host gave something, if no photo
+        self._silent[origin] = 0
         raise
-      circuit.leave(silent=False)
+      self._silent[origin] = 0
 
   def limit(self, host: str) -> int:
     """How many links of this host may be in flight."""
     if not is_loopback(host):
       return self._config.per_host
     return self._config.per_loopback_host or self._config.concurrency
-
-
-class _Circuit:
-  """The circuit breaker of a host."""
-
-  def __init__(self, rest: float, clock: Callable[[], float]):
-    self._first_rest, self._clock = rest, clock
-    self._silent, self._rest, self._until = 0, rest, 0.0
-
-  def enter(self) -> None:
-    if self._silent < DEAD_AFTER:
-      return
-    if self._clock() < self._until:
-      raise NotAskedError('dead_host')
-    # This one finds out; the others stay out for as long as it may take.
-    self._rest *= 2
-    self._until = self._clock() + self._rest
-
-  def leave(self, silent: bool) -> None:
-    if not silent:
-      self._silent, self._rest = 0, self._first_rest
-      return
-    self._silent += 1
-    if self._silent == DEAD_AFTER:
-      self._until = self._clock() + self._rest
 
 
 def origin_of(url: str) -> yarl.URL:
