@@ -48,7 +48,7 @@ def test_origin_of(url, host):
 async def try_once(found: hosts.Hosts, url: str, error: str = '') -> str:
   """Asks a host that gives this error; returns what the caller sees."""
   try:
-    async with found.hold(url):
+    async with found.hold(url, again=False):
       if error:
         raise link.LinkError(error)
   except link.LinkError as raised:
@@ -89,12 +89,25 @@ def test_a_photo_that_is_none_is_a_sign_of_life():
 
   async def bad_picture():
     with pytest.raises(KeyError):
-      async with found.hold('http://a/'):
+      async with found.hold('http://a/', again=False):
         raise KeyError
 
   ask(found, *['refused'] * (hosts.DEAD_AFTER - 1))
   asyncio.run(bad_picture())
   assert ask(found, *['refused'] * hosts.DEAD_AFTER)[-1] == 'refused'
+
+
+def test_what_has_begun_runs_its_course():
+  found = hosts.Hosts(knobs())
+  ask(found, *['refused'] * hosts.DEAD_AFTER)
+
+  async def again():
+    async with found.hold('http://a/', again=True):
+      pass
+
+  assert ask(found, '') == ['dead_host']
+  asyncio.run(again())
+  assert ask(found, '') == ['ok']
 
 
 def test_a_host_that_is_forgiven_is_asked_again():

@@ -73,26 +73,27 @@ class Fetcher:
     return await loop.run_in_executor(self._pool, call, *arguments)
 
   async def _try_link(self, image_id: str, url: str) -> tuple[Line, bytes]:
-    failed, error = functools.partial(manifest.failed, image_id, url), None
+    failed = functools.partial(manifest.failed, image_id, url)
     for attempt in itertools.count(1):
       try:
-        body, found = await self._try_once(url)
+        body, found = await self._try_once(url, attempt)
         return manifest.came(image_id, url, found, attempt), body
-      except picture.BadPicture as found:
-        return failed(str(found), attempt), b''
-      except hosts.NotAskedError as found:
-        return failed((error or found).error, attempt - 1), b''
-      except link.LinkError as found:
-        error = found
+      except picture.BadPicture as error:
+        return failed(str(error), attempt), b''
+      except hosts.NotAskedError as error:
+        return failed(error.error, 0), b''
+      except link.LinkError as error:
         if not error.passing or attempt > self._config.retries:
           return failed(error.error, attempt), b''
-      wait = seconds_to_wait(attempt, error.retry_after, self._config)
+        wait = seconds_to_wait(attempt, error.retry_after, self._config)
       await asyncio.sleep(wait)  # holds no slot
 
-  async def _try_once(self, url: str) -> tuple[bytes, picture.Picture]:
+  async def _try_once(
+    self, url: str, attempt: int
+  ) -> tuple[bytes, picture.Picture]:
     # The slots are held until the photo is checked, so that bodies do not pile
     # up in memory where decoding is slower than the network.
-    async with self._hosts.hold(url):
+    async with self._hosts.hold(url, again=attempt > 1):
       body = await link.fetch(self._session, url, self._config.max_bytes)
       min_side = self._config.min_side
       return body, await self.in_thread(picture.check, body, min_side)

@@ -40,8 +40,13 @@ class Hosts:
     self._silent.clear()
 
   @contextlib.asynccontextmanager
-  async def hold(self, url: str) -> AsyncIterator[None]:
+  async def hold(self, url: str, again: bool) -> AsyncIterator[None]:
     """Waits for a slot of the link's host, then for one of all; holds both.
+
+    Args:
+      url: the link.
+      again: it was asked before; then it is asked, dead host or not. What has
+        begun runs its course, and only links that nobody asked are spared.
 
     Raises:
       NotAskedError: `bad_url`, it is no link of the web, or `dead_host`.
@@ -51,7 +56,7 @@ class Hosts:
     if origin.host not in self._of_host:
       self._of_host[origin.host] = asyncio.Semaphore(self.limit(origin.host))
     async with self._of_host[origin.host], self._in_all:
-      if self._silent[origin] >= DEAD_AFTER:
+      if self._silent[origin] >= DEAD_AFTER and not again:
         raise NotAskedError(DEAD_HOST)
       try:
         yield

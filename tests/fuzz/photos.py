@@ -1,0 +1,35 @@
+"""Fuzzes the decoding of photos: anything but a BadPicture is a find."""
+
+import contextlib
+import io
+import pathlib
+import resource
+import sys
+import tempfile
+
+import atheris
+
+with atheris.instrument_imports():
+  from imat_jax.data import photos, picture
+
+FOLDER = pathlib.Path(tempfile.mkdtemp())
+(FOLDER / 'target').mkdir()
+# An input that needs more has found a way around the bound.
+resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
+
+
+def one_input(body: bytes) -> None:
+  with contextlib.suppress(picture.BadPicture):
+    found = picture.check(body, 8)
+    assert found.width * found.height <= picture.MAX_PIXELS
+  (FOLDER / 'a.jpg').write_bytes(body)
+  stored, failed = photos.store(['a'], FOLDER, FOLDER / 'target', 16)
+  assert len(stored) + len(failed) == 1
+  for path, _ in stored.values():
+    with picture.opened(io.BytesIO(path.read_bytes())) as image:
+      assert image.size == (16, 16)
+
+
+if __name__ == '__main__':
+  atheris.Setup(sys.argv, one_input)
+  atheris.Fuzz()
