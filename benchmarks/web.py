@@ -14,6 +14,7 @@ import gzip
 import pathlib
 import random
 import zlib
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -38,10 +39,11 @@ FAULTS = {
 _BOMB = gzip.compress(bytes(30_000_000))
 
 
-def draw_kinds(number: int, share: float, seed: int) -> list[str]:
+def draw_kinds(
+  number: int, share: float, seed: int, kinds: Sequence[str] = tuple(FAULTS)
+) -> list[str]:
   """A kind for each of many links, of which a share is faulty."""
   rng = random.Random(seed)
-  kinds = list(FAULTS)
   return [
     rng.choice(kinds) if rng.random() < share else PHOTO for _ in range(number)
   ]
