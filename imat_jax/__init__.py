@@ -16,6 +16,7 @@ The map, in the order in which modules may import each other:
   study     engine runs one experiment; grid, estimate, sweep a whole study;
             results, statistics, findings what it found; charts, tables,
             report what is shown of it
+  doctor    says whether a machine can train
   flags     turns configs into absl flags; only commands use it
 
 Start with `training.loop` for how runs go, `training.losses` for what it

@@ -191,6 +191,14 @@ class Build(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Doctor(Config):
+  """Knobs of `imat_jax.doctor`."""
+
+  data_dir: str = knob('a data set to open', '')
+  workdir: str = knob('a folder to write to', '')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation(Config):
   """The random warp of a train photo; the defaults are the report's."""
 

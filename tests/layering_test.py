@@ -19,6 +19,7 @@ LAYERS = (
   ('training',),
   ('evaluate',),
   ('study',),
+  ('doctor',),
   ('flags',),
 )
 

@@ -1,0 +1,163 @@
+"""Says whether this machine can train, and what stands in the way.
+
+  python -m imat_jax.doctor
+  python -m imat_jax.doctor --data_dir=data/built --workdir=runs/first
+
+looks at the versions, the devices and their memory, times a matrix product,
+writes a file where the run would, and opens the data set. A line per finding;
+those that would stop a run begin with `wrong:`, and then the exit status is 1.
+It is the first thing to run on a new machine.
+"""
+
+import dataclasses
+import os
+import pathlib
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+
+from imat_jax import config, errors
+from imat_jax.data import source
+from imat_jax.models import native
+from imat_jax.study import provenance
+
+_ROOM = 2**30  # bytes; a run with its checkpoints takes a tenth of it
+_SIDE = 2048  # of the matrices
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+  """What was looked at, what was seen, and what is wrong with it, if it is."""
+
+  what: str
+  seen: str
+  wrong: str = ''
+
+  def __str__(self) -> str:
+    mark = 'wrong' if self.wrong else 'ok'
+    text = '; '.join(filter(None, (self.seen, self.wrong)))
+    return f'{mark + ":":7}{self.what + ":":13}{errors.printable(text)}'
+
+
+def main(config: config.Doctor) -> None:
+  """Prints the findings."""
+  faults = 0
+  for finding in examine(config):
+    print(finding, flush=True)
+    faults += bool(finding.wrong)
+  if faults:
+    raise errors.UserError(
+      f'{faults} of these would stop a run; each line says how to mend it'
+    )
+
+
+def examine(config: config.Doctor) -> Iterator[Finding]:
+  """The findings, one after the other: some take seconds."""
+  made_by = provenance.describe()
+  versions = (f'{name} {found}' for name, found in made_by['versions'].items())
+  yield Finding('versions', ', '.join(versions))
+  hardware = made_by['hardware']
+  yield Finding(
+    'machine',
+    f'{platform.system()} {platform.machine()}, {hardware["processor"]}, '
+    f'{hardware["cores"]} cores, {hardware["memory_gib"]} GiB',
+  )
+  yield from _devices()
+  yield Finding('speed', _speed())
+  if config.workdir:
+    yield _checked('workdir', lambda: _write_in(pathlib.Path(config.workdir)))
+  if config.data_dir:
+    yield _checked('data set', lambda: _open(config.data_dir))
+
+
+def _checked(what: str, look: Callable[[], str]) -> Finding:
+  try:
+    return Finding(what, look())
+  except errors.UserError as error:
+    return Finding(what, '', str(error))
+  except OSError as error:
+    return Finding(what, '', f'{error.filename}: {error.strerror}')
+
+
+def _devices() -> Iterator[Finding]:
+  found = jax.devices()
+  kinds = sorted({device.device_kind for device in found})
+  seen = f'{len(found)} × {", ".join(kinds)} ({jax.default_backend()})'
+  memory = (found[0].memory_stats() or {}).get('bytes_limit')
+  if memory:
+    seen += f', {memory / 2**30:.1f} GiB each for jax'
+  yield Finding('devices', seen, _idle_accelerator())
+  if jax.default_backend() == 'cpu':
+    missing = native.note()
+    yield Finding('kernels', missing or 'compiled ones for this CPU')
+
+
+def _idle_accelerator() -> str:
+  """Says so where there is a GPU or TPU that jax does not see."""
+  if jax.default_backend() != 'cpu':
+    return ''
+  if os.environ.get('JAX_PLATFORMS') == 'cpu':
+    return ''  # as someone asked for
+  gpu, tpu = pathlib.Path('/dev/nvidiactl'), pathlib.Path('/dev/accel0')
+  for path, extra in ((gpu, 'gpu'), (tpu, 'tpu')):
+    if path.exists():
+      return (
+        f'there is {path}, but jax does not use it: pip install -c '
+        f"requirements.lock -e '.[{extra}]'"
+      )
+  return ''
+
+
+def _speed() -> str:
+  matrix = jnp.ones((_SIDE, _SIDE), jnp.float32)
+  multiply = jax.jit(lambda x: x @ x)
+  seconds = []
+  for _ in range(6):
+    start = time.perf_counter()
+    jax.block_until_ready(multiply(matrix))
+    seconds.append(time.perf_counter() - start)
+  rate = 2 * _SIDE**3 / statistics.median(seconds[1:])
+  return (
+    f'{rate / 1e12:.2f} TFLOP/s in a float32 product of {_SIDE} × {_SIDE}; '
+    f'the first took {seconds[0]:.1f} s'
+  )
+
+
+def _write_in(workdir: pathlib.Path) -> str:
+  workdir.mkdir(parents=True, exist_ok=True)
+  with tempfile.NamedTemporaryFile(dir=workdir, prefix='.doctor-') as file:
+    start = time.perf_counter()
+    file.write(bytes(2**24))
+    file.flush()
+    os.fsync(file.fileno())
+    rate = 2**24 / (time.perf_counter() - start)
+  free = shutil.disk_usage(workdir).free
+  seen = f'{workdir}: {free / 2**30:.1f} GiB free, {rate / 1e6:,.0f} MB/s'
+  if free < _ROOM:
+    raise errors.UserError(f'{seen}; checkpoints need room, make some')
+  return seen
+
+
+def _open(data_dir: str) -> str:
+  metadata = source.read_metadata(data_dir)
+  task_set = source.read_tasks(data_dir)
+  for split in metadata['num_examples']:
+    source.Source(data_dir, split, task_set)[0]
+  counts = metadata['num_examples'].items()
+  photos = ', '.join(f'{number:,} {split}' for split, number in counts)
+  return (
+    f'{data_dir}: {photos} photos for {metadata["image_size"]} pixels, '
+    f'{len(task_set)} tasks, fingerprint {metadata["fingerprint"][:12]}'
+  )
+
+
+if __name__ == '__main__':
+  from imat_jax import flags
+
+  flags.run(main, config.Doctor)
