@@ -284,6 +284,12 @@ GOOD = note('a', 'shoe:age', 'kids')
       "fgvc4_iMat.task_map.json: taskName ':age' must look like 'shoe:gender'",
     ),
     (
+      'task_map',
+      task_map({'1': 'shoe:apparel'}),
+      "fgvc4_iMat.task_map.json: taskName 'shoe:apparel': 'apparel' is the "
+      'task of the class',
+    ),
+    (
       'label_map',
       {'labelInfo': label_map()['labelInfo'] * 2},
       "fgvc4_iMat.label_map.json: label 3: labelId '1' stands twice",

@@ -524,13 +524,13 @@ def test_near_duplicates_are_counted_and_listed(leaking_shop, capsys):
   leaking_shop.build(data_dir, image_size=64)
   found = statistics_of(data_dir)['splits']
   assert found['validation']['near_duplicates'] == {
-    'pairs_within': 0,
-    'stand_in_train': 2,
+    'of_its_own': 0,
+    'of_train': 2,
   }
-  assert 'near duplicates: stand in train' in capsys.readouterr().out
+  assert 'near duplicates: of train' in capsys.readouterr().out
   with (data_dir / 'near_duplicates.csv').open(newline='') as file:
     rows = list(csv.DictReader(file))
-  assert {(r['image_id'], r['other_id']) for r in rows} == {
+  assert {(r['twin_id'], r['image_id']) for r in rows} == {
     ('train-10', 'validation-5'),
     ('train-11', 'validation-6'),
   }

@@ -82,7 +82,7 @@ def numbers():
     'kept': 4,
     'lost': {'no file': 1230},
     'irregular': {'two_classes': 2, 'repeated_labels': 0},
-    'near_duplicates': {'pairs_within': 0},
+    'near_duplicates': {'of_its_own': 0},
     'tasks': statistics.describe(TASK_SET, LABELS),
   }
   validation = {
@@ -90,7 +90,7 @@ def numbers():
     'kept': 0,
     'lost': {'download: http_404': 4},
     'irregular': {'two_classes': 0, 'repeated_labels': 0},
-    'near_duplicates': {'pairs_within': 0},
+    'near_duplicates': {'of_its_own': 0},
     'tasks': statistics.describe(TASK_SET, []),
   }
   return {'splits': {'train': train, 'validation': validation}}

@@ -215,6 +215,10 @@ def _garment(path: pathlib.Path, name: str) -> tuple[str, str]:
     raise errors.UserError(
       f"{path.name}: taskName '{name}' must look like 'shoe:gender'"
     )
+  if attribute == tasks.APPAREL:
+    raise errors.UserError(
+      f"{path.name}: taskName '{name}': '{attribute}' is the task of the class"
+    )
   return apparel, attribute
 
 

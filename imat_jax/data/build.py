@@ -8,8 +8,8 @@ task, -1 where a label is missing.
     --annotations=data/annotations --images=data/images --data_dir=data/built
 
 leaves the data set in DATA_DIR/imaterialist, DATA_DIR/statistics.json and
-DATA_DIR/near_duplicates.csv, the pairs of photos that are nearly the same, and
-prints a table. All tasks of the maps are built; a run picks its own.
+DATA_DIR/near_duplicates.csv, the photos that are nearly the same as one before
+them, and prints a table. All tasks of the maps are built; a run picks its own.
 """
 
 import collections
@@ -65,20 +65,20 @@ def main(config: config_lib.Build) -> None:
   with tempfile.TemporaryDirectory(dir=data_dir, prefix='.build-') as scratch:
     scratch = pathlib.Path(scratch)
     kept = {split.name: _keep(split, config, scratch) for split in splits}
-    pairs = duplicates.find(
+    twins = duplicates.find(
       {
         name: {key: stored.hash_4 for key, stored in k.stored.items()}
         for name, k in kept.items()
       }
     )
     if config.drop_duplicates:
-      kept['validation'] = _without_train(kept['validation'], pairs)
+      kept['validation'] = _without_train(kept['validation'], twins)
     labels = {name: list(k.labels.values()) for name, k in kept.items()}
     task_set = all_tasks(labels, config.min_label_share)
     metadata = _metadata(config, kept, task_set)
     _write(kept, task_set, metadata, scratch, config)
-  report = _statistics(metadata, kept, task_set, pairs)
-  duplicates.write(data_dir / 'near_duplicates.csv', pairs)
+  report = _statistics(metadata, kept, task_set, twins)
+  duplicates.write(data_dir / 'near_duplicates.csv', twins)
   files.write_json(data_dir / 'statistics.json', report)
   print(statistics.table(report))
 
@@ -134,10 +134,10 @@ def _keep(
 
 
 def _without_train(
-  validation: Kept, pairs: Collection[duplicates.Pair]
+  validation: Kept, twins: Collection[duplicates.Twin]
 ) -> Kept:
   """Without the photos that stand in train too."""
-  twice = _in_both(pairs)
+  twice = _in_both(twins)
   stored = {k: v for k, v in validation.stored.items() if k not in twice}
   if not stored:
     raise errors.UserError(
@@ -151,9 +151,9 @@ def _without_train(
   )
 
 
-def _in_both(pairs: Collection[duplicates.Pair]) -> set[str]:
-  """The validation photos that stand in train."""
-  return {p.other_id for p in pairs if p.split != p.other_split}
+def _in_both(twins: Collection[duplicates.Twin]) -> set[str]:
+  """The validation photos that stand in train, which comes before them."""
+  return {twin.image_id for twin in twins if twin.split != twin.twin_split}
 
 
 def stored_side(image_size: int) -> int:
@@ -240,7 +240,7 @@ def _statistics(
   metadata: dict[str, Any],
   kept: Mapping[str, Kept],
   task_set: tasks.TaskSet,
-  pairs: Collection[duplicates.Pair],
+  twins: Collection[duplicates.Twin],
 ) -> dict[str, Any]:
   splits = {
     name: {
@@ -249,8 +249,8 @@ def _statistics(
       'lost': {why: count for why, count in k.lost.items() if count},
       'irregular': dataclasses.asdict(k.irregular),
       'near_duplicates': {
-        'pairs_within': sum(p.split == p.other_split == name for p in pairs),
-        'stand_in_train': len(_in_both(pairs)) if name != 'train' else 0,
+        'of_its_own': sum(t.split == t.twin_split == name for t in twins),
+        'of_train': len(_in_both(twins)) if name != 'train' else 0,
       },
       'tasks': statistics.describe(task_set, list(k.labels.values())),
     }

@@ -25,13 +25,13 @@ _SIDE = 16
 _ROWS = 128  # that are compared with all at once
 
 
-class Pair(NamedTuple):
-  """Two photos that are nearly the same."""
+class Twin(NamedTuple):
+  """A photo, and the first before it that is nearly the same."""
 
   split: str
   image_id: str
-  other_split: str
-  other_id: str
+  twin_split: str
+  twin_id: str
   bits: int  # in which their hashes differ
 
 
@@ -41,37 +41,42 @@ def perceptual_hash(image: Image.Image) -> np.ndarray:
   return np.packbits(bits).view(np.uint64)
 
 
-def find(hashes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Pair]:
-  """All near pairs within and across splits, the nearest first.
+def find(hashes: Mapping[str, Mapping[str, np.ndarray]]) -> list[Twin]:
+  """The photos that have a near-duplicate before them, in their order.
 
-  Compares each with each: a second for 10,000 photos, a hundred for 100,000.
+  At most one row per photo, so that thousands of the same "no picture here" are
+  thousands of rows and not millions of pairs. Compares each with each: a second
+  for 10,000 photos, a hundred for 100,000.
 
   Args:
-    hashes: split → image id → `perceptual_hash`.
+    hashes: split → image id → `perceptual_hash`; photos of a split that comes
+      first are twins of those of the next.
   """
   photos = [(split, key) for split, found in hashes.items() for key in found]
   rows = [h for found in hashes.values() for h in found.values()]
   hash_Nx4 = np.array(rows, np.uint64).reshape(-1, _SIDE * _SIDE // 64)
-  pairs = [Pair(*photos[n], *photos[m], bits) for n, m, bits in _near(hash_Nx4)]
-  return sorted(pairs, key=lambda pair: pair.bits)
+  return [Twin(*photos[n], *photos[m], bits) for n, m, bits in _first(hash_Nx4)]
 
 
-def write(path: pathlib.Path, pairs: list[Pair]) -> None:
-  """The pairs as CSV."""
+def write(path: pathlib.Path, twins: list[Twin]) -> None:
+  """The rows as CSV."""
   text = io.StringIO()
   rows = csv.writer(text, lineterminator='\n')
-  rows.writerows([Pair._fields, *pairs])
+  rows.writerows([Twin._fields, *twins])
   files.write_text(path, text.getvalue())
 
 
-def _near(hash_Nx4: np.ndarray) -> Iterator[tuple[int, int, int]]:
+def _first(hash_Nx4: np.ndarray) -> Iterator[tuple[int, int, int]]:
+  """Row n, the first row m before it that is near, and their distance."""
   for start in range(0, len(hash_Nx4), _ROWS):
     block_Rx4 = hash_Nx4[start : start + _ROWS]
-    rest_Mx4 = hash_Nx4[start:]
+    before_Mx4 = hash_Nx4[: start + _ROWS]
     bits_RxM = sum(
       np.bitwise_count(mine_R[:, None] ^ other_M).astype(np.uint16)
-      for mine_R, other_M in zip(block_Rx4.T, rest_Mx4.T, strict=True)
+      for mine_R, other_M in zip(block_Rx4.T, before_Mx4.T, strict=True)
     )
-    for n, m in np.argwhere(bits_RxM <= NEAR):
-      if n < m:
-        yield start + int(n), start + int(m), int(bits_RxM[n, m])
+    row_Rx1 = np.arange(start, start + len(block_Rx4))[:, None]
+    near_RxM = (bits_RxM <= NEAR) & (np.arange(len(before_Mx4)) < row_Rx1)
+    for r in np.flatnonzero(near_RxM.any(1)):
+      m = int(near_RxM[r].argmax())
+      yield start + int(r), m, int(bits_RxM[r, m])

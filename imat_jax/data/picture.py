@@ -21,8 +21,9 @@ MAX_PIXELS = 50_000_000
 # threads need together is bounded.
 _LARGE = 8_000_000
 _one_large = threading.Lock()
-# Pillow's own guard begins later and only warns at first.
-warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
+# Of more pixels than its own guard allows and of each odd tag Pillow warns, in
+# lines on stderr that nobody can mend.
+warnings.filterwarnings('ignore', module=r'PIL\.')
 
 
 class BadPicture(Exception):
