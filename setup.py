@@ -37,6 +37,7 @@ EXTRAS = {
     'playwright>=1.60',  # with a chromium on the PATH
     'pytest>=8.3',
     'pytest-timeout>=2.3',
+    'pyyaml>=6.0',
     'ruff>=0.9',
     'scikit-learn>=1.6',
     'statsmodels>=0.14',

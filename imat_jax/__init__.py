@@ -9,9 +9,9 @@ The map, in the order in which modules may import each other:
             data, with the package drawing
   models    pooling, conv_pool with native's compiled kernel, trunk, heads, and
             the report's presets
-  training  rng, losses, metrics, state, step, affinity; early_stopping,
-            course; group, feed, program; seal, checkpoint, interruption,
-            profiling, loop; workdir
+  training  rng, cluster, mesh, losses, metrics, state, step, affinity;
+            early_stopping, course; group, feed, program; seal, checkpoint,
+            interruption, profiling, loop; workdir
   evaluate  scores a trained run
   study     engine runs one experiment; grid, estimate, sweep a whole study;
             results, statistics, findings what it found; charts, tables,

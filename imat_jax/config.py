@@ -81,6 +81,12 @@ def _task_sets(value):
     return 'all task sets must begin with the task that is compared'
 
 
+def _host_and_port(value):
+  host, _, port = value.rpartition(':')
+  if value and not (host and port.isascii() and port.isdigit()):
+    return 'must look like HOST:PORT'
+
+
 def _prefix_pair(value):
   if value and not all(value.partition('=')):
     return 'must look like OLD=NEW'
@@ -300,6 +306,38 @@ class Saving(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Cluster(Config):
+  """The processes of a job; on TPU and Slurm they find each other."""
+
+  coordinator: str = knob(
+    'HOST:PORT at which the first of several processes waits for the others',
+    '',
+    _host_and_port,
+  )
+  num_processes: int = knob('processes of the job', 1, at_least(1))
+  process_id: int = knob('which of them this is: 0, 1, …', 0, at_least(0))
+  heartbeat_seconds: int = knob(
+    'after so many without a sign of life a process counts as dead, and the '
+    'others end',
+    60,
+    at_least(5),
+  )
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.process_id >= self.num_processes:
+      raise ValueError(
+        f'--process_id={self.process_id}: must be less than --num_processes='
+        f'{self.num_processes}'
+      )
+    if (self.num_processes > 1) != bool(self.coordinator):
+      raise ValueError(
+        '--coordinator and --num_processes belong together: several processes '
+        'meet at HOST:PORT'
+      )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Training(Config):
   """How to train, whatever the network, the tasks and the seed."""
 
@@ -329,6 +367,7 @@ class Training(Config):
   stopping: Stopping = dataclasses.field(default_factory=Stopping)
   saving: Saving = dataclasses.field(default_factory=Saving)
   loader: Loader = dataclasses.field(default_factory=Loader)
+  cluster: Cluster = dataclasses.field(default_factory=Cluster)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

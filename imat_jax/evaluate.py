@@ -20,7 +20,7 @@ from imat_jax import config, scores, tasks
 from imat_jax.data import pipeline, source
 from imat_jax.models import trunk
 from imat_jax.training import course as course_lib
-from imat_jax.training import loop, metrics, program, step, workdir
+from imat_jax.training import loop, mesh, metrics, program, step, workdir
 from imat_jax.training.group import Group
 
 
@@ -34,13 +34,14 @@ class Scored(NamedTuple):
 def main(command: config.Evaluate) -> None:
   """Prints the evaluation of a run."""
   trained = workdir.load(command.run)
-  found = evaluate(
-    trained,
-    command.data_dir,
-    command.split,
-    batch_size=command.batch_size,
-    loader=command.loader,
-  )
+  with mesh.use(command.batch_size):
+    found = evaluate(
+      trained,
+      command.data_dir,
+      command.split,
+      batch_size=command.batch_size,
+      loader=command.loader,
+    )
   print(json.dumps(found.evaluation, indent=2, allow_nan=False))
 
 
@@ -63,9 +64,9 @@ def evaluate(
   )
   (found,) = score_runs(
     Group((run,), trained.task_set),
-    jax.tree.map(lambda leaf: leaf[None], trained.params),
+    mesh.on_each(jax.tree.map(lambda leaf: leaf[None], trained.params)),
     (trained.course,),
-    pipeline.iterate(data, loader),
+    map(mesh.spread, pipeline.iterate(data, loader)),
     split,
     len(examples),
   )

@@ -9,6 +9,14 @@ from imat_jax import errors
 
 PLAIN_SECONDS = 15.0
 
+_silent = False
+
+
+def silence() -> None:
+  """This process says nothing of its progress: another one does."""
+  global _silent
+  _silent = True
+
 
 class Progress:
   """Counts finished units of work; a context manager.
@@ -24,7 +32,7 @@ class Progress:
     self._start = self._printed = time.monotonic()
     self._printed_count = done
     self._bar = None
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and not _silent:
       self._bar = tqdm.tqdm(
         total=total,
         initial=done,
@@ -51,12 +59,16 @@ class Progress:
   def say(self, text: str) -> None:
     """Prints a line on stderr without breaking the bar."""
     text = errors.printable(text)
+    if _silent:
+      return
     if self._bar is not None:
       self._bar.write(text, file=sys.stderr)
     else:
       print(text, file=sys.stderr, flush=True)
 
   def _print_line(self) -> None:
+    if _silent:
+      return
     self._printed, self._printed_count = time.monotonic(), self._count
     seconds = max(self._printed - self._start, 1e-9)
     rate = (self._count - self._done) / seconds

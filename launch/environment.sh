@@ -5,7 +5,8 @@
 #
 # installs the package with the versions of requirements.lock, for `test` with
 # that extra, unless .venv has them already. Leaves the interpreter's path in
-# $PYTHON. $IMAT_JAX_PYTHON names another Python to make .venv with.
+# $PYTHON. $IMAT_JAX_PYTHON names another Python to make .venv with, and
+# $IMAT_JAX_EXTRA another extra than base: gpu or tpu.
 
 die() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2
@@ -29,7 +30,7 @@ find_python() {
 }
 
 prepare_environment() {
-  local extra=$1 package python wanted stamp=.venv/installed
+  local extra=${IMAT_JAX_EXTRA:-$1} package python wanted stamp=.venv/installed
   PYTHON=$PWD/.venv/bin/python
   wanted=$(cat requirements.lock setup.py pyproject.toml \
     imat_jax/models/native/conv_pool.* | cksum)$PWD

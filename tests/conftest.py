@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import hypothesis
@@ -13,11 +14,15 @@ import pytest
 from absl import flags
 from PIL import Image, ImageDraw
 
-# Before anything imports jax; commands that tests start inherit it.
+# Before anything imports jax; commands that tests start inherit it, but for the
+# four devices: they have what their machine has.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 # Unless it is set, flags.run sets it and starts the process, so pytest, again.
 os.environ.setdefault('GLIBC_TUNABLES', '')
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
+# XLA has a thread per device or more, and sums in another order with more of
+# them; so here a process of one device has as many.
+os.environ['NPROC'] = '4'
 os.environ['XLA_FLAGS'] = ' '.join(
   [
     os.environ.get('XLA_FLAGS', ''),
@@ -52,9 +57,36 @@ class Kaggle(NamedTuple):
 
 
 def pytest_configure(config):
+  import jax
+
+  assert len(jax.devices()) == 4
+  del os.environ['XLA_FLAGS']
   config.addinivalue_line('filterwarnings', 'error:::imat_jax')
+  config.addinivalue_line('markers', 'devices(number): devices of a test')
   # Grain's worker processes read absl's flags, which a command has parsed.
   flags.FLAGS(['tests'])
+
+
+@pytest.fixture(autouse=True, scope='session')
+def one_device() -> Iterator[None]:
+  """One device for most tests: programs for four are slow to compile.
+
+  For the session, so that fixtures of a module have no more than its tests.
+  """
+  from imat_jax.training import mesh
+
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(mesh, 'most_devices', lambda: 1)
+    yield
+
+
+@pytest.fixture(autouse=True)
+def devices(request, monkeypatch) -> None:
+  """`@pytest.mark.devices(4)` gives a test more than one."""
+  from imat_jax.training import mesh
+
+  if wanted := request.node.get_closest_marker('devices'):
+    monkeypatch.setattr(mesh, 'most_devices', lambda: wanted.args[0])
 
 
 @pytest.fixture(scope='session')

@@ -272,3 +272,20 @@ def test_a_built_data_set_gives_batches(built):
   label_BxT = epoch(dataset, 0).label_BxT
   wanted = [examples[i].label_T for i in range(21)] + [[-1, -1]] * 3
   np.testing.assert_array_equal(label_BxT, wanted)
+
+
+@pytest.mark.parametrize('number', [1, 2, 4])
+def test_shares_together_are_the_batch(built, number):
+  examples = source.Source(built, 'train', source.read_tasks(built))
+  knobs = config.Augmentation()
+
+  def both(share: pipeline.Share) -> list[pipeline.Batch]:
+    train = pipeline.train_dataset(examples, 128, 16, 3, knobs, share)
+    evaluation = pipeline.eval_dataset(examples, 128, 16, knobs, share)
+    assert len(evaluation) == pipeline.num_steps(len(examples), 16)
+    return [train[5], train[1], evaluation[3]]
+
+  parts = [both(pipeline.Share(index, number)) for index in range(number)]
+  for whole, *shares in zip(both(pipeline.WHOLE), *parts, strict=True):
+    for all_B, *own in zip(whole, *shares, strict=True):
+      np.testing.assert_array_equal(np.concatenate(own), all_B)

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -24,7 +25,7 @@ import pytest
 
 from imat_jax import config, errors
 from imat_jax.study import engine
-from imat_jax.training import checkpoint, seal, workdir
+from imat_jax.training import cluster, seal, workdir
 
 FLAGS = {
   'tasks': 'apparel,age',
@@ -65,13 +66,22 @@ def _steps(path: pathlib.Path) -> list[int]:
   return sorted(int(name) for name in names if name.isdigit())
 
 
-def _wait_for_step(path, step: int, process: subprocess.Popen) -> None:
-  """Returns once a checkpoint of `step` or later is there."""
+def _starts(path: pathlib.Path) -> int:
+  file = path / 'starts.jsonl'
+  return len(file.read_text().splitlines()) if file.exists() else 0
+
+
+def _wait(happened: Callable[[], bool], process: subprocess.Popen) -> None:
   end = time.monotonic() + 120
-  while max(_steps(path), default=-1) < step:
+  while not happened():
     assert process.poll() is None, process.communicate()
     assert time.monotonic() < end
     time.sleep(0.002)
+
+
+def _wait_for_step(path, step: int, process: subprocess.Popen) -> None:
+  """Returns once a checkpoint of `step` or later is there."""
+  _wait(lambda: max(_steps(path), default=-1) >= step, process)
 
 
 def _results(path: pathlib.Path) -> dict:
@@ -125,6 +135,7 @@ def test_killed_many_times_equals_uninterrupted(built, whole, tmp_path):
   for number, step in enumerate(kills):
     # The number of loader processes changes from start to start.
     process = _start(built, path, loader_processes=2 * (number % 2))
+    _wait(lambda n=number: _starts(path) > n, process)
     _wait_for_step(path, step, process)
     time.sleep(rng.uniform(0, 0.1))
     os.killpg(process.pid, signal.SIGKILL)
@@ -171,9 +182,7 @@ def test_a_preemption_notice_saves_and_leaves(
 ):
   path = tmp_path / 'run'
   with monkeypatch.context() as patched:
-    patched.setattr(
-      checkpoint.Store, 'reached_preemption', lambda store, step: step == 5
-    )
+    patched.setattr(cluster, 'preempted', lambda step: step == 5)
     with pytest.raises(errors.Interrupted, match='saved at step 5') as left:
       _run_here(built, path)
   assert left.value.status == 143

@@ -11,7 +11,7 @@ Pictures stay uint8 until the step makes them [0, 1].
 import functools
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import cv2
@@ -25,6 +25,16 @@ from imat_jax.data import augment, draws, source
 cv2.setNumThreads(0)
 
 _NO_JPEG = b''
+
+
+class Share(NamedTuple):
+  """Which part of each batch is made here: one of several equal runs."""
+
+  index: int
+  number: int
+
+
+WHOLE = Share(0, 1)
 
 
 class Batch(NamedTuple):
@@ -45,23 +55,19 @@ def train_dataset(
   batch_size: int,
   seed: int,
   knobs: config.Augmentation,
+  share: Share = WHOLE,
 ) -> grain.MapDataset:
   """Endless shuffled, augmented batches; `[s]` is the batch of step s."""
 
   padded = _Padded(examples, batch_size)
 
-  def augmented(number: int, _) -> Batch:
+  def augmented(number: int) -> Batch:
     epoch, place = divmod(number, len(padded))
     record = padded[draws.order(seed, epoch, len(padded))[place]]
     matrix = _matrix(seed, 'augment', number, batch_size, knobs)
     return _example(record, matrix, side, knobs.fill)
 
-  return (
-    grain.MapDataset.range(len(padded))
-    .repeat()
-    .map_with_index(augmented)
-    .batch(batch_size, batch_fn=_stack)
-  )
+  return _batches(len(padded), batch_size, share, augmented, epochs=None)
 
 
 def eval_dataset(
@@ -69,22 +75,44 @@ def eval_dataset(
   side: int,
   batch_size: int,
   knobs: config.Augmentation | None = None,
+  share: Share = WHOLE,
 ) -> grain.MapDataset:
   """Each photo once, in order; `knobs` augments them as the report did.
 
   The augmentation is the same for every seed, so that runs can be compared.
   """
 
-  def example(number: int, record: source.Record) -> Batch:
+  padded = _Padded(examples, batch_size)
+
+  def example(number: int) -> Batch:
+    record = padded[number]
     if knobs is None:
       return _example(record, augment.IDENTITY, side, 'nearest')
     matrix = _matrix(0, 'evaluate', number, batch_size, knobs)
     return _example(record, matrix, side, knobs.fill)
 
+  return _batches(len(padded), batch_size, share, example, epochs=1)
+
+
+def _batches(
+  length: int,
+  batch_size: int,
+  share: Share,
+  example: Callable[[int], Batch],
+  epochs: int | None,
+) -> grain.MapDataset:
+  """A share of the batches of examples 0, 1, …; `length` of them an epoch."""
+  own = batch_size // share.number
+
+  def own_example(index: int, _) -> Batch:
+    step, place = divmod(index, own)
+    return example(step * batch_size + share.index * own + place)
+
   return (
-    grain.MapDataset.source(_Padded(examples, batch_size))
-    .map_with_index(example)
-    .batch(batch_size, batch_fn=_stack)
+    grain.MapDataset.range(length // share.number)
+    .repeat(epochs)
+    .map_with_index(own_example)
+    .batch(own, batch_fn=_stack)
   )
 
 

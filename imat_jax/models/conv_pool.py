@@ -10,8 +10,12 @@ import math
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec
 
 from imat_jax.models import native, pooling
+
+# The axis of the devices' mesh over which a batch is spread (training.mesh).
+DATA = 'data'
 
 POOLINGS = {
   1: lambda x_BxHxWxC: x_BxHxWxC,
@@ -36,7 +40,7 @@ def conv_pool(
   of = *kernel.shape[2:], stride
   if jax.default_backend() == 'cpu' and is_wide and native.register(*of):
     padded = jnp.pad(x_BxHxWxC, ((0, 0), (1, 2), (1, 4), (0, 0)))
-    return _compiled(padded, kernel, bias_C, stride)
+    return _on_each_device(padded, kernel, bias_C, stride)
   return plain(x_BxHxWxC, kernel, bias_C, stride)
 
 
@@ -53,6 +57,21 @@ def plain(
   )
   # Pooling first: bias and ReLU commute with it and have less to do behind it.
   return jax.nn.relu(POOLINGS[stride](convolved) + bias_C[None, None, None])
+
+
+def _on_each_device(padded, kernel, bias_C, stride):
+  """XLA can split its own operations over devices, but no compiled kernel."""
+  mesh = jax.sharding.get_abstract_mesh()
+  devices = mesh.shape.get(DATA, 1)
+  if devices == 1 or len(padded) % devices:  # as the one picture of `init`
+    return _compiled(padded, kernel, bias_C, stride)
+  spread, whole = PartitionSpec(DATA), PartitionSpec()
+  return jax.shard_map(
+    lambda *arguments: _compiled(*arguments, stride),
+    in_specs=(spread, whole, whole),
+    out_specs=spread,
+    check_vma=False,
+  )(padded, kernel, bias_C)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))

@@ -6,42 +6,65 @@ import sys
 
 import jax
 
-from imat_jax import config, evaluate
+from imat_jax import config, errors, evaluate
 from imat_jax.data import source
 from imat_jax.models import native
 from imat_jax.study import report, results
-from imat_jax.training import checkpoint, feed, loop
+from imat_jax.training import checkpoint, cluster, feed, loop, mesh
 from imat_jax.training import workdir as workdir_lib
 from imat_jax.training.group import Group
 
 
 def run_one(run: config.Run) -> None:
   """Trains, evaluates and reports one run; goes on where it was stopped."""
-  prepare()
-  metadata = source.read_metadata(run.data_dir)
+  with cluster.joined(run.cluster):
+    prepare()
+    workdir = workdir_lib.Workdir(run.workdir)
+    with workdir_lib.locked(workdir), mesh.use(run.batch_size):
+      _run(run, workdir)
+
+
+def _run(run: config.Run, workdir: workdir_lib.Workdir) -> None:
+  fingerprint = one_fingerprint(run.data_dir)
   task_set = source.read_tasks(run.data_dir).select(run.tasks)
-  workdir = workdir_lib.Workdir(run.workdir)
-  with workdir_lib.locked(workdir):
-    identity = workdir_lib.claim(
-      workdir,
-      run,
-      task_set,
-      metadata['fingerprint'],
-      begun=bool(checkpoint.steps(workdir.checkpoints)),
-    )
-    group = Group((run,), task_set)
-    data = feed.open_data(run, run.model.geometry, task_set)
-    end = loop.train(
-      group,
-      data,
-      workdir.checkpoints,
-      identity,
-      on_start=lambda here: _started(workdir, run, here),
-      on_save=lambda here: workdir_lib.write_metrics(workdir, here.courses[0]),
-    )
-    (scored,) = score(group, data, end)
+
+  def claim() -> str:
+    begun = bool(checkpoint.steps(workdir.checkpoints))
+    return workdir_lib.claim(workdir, run, task_set, fingerprint, begun)
+
+  identity = cluster.first(claim)
+  group = Group((run,), task_set)
+  data = feed.open_data(run, run.model.geometry, task_set)
+  end = loop.train(
+    group,
+    data,
+    workdir.checkpoints,
+    identity,
+    on_start=lambda here: _started(workdir, run, here),
+    on_save=lambda here: workdir_lib.write_metrics(workdir, here.courses[0]),
+  )
+  (scored,) = score(group, data, end)
+
+  def finish() -> None:
     results.write(workdir, scored)
     print(report.write_run(workdir))
+
+  cluster.first(finish)
+
+
+def one_fingerprint(data_dir: str) -> str:
+  """The data set's fingerprint, the same in all processes.
+
+  Raises:
+    UserError: there is no data set, or the first process has another one.
+  """
+  own = source.read_metadata(data_dir)['fingerprint']
+  if own != cluster.first(lambda: own):
+    raise errors.UserError(
+      f'{data_dir}: not the data set that the first process has; give all '
+      'processes the same one'
+    )
+  return own
 
 
 def score(
@@ -61,7 +84,8 @@ def score(
 def prepare() -> None:
   """What each start of a training command needs first."""
   _use_compilation_cache()
-  if note := native.note():
+  note = native.note()
+  if note and cluster.leads():
     print(note, file=sys.stderr)
 
 

@@ -20,7 +20,7 @@ from imat_jax import config, errors, evaluate, files, progress, tasks
 from imat_jax.data import source
 from imat_jax.models import heads
 from imat_jax.study import engine, estimate, grid, report, results
-from imat_jax.training import checkpoint, feed, loop
+from imat_jax.training import checkpoint, cluster, feed, loop, mesh
 from imat_jax.training import workdir as workdir_lib
 from imat_jax.training.group import Group
 
@@ -30,27 +30,46 @@ _FULL = 'RESOURCE_EXHAUSTED'
 
 def run_study(study: config.Study) -> None:
   """Trains, compares and reports; goes on where it was stopped."""
-  engine.prepare()
+  with cluster.joined(study.cluster):
+    engine.prepare()
+    with mesh.use(study.batch_size):
+      _run_study(study)
+
+
+def _run_study(study: config.Study) -> None:
   built = source.read_tasks(study.data_dir)
   planned = grid.make(study, built)
-  for line in planned.left_out:
-    print(errors.printable(line), file=sys.stderr)
+  if cluster.leads():
+    for line in planned.left_out:
+      print(errors.printable(line), file=sys.stderr)
   sweep = Sweep(planned, built)
   if study.dry_run:
-    print(estimate.table(planned, sweep.whole_groups(), sweep.size, sweep.data))
+    found = estimate.table(
+      planned, sweep.whole_groups(), sweep.size, sweep.data
+    )
+    cluster.first(lambda: print(found))
     return
   workdir = workdir_lib.Workdir(study.workdir)
   with workdir_lib.locked(workdir):
-    begun = any((workdir.path / n).exists() for n in ('runs', 'groups'))
-    if begun and not workdir.config.exists():
-      raise errors.UserError(
-        f'{workdir.path}: runs are here, but {workdir.config.name} is gone; '
-        'put it back or give another --workdir'
-      )
     task_set = built.select(planned.task_names)
-    workdir_lib.claim(workdir, study, task_set, sweep.fingerprint, begun)
+    cluster.first(lambda: _claim(workdir, study, task_set, sweep.fingerprint))
     sweep.train_all()
-    print(report.write_study(workdir, planned))
+    cluster.first(lambda: print(report.write_study(workdir, planned)))
+
+
+def _claim(
+  workdir: workdir_lib.Workdir,
+  study: config.Study,
+  task_set: tasks.TaskSet,
+  fingerprint: str,
+) -> None:
+  begun = any((workdir.path / n).exists() for n in ('runs', 'groups'))
+  if begun and not workdir.config.exists():
+    raise errors.UserError(
+      f'{workdir.path}: runs are here, but {workdir.config.name} is gone; '
+      'put it back or give another --workdir'
+    )
+  workdir_lib.claim(workdir, study, task_set, fingerprint, begun)
 
 
 class Sweep:
@@ -60,8 +79,7 @@ class Sweep:
     self._planned, self._built = planned, built
     self._study = planned.study
     self._root = pathlib.Path(self._study.workdir)
-    metadata = source.read_metadata(self._study.data_dir)
-    self.fingerprint = metadata['fingerprint']
+    self.fingerprint = engine.one_fingerprint(self._study.data_dir)
 
   def whole_groups(self) -> dict[str, Group]:
     """All runs of each model."""
@@ -107,20 +125,16 @@ class Sweep:
     models = self._study.models
     runs = [run for model in models for run in self._planned.runs(model)]
     known = {self._name(run): run for run in runs}
-    for path in sorted(self._root.glob('groups/*/')):
-      if not (path / 'group.json').exists():
-        shutil.rmtree(path)  # what a killed `_discard` left
-        continue
-      names, of_tasks = _read_group(path / 'group.json')
+    for path, names, of_tasks in cluster.first(lambda: _left(self._root)):
       if not set(names) <= known.keys() or not set(of_tasks) <= {
         *self._built.names
       }:
         continue
       group = self._group([known[name] for name in names], of_tasks)
-      if _unfinished(group.runs) and self._folder(group) == path:
+      if _unfinished(group.runs) and str(self._folder(group)) == path:
         yield group
       else:
-        _discard(path)
+        cluster.first(lambda path=path: _discard(pathlib.Path(path)))
 
   def _name(self, run: config.Run) -> str:
     return str(pathlib.Path(run.workdir).relative_to(self._root))
@@ -151,17 +165,21 @@ class Sweep:
       'tasks': group.task_set.names,
       'runs': [self._name(run) for run in group.runs],
     }
-    files.write_json(folder / 'group.json', content)
+    cluster.first(lambda: files.write_json(folder / 'group.json', content))
     end = self._train_if_it_fits(group, folder / 'checkpoints')
     if end is not None:
       new = _unfinished(group.runs)
       scored = engine.score(group, self.data(group.task_set), end)
       described = self._described(group)
-      for r, run in enumerate(group.runs):
-        if run in new:
-          _leave(group, r, end, scored[r], described[r])
+
+      def leave() -> None:
+        for r, run in enumerate(group.runs):
+          if run in new:
+            _leave(group, r, end, scored[r], described[r])
+
+      cluster.first(leave)
       bar.advance(len(new))
-    _discard(folder)
+    cluster.first(lambda: _discard(folder))
     return end is not None
 
   def _train_if_it_fits(
@@ -180,7 +198,7 @@ class Sweep:
     except jax.errors.JaxRuntimeError as error:
       if _FULL not in str(error) or len(group) == 1:
         raise
-      if any(checkpoint.steps(checkpoints)):
+      if cluster.first(lambda: any(checkpoint.steps(checkpoints))):
         raise errors.UserError(
           f'{checkpoints.parent}: {len(group)} runs that are on their way do '
           'not fit into the memory now; free some and start again'
@@ -208,6 +226,17 @@ def _leave(
   results.write(workdir, scored)
 
 
+def _left(root: pathlib.Path) -> list[list[Any]]:
+  """The folders of groups, and what `_read_group` says of each."""
+  found = []
+  for path in sorted(root.glob('groups/*/')):
+    if (path / 'group.json').exists():
+      found.append([str(path), *_read_group(path / 'group.json')])
+    else:
+      shutil.rmtree(path)  # what a killed `_discard` left
+  return found
+
+
 def _read_group(path: pathlib.Path) -> tuple[list[str], list[str]]:
   """The folders of a group's runs, and its tasks."""
   found = files.read_json(path)
@@ -233,6 +262,9 @@ def _own_params(group: Group, number: int, params: dict) -> dict:
 
 
 def _unfinished(runs: Sequence[config.Run]) -> tuple[config.Run, ...]:
+  finished = cluster.first(
+    lambda: [results.is_finished(pathlib.Path(run.workdir)) for run in runs]
+  )
   return tuple(
-    run for run in runs if not results.is_finished(pathlib.Path(run.workdir))
+    run for run, done in zip(runs, finished, strict=True) if not done
   )

@@ -1,5 +1,8 @@
 """Checkpoints of a group of runs; the only module that knows orbax.
 
+Where a job has several processes each of them has all arrays, so the first
+alone reads and writes.
+
 A checkpoint is a folder, numbered by step, that orbax writes in the background
 under another name and renames when it is whole; then it is sealed. Only one
 whose seal fits is ever read.
@@ -16,12 +19,18 @@ from concurrent import futures
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from imat_jax import errors
-from imat_jax.training import affinity, metrics, seal
+from imat_jax.training import affinity, cluster, metrics, seal
 from imat_jax.training.course import Course
 from imat_jax.training.state import TrainState
+
+# For the first process alone: orbax shall not wait for the others.
+_ALONE = ocp.options.MultiprocessingOptions(
+  primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
+)
 
 
 class Checkpoint(NamedTuple):
@@ -113,11 +122,11 @@ def write_best(
   folder = directory.resolve() / str(course.rows[-1]['step'])
   with _reported(directory):
     shutil.rmtree(folder, ignore_errors=True)  # left by a start that was killed
-    with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as writer:
+    with _checkpointer() as writer:
       writer.save(
         folder,
         args=ocp.args.Composite(
-          best=ocp.args.StandardSave(params),
+          best=ocp.args.StandardSave(_copied(params)),
           facts=ocp.args.JsonSave(_facts(identity, (course,))),
         ),
       )
@@ -128,7 +137,8 @@ class Store:
   """Saves the checkpoints of a group; a context manager.
 
   Keeps the last two and that of the first run's best epoch. Each save waits for
-  the one before, and leaving the context for the last.
+  the one before, and leaving the context for the last. In all processes but
+  the first it does nothing.
   """
 
   def __init__(self, directory: pathlib.Path, identity: str):
@@ -139,13 +149,18 @@ class Store:
     self._saved.set_result(None)
 
   def __enter__(self) -> 'Store':
+    if not cluster.leads():
+      return self
     with _reported(self._directory):
+      self._directory.mkdir(parents=True, exist_ok=True)
       _put_faulty_aside(self._directory)
       self._manager = ocp.CheckpointManager(
         self._directory,
         options=ocp.CheckpointManagerOptions(
           preservation_policy=self._kept,
           cleanup_tmp_directories=True,
+          create=False,
+          multiprocessing_options=_ALONE,
         ),
       )
     return self
@@ -156,7 +171,8 @@ class Store:
         self.wait()
     finally:
       self._background.shutdown()
-      with contextlib.suppress(Exception):  # what a save said, it says again
+      # What a save said, closing says again.
+      with contextlib.suppress(Exception):
         self._manager.close()
 
   def save(self, step: int, checkpoint: Checkpoint) -> None:
@@ -165,6 +181,8 @@ class Store:
     Raises:
       UserError: the disk did not take this one, or the one before.
     """
+    if not cluster.leads():
+      return
     self.wait()
     if step in self._manager.all_steps():
       return  # as after a start that did not come to a step
@@ -174,8 +192,8 @@ class Store:
       self._manager.save(
         step,
         args=ocp.args.Composite(
-          training=ocp.args.StandardSave(_training(checkpoint)),
-          best=ocp.args.StandardSave(checkpoint.best_params),
+          training=ocp.args.StandardSave(_copied(_training(checkpoint))),
+          best=ocp.args.StandardSave(_copied(checkpoint.best_params)),
           facts=ocp.args.JsonSave(_facts(self._identity, checkpoint.courses)),
         ),
         force=True,
@@ -192,14 +210,10 @@ class Store:
     self._manager.wait_until_finished()
     seal.write(self._directory / str(step))
 
-  def latest_step(self) -> int:
+  def latest(self) -> int:
     """The last step that was saved."""
     self.wait()
     return steps(self._directory)[0]
-
-  def reached_preemption(self, step: int) -> bool:
-    """Whether the distributed runtime announced that the machine will go."""
-    return self._manager.reached_preemption(step)
 
 
 class _LastTwoAndBest:
@@ -221,11 +235,11 @@ def _restore(
     raise errors.UserError(
       f'{folder}: a trained network that cannot be trained further'
     )
-  with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+  with _checkpointer() as reader:
     found = reader.restore(
       folder.resolve(),
       args=ocp.args.Composite(
-        training=ocp.args.StandardRestore(_training(like))
+        training=ocp.args.StandardRestore(_arrays(_training(like)))
       ),
     )
   return Checkpoint(**found.training, best_params=best_params, courses=courses)
@@ -234,7 +248,7 @@ def _restore(
 def _restore_best(
   folder: pathlib.Path, identity: str, like: dict
 ) -> tuple[dict, tuple[Course, ...]]:
-  with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as reader:
+  with _checkpointer() as reader:
     facts = reader.restore(
       folder.resolve(), args=ocp.args.Composite(facts=ocp.args.JsonRestore())
     ).facts
@@ -245,12 +259,30 @@ def _restore_best(
       )
     best = reader.restore(
       folder.resolve(),
-      args=ocp.args.Composite(best=ocp.args.StandardRestore(like)),
+      args=ocp.args.Composite(best=ocp.args.StandardRestore(_arrays(like))),
     ).best
   courses = tuple(map(Course.from_json, facts['courses']))
   if len(courses) != jax.tree.leaves(like)[0].shape[0]:
     raise ValueError('facts are of another number of runs')
   return best, courses
+
+
+def _checkpointer() -> ocp.Checkpointer:
+  options = ocp.CompositeOptions(multiprocessing_options=_ALONE)
+  return ocp.Checkpointer(
+    ocp.CompositeCheckpointHandler(composite_options=options),
+    multiprocessing_options=_ALONE,
+  )
+
+
+def _copied(arrays: Any) -> Any:
+  """Copies in this process's memory: the next step overwrites the arrays."""
+  return jax.tree.map(np.array, jax.device_get(arrays))
+
+
+def _arrays(shapes: Any) -> Any:
+  """What orbax restores into numpy."""
+  return jax.tree.map(lambda x: np.empty(x.shape, x.dtype), shapes)
 
 
 def _training(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import jax
 from imat_jax import config, errors, tasks
 from imat_jax.data import pipeline, resident, source
 from imat_jax.models import trunk
+from imat_jax.training import mesh
 from imat_jax.training.state import TrainState
 
 
@@ -55,35 +56,36 @@ def open_data(
     side,
     batch_size,
     knobs=training.augmentation if training.eval_augmented else None,
+    share=mesh.share(),
   )
   steps = pipeline.num_steps(len(examples), batch_size)
 
   def stream(seeds: Sequence[int], start: int) -> Iterator[Feed]:
     (seed,) = seeds
     dataset = pipeline.train_dataset(
-      examples, side, batch_size, int(seed), training.augmentation
+      examples, side, batch_size, int(seed), training.augmentation, mesh.share()
     )
     for batch in pipeline.iterate(dataset, loader, start):
-      yield Feed(batch, None)
+      yield Feed(mesh.spread(batch), None)
 
   @functools.cache
   def photos() -> resident.Photos:
-    return resident.load(examples, loader.loader_threads)
+    return mesh.on_each(resident.load(examples, loader.loader_threads))
 
   def stay(seeds: Sequence[int], start: int) -> Iterator[Feed]:
     epoch, skipped = divmod(start, steps)
     while True:
-      order = resident.order(seeds, epoch, steps, batch_size)
+      order = mesh.on_each(resident.order(seeds, epoch, steps, batch_size))
       for _ in range(skipped, steps):
         yield Feed(photos(), order)
       epoch, skipped = epoch + 1, 0
 
   def validation() -> Iterator[pipeline.Batch]:
-    return pipeline.iterate(evaluation, loader)
+    return map(mesh.spread, pipeline.iterate(evaluation, loader))
 
   @functools.cache
   def kept() -> list[pipeline.Batch]:
-    return [jax.device_put(batch) for batch in validation()]
+    return list(validation())
 
   return Data(
     stay if training.resident else stream,
@@ -104,4 +106,5 @@ def to_batch(
   """The batch of a run's step, to be called inside of the jitted one."""
   if own is None:
     return shared
-  return resident.batch(shared, own, now.seed, now.step, side, knobs)
+  made = resident.batch(shared, own, now.seed, now.step, side, knobs)
+  return mesh.spread_inside(made)

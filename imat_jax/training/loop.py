@@ -21,16 +21,22 @@ from imat_jax.data import pipeline
 from imat_jax.training import (
   affinity,
   checkpoint,
+  cluster,
   feed,
   interruption,
+  mesh,
   metrics,
   profiling,
   program,
   step,
 )
 from imat_jax.training.checkpoint import Checkpoint
-from imat_jax.training.course import row
+from imat_jax.training.course import Course, row
 from imat_jax.training.group import Group
+
+_ASKING = (
+  16  # steps between two looks at the clock, where processes are several
+)
 
 
 def train(
@@ -49,8 +55,8 @@ def train(
     data: what they read.
     checkpoints: the folder of the checkpoints.
     identity: what the runs are, see `checkpoint.read_latest`.
-    on_start: called with what a start finds.
-    on_save: called with what is saved.
+    on_start: called, in the first process, with what a start finds.
+    on_save: the same with what is saved.
     says_epochs: whether each epoch has a line on stderr.
 
   Returns:
@@ -60,11 +66,9 @@ def train(
     UserError: a loss or a gradient is not finite, or the disk fails.
     Interrupted: by SIGTERM, SIGINT or the machine's preemption, once saved.
   """
-  here = checkpoint.read_latest(
-    checkpoints, identity, program.start_shapes(group)
-  )
-  here = here or program.start(group)
-  on_start(here)
+  here = _latest(group, checkpoints, identity) or program.start(group)
+  here = Checkpoint(*mesh.on_each(here[:-1]), here.courses)
+  cluster.first(lambda: on_start(here))
   if not _is_active(group, here).any():
     return here
   at, training = here.at, group.training
@@ -80,7 +84,7 @@ def train(
     saved_at = -math.inf
     while True:
       due = _is_due(training.saving, at, saved_at)
-      leaving = stop.received or store.reached_preemption(at)
+      leaving = stop.received or cluster.preempted(at)
       epoch_ends = at == data.steps * (_epochs(here) + 1)
       if epoch_ends or due or leaving:
         _check_finite(group, here.so_far, _is_active(group, here), at, store)
@@ -92,7 +96,8 @@ def train(
       done = not active_R.any()
       if due or leaving or done or (epoch_ends and training.saving.save_epochs):
         store.save(at, here)
-        on_save(here)
+        if cluster.leads():
+          on_save(here)
         saved_at = time.monotonic()
       if done:
         return here
@@ -117,6 +122,24 @@ def train(
       bar.advance()
 
 
+def _latest(
+  group: Group, checkpoints: pathlib.Path, identity: str
+) -> Checkpoint | None:
+  """The latest checkpoint that the first process has."""
+  shapes, found = program.start_shapes(group), None
+
+  def read() -> list | None:
+    nonlocal found
+    found = checkpoint.read_latest(checkpoints, identity, shapes)
+    return found and [course.to_json() for course in found.courses]
+
+  courses = cluster.first(read)
+  if courses is None:
+    return None
+  arrays = cluster.arrays_of_first(found and found[:-1], shapes[:-1])
+  return Checkpoint(*arrays, tuple(map(Course.from_json, courses)))
+
+
 def score_all(
   score: program.Score, params: dict, batches: Iterable[pipeline.Batch]
 ) -> tuple[metrics.Metrics, list[step.Guesses]]:
@@ -133,9 +156,8 @@ def score_all(
 
 def _profiles(group: Group) -> pathlib.Path | None:
   (run, *more) = group.runs
-  return (
-    None if more or not run.profile else pathlib.Path(run.workdir, 'profile')
-  )
+  wanted = not more and run.profile and cluster.leads()
+  return pathlib.Path(run.workdir, 'profile') if wanted else None
 
 
 def _epochs(here: Checkpoint) -> int:
@@ -159,8 +181,12 @@ def _is_due(saving: config.Saving, at: int, saved_at: float) -> bool:
   """Whether steps or seconds ask for a checkpoint; the first start does."""
   by_steps = saving.save_steps and at % saving.save_steps == 0
   waited = time.monotonic() - saved_at
-  by_time = saving.save_seconds and waited >= saving.save_seconds
-  return bool(by_steps or by_time or waited == math.inf)
+  if by_steps or waited == math.inf:
+    return True
+  # Processes have clocks of their own, and asking costs a wait for all.
+  if not saving.save_seconds or (at % _ASKING and jax.process_count() > 1):
+    return False
+  return cluster.first(lambda: waited >= saving.save_seconds)
 
 
 def _after_epoch(
@@ -216,8 +242,8 @@ def _check_finite(
     run = group.runs[broken_RxT.any(1).argmax()]
     of = f' in {run.workdir}' if len(group) > 1 else ''
     raise errors.UserError(
-      f'step {at}: the loss or a gradient of {names}{of} is not finite; '
-      f'the last good checkpoint is that of step {store.latest_step()}; a '
+      f'step {at}: the loss or a gradient of {names}{of} is not finite; the '
+      f'last good checkpoint is that of step {cluster.first(store.latest)}; a '
       'smaller --learning_rate in another --workdir may help'
     )
 

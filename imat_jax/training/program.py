@@ -14,7 +14,7 @@ import numpy as np
 from imat_jax import config, tasks
 from imat_jax.data import pipeline
 from imat_jax.models import heads, trunk
-from imat_jax.training import affinity, feed, metrics, state, step
+from imat_jax.training import affinity, feed, mesh, metrics, state, step
 from imat_jax.training.checkpoint import Checkpoint
 from imat_jax.training.course import Course
 from imat_jax.training.group import Group, over_runs
@@ -73,7 +73,8 @@ def _update(
   of_runs = over_runs(of_run, (0, 0, 0, None, 0))
 
   def update(now, so_far, active_R, fed):
-    return of_runs(now, so_far, active_R, fed.shared, fed.own)
+    found = of_runs(now, so_far, active_R, fed.shared, fed.own)
+    return mesh.on_each_inside(found)
 
   return jax.jit(update, donate_argnums=0)
 
@@ -81,7 +82,8 @@ def _update(
 @functools.cache
 def _score(model: config.Model, task_set: tasks.TaskSet) -> Score:
   of_run = functools.partial(step.eval_step, heads.Network(model, task_set))
-  return jax.jit(over_runs(of_run, (0, None)))
+  of_runs = over_runs(of_run, (0, None))
+  return jax.jit(lambda *given: mesh.on_each_inside(of_runs(*given)))
 
 
 @functools.cache
@@ -97,10 +99,9 @@ def _compare(
     batch = feed.to_batch(shared, own, now, side, augmentation)
     return affinity.add(network, so_far, now, batch)
 
-  of_runs = jax.jit(over_runs(of_run, (0, 0, None, 0)))
-  return lambda here, fed: of_runs(
-    here.cosines, here.state, fed.shared, fed.own
-  )
+  of_runs = over_runs(of_run, (0, 0, None, 0))
+  jitted = jax.jit(lambda *given: mesh.on_each_inside(of_runs(*given)))
+  return lambda here, fed: jitted(here.cosines, here.state, fed.shared, fed.own)
 
 
 @jax.jit

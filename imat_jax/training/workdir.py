@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import jax
 
 from imat_jax import config, errors, files, tasks
-from imat_jax.training import checkpoint, program
+from imat_jax.training import checkpoint, cluster, program
 from imat_jax.training.course import Course
 from imat_jax.training.group import Group
 
 # These may change between two starts of one run, or of one study.
-_HOW = ('data_dir', 'workdir', 'loader', 'saving')
+_HOW = ('data_dir', 'workdir', 'loader', 'saving', 'cluster')
 _MAY_CHANGE = {
   config.Run: (*_HOW, 'epochs', 'profile', 'affinity_steps'),
   config.Study: (
@@ -61,11 +61,20 @@ class Trained(NamedTuple):
 
 @contextlib.contextmanager
 def locked(workdir: Workdir) -> Iterator[None]:
-  """Holds the run's folder; the lock goes with the process, however it ends.
+  """Holds the run's folder for this job.
+
+  The lock goes with the process, however it ends.
 
   Raises:
-    UserError: another process has it; names its pid and host.
+    UserError: another job has it; names its pid and host.
   """
+  with contextlib.ExitStack() as held:
+    cluster.first(lambda: held.enter_context(_lock(workdir)))
+    yield
+
+
+@contextlib.contextmanager
+def _lock(workdir: Workdir) -> Iterator[None]:
   workdir.path.mkdir(parents=True, exist_ok=True)
   with workdir.lock.open('a+') as file:
     try:
