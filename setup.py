@@ -12,6 +12,7 @@ REQUIRES = [
   'altair>=6.0',
   'array_record>=0.8',
   'flax>=0.12',
+  'fsspec>=2025.9',
   'grain>=0.2.15',
   'imagehash>=4.3.2',
   'importlib_resources>=6.0',  # tensorflow-datasets uses it undeclared
@@ -29,11 +30,33 @@ REQUIRES = [
   'vl-convert-python>=1.9',
 ]
 
+BEAM = ['apache-beam>=2.77']
+DEMO = ['gradio>=6.0']
+ONNX = ['jax2onnx>=0.10', 'onnxruntime>=1.20']
+TENSORBOARD = ['tensorboardX>=2.6']
+WANDB = ['wandb>=0.22']
+
 EXTRAS = {
+  # Without a bound, s3fs is resolved to a version of 2018.
+  'azure': ['adlfs>=2026.8'],
+  'beam': BEAM,
+  'demo': DEMO,
+  'gcs': ['gcsfs>=2026.9'],
+  's3': ['s3fs>=2026.9'],
   'gpu': ['jax[cuda13]>=0.10'],
+  'onnx': ONNX,
+  'tensorboard': TENSORBOARD,
   'tpu': ['jax[tpu]>=0.10'],
+  'wandb': WANDB,
   'test': [
+    *BEAM,
+    *DEMO,
+    *ONNX,
+    *TENSORBOARD,
+    *WANDB,
     'hypothesis>=6.100',
+    'ipykernel>=6.29',
+    'nbclient>=0.10',
     'playwright>=1.60',  # with a chromium on the PATH
     'pytest>=8.3',
     'pytest-timeout>=2.3',

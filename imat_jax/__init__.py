@@ -3,19 +3,21 @@
 The map, in the order in which modules may import each other:
 
   errors, progress, files    the user's faults, progress on stderr, whole files
-  config, tasks, scores      every knob; labels and weights; accuracy to F1
-  data      annotations → download → photos → build → source; draws, augment,
-            and pipeline or, on the device, resident; garments draws the demo
-            data, with the package drawing
+  remote                     folders in buckets, copied here and back
+  config, tasks              every knob; labels and weights
+  scores, calibration        accuracy to F1; are probabilities right as often?
+  data      annotations → download → photos or, on many machines, fleet →
+            build → source; draws, augment, and pipeline or, on the device,
+            resident; garments draws the demo data, with the package drawing
   models    pooling, conv_pool with native's compiled kernel, trunk, heads, and
             the report's presets
   training  rng, cluster, mesh, losses, metrics, state, step, affinity;
             early_stopping, course; group, feed, program; seal, checkpoint,
-            interruption, profiling, loop; workdir
+            interruption, profiling, loop; mirror, workdir; scoring
   evaluate  scores a trained run
   study     engine runs one experiment; grid, estimate, sweep a whole study;
-            results, statistics, findings what it found; charts, tables,
-            report what is shown of it
+            results, statistics, findings what it found; assessment how far a
+            run is to be trusted; charts, tables, report what is shown of it
   doctor    says whether a machine can train
   flags     turns configs into absl flags; only commands use it
 

@@ -7,6 +7,7 @@ flag. No jax here: loader processes and `--help` import this.
 
 import dataclasses
 import math
+import re
 import typing
 from collections.abc import Callable
 from typing import Any, Literal
@@ -66,6 +67,11 @@ def _not_empty(value):
     return 'must not be empty'
 
 
+def _png(value):
+  if value and not value.lower().endswith('.png'):
+    return 'must end in .png'
+
+
 def _models(value):
   unknown = [name for name in value if name not in MODELS]
   if not value or unknown or len(set(value)) < len(value):
@@ -87,9 +93,34 @@ def _host_and_port(value):
     return 'must look like HOST:PORT'
 
 
+# A folder in a bucket, with no name that leads elsewhere.
+_URL = re.compile(r'(gs|s3|az)://[^/]+(/(?!\.{1,2}(/|$))[^/]+)*/?')
+
+
+def _place(value):
+  if re.match(r'\w+:/', value) and not _URL.fullmatch(value):
+    return 'must be a folder, or gs://, s3:// or az://BUCKET/FOLDER'
+
+
+def _folder(value):
+  if re.match(r'\w+:/', value):
+    return (
+      'must be a folder of this machine; in a bucket are only --data_dir, '
+      '--workdir and --run'
+    )
+
+
 def _prefix_pair(value):
   if value and not all(value.partition('=')):
     return 'must look like OLD=NEW'
+
+
+def _here(help):
+  return knob(help, check=_folder)
+
+
+def _anywhere(help, default=dataclasses.MISSING):
+  return knob(f'{help}; or in a bucket: gs://, s3://, az://', default, _place)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,8 +139,8 @@ class Config:
 class Download(Config):
   """Knobs of `imat_jax.data.download`."""
 
-  annotations: str = knob('folder with the fgvc4_iMat.*.json files')
-  images: str = knob('folder that receives SPLIT/ID.jpg and the manifests')
+  annotations: str = _here('folder with the fgvc4_iMat.*.json files')
+  images: str = _here('folder that receives SPLIT/ID.jpg and the manifests')
   splits: tuple[str, ...] = knob(
     'splits to fetch: train, validation, test',
     ('train', 'validation'),
@@ -159,8 +190,8 @@ class Download(Config):
 class Garments(Config):
   """Knobs of `imat_jax.data.garments`."""
 
-  annotations: str = knob('folder that receives the fgvc4_iMat.*.json files')
-  images: str = knob('folder that receives SPLIT/ID.jpg and the manifests')
+  annotations: str = _here('folder that receives the fgvc4_iMat.*.json files')
+  images: str = _here('folder that receives SPLIT/ID.jpg and the manifests')
   train: int = knob('photos in the train split', 2400, at_least(1))
   validation: int = knob('photos in the validation split', 600, at_least(1))
   seed: int = knob('the same seed draws the same photos', 0, _SEED)
@@ -170,9 +201,9 @@ class Garments(Config):
 class Build(Config):
   """Knobs of `imat_jax.data.build`."""
 
-  annotations: str = knob('folder with the fgvc4_iMat.*.json files')
-  images: str = knob('folder with SPLIT/ID.jpg, as the download leaves it')
-  data_dir: str = knob('folder that receives the data set')
+  annotations: str = _here('folder with the fgvc4_iMat.*.json files')
+  images: str = _here('folder with SPLIT/ID.jpg, as the download leaves it')
+  data_dir: str = _anywhere('folder that receives the data set')
   image_size: int = knob(
     'training size in pixels; stored photos have a quarter more for the warp',
     128,
@@ -194,14 +225,20 @@ class Build(Config):
     False,
   )
   overwrite: bool = knob('replace a different data set in data_dir', False)
+  beam: str = knob(
+    'options of an Apache Beam pipeline that decodes the photos, such as '
+    "'--runner=FlinkRunner --temp_location=gs://bucket/temp'; without them "
+    'this machine does',
+    '',
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Doctor(Config):
   """Knobs of `imat_jax.doctor`."""
 
-  data_dir: str = knob('a data set to open', '')
-  workdir: str = knob('a folder to write to', '')
+  data_dir: str = _anywhere('a data set to open', '')
+  workdir: str = _anywhere('a folder to write to', '')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -341,8 +378,8 @@ class Cluster(Config):
 class Training(Config):
   """How to train, whatever the network, the tasks and the seed."""
 
-  data_dir: str = knob('folder with the built data set')
-  workdir: str = knob('folder of the results; start again to resume')
+  data_dir: str = _anywhere('folder with the built data set')
+  workdir: str = _anywhere('folder of the results; start again to resume')
   task_weight_decay: float = knob(
     'weight of a task over that of the task before', 0.95, between(0, 1)
   )
@@ -430,9 +467,17 @@ class Study(Training):
 class Evaluate(Config):
   """Knobs of `imat_jax.evaluate`."""
 
-  run: str = knob('workdir of a trained run')
-  data_dir: str = knob('folder with a built data set, any one')
+  run: str = _anywhere('workdir of a trained run')
+  data_dir: str = _anywhere('folder with a built data set, any one')
   split: str = knob('split to score', 'validation')
+  temperature_from: str = knob(
+    'split on which a temperature per task is fitted; where it is the scored '
+    'one, half of its photos at random are for that and the others are scored',
+    '',
+  )
+  reliability: str = knob(
+    'FILE.png that receives the reliability diagrams', '', _png
+  )
   batch_size: int = knob('photos per step', 128, at_least(1))
   loader: Loader = dataclasses.field(default_factory=Loader)
 

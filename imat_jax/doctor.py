@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 
-from imat_jax import config, errors
+from imat_jax import config, errors, remote
 from imat_jax.data import source
 from imat_jax.models import native
 from imat_jax.study import provenance
@@ -71,7 +71,7 @@ def examine(config: config.Doctor) -> Iterator[Finding]:
   yield from _devices()
   yield Finding('speed', _speed())
   if config.workdir:
-    yield _checked('workdir', lambda: _write_in(pathlib.Path(config.workdir)))
+    yield from _workdir(config.workdir)
   if config.data_dir:
     yield _checked('data set', lambda: _open(config.data_dir))
 
@@ -126,6 +126,22 @@ def _speed() -> str:
   return (
     f'{rate / 1e12:.2f} TFLOP/s in a float32 product of {_SIDE} × {_SIDE}; '
     f'the first took {seconds[0]:.1f} s'
+  )
+
+
+def _workdir(place: str) -> Iterator[Finding]:
+  if remote.is_url(place):
+    yield _checked('bucket', lambda: _write_to(place))
+    place = remote.working_folder(place)
+  yield _checked('workdir', lambda: _write_in(pathlib.Path(place)))
+
+
+def _write_to(url: str) -> str:
+  start = time.perf_counter()
+  remote.Folder(url).check()
+  return (
+    f'{url}: a file was written and removed in '
+    f'{time.perf_counter() - start:.1f} s'
   )
 
 

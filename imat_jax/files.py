@@ -66,6 +66,12 @@ def read_json(path: pathlib.Path) -> Any:
     raise errors.UserError(f'{path}: not JSON: {error}') from None
 
 
+def cache_folder() -> pathlib.Path:
+  """Where this user's programs keep what can be had again; ours of it."""
+  home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
+  return pathlib.Path(home) / 'imat_jax'
+
+
 def is_safe_name(name: str) -> bool:
   """Whether a name from elsewhere names a file in its folder, nowhere else."""
   return (

@@ -18,6 +18,13 @@ def silence() -> None:
   _silent = True
 
 
+def say(text: str) -> None:
+  """Prints a line on stderr without breaking a bar."""
+  if not _silent:
+    tqdm.tqdm.write(errors.printable(text), file=sys.stderr)
+    sys.stderr.flush()
+
+
 class Progress:
   """Counts finished units of work; a context manager.
 
@@ -58,13 +65,7 @@ class Progress:
 
   def say(self, text: str) -> None:
     """Prints a line on stderr without breaking the bar."""
-    text = errors.printable(text)
-    if _silent:
-      return
-    if self._bar is not None:
-      self._bar.write(text, file=sys.stderr)
-    else:
-      print(text, file=sys.stderr, flush=True)
+    say(text)
 
   def _print_line(self) -> None:
     if _silent:

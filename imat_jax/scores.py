@@ -23,15 +23,23 @@ def confusion_matrix(
 
 def accuracy(confusion_KxK: np.ndarray) -> float | None:
   """Share of right predictions; None without a labelled example."""
-  total = confusion_KxK.sum()
-  return float(np.trace(confusion_KxK) / total) if total else None
+  return float(accuracies(confusion_KxK)) if confusion_KxK.any() else None
+
+
+def accuracies(confusion_RxKxK: np.ndarray) -> np.ndarray:
+  """The accuracy of each of R matrices that are not empty."""
+  right_R = np.trace(confusion_RxKxK, axis1=-2, axis2=-1)
+  return right_R / confusion_RxKxK.sum((-2, -1))
 
 
 def per_label(confusion_KxK: np.ndarray) -> dict[str, np.ndarray]:
-  """`support`, `precision`, `recall` and `f1`, each K long."""
-  right_K = np.diag(confusion_KxK)
-  support_K = confusion_KxK.sum(1)
-  predicted_K = confusion_KxK.sum(0)
+  """`support`, `precision`, `recall` and `f1`, each K long.
+
+  Of R matrices, R × K × K, each is R × K.
+  """
+  right_K = np.diagonal(confusion_KxK, axis1=-2, axis2=-1)
+  support_K = confusion_KxK.sum(-1)
+  predicted_K = confusion_KxK.sum(-2)
   return {
     'support': support_K,
     'precision': _divide(right_K, predicted_K),
@@ -42,9 +50,14 @@ def per_label(confusion_KxK: np.ndarray) -> dict[str, np.ndarray]:
 
 def macro_f1(confusion_KxK: np.ndarray) -> float | None:
   """Plain mean of F1 over the labels that occur."""
-  occurs_K = (confusion_KxK.sum(0) + confusion_KxK.sum(1)) > 0
-  f1_K = per_label(confusion_KxK)['f1']
-  return float(f1_K[occurs_K].mean()) if occurs_K.any() else None
+  return float(macro_f1s(confusion_KxK)) if confusion_KxK.any() else None
+
+
+def macro_f1s(confusion_RxKxK: np.ndarray) -> np.ndarray:
+  """The macro F1 of each of R matrices that are not empty."""
+  occurs_RxK = (confusion_RxKxK.sum(-1) + confusion_RxKxK.sum(-2)) > 0
+  # A label that does not occur has the F1 0.
+  return per_label(confusion_RxKxK)['f1'].sum(-1) / occurs_RxK.sum(-1)
 
 
 def weighted_f1(confusion_KxK: np.ndarray) -> float | None:

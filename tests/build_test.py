@@ -3,6 +3,7 @@ import csv
 import dataclasses
 import json
 import pathlib
+import sys
 
 import numpy as np
 import pytest
@@ -326,6 +327,28 @@ def test_two_builds_give_the_same_bytes(shop):
   one = files_of(shop.root / 'one')
   assert one == files_of(shop.root / 'two' / 'in a folder')
   assert any('array_record' in name for name in one)
+
+
+def test_beam_builds_the_same_bytes(shop):
+  shop.build(shop.root / 'here')
+  temp = shop.root / 'temp'
+  shop.build(
+    shop.root / 'beam', beam=f"--runner=FnApiRunner --temp_location='{temp}'"
+  )
+  assert files_of(shop.root / 'here') == files_of(shop.root / 'beam')
+  assert list(temp.iterdir()) == []
+
+
+def test_a_pipeline_that_beam_does_not_know(shop):
+  with pytest.raises(errors.UserError, match='--beam: Unexpected .* Nope'):
+    shop.build(shop.root / 'built', beam='--runner=Nope')
+  assert_tidy(shop.root / 'built')
+
+
+def test_without_beam_a_line_names_the_extra(shop, monkeypatch):
+  monkeypatch.setitem(sys.modules, 'apache_beam', None)
+  with pytest.raises(errors.UserError, match=r"pip install 'imat_jax\[beam\]'"):
+    shop.build(shop.root / 'built', beam='--runner=DirectRunner')
 
 
 def test_a_second_build_says_that_it_is_there(shop, capsys):

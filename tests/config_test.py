@@ -16,7 +16,7 @@ NAN, INF = math.nan, math.inf
 HOSTILE = {
   int: [-1],
   float: [-1.0, NAN],
-  str: ['', 'no pair'],
+  str: ['', 'no pair', 'ftp://host/folder'],
   tuple[str, ...]: [(), ('',)],
   tuple[int, ...]: [(0, 8, 8), (-1,)],
 }

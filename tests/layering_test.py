@@ -14,7 +14,8 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 
 # A module may import from its own layer and from those before it.
 LAYERS = (
-  ('errors', 'progress', 'files', 'config', 'tasks', 'scores'),
+  ('errors', 'progress', 'files', 'remote', 'config', 'tasks'),
+  ('scores', 'calibration'),
   ('data', 'models'),
   ('training',),
   ('evaluate',),
@@ -71,6 +72,7 @@ def test_imports_go_one_way(path):
   ('package', 'allowed'),
   [
     ('absl', ('flags',)),
+    ('fsspec', ('remote',)),
     ('orbax', ('training.checkpoint',)),
     ('tensorflow_datasets', ('data.builder', 'data.source')),
     ('grain', ('data.pipeline',)),

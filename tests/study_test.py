@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 
-from imat_jax import config, errors, evaluate, tasks
+from imat_jax import config, errors, tasks
 from imat_jax.data import source
 from imat_jax.models import presets
 from imat_jax.study import (
@@ -28,7 +28,7 @@ from imat_jax.study import (
   sweep,
   tables,
 )
-from imat_jax.training import cluster, loop, program, workdir
+from imat_jax.training import cluster, loop, program, scoring, workdir
 from imat_jax.training.group import Group
 
 SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
@@ -152,7 +152,7 @@ def test_spellings_and_repetitions_of_sets(built, tmp_path):
   planned = grid.make(study, source.read_tasks(built))
   assert planned.cells[1].tasks == ('apparel', 'color')
   folder = grid.run_folder(study, grid.Cell('m', ('a/b', 'pants:length')), 1)
-  assert folder.name == 'seed_1' and '/a%2Fb+pants%3Alength/' in str(folder)
+  assert folder.endswith('/m/a%2Fb+pants%3Alength/seed_1')
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
   of_study = _folders(whole)['runs/public_3m/apparel+color/seed_1']
   _assert_close(of_study, tmp_path / 'run')
   # And can be used as one.
-  scored = evaluate.evaluate(
+  scored = scoring.evaluate(
     workdir.load(of_study),
     built,
     'validation',

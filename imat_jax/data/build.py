@@ -10,6 +10,11 @@ task, -1 where a label is missing.
 leaves the data set in DATA_DIR/imaterialist, DATA_DIR/statistics.json and
 DATA_DIR/near_duplicates.csv, the photos that are nearly the same as one before
 them, and prints a table. All tasks of the maps are built; a run picks its own.
+A million photos are decoded by the machines of an Apache Beam pipeline:
+
+  --images=gs://bucket/photos \\
+    --beam='--runner=DataflowRunner --project=P --region=R
+      --temp_location=gs://bucket/temp --sdk_container_image=IMAGE'
 """
 
 import collections
@@ -25,11 +30,12 @@ from typing import Any
 import numpy as np
 
 from imat_jax import config as config_lib
-from imat_jax import errors, files, tasks
+from imat_jax import errors, files, progress, remote, tasks
 from imat_jax.data import (
   annotations,
   builder,
   duplicates,
+  fleet,
   manifest,
   photos,
   picture,
@@ -58,9 +64,39 @@ class Kept:
 
 def main(config: config_lib.Build) -> None:
   """Builds the data set and prints its table."""
+  if remote.is_url(config.data_dir):
+    _build_and_upload(config, remote.Folder(config.data_dir))
+  else:
+    _build(config, pathlib.Path(config.data_dir))
+
+
+def _build_and_upload(config: config_lib.Build, there: remote.Folder) -> None:
+  """Builds on this machine first: a data set comes whole."""
+  there.check()
+  cache = files.cache_folder()
+  cache.mkdir(parents=True, exist_ok=True)
+  with tempfile.TemporaryDirectory(dir=cache, prefix='build-') as here:
+    here = pathlib.Path(here)
+    before = there.list([f'{builder.FOLDER}/'])
+    mark = f'{builder.FOLDER}/{builder.MARK}'
+    if mark in before:  # says which one is there
+      there.get({mark: before[mark]}, here)
+    is_new = _build(config, here)
+    sizes = {
+      path.relative_to(here).as_posix(): path.stat().st_size
+      for path in here.rglob('*')
+      if path.is_file()
+    }
+    gone = [name for name in before if is_new and name not in sizes]
+    megabytes = sum(sizes.values()) // 10**6
+    with progress.Progress(megabytes, f'copy to {there.url}', 'MB') as bar:
+      there.update(here, list(sizes), gone, [builder.MARK], bar)
+
+
+def _build(config: config_lib.Build, data_dir: pathlib.Path) -> bool:
+  """Builds in a folder of this machine; False if the data set was there."""
   splits = [annotations.read_split(config.annotations, s) for s in _SPLITS]
   _check_selection(config)
-  data_dir = pathlib.Path(config.data_dir)
   data_dir.mkdir(parents=True, exist_ok=True)
   with tempfile.TemporaryDirectory(dir=data_dir, prefix='.build-') as scratch:
     scratch = pathlib.Path(scratch)
@@ -76,11 +112,12 @@ def main(config: config_lib.Build) -> None:
     labels = {name: list(k.labels.values()) for name, k in kept.items()}
     task_set = all_tasks(labels, config.min_label_share)
     metadata = _metadata(config, kept, task_set)
-    _write(kept, task_set, metadata, scratch, config)
+    is_new = _write(kept, task_set, metadata, scratch, config, data_dir)
   report = _statistics(metadata, kept, task_set, twins)
   duplicates.write(data_dir / 'near_duplicates.csv', twins)
   files.write_json(data_dir / 'statistics.json', report)
   print(statistics.table(report))
+  return is_new
 
 
 def all_tasks(
@@ -113,13 +150,16 @@ def _keep(
   wanted = [key for key, found in labels.items() if found]
   chosen = [key for key in wanted if _selected(labels[key], config)]
   lost['no label of the selection'] = len(wanted) - len(chosen)
-  folder = pathlib.Path(config.images) / split.name
-  if not folder.is_dir():
+  folder = f'{config.images}/{split.name}'
+  if '://' not in folder and not pathlib.Path(folder).is_dir():
     raise errors.UserError(f'{folder}: there is no such folder of photos')
   target = scratch / split.name
   target.mkdir()
   side = stored_side(config.image_size)
-  stored, failed = photos.store(chosen, folder, target, side)
+  if config.beam:
+    stored, failed = fleet.store(chosen, folder, target, side, config.beam)
+  else:
+    stored, failed = photos.store(chosen, pathlib.Path(folder), target, side)
   if not stored:
     raise errors.UserError(
       f'{folder}: none of the {len(labels):,} listed photos can be used; '
@@ -202,16 +242,28 @@ def _fingerprint(metadata: dict[str, Any], kept: Mapping[str, Kept]) -> str:
   return digest.hexdigest()
 
 
-def _write(kept, task_set, metadata, scratch, config: config_lib.Build) -> None:
-  """Writes the data set beside its place, then puts it there in one move."""
-  home = builder.directory(config.data_dir)
+def _write(
+  kept: Mapping[str, Kept],
+  task_set: tasks.TaskSet,
+  metadata: dict[str, Any],
+  scratch: pathlib.Path,
+  config: config_lib.Build,
+  data_dir: pathlib.Path,
+) -> bool:
+  """Writes the data set beside its place, then puts it there in one move.
+
+  Returns:
+    False if this very data set was there.
+  """
+  home = builder.directory(data_dir)
+  shown = f'{config.data_dir}/{builder.FOLDER}'
   if home.exists() and not config.overwrite:
-    there = source.read_metadata(config.data_dir)['fingerprint']
+    there = source.read_metadata(data_dir)['fingerprint']
     if there == metadata['fingerprint']:
-      print(f'{home}: this very data set is already there\n')
-      return
+      print(f'{shown}: this very data set is already there\n')
+      return False
     raise errors.UserError(
-      f'{home}: another data set is there; give another --data_dir, or '
+      f'{shown}: another data set is there; give another --data_dir, or '
       '--overwrite to replace it'
     )
 
@@ -229,6 +281,7 @@ def _write(kept, task_set, metadata, scratch, config: config_lib.Build) -> None:
   if home.exists():
     home.rename(scratch / 'replaced')
   builder.directory(scratch).rename(home)
+  return True
 
 
 def _numbers(split: Kept, image_id: str, task_set: tasks.TaskSet) -> np.ndarray:

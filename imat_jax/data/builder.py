@@ -21,9 +21,14 @@ VERSION = '1.0.0'
 Rows = Callable[[], Iterable[tuple[str, bytes, np.ndarray]]]
 
 
+# Where the data set stands in a data directory, and what says that it is whole.
+FOLDER = f'{NAME}/{VERSION}'
+MARK = 'metadata.json'
+
+
 def directory(data_dir: str | pathlib.Path) -> pathlib.Path:
-  """Where the data set stands in a data directory."""
-  return pathlib.Path(data_dir) / NAME / VERSION
+  """Where the data set stands in a data directory of this machine."""
+  return pathlib.Path(data_dir, FOLDER)
 
 
 def features(side: int, num_tasks: int) -> tfds.features.FeaturesDict:

@@ -1,6 +1,7 @@
 """From a photo as it was found to a square JPEG of the stored size."""
 
 import concurrent.futures
+import io
 import os
 import pathlib
 from collections.abc import Sequence
@@ -18,20 +19,27 @@ NOT_DECODED = 'does not decode'
 TOO_LARGE = 'too many pixels'
 
 
-class Stored(NamedTuple):
+class Encoded(NamedTuple):
   """A photo as the data set holds it."""
 
-  path: pathlib.Path  # a square JPEG
+  jpeg: bytes  # square
   hash_4: np.ndarray  # see `duplicates.perceptual_hash`
 
 
-def square(path: pathlib.Path, side: int) -> Image.Image:
+class Stored(NamedTuple):
+  """Where it lies until the data set is written."""
+
+  path: pathlib.Path
+  hash_4: np.ndarray
+
+
+def square(file: pathlib.Path | io.BytesIO, side: int) -> Image.Image:
   """The photo upright, squashed to `side` × `side` pixels.
 
   Transparency lies on white. Raises nearly anything for a bad file, as Pillow
   does; see `picture`.
   """
-  with picture.opened(path) as image:
+  with picture.opened(file) as image:
     image.draft('RGB', (side, side))  # JPEG: decode at a half, quarter, …
     rgb = _rgb(_upright(image))
     return rgb.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
@@ -57,6 +65,28 @@ def _rgb(image: Image.Image) -> Image.Image:
   return image.convert('RGB')
 
 
+def encoded(file: pathlib.Path | io.BytesIO, side: int) -> Encoded | str:
+  """What is stored of a photo, or why nothing is."""
+  try:
+    image = square(file, side)
+  except FileNotFoundError:
+    return NO_FILE
+  except picture.BadPicture:
+    return TOO_LARGE
+  except Exception:
+    return NOT_DECODED
+  jpeg = io.BytesIO()
+  image.save(jpeg, 'JPEG', quality=_QUALITY)
+  return Encoded(jpeg.getvalue(), duplicates.perceptual_hash(image))
+
+
+def put(photo: Encoded, target: pathlib.Path, number: int) -> Stored:
+  """Writes the `number`th photo of a split."""
+  path = target / f'{number}.jpg'
+  path.write_bytes(photo.jpeg)
+  return Stored(path, photo.hash_4)
+
+
 def store(
   image_ids: Sequence[str],
   source: pathlib.Path,
@@ -79,17 +109,8 @@ def store(
   def store_one(number: int, image_id: str) -> Stored | str:
     if not files.is_safe_name(image_id):
       return NO_FILE
-    try:
-      image = square(source / f'{image_id}.jpg', side)
-    except FileNotFoundError:
-      return NO_FILE
-    except picture.BadPicture:
-      return TOO_LARGE
-    except Exception:
-      return NOT_DECODED
-    path = target / f'{number}.jpg'
-    image.save(path, 'JPEG', quality=_QUALITY)
-    return Stored(path, duplicates.perceptual_hash(image))
+    found = encoded(source / f'{image_id}.jpg', side)
+    return found if isinstance(found, str) else put(found, target, number)
 
   stored, failed = {}, {}
   with (

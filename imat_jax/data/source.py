@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 from tensorflow_datasets.core import naming
 
-from imat_jax import errors, files, tasks
+from imat_jax import errors, files, remote, tasks
 from imat_jax.data import builder
 
 _KINDS = {
@@ -59,7 +59,7 @@ class Source:
     self.split = split
     self.task_set = task_set
     self._columns = _columns(built, task_set)
-    self._directory = builder.directory(data_dir)
+    self._directory = builder.directory(folder(data_dir))
     _check_description(self._directory, self.stored_side, len(built))
     self._records = _open(self._directory, split)
 
@@ -79,13 +79,30 @@ class Source:
     )
 
 
+def folder(data_dir: str | pathlib.Path) -> pathlib.Path:
+  """Where this machine has a data directory: of one in a bucket, its copy.
+
+  Raises:
+    UserError: the bucket cannot be read.
+  """
+  if not remote.is_url(data_dir):
+    return pathlib.Path(data_dir)
+  parts = f'{builder.FOLDER}/', 'statistics.json'
+  return remote.copied(data_dir, parts, _whole)
+
+
+def _whole(listing: remote.Listing) -> remote.Listing:
+  """Nothing, unless the data set is there."""
+  return listing if f'{builder.FOLDER}/{builder.MARK}' in listing else {}
+
+
 def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
   """The data set's own facts, see `build`.
 
   Raises:
     UserError: there is no data set, or its metadata is damaged.
   """
-  path = builder.directory(data_dir) / 'metadata.json'
+  path = builder.directory(folder(data_dir)) / builder.MARK
   if not path.is_file():
     raise errors.UserError(
       f'{data_dir}: there is no data set here; make one with '

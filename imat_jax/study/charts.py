@@ -164,6 +164,54 @@ def affinity(pairs: Sequence[Mapping[str, Any]]) -> Chart:
   return _finish(chart, 'Cosines between the gradients of pairs of tasks.')
 
 
+def reliability(panels: Mapping[str, Mapping[str, Any]]) -> Chart:
+  """Reliability diagrams: how often a network is right, by how sure it is.
+
+  A grey bar is where 95% of calibrated networks would have the point.
+
+  Args:
+    panels: by title, what `assessment.calibration` found.
+  """
+  rows = [
+    {
+      'panel': title,
+      'confidence': b['confidence'],
+      'accuracy': b['accuracy'],
+      'low': b['by_chance'][0],
+      'high': b['by_chance'][1],
+      'photos': b['count'],
+    }
+    for title, found in panels.items()
+    for b in found['bins']
+  ]
+  base = alt.Chart().encode(
+    x=alt.X('confidence:Q', title='confidence').scale(domain=[0, 1]),
+  )
+  diagonal = alt.Chart(alt.Data(values=[{'at': 0}, {'at': 1}])).mark_line(
+    strokeDash=[4, 4], strokeWidth=1, color='#888888'
+  )
+  diagonal = diagonal.encode(x='at:Q', y='at:Q')
+  chance = base.mark_rule(strokeWidth=7, color='#8886').encode(
+    y=alt.Y('low:Q', title='accuracy').scale(domain=[0, 1]), y2='high:Q'
+  )
+  points = base.mark_point(filled=True, opacity=1, color=_COLORS[0]).encode(
+    y='accuracy:Q',
+    size=alt.Size('photos:Q').scale(type='sqrt', range=[15, 250]),
+  )
+  chart = (
+    alt.layer(diagonal, chance, points, data=alt.Data(values=rows))
+    .properties(width=210, height=210)
+    .facet(alt.Facet('panel:N', title=None, sort=list(panels)), columns=4)
+  )
+  return _finish(chart, 'How often a network is right, by how sure it is.')
+
+
+def png(chart: Chart) -> bytes:
+  """The chart as a picture on white."""
+  look = chart['config'] | {'background': 'white'}
+  return vl_convert.vegalite_to_png(chart | {'config': look}, scale=2)
+
+
 def _by_epoch(
   runs: Sequence[Result], split: str, task: str, score: str
 ) -> dict[int, list[float]]:

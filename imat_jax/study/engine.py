@@ -1,16 +1,15 @@
 """Runs one experiment, from the config to the report."""
 
 import os
-import pathlib
 import sys
 
 import jax
 
-from imat_jax import config, errors, evaluate
+from imat_jax import config, errors, files
 from imat_jax.data import source
 from imat_jax.models import native
 from imat_jax.study import report, results
-from imat_jax.training import checkpoint, cluster, feed, loop, mesh
+from imat_jax.training import checkpoint, cluster, feed, loop, mesh, scoring
 from imat_jax.training import workdir as workdir_lib
 from imat_jax.training.group import Group
 
@@ -20,7 +19,11 @@ def run_one(run: config.Run) -> None:
   with cluster.joined(run.cluster):
     prepare()
     workdir = workdir_lib.Workdir(run.workdir)
-    with workdir_lib.locked(workdir), mesh.use(run.batch_size):
+    with (
+      workdir_lib.locked(workdir),
+      workdir_lib.mirrored(workdir),
+      mesh.use(run.batch_size),
+    ):
       _run(run, workdir)
 
 
@@ -69,9 +72,9 @@ def one_fingerprint(data_dir: str) -> str:
 
 def score(
   group: Group, data: feed.Data, end: checkpoint.Checkpoint
-) -> list[evaluate.Scored]:
+) -> list[scoring.Scored]:
   """Scores the runs of a group at their best epochs, on validation photos."""
-  return evaluate.score_runs(
+  return scoring.score_runs(
     group,
     end.best_params,
     end.courses,
@@ -111,9 +114,6 @@ def _use_compilation_cache() -> None:
   In `JAX_COMPILATION_CACHE_DIR`, or the user's cache folder.
   """
   if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
-    home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-    jax.config.update(
-      'jax_compilation_cache_dir', str(pathlib.Path(home) / 'imat_jax')
-    )
+    jax.config.update('jax_compilation_cache_dir', str(files.cache_folder()))
   # By default only what takes over a second to compile is kept.
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)

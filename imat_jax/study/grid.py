@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-import pathlib
+import os
 import urllib.parse
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -50,7 +50,7 @@ class Grid:
     """One run, in its folder of the study's."""
     shared = {f.name for f in dataclasses.fields(config.Training)}
     given = {n: v for n, v in vars(self.study).items() if n in shared}
-    given['workdir'] = str(run_folder(self.study, cell, seed))
+    given['workdir'] = run_folder(self.study, cell, seed)
     network = dataclasses.replace(
       presets.BY_NAME[cell.model], geometry=self.study.geometry
     )
@@ -86,10 +86,10 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
   return Grid(study, tuple(cells), tuple(left_out.values()))
 
 
-def run_folder(study: config.Study, cell: Cell, seed: int) -> pathlib.Path:
-  """Where the results of a run lie."""
+def run_folder(study: config.Study, cell: Cell, seed: int) -> str:
+  """Where the results of a run lie: its workdir."""
   name = '+'.join(urllib.parse.quote(name, safe='') for name in cell.tasks)
-  return pathlib.Path(study.workdir, 'runs', cell.model, name, f'seed_{seed}')
+  return os.path.join(study.workdir, 'runs', cell.model, name, f'seed_{seed}')
 
 
 def _task_sets(study: config.Study, model: str) -> list[tuple[str, ...]]:

@@ -115,7 +115,7 @@ def _write(
     confusions=[_confusion(found, cell, task) for cell, task in shown],
     confused=_confused(found, facts['task'], settings.data_dir),
     statistics=files.read_json(
-      pathlib.Path(settings.data_dir, 'statistics.json')
+      source.folder(settings.data_dir) / 'statistics.json'
     ),
     config=json.dumps(dataclasses.asdict(settings), indent=2),
     made_by=provenance.describe(),

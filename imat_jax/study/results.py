@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from imat_jax import config, errors, evaluate, files, tasks
+from imat_jax import config, errors, files, tasks
 from imat_jax.models import heads
-from imat_jax.training import step
+from imat_jax.training import scoring, step
 from imat_jax.training import workdir as workdir_lib
 
 # What reading a damaged file raises.
@@ -38,19 +38,19 @@ class Result(NamedTuple):
   num_params: int
 
 
-def write(workdir: workdir_lib.Workdir, scored: evaluate.Scored) -> None:
+def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
   """Leaves the guesses, and last the evaluation: then the run is finished."""
   with files.writing(workdir.predictions) as file:
     np.savez_compressed(file, **scored.guesses._asdict())
   files.write_json(workdir.evaluation, scored.evaluation)
 
 
-def is_finished(folder: pathlib.Path) -> bool:
+def is_finished(folder: str | pathlib.Path) -> bool:
   """Whether all was written: the evaluation is the last."""
   return workdir_lib.Workdir(folder).evaluation.exists()
 
 
-def read(folder: pathlib.Path) -> Result:
+def read(folder: str | pathlib.Path) -> Result:
   """Reads a finished run.
 
   Raises:
@@ -72,7 +72,8 @@ def read(folder: pathlib.Path) -> Result:
       raise ValueError('its files do not fit together')
   except (*_DAMAGE, errors.UserError) as error:
     raise errors.UserError(
-      f'{folder}: damaged: {error}; delete the folder to train the run again'
+      f'{workdir.path}: damaged: {error}; delete the folder to train the run '
+      'again'
     ) from None
   return Result(
     run,

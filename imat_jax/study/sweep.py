@@ -16,11 +16,11 @@ from typing import Any
 
 import jax
 
-from imat_jax import config, errors, evaluate, files, progress, tasks
+from imat_jax import config, errors, files, progress, tasks
 from imat_jax.data import source
 from imat_jax.models import heads
 from imat_jax.study import engine, estimate, grid, report, results
-from imat_jax.training import checkpoint, cluster, feed, loop, mesh
+from imat_jax.training import checkpoint, cluster, feed, loop, mesh, scoring
 from imat_jax.training import workdir as workdir_lib
 from imat_jax.training.group import Group
 
@@ -50,7 +50,7 @@ def _run_study(study: config.Study) -> None:
     cluster.first(lambda: print(found))
     return
   workdir = workdir_lib.Workdir(study.workdir)
-  with workdir_lib.locked(workdir):
+  with workdir_lib.locked(workdir), workdir_lib.mirrored(workdir):
     task_set = built.select(planned.task_names)
     cluster.first(lambda: _claim(workdir, study, task_set, sweep.fingerprint))
     sweep.train_all()
@@ -78,7 +78,7 @@ class Sweep:
   def __init__(self, planned: grid.Grid, built: tasks.TaskSet):
     self._planned, self._built = planned, built
     self._study = planned.study
-    self._root = pathlib.Path(self._study.workdir)
+    self._root = workdir_lib.Workdir(self._study.workdir).path
     self.fingerprint = engine.one_fingerprint(self._study.data_dir)
 
   def whole_groups(self) -> dict[str, Group]:
@@ -125,19 +125,21 @@ class Sweep:
     models = self._study.models
     runs = [run for model in models for run in self._planned.runs(model)]
     known = {self._name(run): run for run in runs}
-    for path, names, of_tasks in cluster.first(lambda: _left(self._root)):
+    for folder, names, of_tasks in cluster.first(lambda: _left(self._root)):
       if not set(names) <= known.keys() or not set(of_tasks) <= {
         *self._built.names
       }:
         continue
       group = self._group([known[name] for name in names], of_tasks)
-      if _unfinished(group.runs) and str(self._folder(group)) == path:
+      if _unfinished(group.runs) and self._folder(group).name == folder:
         yield group
       else:
-        cluster.first(lambda path=path: _discard(pathlib.Path(path)))
+        path = self._root / 'groups' / folder
+        cluster.first(lambda path=path: _discard(path))
 
   def _name(self, run: config.Run) -> str:
-    return str(pathlib.Path(run.workdir).relative_to(self._root))
+    path = workdir_lib.Workdir(run.workdir).path
+    return str(path.relative_to(self._root))
 
   def _described(self, group: Group) -> list[dict[str, Any]]:
     """What the `config.json` of each run will hold."""
@@ -210,7 +212,7 @@ def _leave(
   group: Group,
   number: int,
   end: checkpoint.Checkpoint,
-  scored: evaluate.Scored,
+  scored: scoring.Scored,
   described: dict[str, Any],
 ) -> None:
   """Fills the folder of a run, as if it had been trained alone."""
@@ -231,7 +233,7 @@ def _left(root: pathlib.Path) -> list[list[Any]]:
   found = []
   for path in sorted(root.glob('groups/*/')):
     if (path / 'group.json').exists():
-      found.append([str(path), *_read_group(path / 'group.json')])
+      found.append([path.name, *_read_group(path / 'group.json')])
     else:
       shutil.rmtree(path)  # what a killed `_discard` left
   return found
@@ -263,7 +265,7 @@ def _own_params(group: Group, number: int, params: dict) -> dict:
 
 def _unfinished(runs: Sequence[config.Run]) -> tuple[config.Run, ...]:
   finished = cluster.first(
-    lambda: [results.is_finished(pathlib.Path(run.workdir)) for run in runs]
+    lambda: [results.is_finished(run.workdir) for run in runs]
   )
   return tuple(
     run for run, done in zip(runs, finished, strict=True) if not done

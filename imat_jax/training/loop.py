@@ -79,7 +79,7 @@ def train(
     interruption.Interruption() as stop,
     checkpoint.Store(checkpoints, identity) as store,
     progress.Progress(training.epochs * data.steps, 'train', 'step', at) as bar,
-    profiling.Trace(_profiles(group)) as trace,
+    profiling.Trace(_profiles(group, checkpoints)) as trace,
   ):
     saved_at = -math.inf
     while True:
@@ -154,10 +154,10 @@ def score_all(
   return total, guesses
 
 
-def _profiles(group: Group) -> pathlib.Path | None:
+def _profiles(group: Group, checkpoints: pathlib.Path) -> pathlib.Path | None:
   (run, *more) = group.runs
   wanted = not more and run.profile and cluster.leads()
-  return pathlib.Path(run.workdir, 'profile') if wanted else None
+  return checkpoints.parent / 'profile' if wanted else None
 
 
 def _epochs(here: Checkpoint) -> int:

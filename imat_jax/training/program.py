@@ -49,6 +49,11 @@ def score(group: Group) -> Score:
   return _score(group.model, group.task_set)
 
 
+def logits(group: Group) -> Callable:
+  """The jitted network: (params, batch) → logits, R × B × T × K."""
+  return _logits(group.model, group.task_set)
+
+
 def compare(group: Group) -> Callable:
   """The jitted comparison of gradients: (checkpoint, feed) → cosines."""
   return _compare(group.model, group.task_set, group.training.augmentation)
@@ -82,6 +87,13 @@ def _update(
 @functools.cache
 def _score(model: config.Model, task_set: tasks.TaskSet) -> Score:
   of_run = functools.partial(step.eval_step, heads.Network(model, task_set))
+  of_runs = over_runs(of_run, (0, None))
+  return jax.jit(lambda *given: mesh.on_each_inside(of_runs(*given)))
+
+
+@functools.cache
+def _logits(model: config.Model, task_set: tasks.TaskSet) -> Callable:
+  of_run = functools.partial(step.logits, heads.Network(model, task_set))
   of_runs = over_runs(of_run, (0, None))
   return jax.jit(lambda *given: mesh.on_each_inside(of_runs(*given)))
 

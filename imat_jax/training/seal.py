@@ -6,26 +6,30 @@ It lists the SHA-256 of every file of a folder, and is written last.
 import hashlib
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import TypeVar
 
 from imat_jax import files
 
-_NAME = 'SEAL.json'
+NAME = 'SEAL.json'
+
+File = TypeVar('File')
 
 
 def write(folder: pathlib.Path) -> None:
   """Seals a folder as it is now."""
-  files.write_json(folder / _NAME, _digests(folder))
+  files.write_json(folder / NAME, _digests(folder))
 
 
 def fault(folder: pathlib.Path) -> str | None:
   """What is wrong with a sealed folder, naming the file; None if nothing is."""
   try:
-    sealed = json.loads((folder / _NAME).read_text())
+    sealed = json.loads((folder / NAME).read_text())
     names = set(dict(sealed))
   except FileNotFoundError:
-    return f'{_NAME} is missing: it was not finished'
+    return f'{NAME} is missing: it was not finished'
   except (OSError, ValueError, TypeError):
-    return f'{_NAME} is damaged'
+    return f'{NAME} is damaged'
   found = _digests(folder)
   for name in sorted(names | found.keys()):
     if name not in found:
@@ -37,12 +41,32 @@ def fault(folder: pathlib.Path) -> str | None:
   return None
 
 
+def sealed(found: Mapping[str, File]) -> dict[str, File]:
+  """Without the files of checkpoints that have no seal.
+
+  Args:
+    found: the files of a run or a study, by their names in its folder.
+  """
+  return {
+    name: file
+    for name, file in found.items()
+    if (folder := _checkpoint(name)) is None or f'{folder}/{NAME}' in found
+  }
+
+
+def _checkpoint(name: str) -> str | None:
+  """The checkpoint that a file is of."""
+  head, found, tail = f'/{name}'.rpartition('/checkpoints/')
+  step, inside, _ = tail.partition('/')
+  return f'{head}{found}{step}'.lstrip('/') if found and inside else None
+
+
 def _digests(folder: pathlib.Path) -> dict[str, str]:
   paths = sorted(path for path in folder.rglob('*') if path.is_file())
   return {
     path.relative_to(folder).as_posix(): _sha256(path)
     for path in paths
-    if path.name != _NAME
+    if path.name != NAME
   }
 
 

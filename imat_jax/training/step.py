@@ -34,23 +34,25 @@ def train_step(
   """
 
   def loss_of(params):
-    logits = network.apply(
+    logits_BxTxK = network.apply(
       {'params': params},
       pixels(batch),
       deterministic=False,
       rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},
     )
-    found = losses.by_task(logits, batch.label_BxT)
-    return losses.total(found, state.weight_T), (logits, found)
+    found = losses.by_task(logits_BxTxK, batch.label_BxT)
+    return losses.total(found, state.weight_T), (logits_BxTxK, found)
 
-  gradient, (logits, found) = jax.grad(loss_of, has_aux=True)(state.params)
+  gradient, (logits_BxTxK, found) = jax.grad(loss_of, has_aux=True)(
+    state.params
+  )
   update, opt_state = optimizer.update(gradient, state.opt_state, state.params)
   after = state.replace(
     step=state.step + 1,
     params=optax.apply_updates(state.params, update),
     opt_state=opt_state,
   )
-  measured = metrics.of_batch(logits, found, batch.label_BxT)
+  measured = metrics.of_batch(logits_BxTxK, found, batch.label_BxT)
   broken_T = measured.broken_T | broken_gradients(gradient)
   return after, measured.replace(broken_T=broken_T)
 
@@ -59,14 +61,30 @@ def eval_step(
   network: heads.Network, params: dict, batch: Batch
 ) -> tuple[metrics.Metrics, Guesses]:
   """The metrics of a batch and what is guessed, without dropout."""
-  logits = network.apply({'params': params}, pixels(batch), deterministic=True)
-  found = losses.by_task(logits, batch.label_BxT)
+  return judge(logits(network, params, batch), batch.label_BxT)
+
+
+def logits(network: heads.Network, params: dict, batch: Batch) -> jax.Array:
+  """What the network says without dropout, B × T × K."""
+  return network.apply({'params': params}, pixels(batch), deterministic=True)
+
+
+def judge(
+  logits_BxTxK: jax.Array, label_BxT: jax.Array
+) -> tuple[metrics.Metrics, Guesses]:
+  """The metrics of logits, and what they guess.
+
+  Args:
+    logits_BxTxK: -inf for what is no label.
+    label_BxT: -1 where missing.
+  """
+  found = losses.by_task(logits_BxTxK, label_BxT)
   guesses = Guesses(
-    label=jnp.asarray(batch.label_BxT),
-    guess=logits.argmax(2).astype(jnp.int32),
-    probability=jax.nn.softmax(logits).max(2),
+    label=jnp.asarray(label_BxT),
+    guess=logits_BxTxK.argmax(2).astype(jnp.int32),
+    probability=jax.nn.softmax(logits_BxTxK).max(2),
   )
-  return metrics.of_batch(logits, found, batch.label_BxT), guesses
+  return metrics.of_batch(logits_BxTxK, found, label_BxT), guesses
 
 
 def pixels(batch: Batch) -> jax.Array:

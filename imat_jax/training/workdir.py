@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from imat_jax import config, errors, files, tasks
-from imat_jax.training import checkpoint, cluster, program
+from imat_jax import config, errors, files, progress, remote, tasks
+from imat_jax.training import checkpoint, cluster, mirror, program, seal
 from imat_jax.training.course import Course
 from imat_jax.training.group import Group
 
@@ -36,10 +36,11 @@ _MAY_CHANGE = {
 
 
 class Workdir:
-  """The paths of a run's files."""
+  """The paths of a run's files; of one in a bucket, those to work on here."""
 
   def __init__(self, path: str | pathlib.Path):
-    self.path = pathlib.Path(path)
+    self.url = path if remote.is_url(path) else None
+    self.path = remote.working_folder(path) if self.url else pathlib.Path(path)
     self.config = self.path / 'config.json'
     self.checkpoints = self.path / 'checkpoints'
     self.metrics = self.path / 'metrics.jsonl'
@@ -71,6 +72,36 @@ def locked(workdir: Workdir) -> Iterator[None]:
   with contextlib.ExitStack() as held:
     cluster.first(lambda: held.enter_context(_lock(workdir)))
     yield
+
+
+@contextlib.contextmanager
+def mirrored(workdir: Workdir) -> Iterator[None]:
+  """Keeps in its bucket what a run has here; nothing where it has none.
+
+  To be entered with the folder locked. The first process alone does it.
+
+  Raises:
+    UserError: the bucket refuses; at the end, not all is there.
+  """
+  if not workdir.url:
+    yield
+    return
+  marks = (seal.NAME, workdir.evaluation.name)
+  kept = mirror.Mirror(workdir.url, workdir.path, marks)
+  cluster.first(kept.begin)
+  try:
+    yield
+  except errors.Interrupted:  # all processes are, at the same step
+    cluster.first(kept.end)
+    raise
+  except BaseException:  # the others may be gone
+    if cluster.leads():
+      try:
+        kept.end()
+      except errors.UserError as error:
+        progress.say(str(error))
+    raise
+  cluster.first(kept.end)
 
 
 @contextlib.contextmanager
@@ -159,11 +190,16 @@ def read_run(workdir: Workdir) -> tuple[config.Run, tasks.TaskSet]:
 
 
 def load(path: str | pathlib.Path) -> Trained:
-  """Reads a trained run.
+  """Reads a trained run, here or, through a copy, in a bucket.
 
   Raises:
     UserError: no run, a damaged one, or one without a finished epoch.
   """
+  if remote.is_url(path):
+    url, parts = path, ('config.json', 'checkpoints/')
+    path = remote.copied(url, parts, seal.sealed)
+    if not any(path.iterdir()):
+      raise errors.UserError(f'{url}: there is no run here')
   workdir = Workdir(path)
   run, task_set = read_run(workdir)
   described = identity(config.Run, files.read_json(workdir.config))

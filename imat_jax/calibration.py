@@ -1,0 +1,145 @@
+"""Calibration: is a network right as often as it is sure?
+
+Its confidence in a photo is the probability of the label that it guesses. It is
+calibrated where, of the photos in which it has a confidence of 0.8, it is right
+in 80%. What is measured, and the temperature that mends it, are those of Guo et
+al., "On calibration of modern neural networks" (2017).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+NUM_BINS = 15
+_RESAMPLES = 1_000
+_AT_ONCE = 100  # of these, for memory
+# Where no temperature between is best, the nearer one is taken.
+_COLDEST, _HOTTEST = 0.05, 20.0
+
+
+class Bins(NamedTuple):
+  """Photos by their confidence, in M bins of equal width: (0, 1/M], …
+
+  An empty bin has the means 0.
+  """
+
+  count_M: np.ndarray
+  confidence_M: np.ndarray  # its mean
+  accuracy_M: np.ndarray
+
+
+class ByChance(NamedTuple):
+  """What a calibrated network would show on as many photos."""
+
+  error: float  # the mean of its expected calibration error
+  low_M: np.ndarray  # of 100 such networks 95 have an accuracy in this range
+  high_M: np.ndarray
+
+
+def bins(right_N: np.ndarray, confidence_N: np.ndarray) -> Bins:
+  """The reliability diagram.
+
+  Args:
+    right_N: whether each photo's guess is right.
+    confidence_N: the probability of that guess.
+  """
+  bin_N = _bin(confidence_N)
+  count_M = np.bincount(bin_N, minlength=NUM_BINS)
+  confidence_M, accuracy_M = (
+    np.bincount(bin_N, weights, NUM_BINS) / np.maximum(count_M, 1)
+    for weights in (confidence_N, right_N)
+  )
+  return Bins(count_M, confidence_M, accuracy_M)
+
+
+def expected_error(found: Bins) -> float:
+  """The expected calibration error (ECE): the mean gap, weighted by photos.
+
+  Guo et al. (2017), equation 3. Chance adds to it, see `by_chance`.
+  """
+  gap_M = np.abs(found.accuracy_M - found.confidence_M)
+  return float(found.count_M @ gap_M / found.count_M.sum())
+
+
+def by_chance(confidence_N: np.ndarray, seed: int = 0) -> ByChance:
+  """The diagram of calibrated networks that are as sure of each photo.
+
+  In each photo such a network is right with the probability that it says, as in
+  Bröcker and Smith, "Increasing the reliability of reliability diagrams"
+  (2007).
+
+  Args:
+    confidence_N: the probability of each photo's guess.
+    seed: of the draws.
+  """
+  rng = np.random.default_rng(seed)
+  in_bin_NxM = _bin(confidence_N)[:, None] == np.arange(NUM_BINS)
+  count_M = in_bin_NxM.sum(0)
+  right_RxM = np.concatenate(
+    [
+      (rng.random((_AT_ONCE, len(confidence_N))) < confidence_N).astype(float)
+      @ in_bin_NxM
+      for _ in range(_RESAMPLES // _AT_ONCE)
+    ]
+  )
+  gap_RxM = np.abs(right_RxM - confidence_N @ in_bin_NxM)
+  low_M, high_M = np.quantile(right_RxM, [0.025, 0.975], axis=0)
+  error = gap_RxM.sum(1).mean() / len(confidence_N)
+  counts = np.maximum(count_M, 1)
+  return ByChance(float(error), low_M / counts, high_M / counts)
+
+
+def log_probabilities(
+  logits_NxK: np.ndarray, temperature: float = 1.0
+) -> np.ndarray:
+  """The log of the softmax of logits / temperature, N × K, in float64."""
+  scaled_NxK = logits_NxK.astype(np.float64) / temperature
+  scaled_NxK -= scaled_NxK.max(1, keepdims=True)
+  return scaled_NxK - np.log(np.exp(scaled_NxK).sum(1, keepdims=True))
+
+
+def log_loss(log_prob_NxK: np.ndarray, label_N: np.ndarray) -> float:
+  """The mean negative log likelihood of the labels, in nats."""
+  return float(-np.take_along_axis(log_prob_NxK, label_N[:, None], 1).mean())
+
+
+def brier(log_prob_NxK: np.ndarray, label_N: np.ndarray) -> float:
+  """The mean squared distance from probabilities to truth, between 0 and 2.
+
+  The sum over the labels of Brier, "Verification of forecasts expressed in
+  terms of probability" (1950); for two labels some halve it.
+  """
+  true_NxK = label_N[:, None] == np.arange(log_prob_NxK.shape[1])
+  return float(((np.exp(log_prob_NxK) - true_NxK) ** 2).sum(1).mean())
+
+
+def fit_temperature(logits_NxK: np.ndarray, label_N: np.ndarray) -> float:
+  """The temperature by which logits are divided for the least log loss.
+
+  Guo et al. (2017), section 4.2. The loss is convex in 1 / temperature, and its
+  slope there is the mean of the expected logit less the label's: it rises, and
+  halving the range of log temperatures finds where it is 0.
+
+  Args:
+    logits_NxK: of photos that the network was not trained on.
+    label_N: their labels, none missing.
+
+  Returns:
+    between 0.05 and 20; above 1 for a network that is too sure of itself.
+  """
+  logits_NxK = logits_NxK.astype(np.float64)
+  label_logit = np.take_along_axis(logits_NxK, label_N[:, None], 1).mean()
+  low, high = np.log([_COLDEST, _HOTTEST])
+  for _ in range(40):  # to 12 digits
+    middle = (low + high) / 2
+    prob_NxK = np.exp(log_probabilities(logits_NxK, np.exp(middle)))
+    if (prob_NxK * logits_NxK).sum(1).mean() > label_logit:
+      low = middle  # too sure: hotter
+    else:
+      high = middle
+  return float(np.exp(middle))
+
+
+def _bin(confidence_N: np.ndarray) -> np.ndarray:
+  place_N = np.ceil(confidence_N * NUM_BINS).astype(int) - 1
+  return np.clip(place_N, 0, NUM_BINS - 1)
