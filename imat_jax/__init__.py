@@ -14,10 +14,10 @@ The map, in the order in which modules may import each other:
   training  rng, cluster, mesh, losses, metrics, state, step, affinity;
             early_stopping, course; group, feed, program; seal, checkpoint,
             interruption, profiling, loop; mirror, workdir; scoring
-  evaluate  scores a trained run
   study     engine runs one experiment; grid, estimate, sweep a whole study;
             results, statistics, findings what it found; assessment how far a
             run is to be trusted; charts, tables, report what is shown of it
+  evaluate  scores a trained run
   doctor    says whether a machine can train
   flags     turns configs into absl flags; only commands use it
 

@@ -18,9 +18,8 @@ LAYERS = (
   ('scores', 'calibration'),
   ('data', 'models'),
   ('training',),
-  ('evaluate',),
   ('study',),
-  ('doctor',),
+  ('evaluate', 'doctor'),
   ('flags',),
 )
 
