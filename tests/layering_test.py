@@ -77,8 +77,9 @@ def test_imports_go_one_way(path):
     ('grain', ('data.pipeline',)),
     ('altair', ('study.charts',)),
     ('vl_convert', ('study.charts',)),
-    ('jinja2', ('study.report',)),
-    ('scipy', ('study.statistics',)),
+    ('jinja2', ('study.card', 'study.report')),
+    ('scipy', ('calibration', 'study.statistics')),
+    ('yaml', ('study.card',)),
   ],
 )
 def test_a_package_is_known_in_few_places(package, allowed):
