@@ -109,7 +109,9 @@ def _wrapped(field: dataclasses.Field, required: bool = False) -> list[str]:
   if typing.get_origin(field.type) is typing.Literal:
     help += f' ({", ".join(typing.get_args(field.type))})'
   indent = ' ' * 6
-  return textwrap.wrap(help, 76, initial_indent=indent, subsequent_indent=indent)
+  return textwrap.wrap(
+    help, 76, initial_indent=indent, subsequent_indent=indent
+  )
 
 
 def _status(call: Callable[[], None], name: str) -> int:

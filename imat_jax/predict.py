@@ -37,7 +37,7 @@ def main(command: config.Predict) -> None:
   task_set = predictor.task_set
   write = _WRITERS[_format(command)](task_set, command.top)
   shown, total, bad = [], 0, 0
-  for found in predictor.label(_listed(command.paths)):
+  for found in _counted(predictor.label(_listed(command.paths)), command.paths):
     write(found)
     total += 1
     bad += bool(found.error)
@@ -75,6 +75,18 @@ def _listed(paths: Iterable[str]) -> Iterator[str]:
       yield from photos_in(path)
     else:
       yield path
+
+
+def _counted(labelled: Iterator, paths: Iterable[str]) -> Iterator:
+  """The same, under a bar, unless the terminal shows the labels themselves."""
+  if sys.stdout.isatty():
+    yield from labelled
+    return
+  total = None if '-' in paths else sum(1 for _ in _listed(paths))
+  with progress.Progress(total, 'label', 'photo') as bar:
+    for found in labelled:
+      yield found
+      bar.advance()
 
 
 def _format(command: config.Predict) -> str:
