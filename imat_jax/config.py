@@ -23,6 +23,12 @@ def knob(help: str, default: Any = dataclasses.MISSING, check: Check = None):
   return dataclasses.field(default=default, metadata=metadata)
 
 
+def arguments(name: str, help: str):
+  """A field that holds what stands on the command line beside the flags."""
+  metadata = {'help': help, 'check': _not_empty, 'arguments': name}
+  return dataclasses.field(metadata=metadata)
+
+
 def text(value: Any) -> str:
   """A value as it stands on the command line."""
   return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -480,6 +486,39 @@ class Evaluate(Config):
   )
   batch_size: int = knob('photos per step', 128, at_least(1))
   loader: Loader = dataclasses.field(default_factory=Loader)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Predict(Config):
+  """Knobs of `imat_jax.predict`."""
+
+  paths: tuple[str, ...] = arguments(
+    'PATH…',
+    'photos, folders of photos (with all below them), or - for a list on '
+    'standard input, a path per line',
+  )
+  run: str = _anywhere('workdir of a trained run')
+  format: Literal['auto', 'table', 'csv', 'json'] = knob(
+    'how the labels are listed: json has a line per photo and task; auto: '
+    'table on a terminal, else csv',
+    'auto',
+  )
+  top: int = knob('how many labels of each task', 3, at_least(1))
+  save_grid: str = knob(
+    'FILE.png that receives the first 64 photos with their labels', '', _png
+  )
+  batch_size: int = knob('photos per step', 64, at_least(1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Submit(Config):
+  """Knobs of `imat_jax.submit`."""
+
+  run: str = _anywhere('workdir of a trained run, best of all tasks')
+  annotations: str = _here('folder with the fgvc4_iMat.*.json files')
+  images: str = _here('folder with test/ID.jpg, as the download leaves it')
+  output: str = _here('FILE.csv that receives the submission')
+  batch_size: int = knob('photos per step', 64, at_least(1))
 
 
 def from_json(kind: type, value: Any) -> Any:

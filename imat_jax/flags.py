@@ -73,36 +73,50 @@ def parse(maker: Maker, argv: list[str]) -> Any:
       that is no flag.
   """
   values = absl_flags.FlagValues()
-  for field, default in _fields(maker):
+  values.set_gnu_getopt()  # flags may stand behind arguments
+  flagged, arguments = _split(maker)
+  for field, default in flagged:
     _define(field, default, values)
   rest = values(argv)[1:]
-  if rest:
+  if rest and not arguments:
     raise ValueError(f'{rest[0]!r} is not a flag')
-  absent = [
-    f'--{f.name}' for f, _ in _fields(maker) if values[f.name].value is None
-  ]
+  absent = [f'--{f.name}' for f, _ in flagged if values[f.name].value is None]
+  if not rest:
+    absent += [field.metadata['arguments'] for field in arguments]
   if absent:
     raise ValueError(f'missing: {", ".join(absent)}')
   # Libraries read the global flags; they count as parsed, with no value set.
   absl_flags.FLAGS(argv[:1])
-  return _make(maker, values)
+  return _make(maker, values, {field.name: tuple(rest) for field in arguments})
 
 
 def help_text(about: str, maker: Maker) -> str:
   """The text of `--help`: what the command says of itself, then its flags."""
-  lines = [about.strip(), '', 'flags:']
-  for field, default in _fields(maker):
+  lines = [about.strip()]
+  flagged, arguments = _split(maker)
+  if arguments:
+    lines += ['', 'arguments:']
+  for field in arguments:
+    lines += [f'  {field.metadata["arguments"]}', *_wrapped(field)]
+  lines += ['', 'flags:']
+  for field, default in flagged:
     required = default is dataclasses.MISSING
     shown = '' if required else f'={config.text(default)}'
-    lines.append(f'  --{field.name}{shown}')
-    help = field.metadata['help'] + (' (required)' if required else '')
-    choices = typing.get_args(field.type)
-    if typing.get_origin(field.type) is typing.Literal:
-      help += f' ({", ".join(choices)})'
-    lines += textwrap.wrap(
-      help, 76, initial_indent=' ' * 6, subsequent_indent=' ' * 6
-    )
+    lines += [f'  --{field.name}{shown}', *_wrapped(field, required)]
   return '\n'.join(lines)
+
+
+def _wrapped(field: dataclasses.Field, required: bool = False) -> list[str]:
+  help = field.metadata['help'] + (' (required)' if required else '')
+  if typing.get_origin(field.type) is typing.Literal:
+    help += f' ({", ".join(typing.get_args(field.type))})'
+  return textwrap.wrap(
+    help,
+    76,
+    initial_indent=' ' * 6,
+    subsequent_indent=' ' * 6,
+    break_on_hyphens=False,  # flags and links stay whole
+  )
 
 
 def _status(call: Callable[[], None], name: str) -> int:
@@ -149,6 +163,13 @@ def _fields(maker: Maker) -> Iterator[tuple[dataclasses.Field, Any]]:
       yield from _fields(functools.partial(type(default), **vars(default)))
 
 
+def _split(maker: Maker) -> tuple[list, list[dataclasses.Field]]:
+  """The fields that are flags, with their defaults, and those that are not."""
+  pairs = list(_fields(maker))
+  flagged = [pair for pair in pairs if 'arguments' not in pair[0].metadata]
+  return flagged, [f for f, _ in pairs if 'arguments' in f.metadata]
+
+
 def _define(field: dataclasses.Field, default: Any, values) -> None:
   given = None if default is dataclasses.MISSING else default
   common = {'help': field.metadata['help'], 'flag_values': values}
@@ -169,13 +190,17 @@ def _define(field: dataclasses.Field, default: Any, values) -> None:
     raise TypeError(f'{field.name}: no flag for the type {field.type}')
 
 
-def _make(maker: Maker, values: absl_flags.FlagValues) -> Any:
+def _make(
+  maker: Maker, values: absl_flags.FlagValues, arguments: dict[str, Any]
+) -> Any:
   kind, given = _unwrap(maker)
   made = {}
   for field in dataclasses.fields(kind):
     default = _default(field, given)
     if dataclasses.is_dataclass(default):
-      made[field.name] = _make(type(default), values)
+      made[field.name] = _make(type(default), values, {})
+    elif field.name in arguments:
+      made[field.name] = arguments[field.name]
     elif typing.get_origin(field.type) is tuple:
       made[field.name] = _make_tuple(field, values[field.name].value)
     else:

@@ -30,10 +30,10 @@ class Progress:
 
   On a terminal it is a tqdm bar with rate and ETA. Elsewhere (a log file, a
   batch job) it prints one plain line every `PLAIN_SECONDS` and one at the end.
-  `done` units were finished by an earlier start.
+  `done` units were finished by an earlier start; `total` may be unknown.
   """
 
-  def __init__(self, total: int, label: str, unit: str, done: int = 0):
+  def __init__(self, total: int | None, label: str, unit: str, done: int = 0):
     self.total, self.label, self.unit = total, label, unit
     self._count, self._done, self._note = done, done, ''
     self._start = self._printed = time.monotonic()
@@ -73,13 +73,16 @@ class Progress:
     self._printed, self._printed_count = time.monotonic(), self._count
     seconds = max(self._printed - self._start, 1e-9)
     rate = (self._count - self._done) / seconds
-    left = (self.total - self._count) / rate if rate else float('inf')
     speed = (
       f'{rate:,.1f}/s' if rate >= 1 or not rate else f'{1 / rate:,.1f} s each'
     )
+    of, ahead = '', ''
+    if self.total is not None:
+      left = (self.total - self._count) / rate if rate else float('inf')
+      of, ahead = f'/{self.total:,}', f', {left:.0f} s left'
     line = (
-      f'{self.label}: {self._count:,}/{self.total:,} {self.unit}'
-      f', {speed}, {seconds:.0f} s gone, {left:.0f} s left'
+      f'{self.label}: {self._count:,}{of} {self.unit}, {speed}, '
+      f'{seconds:.0f} s gone{ahead}'
     )
     print(f'{line} {self._note}'.rstrip(), file=sys.stderr, flush=True)
 

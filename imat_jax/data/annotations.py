@@ -17,7 +17,7 @@ import collections
 import dataclasses
 import pathlib
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from imat_jax import errors, files, tasks
 
@@ -91,6 +91,26 @@ def read_split(directory: pathlib.Path, split: str) -> Split:
   if split == 'test':
     return Split(split, images, ())
   return Split(split, images, _read_annotations(path, content, directory))
+
+
+class Maps(NamedTuple):
+  """What Kaggle's ids stand for."""
+
+  tasks: dict[str, str]  # task id → `shoe:color`
+  labels: dict[str, str]  # label id → `red`
+
+
+def read_maps(directory: pathlib.Path) -> Maps:
+  """Reads the two maps.
+
+  Raises:
+    UserError: names the file, the record and what is wrong with it.
+  """
+  task_path, label_path = map_paths(directory)
+  return Maps(
+    _read_map(task_path, 'taskInfo', 'task'),
+    _read_map(label_path, 'labelInfo', 'label'),
+  )
 
 
 def task_names(directory: pathlib.Path) -> set[str]:
@@ -180,9 +200,8 @@ def _urls(record: dict[str, Any], where: str) -> tuple[str, ...]:
 def _read_annotations(
   path: pathlib.Path, content: Any, directory: pathlib.Path
 ) -> tuple[Annotation, ...]:
-  task_path, label_path = map_paths(directory)
-  task_map = _read_map(task_path, 'taskInfo', 'task')
-  label_map = _read_map(label_path, 'labelInfo', 'label')
+  task_path, _ = map_paths(directory)
+  task_map, label_map = read_maps(directory)
   garments = {key: _garment(task_path, name) for key, name in task_map.items()}
   annotations = []
   for number, record in enumerate(_records(path, content, 'annotations')):

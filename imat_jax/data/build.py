@@ -21,7 +21,6 @@ import collections
 import dataclasses
 import hashlib
 import json
-import math
 import pathlib
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
@@ -43,9 +42,6 @@ from imat_jax.data import (
   statistics,
 )
 
-# The warp zooms in to 0.8 of a photo at most: with a quarter more pixels it
-# still finds one pixel for each that it draws.
-_MARGIN = 1.25
 _SPLITS = ('train', 'validation')
 
 Labels = Mapping[str, str]  # task name → label name
@@ -155,7 +151,7 @@ def _keep(
     raise errors.UserError(f'{folder}: there is no such folder of photos')
   target = scratch / split.name
   target.mkdir()
-  side = stored_side(config.image_size)
+  side = photos.stored_side(config.image_size)
   if config.beam:
     stored, failed = fleet.store(chosen, folder, target, side, config.beam)
   else:
@@ -196,11 +192,6 @@ def _in_both(twins: Collection[duplicates.Twin]) -> set[str]:
   return {twin.image_id for twin in twins if twin.split != twin.twin_split}
 
 
-def stored_side(image_size: int) -> int:
-  """Pixels of a stored photo for a training size."""
-  return math.ceil(image_size * _MARGIN)
-
-
 def _selected(labels: Labels, config: config_lib.Build) -> bool:
   wanted = [tasks.canonical(name) for name in config.require_any_of]
   return not wanted or any(name in labels for name in wanted)
@@ -223,7 +214,7 @@ def _metadata(
   paths += annotations.map_paths(config.annotations)
   metadata = {
     'image_size': config.image_size,
-    'stored_side': stored_side(config.image_size),
+    'stored_side': photos.stored_side(config.image_size),
     'min_label_share': config.min_label_share,
     'require_any_of': list(config.require_any_of),
     'drop_duplicates': config.drop_duplicates,

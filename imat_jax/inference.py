@@ -1,0 +1,141 @@
+"""A trained run that labels photos: any files in, probabilities out.
+
+A photo goes the way that it would go through `build` and the evaluation, so a
+run says of it, to the bit, what its evaluation says of the same photo in a data
+set that was built for its size.
+"""
+
+import collections
+import concurrent.futures
+import io
+import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from imat_jax import tasks
+from imat_jax.data import augment, photos, pipeline, source
+from imat_jax.models import trunk
+from imat_jax.training import program, workdir
+from imat_jax.training.group import Group
+
+
+class Labelled(NamedTuple):
+  """What a run says of a photo: a probability per label, or an error."""
+
+  path: str
+  probability_TxK: np.ndarray | None  # 0 behind the last label of a task
+  error: str = ''
+
+  def best(self, task_set: tasks.TaskSet, task: str, number: int = 1):
+    """The likeliest labels of a task with their probabilities, best first."""
+    labels = task_set[task].labels
+    row = task_set.names.index(task)
+    probability_K = self.probability_TxK[row, : len(labels)]
+    order = np.argsort(-probability_K, kind='stable')[:number]
+    return [(labels[k], float(probability_K[k])) for k in order]
+
+
+class Predictor:
+  """A run at its best epoch.
+
+  Args:
+    run: its workdir.
+    batch_size: photos per step; there is one compiled program for it, however
+      many photos come.
+
+  Raises:
+    UserError: no run, a damaged one, or one without a finished epoch.
+  """
+
+  def __init__(self, run: str | pathlib.Path, batch_size: int = 64):
+    self.trained = workdir.load(run)
+    self.task_set = self.trained.task_set
+    self.side = trunk.image_side(self.trained.run.model.geometry)
+    self._batch_size = batch_size
+    self._logits = program.logits(Group((self.trained.run,), self.task_set))
+    self._params_R = jax.device_put(
+      jax.tree.map(lambda leaf: leaf[None], self.trained.params)
+    )
+
+  def label(self, paths: Iterable[str]) -> Iterator[Labelled]:
+    """Labels photos, in their order; reads some batches ahead, no more."""
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+      read = _ahead(pool, self._read, paths, 3 * self._batch_size)
+      for chunk in _chunks(read, self._batch_size):
+        yield from self._label(chunk)
+
+  def probabilities(self, image_NxHxWxC: np.ndarray) -> np.ndarray:
+    """What the run says of pictures of its side, uint8: N × T × K."""
+    parts = [
+      jax.nn.softmax(self.logits(image_NxHxWxC[start:][: self._batch_size]))
+      for start in range(0, len(image_NxHxWxC), self._batch_size)
+    ]
+    return np.concatenate(parts)
+
+  def logits(self, image_BxHxWxC: np.ndarray) -> np.ndarray:
+    """The logits of no more pictures than a batch has, B × T × K."""
+    number = len(image_BxHxWxC)
+    missing = self._batch_size - number
+    padded = np.pad(image_BxHxWxC, ((0, missing), (0, 0), (0, 0), (0, 0)))
+    nothing_BxT = np.zeros((self._batch_size, len(self.task_set)), np.int32)
+    batch = pipeline.Batch(padded, nothing_BxT)
+    (logits_BxTxK,) = jax.device_get(self._logits(self._params_R, batch))
+    return logits_BxTxK[:number]
+
+  def _read(self, path: str) -> tuple[str, np.ndarray | str]:
+    return path, prepare(pathlib.Path(path), self.side)
+
+  def _label(self, chunk: list[tuple[str, Any]]) -> Iterator[Labelled]:
+    images = [found for _, found in chunk if not isinstance(found, str)]
+    said = iter(self.probabilities(np.stack(images)) if images else ())
+    for path, found in chunk:
+      if isinstance(found, str):
+        yield Labelled(path, None, found)
+      else:
+        yield Labelled(path, next(said))
+
+
+def prepare(file: pathlib.Path | io.BytesIO, side: int) -> np.ndarray | str:
+  """The picture that a network sees of a photo, or why there is none.
+
+  Returns:
+    uint8, `side` × `side` × 3.
+  """
+  image = photos.read(file, photos.stored_side(side))
+  if isinstance(image, str):
+    return image
+  # Compressed, as it would be in a data set: that changes pixels a little.
+  record = source.Record(photos.compressed(image), str(file), np.empty(0))
+  stored_HxWxC = pipeline.decode(record)
+  return augment.warp(stored_HxWxC, augment.IDENTITY, side, 'nearest')
+
+
+def _ahead(
+  pool: concurrent.futures.Executor,
+  call: Callable[[str], Any],
+  items: Iterable[str],
+  number: int,
+) -> Iterator[Any]:
+  """`map` that is never more than `number` items ahead of its reader."""
+  waiting = collections.deque()
+  for item in items:
+    waiting.append(pool.submit(call, item))
+    if len(waiting) >= number:
+      yield waiting.popleft().result()
+  while waiting:
+    yield waiting.popleft().result()
+
+
+def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+  chunk = []
+  for item in items:
+    chunk.append(item)
+    if len(chunk) == size:
+      yield chunk
+      chunk = []
+  if chunk:
+    yield chunk

@@ -1,0 +1,151 @@
+"""Writes the file that the Kaggle competition asks for.
+
+  python -m imat_jax.data.download --annotations=data/raw \\
+    --images=data/photos --splits=test
+  python -m imat_jax.submit --run=runs/all --annotations=data/raw \\
+    --images=data/photos --output=submission.csv
+
+A row per image of fgvc4_iMat.test.image.json and task of the task map:
+IMAGEID_TASKID, and the id of the likeliest label. The run is best one of all
+tasks (experiments.all_tasks). Where there is no photo, or the run has no such
+task, the task's commonest train label stands; how often is said at the end.
+"""
+
+import collections
+import csv
+import io
+import pathlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from imat_jax import config, errors, files, progress, tasks
+from imat_jax.data import annotations
+
+_SPLIT = 'test'
+
+
+def main(command: config.Submit) -> None:
+  """Writes the submission and says what is in it."""
+  images = annotations.read_split(command.annotations, _SPLIT).images
+  maps = annotations.read_maps(command.annotations)
+  train = annotations.read_split(command.annotations, 'train')
+  labels, _ = annotations.labels_by_image(train)
+  usual = commonest(maps, _pairs(labels.values()))
+  # Here, so that --help and a wrong folder are quick.
+  from imat_jax import inference
+
+  predictor = inference.Predictor(command.run, command.batch_size)
+  known = _known(maps, predictor.task_set)
+  paths = (_path(command.images, image.image_id) for image in images)
+  lost = 0
+  with (
+    files.writing(pathlib.Path(command.output)) as file,
+    io.TextIOWrapper(file, 'utf-8', newline='') as text,
+    progress.Progress(len(images), 'label', 'photo') as bar,
+  ):
+    out = csv.writer(text, lineterminator='\n')
+    out.writerow(['id', 'predicted'])
+    for image, found in zip(images, predictor.label(paths), strict=True):
+      predicted = dict(usual)
+      if not found.error:
+        predicted |= _likeliest(found.probability_TxK, known)
+      lost += bool(found.error)
+      out.writerows(
+        (f'{image.image_id}_{task_id}', label_id)
+        for task_id, label_id in predicted.items()
+      )
+      bar.advance()
+  print(
+    f'{command.output}: {len(images):,} images × {len(usual)} tasks = '
+    f'{len(images) * len(usual):,} rows; {lost:,} images have no photo and '
+    f'{len(usual) - len(known)} tasks are not in the run: there the commonest '
+    'train label stands'
+  )
+
+
+def commonest(
+  maps: annotations.Maps, pairs: Iterable[tuple[str, str]]
+) -> dict[str, str]:
+  """Task id → the id of its commonest label.
+
+  A task without any has the commonest of its attribute in the other classes, or
+  of all.
+
+  Args:
+    maps: what ids stand for.
+    pairs: the name of a task and a label's, one pair per label given.
+
+  Raises:
+    UserError: there is no label.
+  """
+  counts = collections.defaultdict(collections.Counter)
+  for name, label in pairs:
+    for group in _groups(name):
+      counts[group][label] += 1
+  if not counts:
+    raise errors.UserError('no train photo has a label: nothing is commonest')
+  label_ids = {name: key for key, name in maps.labels.items()}
+  usual = {}
+  for task_id, name in maps.tasks.items():
+    group = next(group for group in _groups(name) if group in counts)
+    ((label, _),) = counts[group].most_common(1)
+    usual[task_id] = label_ids[label]
+  return usual
+
+
+def _groups(name: str) -> tuple[str, str, str]:
+  """The task, its attribute, and all."""
+  return name, name.partition(':')[2], ''
+
+
+def _pairs(labels: Iterable[Mapping[str, str]]):
+  """Each label of each photo, with the task of its class alone."""
+  for of_photo in labels:
+    yield from ((n, label) for n, label in of_photo.items() if ':' in n)
+
+
+class _Column:
+  """Where the labels of one task stand among the probabilities.
+
+  `other` is no answer: the labels that Kaggle does not have are left out.
+  """
+
+  def __init__(self, row: int, task: tasks.Task, label_ids: Mapping[str, str]):
+    self.row = row
+    self.places = [k for k, name in enumerate(task.labels) if name in label_ids]
+    self.ids = [label_ids[task.labels[k]] for k in self.places]
+
+
+def _known(
+  maps: annotations.Maps, task_set: tasks.TaskSet
+) -> dict[str, _Column]:
+  """The tasks of the map, by id, of which the run knows a label."""
+  label_ids = {name: key for key, name in maps.labels.items()}
+  columns = {
+    task_id: _Column(task_set.names.index(name), task_set[name], label_ids)
+    for task_id, name in maps.tasks.items()
+    if name in task_set.names
+  }
+  return {key: column for key, column in columns.items() if column.ids}
+
+
+def _likeliest(
+  probability_TxK: np.ndarray, known: Mapping[str, _Column]
+) -> dict[str, str]:
+  return {
+    task_id: column.ids[probability_TxK[column.row, column.places].argmax()]
+    for task_id, column in known.items()
+  }
+
+
+def _path(images: str, image_id: str) -> str:
+  # An id that is no file's name has no file; it must not lead elsewhere.
+  name = f'{image_id}.jpg' if files.is_safe_name(image_id) else ''
+  return str(pathlib.Path(images, _SPLIT, name))
+
+
+if __name__ == '__main__':
+  from imat_jax import flags
+
+  flags.run(main, config.Submit)
