@@ -9,7 +9,7 @@ import dataclasses
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -30,9 +30,7 @@ _FEW = 10  # photos, of which a score says little
 _NOT_SHOWN = ('data_dir', 'workdir', 'loader', 'saving', 'cluster', 'profile')
 
 Facts = Mapping[str, Any]
-Row = Mapping[
-  str, str | int | float | None
-]  # its first is what the others are of
+Row = Mapping[str, str | int | float | None]  # by column
 
 
 def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
@@ -188,15 +186,17 @@ def _scores(found: Mapping[str, Facts]) -> list[Row]:
 
 def _data(names: Iterable[str], splits: Facts) -> list[Row]:
   """How many photos there are, and how many have a label of each task."""
-  counts = {
-    'listed': {split: of['listed'] for split, of in splits.items()},
-    'used': {split: of['kept'] for split, of in splits.items()},
-  }
-  for name in names:
-    counts[f'of them with {_code(name)}'] = {
-      split: of['tasks'][name]['labelled'] for split, of in splits.items()
-    }
-  return [{'photos': kind} | by_split for kind, by_split in counts.items()]
+
+  def row(kind: str, number: Callable[[Facts], int]) -> Row:
+    return {'photos': kind} | {name: number(of) for name, of in splits.items()}
+
+  return [
+    row('listed', lambda of: of['listed']),
+    row('used', lambda of: of['kept']),
+  ] + [
+    row(f'with {_code(n)}', lambda of, n=n: of['tasks'][n]['labelled'])
+    for n in names
+  ]
 
 
 def _labels(task: str, found: Facts, splits: Facts) -> list[Row]:
