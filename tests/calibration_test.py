@@ -127,6 +127,23 @@ def test_log_probabilities_of_huge_logits_are_finite():
   np.testing.assert_allclose(found_NxK, [[0, -1.2e6, -6e5]])
 
 
+def test_what_is_no_label_changes_nothing():
+  """Behind the labels of a small task stands -inf."""
+  logits_NxK, label_N = _photos(8, 60, 3)
+  padded_NxK = np.pad(logits_NxK, ((0, 0), (0, 2)), constant_values=-np.inf)
+  for measure in (calibration.log_loss, calibration.brier):
+    plain, padded = (
+      measure(calibration.log_probabilities(logits), label_N)
+      for logits in (logits_NxK, padded_NxK)
+    )
+    assert plain == padded
+  plain, padded = (
+    calibration.fit_temperature(logits, label_N)
+    for logits in (logits_NxK, padded_NxK)
+  )
+  assert plain == padded
+
+
 @pytest.mark.parametrize('labels', [2, 3, 14])
 def test_losses_against_sklearn(labels):
   logits_NxK, label_N = _photos(labels, 90, labels)

@@ -17,7 +17,7 @@ _INTERVALS = {
 class Labelled(NamedTuple):
   """What a network says of a task's N labelled photos."""
 
-  logits_NxK: np.ndarray
+  logits_NxK: np.ndarray  # -inf behind the last label
   label_N: np.ndarray
 
 
@@ -127,10 +127,10 @@ def labelled(
   said: scoring.Outputs, task_set: tasks.TaskSet, name: str
 ) -> Labelled:
   """The photos that have a label of the task."""
-  column, size = task_set.names.index(name), len(task_set[name].labels)
+  column = task_set.names.index(name)
   label_N = said.label_NxT[:, column]
   kept_N = label_N != tasks.MISSING
-  return Labelled(said.logits_NxTxK[kept_N, column, :size], label_N[kept_N])
+  return Labelled(said.logits_NxTxK[kept_N, column], label_N[kept_N])
 
 
 def halves(said: scoring.Outputs) -> tuple[scoring.Outputs, scoring.Outputs]:
