@@ -396,6 +396,7 @@ def test_a_run_in_a_bucket_is_a_run_here(built, built_there, shop, whole):
   assert names - {'owner.json'} == {path.name for path in whole.iterdir()} - {
     'lock'
   }
+  assert 'README.md' in names
   # It is used where it lies.
   found = evaluate.evaluate(
     config.Evaluate(run=URL, data_dir=built_there, batch_size=4)

@@ -186,6 +186,12 @@ def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
     engine.run_one(run)
   of_study = _folders(whole)['runs/public_3m/apparel+color/seed_1']
   _assert_close(of_study, tmp_path / 'run')
+  names = [
+    {path.name for path in folder.iterdir()}
+    for folder in (of_study, tmp_path / 'run')
+  ]
+  assert names[1] - names[0] == {'report.html', 'starts.jsonl', 'lock'}
+  assert 'README.md' in names[0]
   # And can be used as one.
   found = evaluate.evaluate(config.Evaluate(run=str(of_study), data_dir=built))
   wanted = json.loads((of_study / 'evaluation.json').read_text())
