@@ -16,7 +16,7 @@ The map, in the order in which modules may import each other:
             interruption, profiling, loop; mirror, workdir; scoring
   study     engine runs one experiment; grid, estimate, sweep a whole study;
             results, statistics, findings what it found; assessment how far a
-            run is to be trusted; charts, tables, report what is shown of it
+            run is to be trusted; card, charts, tables, report what is shown
   inference, contact_sheet   a trained run that labels photos; them in a picture
   evaluate, predict, submit  commands: scores, labels, the competition's file
   doctor    says whether a machine can train
