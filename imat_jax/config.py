@@ -511,6 +511,17 @@ class Predict(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Demo(Config):
+  """Knobs of `imat_jax.demo`."""
+
+  run: str = _anywhere('workdir of a trained run')
+  host: str = knob('address to serve at; 0.0.0.0 for all', '127.0.0.1')
+  port: int = knob('port to serve at', 7860, between(1, 65535))
+  max_bytes: int = knob('largest photo that is taken', 25_000_000, at_least(1))
+  min_side: int = knob('smallest width and height in pixels', 8, at_least(1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Submit(Config):
   """Knobs of `imat_jax.submit`."""
 

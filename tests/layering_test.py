@@ -20,8 +20,8 @@ LAYERS = (
   ('training',),
   ('study',),
   ('inference',),
-  ('contact_sheet',),
-  ('evaluate', 'predict', 'submit', 'doctor'),
+  ('contact_sheet', 'saliency'),
+  ('evaluate', 'predict', 'submit', 'demo', 'doctor'),
   ('flags',),
 )
 
@@ -80,6 +80,7 @@ def test_imports_go_one_way(path):
     ('altair', ('study.charts',)),
     ('vl_convert', ('study.charts',)),
     ('jinja2', ('study.report',)),
+    ('gradio', ('demo',)),
     ('scipy', ('study.statistics',)),
   ],
 )
