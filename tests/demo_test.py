@@ -62,8 +62,9 @@ def test_a_dropped_photo_is_labelled(browser_page, address, kaggle, predictor):
   ]
   assert [heading.strip() for heading in headings] == best
   # The photo and a map of each task.
-  browser_page.wait_for_selector('.grid-container img, .gallery-item img')
-  assert browser_page.locator('button.gallery-item img').count() == 3
+  pictures = browser_page.locator('img[src*="file="]')
+  pictures.nth(2).wait_for()
+  assert pictures.count() == 3
   # No other machine is asked for anything.
   asked = [url for url in browser_page.asked if url.startswith('http')]
   assert all(url.startswith(address) for url in asked)
@@ -74,7 +75,7 @@ def test_a_dropped_photo_is_labelled(browser_page, address, kaggle, predictor):
   [
     (b'<html>', 'This is no photo'),
     (b'\xff\xd8\xff' + bytes(99), 'This photo is damaged'),
-    (bytes(MAX_BYTES + 1), 'exceeds'),
+    (bytes(MAX_BYTES + 1), 'exceed the maximum'),
   ],
 )
 def test_what_is_no_photo_is_said_so(browser_page, tmp_path, body, said):

@@ -29,15 +29,20 @@ def test_a_map_of_each_task_from_0_to_1(trained_run, image_HxWxC):
   np.testing.assert_array_equal(found_TxHxW, _maps(trained_run, image_HxWxC))
 
 
-def test_it_is_how_the_answer_changes_with_a_pixel(
-  trained_run, image_HxWxC, monkeypatch
-):
-  """Without noise: against differences of two answers."""
+def test_it_is_how_the_answer_changes_with_a_pixel(trained_run, monkeypatch):
+  """Against differences of two answers, of a picture without plain areas.
+
+  There neighbours tie for the largest, and a difference is half a gradient.
+  """
+  rng = np.random.default_rng(0)
+  image_HxWxC = rng.integers(0, 256, (128, 128, 3), np.uint8)
   monkeypatch.setattr(saliency, '_COPIES', 1)
   monkeypatch.setattr(saliency, '_NOISE', 0.0)
   run = trained_run
   plain = saliency._saliency.__wrapped__  # compiled with the other constants
-  found_TxHxW = plain(run.run.model, run.task_set, run.params, image_HxWxC)
+  found_TxHxW = np.asarray(
+    plain(run.run.model, run.task_set, run.params, image_HxWxC)
+  )
   network = heads.Network(run.run.model, run.task_set)
 
   @jax.jit
@@ -55,11 +60,11 @@ def test_it_is_how_the_answer_changes_with_a_pixel(
     y, x = np.unravel_index(place, (128, 128))
     steps = []
     for color in range(3):
-      change = jnp.zeros_like(at).at[y, x, color].set(1e-2)
+      change = jnp.zeros_like(at).at[y, x, color].set(2e-3)
       after, before = log_prob(at + change), log_prob(at - change)
-      steps.append((after - before)[task, guess_T[task]] / 2e-2)
+      steps.append(float((after - before)[task, guess_T[task]]) / 4e-3)
     assert np.abs(steps).max() == pytest.approx(
-      found_TxHxW[task, y, x], rel=0.05
+      found_TxHxW[task, y, x], rel=0.1
     )
 
 
