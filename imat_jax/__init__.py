@@ -6,7 +6,7 @@ The map, in the order in which modules may import each other:
   remote                     folders in buckets, copied here and back
   config, tasks              every knob; labels and weights
   scores, calibration        accuracy to F1; are probabilities right as often?
-  data      annotations → download → photos or, on many machines, fleet →
+  data      own, annotations → download → photos or, on many machines, fleet →
             build → source; draws, augment, and pipeline or, on the device,
             resident; garments draws the demo data, with the package drawing
   models    pooling, conv_pool with native's compiled kernel, trunk, heads, and

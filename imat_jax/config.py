@@ -73,6 +73,11 @@ def _not_empty(value):
     return 'must not be empty'
 
 
+def _task_name(value):
+  if not value or ':' in value or value == tasks_lib.APPAREL:
+    return f"must not be empty, have a colon, or be '{tasks_lib.APPAREL}'"
+
+
 def _png(value):
   if value and not value.lower().endswith('.png'):
     return 'must end in .png'
@@ -201,6 +206,21 @@ class Garments(Config):
   train: int = knob('photos in the train split', 2400, at_least(1))
   validation: int = knob('photos in the validation split', 600, at_least(1))
   seed: int = knob('the same seed draws the same photos', 0, _SEED)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Own(Config):
+  """Knobs of `imat_jax.data.own`."""
+
+  source: str = _here('FILE.csv, or a folder of folders with photos')
+  annotations: str = _here('folder that receives the fgvc4_iMat.*.json files')
+  images: str = _here('folder that receives SPLIT/ID.jpg')
+  task: str = knob('what the folders are labels of', 'kind', _task_name)
+  validation_share: float = knob(
+    'share of the photos that is for validation, where no column says it',
+    0.2,
+    between(0.01, 0.99),
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
