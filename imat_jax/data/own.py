@@ -12,8 +12,8 @@ table, or its link; each other column is a task, and an empty cell says nothing.
   https://shop.example/3.jpg,rustic,
 
 A folder as --source has one task, --task: SOURCE/modern/1.jpg is a photo with
-the label `modern`. A column `split` says train or validation; without it a share
-of the photos, --validation_share, is for validation, always the same ones.
+the label `modern`. A column `split` says train or validation; without it a
+share of the photos, --validation_share, is for validation: always the same.
 
 Then imat_jax.data.download fetches the links, if there are any, and
 imat_jax.data.build goes on as with Kaggle's files.
