@@ -6,7 +6,6 @@ JSON: see `about`. docs/export.md has programs that read such files.
 """
 
 import contextlib
-import importlib
 import io
 import json
 import logging
@@ -90,12 +89,13 @@ def converter() -> ModuleType:
   if not hasattr(batching, 'not_mapped'):
     batching.not_mapped = None
   try:
-    return importlib.import_module('jax2onnx')
+    import jax2onnx
   except ModuleNotFoundError as error:
     raise errors.UserError(
       f'--format=onnx needs the package {error.name}: pip install '
       "'imat_jax[onnx]'"
     ) from None
+  return jax2onnx
 
 
 def probabilities(

@@ -51,8 +51,11 @@ def network(name: str) -> workdir.Trained:
   )['params']
   rng = np.random.default_rng(0)
   shaken = jax.tree.map(
-    lambda leaf: leaf + 0.1 * leaf.std() * rng.normal(size=leaf.shape)
-    + 0.05 * (leaf.ndim < 3) * rng.normal(size=leaf.shape),
+    lambda leaf: (
+      leaf
+      + 0.1 * leaf.std() * rng.normal(size=leaf.shape)
+      + 0.05 * (leaf.ndim < 3) * rng.normal(size=leaf.shape)
+    ),
     params,
   )
   shaken = jax.tree.map(lambda leaf: leaf.astype(np.float32), shaken)
