@@ -9,7 +9,9 @@ such a run.
   python -m experiments.all_tasks --data_dir=data/built --workdir=runs/all
 
 Expected: 1 minute on 2 CPU cores for 1,500 photos and 20 epochs.
-EXPECTED_RESULT
+Result on those, which have labels of 10 of the 45 tasks, one seed: color is
+learned best, pants:color with accuracy 0.629 where the commonest has 0.219; age
+is not, in no class (experiments/README.md).
 """
 
 import dataclasses

@@ -17,7 +17,8 @@ The map, in the order in which modules may import each other:
   study     engine runs one experiment; grid, estimate, sweep a whole study;
             results, statistics, findings what it found; assessment how far a
             run is to be trusted; charts, tables, report what is shown of it
-  evaluate  scores a trained run
+  inference, contact_sheet   a trained run that labels photos; them in a picture
+  evaluate, predict, submit  commands: scores, labels, the competition's file
   doctor    says whether a machine can train
   flags     turns configs into absl flags; only commands use it
 

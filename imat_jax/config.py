@@ -25,8 +25,8 @@ def knob(help: str, default: Any = dataclasses.MISSING, check: Check = None):
 
 def arguments(name: str, help: str):
   """A field that holds what stands on the command line beside the flags."""
-  metadata = {'help': help, 'check': None, 'arguments': name}
-  return dataclasses.field(default=(), metadata=metadata)
+  metadata = {'help': help, 'check': _not_empty, 'arguments': name}
+  return dataclasses.field(metadata=metadata)
 
 
 def text(value: Any) -> str:
@@ -513,11 +513,6 @@ class Predict(Config):
     'FILE.png that receives the first 64 photos with their labels', '', _png
   )
   batch_size: int = knob('photos per step', 64, at_least(1))
-
-  def __post_init__(self):
-    super().__post_init__()
-    if not self.paths:
-      raise ValueError('missing: PATH…, what is to be labelled')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

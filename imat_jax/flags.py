@@ -81,6 +81,8 @@ def parse(maker: Maker, argv: list[str]) -> Any:
   if rest and not arguments:
     raise ValueError(f'{rest[0]!r} is not a flag')
   absent = [f'--{f.name}' for f, _ in flagged if values[f.name].value is None]
+  if not rest:
+    absent += [field.metadata['arguments'] for field in arguments]
   if absent:
     raise ValueError(f'missing: {", ".join(absent)}')
   # Libraries read the global flags; they count as parsed, with no value set.
@@ -108,9 +110,12 @@ def _wrapped(field: dataclasses.Field, required: bool = False) -> list[str]:
   help = field.metadata['help'] + (' (required)' if required else '')
   if typing.get_origin(field.type) is typing.Literal:
     help += f' ({", ".join(typing.get_args(field.type))})'
-  indent = ' ' * 6
   return textwrap.wrap(
-    help, 76, initial_indent=indent, subsequent_indent=indent
+    help,
+    76,
+    initial_indent=' ' * 6,
+    subsequent_indent=' ' * 6,
+    break_on_hyphens=False,  # flags and links stay whole
   )
 
 

@@ -31,8 +31,8 @@ def main(command: config.Predict) -> None:
   # Here, so that --help and a wrong path are quick.
   from imat_jax import contact_sheet, inference
 
-  for stream in (sys.stdin, sys.stdout):  # names of files may be any bytes
-    stream.reconfigure(errors='surrogateescape')
+  # Names of files may be any bytes.
+  sys.stdout.reconfigure(errors='surrogateescape')
   predictor = inference.Predictor(command.run, command.batch_size)
   task_set = predictor.task_set
   write = _WRITERS[_format(command)](task_set, command.top)
@@ -69,8 +69,8 @@ def _check(path: str) -> None:
 def _listed(paths: Iterable[str]) -> Iterator[str]:
   for path in paths:
     if path == '-':
-      lines = (line.rstrip('\r\n') for line in sys.stdin)
-      yield from (line for line in lines if line)
+      lines = (line.rstrip(b'\r\n') for line in sys.stdin.buffer)
+      yield from (os.fsdecode(line) for line in lines if line)
     elif os.path.isdir(path):
       yield from photos_in(path)
     else:

@@ -29,7 +29,9 @@ def main(command: config.Submit) -> None:
   """Writes the submission and says what is in it."""
   images = annotations.read_split(command.annotations, _SPLIT).images
   maps = annotations.read_maps(command.annotations)
-  usual = commonest(maps, command.annotations)
+  train = annotations.read_split(command.annotations, 'train')
+  labels, _ = annotations.labels_by_image(train)
+  usual = commonest(maps, _pairs(labels.values()))
   # Here, so that --help and a wrong folder are quick.
   from imat_jax import inference
 
@@ -63,29 +65,38 @@ def main(command: config.Submit) -> None:
 
 
 def commonest(
-  maps: annotations.Maps, directory: pathlib.Path
+  maps: annotations.Maps, pairs: Iterable[tuple[str, str]]
 ) -> dict[str, str]:
-  """Task id → the id of its commonest train label.
+  """Task id → the id of its commonest label.
 
   A task without any has the commonest of its attribute in the other classes, or
   of all.
+
+  Args:
+    maps: what ids stand for.
+    pairs: the name of a task and a label's, one pair per label given.
+
+  Raises:
+    UserError: there is no label.
   """
-  split = annotations.read_split(directory, 'train')
-  found, _ = annotations.labels_by_image(split)
   counts = collections.defaultdict(collections.Counter)
-  for name, label in _pairs(found.values()):
-    for group in (name, name.partition(':')[2], ''):
+  for name, label in pairs:
+    for group in _groups(name):
       counts[group][label] += 1
+  if not counts:
+    raise errors.UserError('no train photo has a label: nothing is commonest')
   label_ids = {name: key for key, name in maps.labels.items()}
   usual = {}
   for task_id, name in maps.tasks.items():
-    groups = name, name.partition(':')[2], ''
-    group = next((g for g in groups if counts[g]), None)
-    if group is None:
-      raise errors.UserError(f'{directory}: no train photo has a label')
+    group = next(group for group in _groups(name) if group in counts)
     ((label, _),) = counts[group].most_common(1)
     usual[task_id] = label_ids[label]
   return usual
+
+
+def _groups(name: str) -> tuple[str, str, str]:
+  """The task, its attribute, and all."""
+  return name, name.partition(':')[2], ''
 
 
 def _pairs(labels: Iterable[Mapping[str, str]]):

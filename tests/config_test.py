@@ -29,9 +29,9 @@ JSON = st.recursive(
 
 
 def make(kind, **changes):
-  """A config of any kind: what has no default is the text 'x'."""
+  """A config of any kind: what has no default is 'x', or ('x',)."""
   required = {
-    field.name: 'x'
+    field.name: 'x' if field.type is str else ('x',)
     for field in dataclasses.fields(kind)
     if field.default is dataclasses.MISSING
     and field.default_factory is dataclasses.MISSING

@@ -62,6 +62,10 @@ def pytest_configure(config):
   assert len(jax.devices()) == 4
   del os.environ['XLA_FLAGS']
   config.addinivalue_line('filterwarnings', 'error:::imat_jax')
+  # What tfds 4.9.10 calls of protobuf, which goes on to work.
+  config.addinivalue_line(
+    'filterwarnings', 'ignore:label.. is deprecated:DeprecationWarning'
+  )
   config.addinivalue_line('markers', 'devices(number): devices of a test')
   # Grain's worker processes read absl's flags, which a command has parsed.
   flags.FLAGS(['tests'])

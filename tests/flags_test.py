@@ -37,6 +37,15 @@ def is_required(field) -> bool:
   return field.default is dataclasses.MISSING
 
 
+def given(field, value='text') -> str:
+  """How a field stands on the command line."""
+  return value if is_argument(field) else f'--{field.name}={value}'
+
+
+def is_argument(field) -> bool:
+  return 'arguments' in field.metadata
+
+
 def test_without_flags_the_defaults_stand():
   assert parse() == config.Run(data_dir='built', workdir='run')
 
@@ -47,6 +56,19 @@ def test_flags_reach_nested_fields_and_leave_the_others():
   assert run.optimizer == config.Optimizer(learning_rate=1.0)
   assert run.loader == config.Loader(loader_processes=2)
   assert run.model == config.Model()
+
+
+def test_arguments_may_stand_anywhere_beside_the_flags():
+  given = ['predict', 'a.jpg', '--run=x', '-', '--top', '2', 'b.jpg']
+  found = flags.parse(config.Predict, given)
+  assert found == config.Predict(run='x', top=2, paths=('a.jpg', '-', 'b.jpg'))
+  given = ['predict', '--run=x', '--', '--odd.jpg']
+  assert flags.parse(config.Predict, given).paths == ('--odd.jpg',)
+
+
+def test_only_commands_that_want_arguments_take_some():
+  with pytest.raises(ValueError, match="'a.jpg' is not a flag"):
+    parse('a.jpg')
 
 
 def test_a_value_may_stand_behind_a_space():
@@ -104,8 +126,8 @@ def test_every_field_of_every_config_is_a_flag(kind):
       value = ','.join(map(str, field.default))
     else:
       value = str(field.default)
-    needed = [f'--{f.name}=text' for f in leaves(kind) if is_required(f)]
-    made = flags.parse(kind, ['command', *needed, f'--{field.name}={value}'])
+    needed = [given(f) for f in leaves(kind) if is_required(f)]
+    made = flags.parse(kind, ['command', *needed, given(field, value)])
     assert isinstance(made, kind)
 
 
@@ -164,14 +186,16 @@ def test_help_has_each_flag_its_default_and_its_text(kind):
   assert text.startswith('What it is for.\n')
   words = ' '.join(text.split())
   for field in leaves(kind):
-    assert f'--{field.name}' in text
-    if is_required(field):
+    if is_argument(field):
+      assert f'\narguments:\n  {field.metadata["arguments"]}\n' in text
+    elif is_required(field):
       assert f'--{field.name}\n' in text
       assert f'{field.metadata["help"]} (required)' in words
     elif not isinstance(field.default, tuple):
       assert f'--{field.name}={field.default}\n' in text
     assert field.metadata['help'] in words
-  assert text.count('(required)') == sum(map(is_required, leaves(kind)))
+  needed = [f for f in leaves(kind) if is_required(f) and not is_argument(f)]
+  assert text.count('(required)') == len(needed)
   assert max(map(len, text.splitlines())) <= 80
 
 

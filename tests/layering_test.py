@@ -19,7 +19,9 @@ LAYERS = (
   ('data', 'models'),
   ('training',),
   ('study',),
-  ('evaluate', 'doctor'),
+  ('inference',),
+  ('contact_sheet',),
+  ('evaluate', 'predict', 'submit', 'doctor'),
   ('flags',),
 )
 

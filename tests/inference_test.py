@@ -1,0 +1,142 @@
+import io
+import itertools
+import json
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from imat_jax import config, errors, inference, tasks
+from imat_jax.data import photos
+from imat_jax.training import scoring, workdir
+
+CLASSES = ('dress', 'outerwear', 'pants', 'shoe')
+
+
+@pytest.fixture(scope='module')
+def predictor(trained) -> inference.Predictor:
+  return inference.Predictor(trained, batch_size=8)
+
+
+@pytest.fixture(scope='module')
+def paths(kaggle) -> list[str]:
+  return [str(kaggle.images / f'validation/{i}.jpg') for i in range(21)]
+
+
+def test_a_photo_has_the_probabilities_of_its_evaluation(
+  predictor, paths, trained, built
+):
+  said = scoring.outputs(
+    workdir.load(trained),
+    built,
+    'validation',
+    batch_size=8,
+    loader=config.Loader(),
+  )
+  expected_NxTxK = jax.nn.softmax(said.logits_NxTxK)
+  found = [labelled.probability_TxK for labelled in predictor.label(paths)]
+  np.testing.assert_array_equal(np.stack(found), expected_NxTxK)
+
+
+def test_as_many_are_right_as_the_evaluation_says(predictor, paths, trained):
+  evaluation = json.loads(pathlib.Path(trained, 'evaluation.json').read_text())
+  guesses = [
+    labelled.best(predictor.task_set, 'apparel')[0][0]
+    for labelled in predictor.label(paths)
+  ]
+  right = [guess == CLASSES[i % 4] for i, guess in enumerate(guesses)]
+  expected = evaluation['tasks']['apparel']['accuracy']
+  assert np.mean(right) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('number', [0, 1, 7, 8, 9, 21])
+def test_any_number_of_photos_takes_one_program(predictor, paths, number):
+  whole = list(predictor.label(paths))
+  programs = predictor._logits._cache_size()
+  part = list(predictor.label(paths[:number]))
+  assert predictor._logits._cache_size() == programs
+  assert [labelled.path for labelled in part] == paths[:number]
+  for one, other in zip(part, whole, strict=False):
+    np.testing.assert_array_equal(one.probability_TxK, other.probability_TxK)
+
+
+def test_a_file_that_is_no_photo_has_its_place(predictor, paths, tmp_path):
+  text = tmp_path / 'text.jpg'
+  text.write_text('no photo')
+  mixed = [str(text), paths[3], str(tmp_path / 'none.jpg'), str(tmp_path)]
+  found = list(predictor.label(mixed))
+  assert [labelled.path for labelled in found] == mixed
+  assert [labelled.error for labelled in found] == [
+    photos.NOT_DECODED,
+    '',
+    photos.NO_FILE,
+    photos.NOT_DECODED,
+  ]
+  (alone,) = predictor.label([paths[3]])
+  np.testing.assert_array_equal(found[1].probability_TxK, alone.probability_TxK)
+
+
+def test_an_endless_list_is_read_a_little_ahead(predictor, paths):
+  asked = itertools.count()
+  endless = (paths[next(asked) % 21] for _ in itertools.count())
+  labelled = predictor.label(endless)
+  for _ in range(10):
+    next(labelled)
+  assert next(asked) < 6 * 8
+  labelled.close()
+
+
+def test_the_likeliest_labels_come_first():
+  color = tasks.Task('color', ('blue', 'red', 'green'))
+  apparel = tasks.Task('apparel', ('shoe', 'dress'))
+  probability_TxK = np.float32([[0.2, 0.7, 0.1], [0.5, 0.5, 0]])
+  found = inference.Labelled('a.jpg', probability_TxK)
+  task_set = tasks.TaskSet((color, apparel))
+  best = found.best(task_set, 'color', 2)
+  assert [label for label, _ in best] == ['red', 'blue']
+  assert [share for _, share in best] == pytest.approx([0.7, 0.2])
+  # What stands behind a task's labels is none; of equals the first is first.
+  best = found.best(task_set, 'apparel', 9)
+  assert best == [('shoe', 0.5), ('dress', 0.5)]
+
+
+def test_pictures_in_memory_are_as_good_as_files(predictor, paths):
+  body = io.BytesIO(pathlib.Path(paths[0]).read_bytes())
+  image_HxWxC = inference.prepare(body, predictor.side)
+  assert image_HxWxC.shape == (128, 128, 3)
+  assert image_HxWxC.dtype == np.uint8
+  (found,) = predictor.probabilities(image_HxWxC[None])
+  (expected,) = predictor.label(paths[:1])
+  np.testing.assert_array_equal(found, expected.probability_TxK)
+
+
+def test_more_pictures_than_a_batch_holds(predictor):
+  rng = np.random.default_rng(0)
+  image_NxHxWxC = rng.integers(0, 256, (19, 128, 128, 3), np.uint8)
+  whole_NxTxK = predictor.probabilities(image_NxHxWxC)
+  assert whole_NxTxK.shape == (19, 2, 4)
+  np.testing.assert_allclose(whole_NxTxK.sum(2), 1, rtol=1e-6)
+  np.testing.assert_array_equal(
+    whole_NxTxK[10:11], predictor.probabilities(image_NxHxWxC[10:11])
+  )
+
+
+def test_a_photo_is_turned_as_it_says(predictor, tmp_path):
+  rng = np.random.default_rng(0)
+  pixels = rng.integers(0, 256, (4, 3, 3), np.uint8).repeat(60, 0).repeat(60, 1)
+  upright, lying = tmp_path / 'upright.png', tmp_path / 'lying.png'
+  image = Image.fromarray(pixels)
+  image.save(upright)
+  exif = Image.Exif()
+  exif[0x0112] = 6  # to be turned by 90° to the right
+  image.rotate(90, expand=True).save(lying, exif=exif)
+  np.testing.assert_array_equal(
+    inference.prepare(lying, 128), inference.prepare(upright, 128)
+  )
+
+
+def test_no_run_is_said_so(tmp_path):
+  with pytest.raises(errors.UserError, match='config.json'):
+    inference.Predictor(tmp_path)

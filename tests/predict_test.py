@@ -1,0 +1,167 @@
+"""Labels on the command line: every format, and files that are no photos."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imat_jax import config, errors, inference, predict
+
+
+@pytest.fixture
+def folder(kaggle, tmp_path) -> pathlib.Path:
+  """Three photos at two depths, and what is none."""
+  root = tmp_path / 'photos'
+  (root / 'more' / '.hidden').mkdir(parents=True)
+  for i, name in enumerate(['b.jpg', 'a.JPG', 'more/c.jpeg']):
+    body = (kaggle.images / f'validation/{i}.jpg').read_bytes()
+    (root / name).write_bytes(body)
+    (root / 'more' / '.hidden' / f'{i}.jpg').write_bytes(body)
+  (root / 'notes.txt').write_text('no photo')
+  (root / 'broken.png').write_bytes(b'\x89PNG\r\n\x1a\n')
+  return root
+
+
+def run(trained, *paths, capsys, **knobs) -> str:
+  predict.main(
+    config.Predict(run=trained, paths=tuple(map(str, paths)), **knobs)
+  )
+  return capsys.readouterr().out
+
+
+def expected(trained, path) -> inference.Labelled:
+  (found,) = inference.Predictor(trained).label([str(path)])
+  return found
+
+
+def test_folders_are_searched_by_name(folder):
+  found = [os.path.relpath(p, folder) for p in predict.photos_in(str(folder))]
+  assert found == ['a.JPG', 'b.jpg', 'broken.png', 'more/c.jpeg']
+
+
+def test_json_has_a_line_per_photo_and_task(trained, folder, capsys):
+  out = run(trained, folder, capsys=capsys, format='json', top=2)
+  lines = [json.loads(line) for line in out.splitlines()]
+  names = ['a.JPG', 'b.jpg', 'broken.png', 'more/c.jpeg']
+  assert [(line['path'], line.get('task')) for line in lines] == [
+    (str(folder / name), task)
+    for name in names
+    for task in ((None,) if name == 'broken.png' else ('color', 'apparel'))
+  ]
+  assert lines[4]['error'] == 'does not decode'
+  first = expected(trained, folder / 'a.JPG')
+  probability_K = first.probability_TxK[1]
+  assert list(lines[1]['probabilities'].values()) == pytest.approx(
+    sorted(probability_K, reverse=True)[:2]
+  )
+  assert lines[1]['probabilities'][lines[1]['label']] == pytest.approx(
+    probability_K.max()
+  )
+
+
+def test_csv_has_a_row_per_photo_and_task(trained, folder, capsys):
+  out = run(trained, folder, capsys=capsys, format='csv', top=9)
+  rows = list(csv.DictReader(io.StringIO(out)))
+  assert len(rows) == 3 * 2 + 1
+  assert [r['error'] for r in rows if r['error']] == ['does not decode']
+  assert rows[4]['task'] == rows[4]['label'] == ''
+  color, apparel = rows[:2]
+  assert (color['task'], apparel['task']) == ('color', 'apparel')
+  # Three colors and four classes: what is not there is empty.
+  assert color['label_4'] == '' != apparel['label_4']
+  shares = [float(apparel[f'probability{k}']) for k in ('', '_2', '_3', '_4')]
+  assert sum(shares) == pytest.approx(1, abs=1e-5)
+  assert shares == sorted(shares, reverse=True)
+
+
+def test_a_table_is_read_by_people(trained, folder, capsys):
+  out = run(trained, folder, capsys=capsys, format='table', top=1)
+  lines = out.splitlines()
+  assert lines[0] == str(folder / 'a.JPG')
+  ((label, share),) = expected(trained, folder / 'a.JPG').best(
+    inference.Predictor(trained).task_set, 'color'
+  )
+  assert lines[1].split() == ['color', label, f'{share:.2f}']
+  assert f'{folder / "broken.png"}: does not decode' in lines
+
+
+def test_standard_input_lists_photos(trained, folder, capsys, monkeypatch):
+  listed = f'{folder / "b.jpg"}\n\n{folder / "none.jpg"}\n'
+  monkeypatch.setattr(
+    sys, 'stdin', io.TextIOWrapper(io.BytesIO(listed.encode()))
+  )
+  out = run(trained, '-', capsys=capsys, format='json')
+  lines = [json.loads(line) for line in out.splitlines()]
+  assert [line.get('task') for line in lines] == ['color', 'apparel', None]
+  assert lines[2] == {'path': str(folder / 'none.jpg'), 'error': 'no file'}
+
+
+def test_what_is_no_photo_is_counted(trained, folder, capsys):
+  predict.main(config.Predict(run=trained, paths=(str(folder),)))
+  assert '3 photos labelled, 1 not readable' in capsys.readouterr().err
+
+
+def test_a_folder_without_photos_is_refused(trained, tmp_path):
+  with pytest.raises(errors.UserError, match='no file in this folder ends'):
+    predict.main(config.Predict(run=trained, paths=(str(tmp_path),)))
+
+
+def test_the_grid_shows_photos_with_their_labels(trained, folder, capsys):
+  target = folder / 'grid.png'
+  run(trained, folder, capsys=capsys, save_grid=str(target))
+  with Image.open(target) as sheet:
+    pixels = np.asarray(sheet.convert('RGB')).astype(int)
+  # Three photos beside each other, each with green or orange words below.
+  assert pixels.shape[1] > 3 * 180
+  below = pixels[190:].reshape(-1, 3)
+  is_colored = (np.ptp(below, 1) > 60).sum()
+  assert is_colored > 100
+
+
+def test_a_grid_without_a_photo_is_a_picture(trained, tmp_path, capsys):
+  target = tmp_path / 'grid.png'
+  run(trained, 'none.jpg', capsys=capsys, save_grid=str(target))
+  with Image.open(target) as sheet:
+    sheet.load()
+
+
+def test_names_may_be_any_bytes(trained, kaggle, tmp_path):
+  odd = os.path.join(os.fsencode(tmp_path), b'\xff,"\n\x1b[2J.jpg')
+  with open(odd, 'wb') as file:
+    file.write((kaggle.images / 'validation/0.jpg').read_bytes())
+  command = [sys.executable, '-m', 'imat_jax.predict', f'--run={trained}']
+  outputs = {}
+  for form in ('csv', 'json', 'table'):
+    done = subprocess.run(
+      [*command, str(tmp_path), f'--format={form}'],
+      capture_output=True,
+      check=True,
+    )
+    outputs[form] = done.stdout
+  decoded = outputs['csv'].decode(errors='surrogateescape')
+  rows = list(csv.DictReader(io.StringIO(decoded)))
+  assert {os.fsencode(row['path']) for row in rows} == {odd}
+  lines = map(json.loads, outputs['json'].splitlines())
+  assert {os.fsencode(line['path']) for line in lines} == {odd}
+  assert b'\x1b' not in outputs['table']
+
+
+def test_wrong_use_has_its_status(trained, tmp_path):
+  command = [sys.executable, '-m', 'imat_jax.predict']
+  for arguments, status in (
+    ([f'--run={trained}'], 2),
+    (['a.jpg'], 2),
+    (['a.jpg', '--run=none'], 1),
+    ([str(tmp_path), f'--run={trained}'], 1),
+    (['a.jpg', f'--run={trained}'], 0),
+  ):
+    done = subprocess.run([*command, *arguments], capture_output=True)
+    assert done.returncode == status, arguments
+    assert done.stderr.count(b'\n') == 1
