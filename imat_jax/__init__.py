@@ -18,7 +18,9 @@ The map, in the order in which modules may import each other:
             results, statistics, findings what it found; assessment how far a
             run is to be trusted; charts, tables, report what is shown of it
   inference, contact_sheet   a trained run that labels photos; them in a picture
+  artefact                   a trained network as a file that needs no imat_jax
   evaluate, predict, submit  commands: scores, labels, the competition's file
+  export                     writes an artefact
   doctor    says whether a machine can train
   flags     turns configs into absl flags; only commands use it
 

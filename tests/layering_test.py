@@ -19,9 +19,9 @@ LAYERS = (
   ('data', 'models'),
   ('training',),
   ('study',),
-  ('inference',),
+  ('inference', 'artefact'),
   ('contact_sheet',),
-  ('evaluate', 'predict', 'submit', 'doctor'),
+  ('evaluate', 'predict', 'submit', 'export', 'doctor'),
   ('flags',),
 )
 
@@ -81,6 +81,7 @@ def test_imports_go_one_way(path):
     ('vl_convert', ('study.charts',)),
     ('jinja2', ('study.report',)),
     ('scipy', ('study.statistics',)),
+    ('jax2onnx', ('artefact',)),
   ],
 )
 def test_a_package_is_known_in_few_places(package, allowed):
