@@ -111,10 +111,14 @@ def probabilities(
   def of_photos(image_BxHxWxC: jax.Array) -> dict[str, jax.Array]:
     batch = pipeline.Batch(image_BxHxWxC, None)
     logits_BxTxK = step.logits(network, trained.params, batch)
-    return {
-      task.name: jax.nn.softmax(logits_BxTxK[:, t, : len(task.labels)])
-      for t, task in enumerate(task_set)
-    }
+    found = {}
+    for t, task in enumerate(task_set):
+      # Not [:, t], of which the converter makes a gather, with unused leftovers
+      # that onnxruntime warns of.
+      own_BxK = jax.lax.index_in_dim(logits_BxTxK, t, axis=1, keepdims=False)
+      own_BxK = jax.lax.slice_in_dim(own_BxK, 0, len(task.labels), axis=1)
+      found[task.name] = jax.nn.softmax(own_BxK)
+    return found
 
   return of_photos
 

@@ -168,6 +168,14 @@ def test_stablehlo_runs_on_every_platform_without_our_kernel(exported):
   assert set(called) <= {'shape_assertion'}
 
 
+def test_onnxruntime_has_nothing_to_say(capfd):
+  onnxruntime = pytest.importorskip('onnxruntime')
+  model = artefact.onnx(network('public_3m'))
+  capfd.readouterr()
+  onnxruntime.InferenceSession(model)
+  assert capfd.readouterr() == ('', '')
+
+
 def test_the_model_is_valid_onnx():
   onnx = pytest.importorskip('onnx')
   model = onnx.load_from_string(artefact.onnx(network('public_3m')))
@@ -184,8 +192,12 @@ def test_neither_names_a_path_of_this_machine(trained, archive):
 
 def test_the_same_network_gives_the_same_bytes():
   trained = network('private_1_4m')
-  assert artefact.stablehlo(trained) == artefact.stablehlo(trained)
-  assert artefact.onnx(trained) == artefact.onnx(trained)
+  for write in (artefact.stablehlo, artefact.onnx):
+    assert write(trained) == write(trained)
+
+
+def test_no_member_has_a_time(archive):
+  assert {member.date_time[0] for member in archive.infolist()} == {1980}
 
 
 def test_nothing_is_left_as_it_was_not():

@@ -148,9 +148,11 @@ def photos(tmp_path_factory) -> list[pathlib.Path]:
   turned = Image.Exif()
   turned[ORIENTATION] = 6
   large = drawn[1].resize((1500, 1100), Image.Resampling.BICUBIC)
+  huge = drawn[1].resize((5600, 4200), Image.Resampling.BICUBIC)
   found = [
     _jpeg(folder / 'plain.jpg', drawn[0], quality=90),
     _jpeg(folder / 'large, turned.jpg', large, exif=turned),
+    _jpeg(folder / 'huge.jpg', huge),
     _jpeg(folder / 'gray.jpg', drawn[2].convert('L')),
     _jpeg(folder / 'cmyk.jpg', drawn[3].convert('CMYK')),
     _jpeg(folder / 'tiny.jpg', drawn[0].resize((9, 5))),
