@@ -19,8 +19,9 @@ The map, in the order in which modules may import each other:
             run is to be trusted; charts, tables, report what is shown of it
   inference, contact_sheet   a trained run that labels photos; them in a picture
   saliency  where a network looks
-  evaluate, predict, submit, demo    commands: scores, labels, the competition's
-            file, a page for a browser
+  artefact  a trained network as a file that needs no imat_jax
+  evaluate, predict, submit, export, demo    commands: scores, labels, the
+            competition's file, an artefact, a page for a browser
   doctor    says whether a machine can train
   flags     turns configs into absl flags; only commands use it
 

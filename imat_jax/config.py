@@ -121,6 +121,11 @@ def _folder(value):
     )
 
 
+def _file(value):
+  if re.match(r'\w+:/', value):
+    return 'must be a file of this machine'
+
+
 def _prefix_pair(value):
   if value and not all(value.partition('=')):
     return 'must look like OLD=NEW'
@@ -550,6 +555,19 @@ class Submit(Config):
   images: str = _here('folder with test/ID.jpg, as the download leaves it')
   output: str = _here('FILE.csv that receives the submission')
   batch_size: int = knob('photos per step', 64, at_least(1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export(Config):
+  """Knobs of `imat_jax.export`."""
+
+  run: str = _anywhere('workdir of a trained run')
+  format: Literal['stablehlo', 'onnx'] = knob(
+    'stablehlo: for jax; onnx: for onnxruntime and others', 'stablehlo'
+  )
+  output: str = knob(
+    'file to write; without it RUN/model.stablehlo or RUN/model.onnx', '', _file
+  )
 
 
 def from_json(kind: type, value: Any) -> Any:

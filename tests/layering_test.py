@@ -19,9 +19,9 @@ LAYERS = (
   ('data', 'models'),
   ('training',),
   ('study',),
-  ('inference',),
+  ('inference', 'artefact'),
   ('contact_sheet', 'saliency'),
-  ('evaluate', 'predict', 'submit', 'demo', 'doctor'),
+  ('evaluate', 'predict', 'submit', 'export', 'demo', 'doctor'),
   ('flags',),
 )
 
@@ -82,6 +82,7 @@ def test_imports_go_one_way(path):
     ('jinja2', ('study.report',)),
     ('gradio', ('demo',)),
     ('scipy', ('study.statistics',)),
+    ('jax2onnx', ('artefact',)),
   ],
 )
 def test_a_package_is_known_in_few_places(package, allowed):
