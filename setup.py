@@ -98,7 +98,7 @@ setuptools.setup(
   packages=setuptools.find_packages(include=['imat_jax*', 'experiments*']),
   package_data={
     'imat_jax.models.native': ['*.h'],
-    'imat_jax.study': ['templates/*.html'],
+    'imat_jax.study': ['templates/*'],
   },
   ext_modules=KERNELS,
   install_requires=REQUIRES,

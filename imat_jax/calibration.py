@@ -9,6 +9,7 @@ al., "On calibration of modern neural networks" (2017).
 from typing import NamedTuple
 
 import numpy as np
+from scipy import optimize
 
 NUM_BINS = 15
 _RESAMPLES = 1_000
@@ -116,9 +117,8 @@ def brier(log_prob_NxK: np.ndarray, label_N: np.ndarray) -> float:
 def fit_temperature(logits_NxK: np.ndarray, label_N: np.ndarray) -> float:
   """The temperature by which logits are divided for the least log loss.
 
-  Guo et al. (2017), section 4.2. The loss is convex in 1 / temperature, and its
-  slope there is the mean of the expected logit less the label's: it rises, and
-  halving the range of log temperatures finds where it is 0.
+  Guo et al. (2017), section 4.2. The loss is convex in 1 / temperature, so
+  there is one least.
 
   Args:
     logits_NxK: of photos that the network was not trained on.
@@ -127,17 +127,13 @@ def fit_temperature(logits_NxK: np.ndarray, label_N: np.ndarray) -> float:
   Returns:
     between 0.05 and 20; above 1 for a network that is too sure of itself.
   """
-  logits_NxK = logits_NxK.astype(np.float64)
-  label_logit = np.take_along_axis(logits_NxK, label_N[:, None], 1).mean()
-  low, high = np.log([_COLDEST, _HOTTEST])
-  for _ in range(40):  # to 12 digits
-    middle = (low + high) / 2
-    prob_NxK = np.exp(log_probabilities(logits_NxK, np.exp(middle)))
-    if (prob_NxK * logits_NxK).sum(1).mean() > label_logit:
-      low = middle  # too sure: hotter
-    else:
-      high = middle
-  return float(np.exp(middle))
+
+  def loss(log_temperature: float) -> float:
+    temperature = np.exp(log_temperature)
+    return log_loss(log_probabilities(logits_NxK, temperature), label_N)
+
+  bounds = np.log([_COLDEST, _HOTTEST])
+  return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds).x))
 
 
 def _bin(confidence_N: np.ndarray) -> np.ndarray:

@@ -16,20 +16,19 @@ A missing label counts nowhere. Labels of the data set that the run does not
 know become its 'other', or missing where it has none.
 """
 
-import functools
 import json
 import pathlib
 from typing import Any
 
-from imat_jax import config, files
+from imat_jax import config, errors, files
 
 
 def main(command: config.Evaluate) -> None:
   """Prints the evaluation of a run."""
   evaluation = evaluate(command)
-  if command.reliability:
-    _draw(pathlib.Path(command.reliability), evaluation['tasks'])
   print(json.dumps(evaluation, indent=2, allow_nan=False))
+  if command.reliability:
+    _draw(pathlib.Path(command.reliability), evaluation)
 
 
 def evaluate(command: config.Evaluate) -> dict[str, Any]:
@@ -39,47 +38,51 @@ def evaluate(command: config.Evaluate) -> dict[str, Any]:
   from imat_jax.training import mesh, scoring, workdir
 
   trained = workdir.load(command.run)
-  shown = functools.partial(
-    scoring.outputs,
-    trained,
-    command.data_dir,
-    batch_size=command.batch_size,
-    loader=command.loader,
-  )
+
+  def outputs(split: str) -> scoring.Outputs:
+    return scoring.outputs(
+      trained,
+      command.data_dir,
+      split,
+      batch_size=command.batch_size,
+      loader=command.loader,
+    )
+
   with mesh.use(command.batch_size):
-    said = shown(command.split)
-    evaluation = assessment.assess(trained, said, command.split)
+    tried = outputs(command.split)
+    evaluation = assessment.assess(trained, tried, command.split)
     if not command.temperature_from:
       return evaluation
     if command.temperature_from == command.split:
-      pair = assessment.halves(said)
-      evaluation['temperature_from'] = (
-        f'one half of {command.split}; before and after are of the other half'
-      )
+      fitted, tried = assessment.halves(tried)
     else:
-      pair = shown(command.temperature_from), said
-      evaluation['temperature_from'] = command.temperature_from
-    found = assessment.rescale(trained.task_set, *pair)
-    for name, temperature in found.items():
-      evaluation['tasks'][name]['temperature'] = temperature
+      fitted = outputs(command.temperature_from)
+  evaluation['temperature_from'] = command.temperature_from
+  found = assessment.rescale(trained.task_set, fitted, tried)
+  for name, temperature in found.items():
+    evaluation['tasks'][name]['temperature'] = temperature
   return evaluation
 
 
-def _draw(path: pathlib.Path, evaluated: dict[str, Any]) -> None:
+def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:
   """Writes a reliability diagram per task, with a temperature two."""
   from imat_jax.study import charts
 
   panels = {}
-  for name, found in evaluated.items():
-    temperature = found.get('temperature')
-    if temperature:
+  for name, found in evaluation['tasks'].items():
+    if temperature := found.get('temperature'):
       panels[name] = temperature['before']
-      panels[f'{name}, temperature {temperature["value"]:.2f}'] = temperature[
-        'after'
-      ]
+      after = f'{name}, temperature {temperature["value"]:.2f}'
+      panels[after] = temperature['after']
     elif found['calibration']:
       panels[name] = found['calibration']
-  files.write_bytes(path, charts.png(charts.reliability(panels)))
+  if not panels:
+    raise errors.UserError(
+      f'{path}: there is nothing to draw: no photo of {evaluation["split"]} '
+      'has a label of these tasks'
+    )
+  columns = 2 if 'temperature_from' in evaluation else 4
+  files.write_bytes(path, charts.png(charts.reliability(panels, columns)))
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from imat_jax import config, errors, evaluate
+from imat_jax import config, errors
 from imat_jax.study import engine
 from imat_jax.training import workdir
 
@@ -139,29 +139,6 @@ def test_another_config_in_the_same_workdir_is_refused(built, whole):
   run = _config(built, whole, seed=1, batch_size=8)
   with pytest.raises(errors.UserError, match='batch_size: 16 → 8; seed: 0 → 1'):
     _run(run)
-
-
-def test_evaluate_command_prints_the_evaluation(built, whole):
-  said = io.StringIO()
-  command = config.Evaluate(run=str(whole), data_dir=built, batch_size=5)
-  with contextlib.redirect_stdout(said):
-    evaluate.main(command)
-  found = json.loads(said.getvalue())
-  expected = json.loads((whole / 'evaluation.json').read_text())
-  for name in TASKS:
-    loss = found['tasks'][name].pop('loss')
-    assert loss == pytest.approx(expected['tasks'][name].pop('loss'), rel=1e-5)
-  # All else is counts: the batch size, and so the padding, changes nothing.
-  assert found == expected
-
-
-def test_evaluate_on_the_train_split(built, whole):
-  trained = workdir.load(whole)
-  found = evaluate.evaluate(
-    trained, built, 'train', batch_size=16, loader=config.Loader()
-  ).evaluation
-  assert found['num_examples'] == 50
-  assert found['tasks']['material']['count'] == 3
 
 
 @pytest.mark.parametrize(

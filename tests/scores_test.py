@@ -63,3 +63,20 @@ def test_no_example_has_no_score():
   assert scores.macro_f1(empty_KxK) is None
   assert scores.weighted_f1(empty_KxK) is None
   assert not scores.per_label(empty_KxK)['f1'].any()
+
+
+@pytest.mark.parametrize('num_labels', [1, 2, 7])
+def test_many_matrices_at_once_are_each_alone(num_labels):
+  matrices = np.stack(
+    [
+      scores.confusion_matrix(*_labels(seed, 40, num_labels), num_labels)
+      for seed in range(10)
+    ]
+  )
+  found = scores.per_label(matrices)
+  for r, confusion_KxK in enumerate(matrices):
+    for name, value_K in scores.per_label(confusion_KxK).items():
+      np.testing.assert_array_equal(found[name][r], value_K)
+    alone = scores.accuracy(confusion_KxK), scores.macro_f1(confusion_KxK)
+    at_once = scores.accuracies(matrices)[r], scores.macro_f1s(matrices)[r]
+    assert at_once == alone

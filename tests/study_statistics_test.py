@@ -4,11 +4,12 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats import contingency_tables, multitest
 
+from imat_jax import scores
 from imat_jax.study import statistics
 
 # Darwin's maize: crossed less self-fertilised, in eighths of an inch; Fisher,
@@ -145,3 +146,102 @@ def test_verdicts():
   assert statistics.verdict(0.1, 0.04) == 'better'
   assert statistics.verdict(-0.1, 0.04) == 'worse'
   assert statistics.verdict(0.1, 0.05) == 'no evidence either way'
+
+
+# Two scores of a network on N photos, from the photos and not from a matrix.
+
+
+def _accuracy(true_N, guess_N, axis=-1):
+  return (true_N == guess_N).mean(axis)
+
+
+def _macro_f1(true_N, guess_N, axis=-1):
+  total, occurring = 0, 0
+  for label in range(4):
+    is_N, said_N = true_N == label, guess_N == label
+    both = is_N.sum(axis) + said_N.sum(axis)
+    total = total + 2 * (is_N & said_N).sum(axis) / np.maximum(both, 1)
+    occurring = occurring + (both > 0)
+  return total / occurring
+
+
+def _guesses(seed: int, number: int):
+  """Labels of which one is rare, told right in 6 of 10 photos."""
+  rng = np.random.default_rng(seed)
+  share_K = [0.5, 0.25, 0.15, 0.1]
+  true_N, other_N = rng.choice(4, (2, number), p=share_K)
+  return true_N, np.where(rng.random(number) < 0.6, true_N, other_N)
+
+
+@pytest.mark.parametrize(
+  ('of_photos', 'of_matrices'),
+  [(_accuracy, scores.accuracies), (_macro_f1, scores.macro_f1s)],
+)
+@pytest.mark.parametrize('number', [40, 250])
+def test_the_interval_over_photos_is_scipys(of_photos, of_matrices, number):
+  true_N, guess_N = _guesses(number, number)
+  expected = stats.bootstrap(
+    (true_N, guess_N),
+    of_photos,
+    paired=True,
+    vectorized=True,
+    n_resamples=10_000,
+    batch=1000,
+    method='BCa',
+    rng=np.random.default_rng(5),
+  ).confidence_interval
+  found = statistics.photo_interval(
+    scores.confusion_matrix(true_N, guess_N, 4), of_matrices
+  )
+  width = expected.high - expected.low
+  # An accuracy moves in steps of a photo.
+  tolerance = max(0.05 * width, 1.01 / number)
+  np.testing.assert_allclose(found, expected, atol=tolerance)
+
+
+@pytest.mark.parametrize('score', [scores.accuracies, scores.macro_f1s])
+def test_intervals_over_photos_cover_the_truth(monkeypatch, score):
+  monkeypatch.setattr(statistics, '_RESAMPLES', 1000)
+  share_K = np.array([0.5, 0.25, 0.15, 0.1])
+  share_KxK = 0.6 * np.diag(share_K) + 0.4 * np.outer(share_K, share_K)
+  rng, truth = np.random.default_rng(15), score(share_KxK)
+  drawn = rng.multinomial(150, share_KxK.ravel(), 600).reshape(-1, 4, 4)
+  found = [statistics.photo_interval(matrix, score) for matrix in drawn]
+  covered = [low <= truth <= high for low, high in found]
+  assert np.mean(covered) == pytest.approx(0.95, abs=0.025)
+
+
+@pytest.mark.parametrize('score', [scores.accuracies, scores.macro_f1s])
+@pytest.mark.parametrize(
+  'counts',
+  [
+    [[0, 0], [0, 0]],
+    [[0, 1], [0, 0]],
+    [[40, 0], [0, 2]],  # all right
+    [[0, 40], [2, 0]],  # all wrong
+    [[7]],  # one label
+  ],
+)
+def test_photos_that_say_nothing_have_no_interval(score, counts):
+  assert statistics.photo_interval(np.array(counts), score) is None
+
+
+@pytest.mark.parametrize('score', [scores.accuracies, scores.macro_f1s])
+@given(st.lists(st.integers(0, 6), min_size=9, max_size=9))
+@settings(max_examples=30)
+def test_intervals_over_few_photos_are_scores(score, counts):
+  confusion_KxK = np.reshape(counts, (3, 3))
+  found = statistics.photo_interval(confusion_KxK, score)
+  if found is not None:
+    low, high = found
+    assert 0 <= low <= high <= 1
+
+
+def test_an_interval_over_photos_is_the_same_each_time():
+  confusion_KxK = np.array([[30, 5], [8, 20]])
+  first, second = (
+    statistics.photo_interval(confusion_KxK, scores.accuracies)
+    for _ in range(2)
+  )
+  assert first == second
+  np.testing.assert_array_equal(confusion_KxK, [[30, 5], [8, 20]])

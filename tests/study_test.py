@@ -16,7 +16,7 @@ import jax
 import numpy as np
 import pytest
 
-from imat_jax import config, errors, tasks
+from imat_jax import config, errors, evaluate, tasks
 from imat_jax.data import source
 from imat_jax.models import presets
 from imat_jax.study import (
@@ -28,7 +28,7 @@ from imat_jax.study import (
   sweep,
   tables,
 )
-from imat_jax.training import cluster, loop, program, scoring, workdir
+from imat_jax.training import cluster, loop, program, workdir
 from imat_jax.training.group import Group
 
 SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
@@ -186,16 +186,18 @@ def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
     engine.run_one(run)
   of_study = _folders(whole)['runs/public_3m/apparel+color/seed_1']
   _assert_close(of_study, tmp_path / 'run')
+  names = [
+    {path.name for path in folder.iterdir()}
+    for folder in (of_study, tmp_path / 'run')
+  ]
+  assert names[1] - names[0] == {'report.html', 'starts.jsonl', 'lock'}
+  assert 'README.md' in names[0]
   # And can be used as one.
-  scored = scoring.evaluate(
-    workdir.load(of_study),
-    built,
-    'validation',
-    batch_size=16,
-    loader=config.Loader(),
-  )
+  found = evaluate.evaluate(config.Evaluate(run=str(of_study), data_dir=built))
   wanted = json.loads((of_study / 'evaluation.json').read_text())
-  assert _numbers(scored.evaluation) == pytest.approx(_numbers(wanted))
+  for name, of_task in wanted['tasks'].items():
+    same = {key: found['tasks'][name][key] for key in of_task}
+    assert _numbers(same) == pytest.approx(_numbers(of_task))
 
 
 @pytest.mark.parametrize('model', ['public_3m', 'private_1_4m'])

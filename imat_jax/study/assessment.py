@@ -8,11 +8,16 @@ from imat_jax import calibration, scores, tasks
 from imat_jax.study import statistics
 from imat_jax.training import scoring, workdir
 
+_INTERVALS = {
+  'accuracy_interval': scores.accuracies,
+  'macro_f1_interval': scores.macro_f1s,
+}
+
 
 class Labelled(NamedTuple):
   """What a network says of a task's N labelled photos."""
 
-  logits_NxK: np.ndarray
+  logits_NxK: np.ndarray  # -inf behind the last label
   label_N: np.ndarray
 
 
@@ -20,7 +25,7 @@ def assess(
   trained: workdir.Trained, said: scoring.Outputs, split: str
 ) -> dict[str, Any]:
   """A run's evaluation, with intervals and calibration for every task."""
-  evaluation = scoring.score(trained, said, split).evaluation
+  evaluation = scoring.score(trained, said, split)
   for name, found in evaluation['tasks'].items():
     photos = labelled(said, trained.task_set, name)
     found |= intervals(np.array(found['confusion_matrix']))
@@ -50,17 +55,14 @@ def rescale(
   }
 
 
-def intervals(confusion_KxK: np.ndarray) -> dict[str, list[float] | None]:
+def intervals(
+  confusion_KxK: np.ndarray,
+) -> dict[str, tuple[float, float] | None]:
   """The 95% intervals of a task's scores, for other photos of the same kind."""
-  found = {
-    'accuracy_interval': scores.accuracies,
-    'macro_f1_interval': scores.macro_f1s,
-  }
-  bounds = {
+  return {
     name: statistics.photo_interval(confusion_KxK, score)
-    for name, score in found.items()
+    for name, score in _INTERVALS.items()
   }
-  return {name: found and list(found) for name, found in bounds.items()}
 
 
 def calibrated(
@@ -73,21 +75,40 @@ def calibrated(
     temperature: by which the logits are divided.
 
   Returns:
-    the `count` of photos, `loss`, `brier`, `ece`, the `ece_by_chance` that
-    calibrated probabilities would have, and `bins`, those that hold photos;
-    None without a photo.
+    the `count` of photos, `loss`, `brier` and what `reliability` says; None
+    without a photo.
   """
   label_N = photos.label_N
   if not len(label_N):
     return None
   log_prob_NxK = calibration.log_probabilities(photos.logits_NxK, temperature)
-  confidence_N = np.exp(log_prob_NxK.max(1))
-  found = calibration.bins(log_prob_NxK.argmax(1) == label_N, confidence_N)
-  chance = calibration.by_chance(confidence_N)
   return {
     'count': len(label_N),
     'loss': calibration.log_loss(log_prob_NxK, label_N),
     'brier': calibration.brier(log_prob_NxK, label_N),
+  } | reliability(
+    log_prob_NxK.argmax(1) == label_N, np.exp(log_prob_NxK.max(1))
+  )
+
+
+def reliability(
+  right_N: np.ndarray, confidence_N: np.ndarray
+) -> dict[str, Any]:
+  """Whether a network is right as often as it is sure.
+
+  Args:
+    right_N: whether each photo's guess is right; at least one photo.
+    confidence_N: the probability of that guess.
+
+  Returns:
+    the mean `accuracy` and `confidence`, the `ece`, the `ece_by_chance` that
+    calibrated probabilities would have, and `bins`, those that hold photos.
+  """
+  found = calibration.bins(right_N, confidence_N)
+  chance = calibration.by_chance(confidence_N)
+  return {
+    'accuracy': float(right_N.mean()),
+    'confidence': float(confidence_N.mean()),
     'ece': calibration.expected_error(found),
     'ece_by_chance': chance.error,
     'bins': [
@@ -106,10 +127,10 @@ def labelled(
   said: scoring.Outputs, task_set: tasks.TaskSet, name: str
 ) -> Labelled:
   """The photos that have a label of the task."""
-  column, size = task_set.names.index(name), len(task_set[name].labels)
+  column = task_set.names.index(name)
   label_N = said.label_NxT[:, column]
   kept_N = label_N != tasks.MISSING
-  return Labelled(said.logits_NxTxK[kept_N, column, :size], label_N[kept_N])
+  return Labelled(said.logits_NxTxK[kept_N, column], label_N[kept_N])
 
 
 def halves(said: scoring.Outputs) -> tuple[scoring.Outputs, scoring.Outputs]:

@@ -164,13 +164,14 @@ def affinity(pairs: Sequence[Mapping[str, Any]]) -> Chart:
   return _finish(chart, 'Cosines between the gradients of pairs of tasks.')
 
 
-def reliability(panels: Mapping[str, Mapping[str, Any]]) -> Chart:
+def reliability(panels: Mapping[str, Mapping[str, Any]], columns: int) -> Chart:
   """Reliability diagrams: how often a network is right, by how sure it is.
 
   A grey bar is where 95% of calibrated networks would have the point.
 
   Args:
-    panels: by title, what `assessment.calibration` found.
+    panels: by title, what `assessment.calibrated` found.
+    columns: panels beside each other.
   """
   rows = [
     {
@@ -201,7 +202,7 @@ def reliability(panels: Mapping[str, Mapping[str, Any]]) -> Chart:
   chart = (
     alt.layer(diagonal, chance, points, data=alt.Data(values=rows))
     .properties(width=210, height=210)
-    .facet(alt.Facet('panel:N', title=None, sort=list(panels)), columns=4)
+    .facet(alt.Facet('panel:N', title=None, sort=list(panels)), columns=columns)
   )
   return _finish(chart, 'How often a network is right, by how sure it is.')
 

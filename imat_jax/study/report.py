@@ -51,6 +51,7 @@ def write_run(workdir: Workdir) -> str:
   _write(workdir, cell.model, facts, found, shown, result.run, notes)
   left = (
     workdir.report,
+    workdir.card,
     workdir.evaluation,
     workdir.metrics,
     workdir.predictions,

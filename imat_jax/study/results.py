@@ -12,6 +12,7 @@ import numpy as np
 
 from imat_jax import config, errors, files, tasks
 from imat_jax.models import heads
+from imat_jax.study import card
 from imat_jax.training import scoring, step
 from imat_jax.training import workdir as workdir_lib
 
@@ -39,9 +40,13 @@ class Result(NamedTuple):
 
 
 def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
-  """Leaves the guesses, and last the evaluation: then the run is finished."""
+  """Leaves the guesses, the model card, and last the evaluation.
+
+  With that the run is finished.
+  """
   with files.writing(workdir.predictions) as file:
     np.savez_compressed(file, **scored.guesses._asdict())
+  card.write(workdir, scored)
   files.write_json(workdir.evaluation, scored.evaluation)
 
 

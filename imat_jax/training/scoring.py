@@ -32,19 +32,6 @@ class Outputs(NamedTuple):
   label_NxT: np.ndarray  # -1 where missing
 
 
-def evaluate(
-  trained: workdir.Trained,
-  data_dir: str,
-  split: str,
-  *,
-  batch_size: int,
-  loader: config.Loader,
-) -> Scored:
-  """Scores a run at its best epoch."""
-  said = outputs(trained, data_dir, split, batch_size=batch_size, loader=loader)
-  return score(trained, said, split)
-
-
 def outputs(
   trained: workdir.Trained,
   data_dir: str,
@@ -74,10 +61,12 @@ def outputs(
   return Outputs(logits_NxTxK[:number], label_NxT[:number])
 
 
-def score(trained: workdir.Trained, said: Outputs, split: str) -> Scored:
-  """What `score_runs` finds, from the outputs of one run."""
-  found, guesses = jax.device_get(step.judge(*said))
-  form = _evaluation(
+def score(
+  trained: workdir.Trained, said: Outputs, split: str
+) -> dict[str, Any]:
+  """The `evaluation.json` of a run, from its outputs."""
+  found, _ = jax.device_get(step.judge(*said))
+  return _evaluation(
     trained.run,
     trained.course,
     trained.task_set,
@@ -85,7 +74,6 @@ def score(trained: workdir.Trained, said: Outputs, split: str) -> Scored:
     split,
     len(said.label_NxT),
   )
-  return Scored(form, guesses)
 
 
 def score_runs(

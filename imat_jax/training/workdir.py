@@ -46,6 +46,7 @@ class Workdir:
     self.metrics = self.path / 'metrics.jsonl'
     self.evaluation = self.path / 'evaluation.json'
     self.report = self.path / 'report.html'
+    self.card = self.path / 'README.md'
     self.predictions = self.path / 'predictions.npz'
     self.starts = self.path / 'starts.jsonl'
     self.lock = self.path / 'lock'

@@ -1,0 +1,214 @@
+"""Calibration against published numbers, other packages, simulations."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import optimize, special, stats
+from sklearn import metrics as sklearn_metrics
+
+from imat_jax import calibration
+
+
+def _photos(seed: int, number: int, labels: int, scale: float = 2.0):
+  """Logits, and labels that are often the largest of them."""
+  rng = np.random.default_rng(seed)
+  logits_NxK = rng.normal(0, scale, (number, labels)).astype(np.float32)
+  label_N = rng.integers(0, labels, number)
+  guessed_N = rng.random(number) < 0.6
+  return logits_NxK, np.where(guessed_N, logits_NxK.argmax(1), label_N)
+
+
+def test_the_published_error():
+  """The example of torchmetrics' documentation, 0.2900."""
+  found = calibration.bins(
+    np.array([False, False, True, True, True]),
+    np.array([0.25, 0.25, 0.55, 0.75, 0.75]),
+  )
+  assert calibration.expected_error(found) == pytest.approx(0.29)
+
+
+def test_gaps_of_one_bin_cancel_and_those_of_two_do_not():
+  right_N = np.array([True, False])
+  one = calibration.bins(right_N, np.array([0.82, 0.84]))
+  assert calibration.expected_error(one) == pytest.approx(0.33)
+  two = calibration.bins(right_N, np.array([0.92, 0.84]))
+  assert calibration.expected_error(two) == pytest.approx((0.08 + 0.84) / 2)
+
+
+@given(
+  st.lists(
+    st.tuples(st.booleans(), st.integers(0, 1000)), min_size=1, max_size=60
+  )
+)
+def test_bins_against_a_slow_loop(photos):
+  found = calibration.bins(
+    np.array([right for right, _ in photos]),
+    np.array([thousandths / 1000 for _, thousandths in photos]),
+  )
+  error = Fraction(0)
+  for m in range(15):
+    inside = [
+      (right, Fraction(thousandths, 1000))
+      for right, thousandths in photos
+      if Fraction(m, 15) < Fraction(thousandths, 1000) <= Fraction(m + 1, 15)
+      or (m == 0 and thousandths == 0)
+    ]
+    assert found.count_M[m] == len(inside)
+    if inside:
+      accuracy = Fraction(sum(right for right, _ in inside), len(inside))
+      confidence = sum(sure for _, sure in inside) / len(inside)
+      assert found.accuracy_M[m] == pytest.approx(float(accuracy))
+      assert found.confidence_M[m] == pytest.approx(float(confidence))
+      error += abs(accuracy - confidence) * len(inside) / len(photos)
+    else:
+      assert found.accuracy_M[m] == found.confidence_M[m] == 0
+  assert calibration.expected_error(found) == pytest.approx(float(error))
+
+
+def test_a_confidence_above_one_by_rounding_is_in_the_last_bin():
+  found = calibration.bins(np.array([True]), np.array([1 + 1e-12]))
+  assert found.count_M.tolist() == [0] * 14 + [1]
+
+
+@pytest.mark.parametrize('confidence', [0.3, 0.8, 0.97])
+@pytest.mark.parametrize('number', [20, 200])
+def test_by_chance_of_one_confidence_is_binomial(confidence, number):
+  found = calibration.by_chance(np.full(number, confidence))
+  law = stats.binom(number, confidence)
+  error = law.expect(lambda right: abs(right / number - confidence))
+  assert found.error == pytest.approx(error, rel=0.1)
+  m = int(np.ceil(confidence * 15)) - 1
+  # A thousand draws find these to one photo.
+  assert abs(found.low_M[m] * number - law.ppf(0.025)) < 1.01
+  assert abs(found.high_M[m] * number - law.ppf(0.975)) < 1.01
+
+
+def test_by_chance_against_calibrated_networks():
+  rng = np.random.default_rng(1)
+  confidence_N = rng.uniform(0.2, 1, 200)
+  chance = calibration.by_chance(confidence_N)
+  drawn = [
+    calibration.bins(rng.random(200) < confidence_N, confidence_N)
+    for _ in range(600)
+  ]
+  errors = list(map(calibration.expected_error, drawn))
+  assert chance.error == pytest.approx(np.mean(errors), rel=0.03)
+  filled_M = drawn[0].count_M > 0
+  inside_RxM = [
+    ((chance.low_M <= d.accuracy_M) & (d.accuracy_M <= chance.high_M))[filled_M]
+    for d in drawn
+  ]
+  # Counts are whole: the range holds at least its 95%.
+  assert 0.93 < np.mean(inside_RxM) < 0.985
+
+
+def test_by_chance_is_the_same_each_time():
+  confidence_N = np.linspace(0.1, 0.9, 30)
+  first, second = map(calibration.by_chance, [confidence_N] * 2)
+  assert first.error == second.error
+  np.testing.assert_array_equal(first.low_M, second.low_M)
+
+
+@pytest.mark.parametrize('temperature', [0.3, 1, 7])
+def test_log_probabilities_against_scipy(temperature):
+  logits_NxK, _ = _photos(3, 50, 6)
+  np.testing.assert_allclose(
+    calibration.log_probabilities(logits_NxK, temperature),
+    special.log_softmax(logits_NxK.astype(float) / temperature, 1),
+  )
+
+
+def test_log_probabilities_of_huge_logits_are_finite():
+  logits_NxK = np.array([[3e4, -3e4, 0]], np.float32)
+  found_NxK = calibration.log_probabilities(logits_NxK, 0.05)
+  np.testing.assert_allclose(found_NxK, [[0, -1.2e6, -6e5]])
+
+
+def test_what_is_no_label_changes_nothing():
+  """Behind the labels of a small task stands -inf."""
+  logits_NxK, label_N = _photos(8, 60, 3)
+  padded_NxK = np.pad(logits_NxK, ((0, 0), (0, 2)), constant_values=-np.inf)
+  for measure in (calibration.log_loss, calibration.brier):
+    plain, padded = (
+      measure(calibration.log_probabilities(logits), label_N)
+      for logits in (logits_NxK, padded_NxK)
+    )
+    assert plain == padded
+  plain, padded = (
+    calibration.fit_temperature(logits, label_N)
+    for logits in (logits_NxK, padded_NxK)
+  )
+  assert plain == padded
+
+
+@pytest.mark.parametrize('labels', [2, 3, 14])
+def test_losses_against_sklearn(labels):
+  logits_NxK, label_N = _photos(labels, 90, labels)
+  log_prob_NxK = calibration.log_probabilities(logits_NxK)
+  prob_NxK, every = np.exp(log_prob_NxK), list(range(labels))
+  assert calibration.log_loss(log_prob_NxK, label_N) == pytest.approx(
+    sklearn_metrics.log_loss(label_N, prob_NxK, labels=every)
+  )
+  assert calibration.brier(log_prob_NxK, label_N) == pytest.approx(
+    sklearn_metrics.brier_score_loss(
+      label_N, prob_NxK, labels=every, scale_by_half=False
+    )
+  )
+
+
+def _sklearn_loss(logits_NxK, label_N, temperature: float) -> float:
+  prob_NxK = special.softmax(logits_NxK.astype(float) / temperature, 1)
+  every = list(range(logits_NxK.shape[1]))
+  return sklearn_metrics.log_loss(label_N, prob_NxK, labels=every)
+
+
+@pytest.mark.parametrize('labels', [2, 4, 14])
+@pytest.mark.parametrize('scale', [0.3, 1, 5])
+def test_the_temperature_has_the_least_log_loss(labels, scale):
+  logits_NxK, label_N = _photos(labels, 300, labels, scale)
+  found = calibration.fit_temperature(logits_NxK, label_N)
+  least = optimize.minimize(
+    lambda t: _sklearn_loss(logits_NxK, label_N, float(t[0])),
+    [1.0],
+    method='Nelder-Mead',
+    bounds=[(0.05, 20)],
+    options={'xatol': 1e-6, 'fatol': 1e-12},
+  )
+  assert found == pytest.approx(least.x[0], rel=1e-3)
+  assert 0.1 < found < 15  # no end of the range
+
+
+def test_the_temperature_is_found_again():
+  """Of labels that are drawn from probabilities that are then sharpened."""
+  rng = np.random.default_rng(5)
+  logits_NxK = rng.normal(0, 2, (20_000, 5))
+  prob_NxK = special.softmax(logits_NxK, 1)
+  label_N = (rng.random((20_000, 1)) > prob_NxK.cumsum(1)).sum(1)
+  found = calibration.fit_temperature(2.5 * logits_NxK, label_N)
+  assert found == pytest.approx(2.5, rel=0.03)
+
+
+def test_a_temperature_changes_no_guess():
+  logits_NxK, label_N = _photos(6, 200, 4)
+  temperature = calibration.fit_temperature(logits_NxK, label_N)
+  np.testing.assert_array_equal(
+    calibration.log_probabilities(logits_NxK, temperature).argmax(1),
+    logits_NxK.argmax(1),
+  )
+
+
+def test_where_no_temperature_is_best_an_end_is_taken():
+  logits_NxK, _ = _photos(7, 100, 4)
+  best_N, worst_N = logits_NxK.argmax(1), logits_NxK.argmin(1)
+  cold, hot = (
+    calibration.fit_temperature(logits_NxK, label_N)
+    for label_N in (best_N, worst_N)
+  )
+  assert (cold, hot) == (pytest.approx(0.05, 1e-3), pytest.approx(20, 1e-3))
+  # One photo, one label, equal logits: nothing to find, nothing that fails.
+  for logits in ([[1.0, 0.0]], [[4.0]], [[0.0, 0.0]]):
+    found = calibration.fit_temperature(np.array(logits), np.array([0]))
+    assert 0.05 <= found <= 20

@@ -1,0 +1,286 @@
+"""The command that scores a run, by its flags: intervals and calibration."""
+
+import contextlib
+import io
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imat_jax import config, errors, evaluate, tasks
+from imat_jax.data import build
+from imat_jax.study import assessment, engine
+from imat_jax.training import scoring
+
+MODEL = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))
+TASKS = ('color', 'apparel', 'material')
+
+
+@pytest.fixture(scope='module')
+def run(built, tmp_path_factory) -> pathlib.Path:
+  path = tmp_path_factory.mktemp('evaluate') / 'run'
+  with contextlib.redirect_stdout(io.StringIO()):
+    engine.run_one(
+      config.Run(
+        data_dir=built,
+        workdir=str(path),
+        tasks=TASKS,
+        model=MODEL,
+        epochs=3,
+        batch_size=16,
+      )
+    )
+  return path
+
+
+def _evaluate(run: pathlib.Path, data_dir: str, **knobs) -> dict:
+  """What the command prints."""
+  said = io.StringIO()
+  command = config.Evaluate(run=str(run), data_dir=data_dir, **knobs)
+  with contextlib.redirect_stdout(said):
+    evaluate.main(command)
+  return json.loads(said.getvalue())
+
+
+def _command(*flags: str) -> subprocess.CompletedProcess:
+  return subprocess.run(
+    [sys.executable, '-m', 'imat_jax.evaluate', *flags],
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_it_says_what_the_run_says(run, built):
+  found = _evaluate(run, built, batch_size=5)
+  expected = json.loads((run / 'evaluation.json').read_text())
+  tasks_of = found.pop('tasks'), expected.pop('tasks')
+  assert found == expected
+  for name in TASKS:
+    mine, theirs = (of[name] for of in tasks_of)
+    assert mine.pop('loss') == pytest.approx(theirs.pop('loss'), rel=1e-5)
+    # All else is counts: the batch size, and so the padding, changes nothing.
+    assert mine.items() >= theirs.items()
+    assert mine.keys() - theirs.keys() == {
+      'accuracy_interval',
+      'macro_f1_interval',
+      'calibration',
+    }
+
+
+def test_intervals_and_calibration_fit_the_scores(run, built):
+  for name, found in _evaluate(run, built)['tasks'].items():
+    calibration = found['calibration']
+    for key in ('count', 'accuracy'):
+      assert calibration[key] == found[key]
+    assert calibration['loss'] == pytest.approx(found['loss'], rel=1e-5)
+    bins = calibration['bins']
+    assert sum(b['count'] for b in bins) == found['count']
+    for key in ('accuracy', 'confidence'):
+      mean = sum(b['count'] * b[key] for b in bins) / found['count']
+      assert mean == pytest.approx(calibration[key])
+    assert calibration['ece'] == pytest.approx(
+      sum(b['count'] * abs(b['accuracy'] - b['confidence']) for b in bins)
+      / found['count']
+    )
+    if name == 'material':  # one photo
+      assert found['accuracy_interval'] is None
+      continue
+    for key in ('accuracy', 'macro_f1'):
+      low, high = found[f'{key}_interval']
+      assert 0 <= low < high <= 1
+
+
+def test_the_guesses_of_the_run_are_those_of_its_probabilities(run, built):
+  """What `predictions.npz` says gives the same calibration."""
+  with np.load(run / 'predictions.npz') as arrays:
+    kept_N = arrays['label'][:, 0] != tasks.MISSING
+    right_N = (arrays['guess'] == arrays['label'])[kept_N, 0]
+    stored = assessment.reliability(right_N, arrays['probability'][kept_N, 0])
+  found = _evaluate(run, built)['tasks']['color']['calibration']
+  assert found['ece'] == pytest.approx(stored['ece'], rel=1e-4)
+
+
+def test_on_another_split(run, built):
+  found = _evaluate(run, built, split='train')
+  assert (found['split'], found['num_examples']) == ('train', 50)
+  assert found['tasks']['material']['count'] == 3
+
+
+def test_a_temperature_from_another_split(run, built):
+  found = _evaluate(run, built, temperature_from='train')
+  plain = _evaluate(run, built)
+  on_train = _evaluate(run, built, split='train')
+  assert found['temperature_from'] == 'train'
+  for name, of_task in found['tasks'].items():
+    temperature = of_task.pop('temperature')
+    assert of_task == plain['tasks'][name]
+    # Fitted on the whole of one split, tried on the whole of the other.
+    assert temperature['fitted_count'] == on_train['tasks'][name]['count']
+    assert temperature['before'] == of_task['calibration']
+    assert temperature['after']['accuracy'] == of_task['accuracy']
+    assert temperature['after']['loss'] != of_task['calibration']['loss']
+
+
+def test_a_temperature_from_the_same_split(run, built):
+  found = _evaluate(run, built, temperature_from='validation')
+  of_color = found['tasks']['color']
+  temperature = of_color['temperature']
+  tried = temperature['before']['count']
+  assert tried == temperature['after']['count']
+  assert temperature['fitted_count'] + tried == of_color['count'] == 17
+  assert min(temperature['fitted_count'], tried) > 4
+  # One half of one photo has none.
+  assert found['tasks']['material']['temperature'] is None
+  assert found['tasks']['material']['calibration']['count'] == 1
+
+
+def _outputs(seed: int, number: int, sureness: float) -> scoring.Outputs:
+  """Of tasks with three and two labels, drawn as a network says they are.
+
+  Its logits are then multiplied by `sureness`; a fifth of the labels miss.
+  """
+  rng = np.random.default_rng(seed)
+  logits_NxTxK = rng.normal(0, 2, (number, 2, 3))
+  logits_NxTxK[:, 1, 2] = -np.inf
+  prob_NxTxK = np.exp(logits_NxTxK)
+  prob_NxTxK /= prob_NxTxK.sum(2, keepdims=True)
+  label_NxT = (rng.random((number, 2, 1)) > prob_NxTxK.cumsum(2)).sum(2)
+  label_NxT[rng.random((number, 2)) < 0.2] = tasks.MISSING
+  return scoring.Outputs(sureness * logits_NxTxK, label_NxT)
+
+
+TASK_SET = tasks.TaskSet(
+  (tasks.Task('three', ('a', 'b', 'c')), tasks.Task('two', ('a', 'b')))
+)
+
+
+def test_a_temperature_mends_other_photos():
+  fitted, tried = _outputs(0, 3000, 3), _outputs(1, 3000, 3)
+  for found in assessment.rescale(TASK_SET, fitted, tried).values():
+    before, after = found['before'], found['after']
+    assert found['value'] == pytest.approx(3, rel=0.1)
+    assert before['ece'] > 3 * before['ece_by_chance']
+    assert after['ece'] < 2 * after['ece_by_chance']
+    assert before['confidence'] > before['accuracy'] == after['accuracy']
+    for loss in ('loss', 'brier'):
+      assert after[loss] < before[loss]
+
+
+def test_halves_share_no_photo():
+  said = _outputs(2, 11, 1)
+  first, second = assessment.halves(said)
+  again, _ = assessment.halves(said)
+  assert (len(first.label_NxT), len(second.label_NxT)) == (6, 5)
+  both = np.concatenate([first.logits_NxTxK, second.logits_NxTxK])
+  rows = [sorted(part[:, 0, 0].tolist()) for part in (both, said.logits_NxTxK)]
+  assert rows[0] == rows[1]
+  np.testing.assert_array_equal(first.logits_NxTxK, again.logits_NxTxK)
+
+
+def test_a_task_without_a_label_has_no_calibration(run, kaggle, tmp_path):
+  """Validation photo 20 alone has a material; here it has none."""
+  annotations = tmp_path / 'annotations'
+  annotations.mkdir()
+  for path in kaggle.annotations.iterdir():
+    content = json.loads(path.read_text())
+    if 'validation' in path.name:
+      content['annotations'] = [
+        a for a in content['annotations'] if a['imageId'] != '20'
+      ]
+    (annotations / path.name).write_text(json.dumps(content))
+  data_dir = str(tmp_path / 'built')
+  with contextlib.redirect_stdout(io.StringIO()):
+    build.main(
+      config.Build(
+        annotations=str(annotations),
+        images=str(kaggle.images),
+        data_dir=data_dir,
+      )
+    )
+  path = tmp_path / 'reliability.png'
+  for split in ('validation', 'train'):
+    found = _evaluate(
+      run, data_dir, temperature_from=split, reliability=str(path)
+    )
+    of_material = found['tasks']['material']
+    assert of_material['count'] == 0
+    for name in (
+      'loss',
+      'accuracy',
+      'accuracy_interval',
+      'macro_f1_interval',
+      'calibration',
+      'temperature',
+    ):
+      assert of_material[name] is None
+    assert found['tasks']['color']['temperature']['value'] > 0
+    assert path.stat().st_size
+
+
+def test_without_any_label_there_is_nothing_to_draw(
+  monkeypatch, capsys, tmp_path
+):
+  evaluation = {'split': 'test', 'tasks': {'color': {'calibration': None}}}
+  monkeypatch.setattr(evaluate, 'evaluate', lambda command: evaluation)
+  path = tmp_path / 'reliability.png'
+  command = config.Evaluate(run='r', data_dir='d', reliability=str(path))
+  with pytest.raises(errors.UserError, match='no photo of test has a label'):
+    evaluate.main(command)
+  assert json.loads(capsys.readouterr().out) == evaluation
+  assert not path.exists()
+
+
+def _shades(path: pathlib.Path) -> tuple[int, int]:
+  """How many pixels are grey, and how many blue."""
+  red, green, blue = np.array(Image.open(path).convert('RGB'), int).T
+  return int((red == 207).sum()), int((blue > red + 60).sum())
+
+
+def test_the_command_draws(run, built, tmp_path):
+  path = tmp_path / 'new' / 'reliability.png'
+  done = _command(
+    f'--run={run}',
+    f'--data_dir={built}',
+    '--split=validation',
+    '--temperature_from=validation',
+    f'--reliability={path}',
+  )
+  assert done.returncode == 0, done.stderr
+  found = json.loads(done.stdout)
+  assert found['tasks']['color']['temperature']['value'] > 0
+  with Image.open(path) as drawn:
+    assert drawn.format == 'PNG'
+    two_columns = drawn.size
+  grey, blue = _shades(path)
+  assert grey > 1000 and blue > 1000
+  _evaluate(run, built, reliability=str(path))
+  with Image.open(path) as drawn:
+    assert drawn.size[0] > two_columns[0] and drawn.size[1] < two_columns[1]
+
+
+@pytest.mark.parametrize(
+  ('flags', 'status', 'said'),
+  [
+    (('--split=test',), 1, "no split 'test'; there are: train, validation"),
+    (('--temperature_from=valid',), 1, "no split 'valid'; there are: train"),
+    (('--reliability=a.jpg',), 2, '--reliability=a.jpg: must end in .png'),
+    (('--run=nowhere',), 1, 'nowhere/config.json: there is no such file'),
+  ],
+)
+def test_wrong_flags_are_one_line(run, built, flags, status, said):
+  done = _command(f'--run={run}', f'--data_dir={built}', *flags)
+  assert done.returncode == status
+  assert said in done.stderr
+  assert done.stderr.splitlines()[-1].startswith('imat_jax.evaluate: ')
+  assert done.stdout == ''
+
+
+def test_help_names_the_flags():
+  done = _command('--help')
+  assert done.returncode == 0
+  for flag in ('--temperature_from', '--reliability', '--split'):
+    assert flag in done.stdout
