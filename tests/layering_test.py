@@ -79,6 +79,8 @@ def test_imports_go_one_way(path):
     ('vl_convert', ('study.charts',)),
     ('jinja2', ('study.report',)),
     ('scipy', ('study.statistics',)),
+    ('tensorboardX', ('training.watch',)),
+    ('wandb', ('training.watch',)),
   ],
 )
 def test_a_package_is_known_in_few_places(package, allowed):

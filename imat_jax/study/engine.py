@@ -1,5 +1,6 @@
 """Runs one experiment, from the config to the report."""
 
+import contextlib
 import os
 import sys
 
@@ -9,7 +10,15 @@ from imat_jax import config, errors, files
 from imat_jax.data import source
 from imat_jax.models import native
 from imat_jax.study import report, results
-from imat_jax.training import checkpoint, cluster, feed, loop, mesh, scoring
+from imat_jax.training import (
+  checkpoint,
+  cluster,
+  feed,
+  loop,
+  mesh,
+  scoring,
+  watch,
+)
 from imat_jax.training import workdir as workdir_lib
 from imat_jax.training.group import Group
 
@@ -38,21 +47,31 @@ def _run(run: config.Run, workdir: workdir_lib.Workdir) -> None:
   identity = cluster.first(claim)
   group = Group((run,), task_set)
   data = feed.open_data(run, run.model.geometry, task_set)
-  end = loop.train(
-    group,
-    data,
-    workdir.checkpoints,
-    identity,
-    on_start=lambda here: _started(workdir, run, here),
-    on_save=lambda here: workdir_lib.write_metrics(workdir, here.courses[0]),
-  )
-  (scored,) = score(group, data, end)
+  watched = watch.open_watch(run, workdir, task_set, identity)
 
-  def finish() -> None:
-    results.write(workdir, scored)
-    print(report.write_run(workdir))
+  def start(here: checkpoint.Checkpoint) -> None:
+    _started(workdir, run, here)
+    if watched:
+      (course,) = here.courses
+      watched.start(here.at, course.rows, not course.finished(run))
 
-  cluster.first(finish)
+  with watched or contextlib.nullcontext():
+    end = loop.train(
+      group,
+      data,
+      workdir.checkpoints,
+      identity,
+      on_start=start,
+      on_save=lambda here: workdir_lib.write_metrics(workdir, here.courses[0]),
+      watched=watched,
+    )
+    (scored,) = score(group, data, end)
+
+    def finish() -> None:
+      results.write(workdir, scored)
+      print(report.write_run(workdir))
+
+    cluster.first(finish)
 
 
 def one_fingerprint(data_dir: str) -> str:
