@@ -1,6 +1,5 @@
 """Runs one experiment, from the config to the report."""
 
-import contextlib
 import os
 import sys
 
@@ -47,21 +46,13 @@ def _run(run: config.Run, workdir: workdir_lib.Workdir) -> None:
   identity = cluster.first(claim)
   group = Group((run,), task_set)
   data = feed.open_data(run, run.model.geometry, task_set)
-  watched = watch.open_watch(run, workdir, task_set, identity)
-
-  def start(here: checkpoint.Checkpoint) -> None:
-    _started(workdir, run, here)
-    if watched:
-      (course,) = here.courses
-      watched.start(here.at, course.rows, not course.finished(run))
-
-  with watched or contextlib.nullcontext():
+  with watch.watching(run, workdir, task_set, identity) as watched:
     end = loop.train(
       group,
       data,
       workdir.checkpoints,
       identity,
-      on_start=start,
+      on_start=lambda here: _started(workdir, run, here, watched),
       on_save=lambda here: workdir_lib.write_metrics(workdir, here.courses[0]),
       watched=watched,
     )
@@ -112,12 +103,17 @@ def prepare() -> None:
 
 
 def _started(
-  workdir: workdir_lib.Workdir, run: config.Run, here: checkpoint.Checkpoint
+  workdir: workdir_lib.Workdir,
+  run: config.Run,
+  here: checkpoint.Checkpoint,
+  watched: watch.Watch | None,
 ) -> None:
   """Says what a start found; counts it unless all is done."""
   (course,) = here.courses
   # What an earlier process wrote may be ahead of its last checkpoint.
   workdir_lib.write_metrics(workdir, course)
+  if watched:
+    watched.start(here.at, course.rows, not course.finished(run))
   if course.finished(run):
     said = f'is done after epoch {len(course.rows)}'
     print(f'{workdir.path}: {said}', flush=True)

@@ -7,7 +7,6 @@ from typing import Any
 from imat_jax import config, tasks
 from imat_jax.training.early_stopping import EarlyStopping
 
-
 _SCORES = ('loss', 'accuracy', 'macro_f1')  # of a task in a row
 
 

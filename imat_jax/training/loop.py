@@ -113,7 +113,9 @@ def train(
       started, before = time.monotonic(), here.so_far
       batch = next(fed)
       if watched and not at:
+        shown = time.monotonic()
         watched.batch(program.seen(group, watch.PHOTOS)(here.state, batch))
+        started += time.monotonic() - shown  # no part of the epoch's time
       if _compares(group, at):
         here = here._replace(cosines=program.compare(group)(here, batch))
       now, so_far = update(here.state, before, active_R, batch)

@@ -10,6 +10,7 @@ an observer compares what it has with the rows that the checkpoint has, and in
 the end it has each epoch once.
 """
 
+import contextlib
 import dataclasses
 import functools
 import importlib.util
@@ -72,7 +73,7 @@ class Observer(Protocol):
 class Watch:
   """All observers of a run; a context manager.
 
-  There are none where the run has none, and in all processes but the first.
+  Of several processes the first alone has any.
   """
 
   def __init__(self, observers: Sequence[Observer], task_set: tasks.TaskSet):
@@ -142,10 +143,10 @@ class Watch:
     self._each(lambda observer: observer.close(kind is None))
 
 
-def open_watch(
+def watching(
   run: config.Run, workdir: Workdir, task_set: tasks.TaskSet, identity: str
-) -> Watch | None:
-  """The observers that a run's flags ask for; None where there are none.
+) -> contextlib.AbstractContextManager[Watch | None]:
+  """The observers that a run's flags ask for; None without such a flag.
 
   Args:
     run: the config.
@@ -157,8 +158,7 @@ def open_watch(
     UserError: a package is missing.
   """
   if not (run.tensorboard or run.wandb):
-    return None
-
+    return contextlib.nullcontext()
   cluster.first(lambda: _check_packages(run))
   observers = []
   if run.tensorboard and cluster.leads():
@@ -286,7 +286,7 @@ class WeightsAndBiases:
     opened = pathlib.Path(self._run.dir).parent
     files.write_json(self._path, state | {'open': opened.name})
     progress.say(
-      f'wandb: offline; `wandb sync {opened}` sends what is there'
+      f'wandb: offline; `wandb sync {opened.parent}` sends what is there'
       if self._run.offline
       else f'wandb: {self._run.url}'
     )
