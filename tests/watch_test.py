@@ -316,10 +316,12 @@ def _start(data_dir: str, path: pathlib.Path, cwd: pathlib.Path, *flags: str):
   command = [sys.executable, '-m', 'experiments.public_3m', '--batch_size=4']
   command += [f'--data_dir={data_dir}', f'--workdir={path}', '--epochs=3']
   command += ['--filters=2,2,2', '--shared_widths=4', '--head_widths=4']
+  # It is not to use the process that wandb started for this one.
+  env = {k: v for k, v in os.environ.items() if k != 'WANDB_SERVICE'}
   return subprocess.Popen(
     [*command, f'--tasks={",".join(TASKS)}', *flags],
     cwd=cwd,
-    env=os.environ | {'PYTHONPATH': str(ROOT)},
+    env=env | {'PYTHONPATH': str(ROOT)},
     stdin=subprocess.DEVNULL,
     stdout=subprocess.PIPE,
     stderr=subprocess.PIPE,

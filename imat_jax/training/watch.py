@@ -306,7 +306,10 @@ class WeightsAndBiases:
   def close(self, done: bool) -> None:
     if self._run is None:
       return
+    import wandb
+
     self._run.finish(exit_code=int(not done))
+    wandb.teardown()  # `finish` comes back before its file is whole
     closed = {'told': self._told, 'open': ''}
     files.write_json(self._path, self._state | closed)
 
