@@ -13,7 +13,8 @@ The map, in the order in which modules may import each other:
             the report's presets
   training  rng, cluster, mesh, losses, metrics, state, step, affinity;
             early_stopping, course; group, feed, program; seal, checkpoint,
-            interruption, profiling, loop; mirror, workdir; scoring
+            interruption, profiling; mirror, workdir; pictures, watch; loop;
+            scoring
   study     engine runs one experiment; grid, estimate, sweep a whole study;
             results, statistics, findings what it found; assessment how far a
             run is to be trusted; charts, tables, report what is shown of it

@@ -451,6 +451,16 @@ class Run(Training):
   profile: bool = knob(
     'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto', False
   )
+  tensorboard: bool = knob(
+    'write event files for TensorBoard into WORKDIR/tensorboard: scores, the '
+    'first batch, confusion matrices',
+    False,
+  )
+  wandb: bool = knob(
+    'log the same to Weights & Biases; with WANDB_MODE=offline into '
+    'WORKDIR/wandb',
+    False,
+  )
   model: Model = dataclasses.field(default_factory=Model)
 
 

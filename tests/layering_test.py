@@ -83,6 +83,8 @@ def test_imports_go_one_way(path):
     ('gradio', ('demo',)),
     ('scipy', ('calibration', 'study.statistics')),
     ('jax2onnx', ('artefact',)),
+    ('tensorboardX', ('training.watch',)),
+    ('wandb', ('training.watch',)),
     ('yaml', ('study.card',)),
   ],
 )
