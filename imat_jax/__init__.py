@@ -6,19 +6,23 @@ The map, in the order in which modules may import each other:
   remote                     folders in buckets, copied here and back
   config, tasks              every knob; labels and weights
   scores, calibration        accuracy to F1; are probabilities right as often?
-  data      annotations → download → photos or, on many machines, fleet →
+  data      own, annotations → download → photos or, on many machines, fleet →
             build → source; draws, augment, and pipeline or, on the device,
             resident; garments draws the demo data, with the package drawing
   models    pooling, conv_pool with native's compiled kernel, trunk, heads, and
             the report's presets
   training  rng, cluster, mesh, losses, metrics, state, step, affinity;
             early_stopping, course; group, feed, program; seal, checkpoint,
-            interruption, profiling, loop; mirror, workdir; scoring
+            interruption, profiling; mirror, workdir; pictures, watch; loop;
+            scoring
   study     engine runs one experiment; grid, estimate, sweep a whole study;
             results, statistics, findings what it found; assessment how far a
             run is to be trusted; card, charts, tables, report what is shown
   inference, contact_sheet   a trained run that labels photos; them in a picture
-  evaluate, predict, submit  commands: scores, labels, the competition's file
+  saliency  where a network looks
+  artefact  a trained network as a file that needs no imat_jax
+  evaluate, predict, submit, export, demo    commands: scores, labels, the
+            competition's file, an artefact, a page for a browser
   doctor    says whether a machine can train
   flags     turns configs into absl flags; only commands use it
 

@@ -73,6 +73,11 @@ def _not_empty(value):
     return 'must not be empty'
 
 
+def _task_name(value):
+  if not value or ':' in value or value == tasks_lib.APPAREL:
+    return f"must not be empty, have a colon, or be '{tasks_lib.APPAREL}'"
+
+
 def _png(value):
   if value and not value.lower().endswith('.png'):
     return 'must end in .png'
@@ -114,6 +119,11 @@ def _folder(value):
       'must be a folder of this machine; in a bucket are only --data_dir, '
       '--workdir and --run'
     )
+
+
+def _file(value):
+  if re.match(r'\w+:/', value):
+    return 'must be a file of this machine'
 
 
 def _prefix_pair(value):
@@ -201,6 +211,21 @@ class Garments(Config):
   train: int = knob('photos in the train split', 2400, at_least(1))
   validation: int = knob('photos in the validation split', 600, at_least(1))
   seed: int = knob('the same seed draws the same photos', 0, _SEED)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Own(Config):
+  """Knobs of `imat_jax.data.own`."""
+
+  source: str = _here('FILE.csv, or a folder of folders with photos')
+  annotations: str = _here('folder that receives the fgvc4_iMat.*.json files')
+  images: str = _here('folder that receives SPLIT/ID.jpg')
+  task: str = knob('what the folders are labels of', 'kind', _task_name)
+  validation_share: float = knob(
+    'share of the photos that is for validation, where no column says it',
+    0.2,
+    between(0.01, 0.99),
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -426,6 +451,16 @@ class Run(Training):
   profile: bool = knob(
     'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto', False
   )
+  tensorboard: bool = knob(
+    'write event files for TensorBoard into WORKDIR/tensorboard: scores, the '
+    'first batch, confusion matrices',
+    False,
+  )
+  wandb: bool = knob(
+    'log the same to Weights & Biases; with WANDB_MODE=offline into '
+    'WORKDIR/wandb',
+    False,
+  )
   model: Model = dataclasses.field(default_factory=Model)
 
 
@@ -511,6 +546,17 @@ class Predict(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Demo(Config):
+  """Knobs of `imat_jax.demo`."""
+
+  run: str = _anywhere('workdir of a trained run')
+  host: str = knob('address to serve at; 0.0.0.0 for all', '127.0.0.1')
+  port: int = knob('port to serve at', 7860, between(1, 65535))
+  max_bytes: int = knob('largest photo that is taken', 25_000_000, at_least(1))
+  min_side: int = knob('smallest width and height in pixels', 8, at_least(1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Submit(Config):
   """Knobs of `imat_jax.submit`."""
 
@@ -519,6 +565,19 @@ class Submit(Config):
   images: str = _here('folder with test/ID.jpg, as the download leaves it')
   output: str = _here('FILE.csv that receives the submission')
   batch_size: int = knob('photos per step', 64, at_least(1))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export(Config):
+  """Knobs of `imat_jax.export`."""
+
+  run: str = _anywhere('workdir of a trained run')
+  format: Literal['stablehlo', 'onnx'] = knob(
+    'stablehlo: for jax; onnx: for onnxruntime and others', 'stablehlo'
+  )
+  output: str = knob(
+    'file to write; without it RUN/model.stablehlo or RUN/model.onnx', '', _file
+  )
 
 
 def from_json(kind: type, value: Any) -> Any:

@@ -112,6 +112,23 @@ def test_processes_do_not_change_the_numbers(built, whole, tmp_path):
     assert 'epoch' not in said and 'report.html' not in said
 
 
+@pytest.mark.parametrize('flags', [(), ('--resident',)])
+def test_event_files_have_photos_of_the_whole_batch(built, tmp_path, flags):
+  flags = '--epochs=1', '--tensorboard', *flags
+  found = []
+  for processes in (1, 2):
+    path = tmp_path / str(processes)
+    _train(processes, built, path, *flags)
+    first, last = sorted((path / 'tensorboard').iterdir())
+    found.append(_png(first.read_bytes()))
+    assert b'validation/total_loss' in last.read_bytes()
+  assert found[0] == found[1]
+
+
+def _png(content: bytes) -> bytes:
+  return content[content.index(b'\x89PNG') : content.index(b'IEND')]
+
+
 @pytest.mark.parametrize('victim', [0, 1])
 def test_a_killed_process_ends_the_others(built, whole, tmp_path, victim):
   path = tmp_path / 'run'

@@ -134,6 +134,24 @@ def test_other_filters_take_the_plain_way():
   )
 
 
+@pytest.mark.parametrize(('channels', 'filters', 'stride', 'side'), CASES)
+def test_portable_is_the_same_without_a_kernel(channels, filters, stride, side):
+  arguments = _arguments(channels, filters, side)
+
+  def traced(*given):
+    return str(
+      jax.make_jaxpr(lambda *a: conv_pool.conv_pool(*a, stride))(*given)
+    )
+
+  before = traced(*arguments)
+  with conv_pool.portable():
+    y = conv_pool.conv_pool(*arguments, stride)
+    assert 'ffi_call' not in traced(*arguments)
+  np.testing.assert_array_equal(y, conv_pool.plain(*arguments, stride))
+  assert traced(*arguments) == before
+  assert ('ffi_call' in before) == (native.kernels() is not None)
+
+
 def test_runs_of_a_study_at_once():
   x, kernel, bias_C = _arguments(8, 16, 64)
   kernels = jnp.stack([kernel, -kernel])

@@ -19,9 +19,9 @@ LAYERS = (
   ('data', 'models'),
   ('training',),
   ('study',),
-  ('inference',),
-  ('contact_sheet',),
-  ('evaluate', 'predict', 'submit', 'doctor'),
+  ('inference', 'artefact'),
+  ('contact_sheet', 'saliency'),
+  ('evaluate', 'predict', 'submit', 'export', 'demo', 'doctor'),
   ('flags',),
 )
 
@@ -80,7 +80,11 @@ def test_imports_go_one_way(path):
     ('altair', ('study.charts',)),
     ('vl_convert', ('study.charts',)),
     ('jinja2', ('study.card', 'study.report')),
+    ('gradio', ('demo',)),
     ('scipy', ('calibration', 'study.statistics')),
+    ('jax2onnx', ('artefact',)),
+    ('tensorboardX', ('training.watch',)),
+    ('wandb', ('training.watch',)),
     ('yaml', ('study.card',)),
   ],
 )

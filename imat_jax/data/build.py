@@ -121,6 +121,9 @@ def all_tasks(
 ) -> tasks.TaskSet:
   """Every task with a label in train, apparel first, rare labels folded.
 
+  Where all photos are of one class there is no task of the class, and none of
+  that class alone.
+
   Args:
     labels: split → the labels of each of its photos.
     min_share: see `tasks.fold_rare`; counted on `train` alone.
@@ -131,6 +134,8 @@ def all_tasks(
       # 0 for a label that only validation has.
       counts[name][label] += split == 'train'
   names = [name for name in counts if counts[name].total()]
+  if len(counts[tasks.APPAREL]) == 1:  # nothing to tell apart
+    names = [n for n in names if n != tasks.APPAREL and ':' not in n]
   names.sort(key=lambda name: (name != tasks.APPAREL, ':' in name, name))
   return tasks.TaskSet(
     tuple(tasks.fold_rare(n, counts[n], min_share) for n in names)

@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 from imat_jax import files, progress
 from imat_jax.data import duplicates, picture
 
-_QUALITY = 92
+QUALITY = 92  # of the stored JPEG
 # The warp zooms in to 0.8 of a photo at most: with a quarter more pixels it
 # still finds one pixel for each that it draws.
 _MARGIN = 1.25
@@ -102,7 +102,7 @@ def read(file: pathlib.Path | io.BytesIO, side: int) -> Image.Image | str:
 def compressed(image: Image.Image) -> bytes:
   """The JPEG bytes that a data set holds of a square photo."""
   jpeg = io.BytesIO()
-  image.save(jpeg, 'JPEG', quality=_QUALITY)
+  image.save(jpeg, 'JPEG', quality=QUALITY)
   return jpeg.getvalue()
 
 

@@ -38,7 +38,9 @@ def _describe_task(task: tasks.Task, labels) -> dict[str, Any]:
 def table(statistics: Mapping[str, Any]) -> str:
   """The printed form of `statistics.json`."""
   splits = statistics['splits']
-  parts = [_images_table(splits), _classes_table(splits), _tasks_table(splits)]
+  parts = [_images_table(splits), _tasks_table(splits)]
+  if all(tasks.APPAREL in split['tasks'] for split in splits.values()):
+    parts.insert(1, _classes_table(splits))
   return '\n\n'.join(parts)
 
 

@@ -5,8 +5,11 @@ their gradients, so there a compiled kernel does the same in one pass over the
 picture (`native/conv_pool.cc`; benchmarks/README.md has the figures).
 """
 
+import contextlib
+import contextvars
 import functools
 import math
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +26,25 @@ POOLINGS = {
   4: pooling.max_pool_4_stride_4,
 }
 
+# Within `portable`: one operation, which every runtime has.
+PORTABLE_POOLINGS = {
+  1: lambda x_BxHxWxC: x_BxHxWxC,
+  2: lambda x_BxHxWxC: pooling.max_pool_4(x_BxHxWxC, 2, 'SAME'),
+  4: lambda x_BxHxWxC: pooling.max_pool_4(x_BxHxWxC, 4, 'VALID'),
+}
+
+_portable = contextvars.ContextVar('portable', default=False)
+
+
+@contextlib.contextmanager
+def portable() -> Iterator[None]:
+  """What is traced within needs no kernel of ours where it will run."""
+  token = _portable.set(True)
+  try:
+    yield
+  finally:
+    _portable.reset(token)
+
 
 def conv_pool(
   x_BxHxWxC: jax.Array, kernel: jax.Array, bias_C: jax.Array, stride: int
@@ -35,6 +57,8 @@ def conv_pool(
     bias_C: a number per filter.
     stride: of the 4 × 4 pooling, 2 (padding SAME) or 4 (VALID); 1 for none.
   """
+  if _portable.get():
+    return plain(x_BxHxWxC, kernel, bias_C, stride, PORTABLE_POOLINGS)
   # The kernel makes as many places of a row at once as give 256 numbers.
   is_wide = x_BxHxWxC.shape[2] * bias_C.size >= 256
   of = *kernel.shape[2:], stride
@@ -45,7 +69,11 @@ def conv_pool(
 
 
 def plain(
-  x_BxHxWxC: jax.Array, kernel: jax.Array, bias_C: jax.Array, stride: int
+  x_BxHxWxC: jax.Array,
+  kernel: jax.Array,
+  bias_C: jax.Array,
+  stride: int,
+  poolings: Mapping[int, Callable[[jax.Array], jax.Array]] = POOLINGS,
 ) -> jax.Array:
   """`conv_pool` in XLA's own operations."""
   convolved = jax.lax.conv_general_dilated(
@@ -56,7 +84,7 @@ def plain(
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
   )
   # Pooling first: bias and ReLU commute with it and have less to do behind it.
-  return jax.nn.relu(POOLINGS[stride](convolved) + bias_C[None, None, None])
+  return jax.nn.relu(poolings[stride](convolved) + bias_C[None, None, None])
 
 
 def _on_each_device(padded, kernel, bias_C, stride):

@@ -8,6 +8,18 @@ other. Of equal values the first has the gradient.
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
+
+
+def max_pool_4(x_BxHxWxC: jax.Array, stride: int, padding: str) -> jax.Array:
+  """Windows of 4 × 4 as one operation; its gradient is slow on a CPU."""
+  # Looked up, and with names, as jax2onnx puts its own in this one's place.
+  return nn.max_pool(
+    x_BxHxWxC,
+    window_shape=(4, 4),
+    strides=(stride, stride),
+    padding=padding,
+  )
 
 
 def max_pool_4_stride_2(x_BxHxWxC: jax.Array) -> jax.Array:

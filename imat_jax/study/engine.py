@@ -9,7 +9,15 @@ from imat_jax import config, errors, files
 from imat_jax.data import source
 from imat_jax.models import native
 from imat_jax.study import report, results
-from imat_jax.training import checkpoint, cluster, feed, loop, mesh, scoring
+from imat_jax.training import (
+  checkpoint,
+  cluster,
+  feed,
+  loop,
+  mesh,
+  scoring,
+  watch,
+)
 from imat_jax.training import workdir as workdir_lib
 from imat_jax.training.group import Group
 
@@ -38,21 +46,23 @@ def _run(run: config.Run, workdir: workdir_lib.Workdir) -> None:
   identity = cluster.first(claim)
   group = Group((run,), task_set)
   data = feed.open_data(run, run.model.geometry, task_set)
-  end = loop.train(
-    group,
-    data,
-    workdir.checkpoints,
-    identity,
-    on_start=lambda here: _started(workdir, run, here),
-    on_save=lambda here: workdir_lib.write_metrics(workdir, here.courses[0]),
-  )
-  (scored,) = score(group, data, end)
+  with watch.watching(run, workdir, task_set, identity) as watched:
+    end = loop.train(
+      group,
+      data,
+      workdir.checkpoints,
+      identity,
+      on_start=lambda here: _started(workdir, run, here, watched),
+      on_save=lambda here: workdir_lib.write_metrics(workdir, here.courses[0]),
+      watched=watched,
+    )
+    (scored,) = score(group, data, end)
 
-  def finish() -> None:
-    results.write(workdir, scored)
-    print(report.write_run(workdir))
+    def finish() -> None:
+      results.write(workdir, scored)
+      print(report.write_run(workdir))
 
-  cluster.first(finish)
+    cluster.first(finish)
 
 
 def one_fingerprint(data_dir: str) -> str:
@@ -93,12 +103,17 @@ def prepare() -> None:
 
 
 def _started(
-  workdir: workdir_lib.Workdir, run: config.Run, here: checkpoint.Checkpoint
+  workdir: workdir_lib.Workdir,
+  run: config.Run,
+  here: checkpoint.Checkpoint,
+  watched: watch.Watch | None,
 ) -> None:
   """Says what a start found; counts it unless all is done."""
   (course,) = here.courses
   # What an earlier process wrote may be ahead of its last checkpoint.
   workdir_lib.write_metrics(workdir, course)
+  if watched:
+    watched.start(here.at, course.rows, not course.finished(run))
   if course.finished(run):
     said = f'is done after epoch {len(course.rows)}'
     print(f'{workdir.path}: {said}', flush=True)

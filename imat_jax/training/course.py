@@ -7,6 +7,8 @@ from typing import Any
 from imat_jax import config, tasks
 from imat_jax.training.early_stopping import EarlyStopping
 
+_SCORES = ('loss', 'accuracy', 'macro_f1')  # of a task in a row
+
 
 @dataclasses.dataclass(frozen=True)
 class Course:
@@ -83,8 +85,7 @@ def row(
   weights = tasks.weights(len(names), run.task_weight_decay)
   shown = {
     split: {
-      name: {key: results[name][key] for key in ('loss', 'accuracy')}
-      for name in names
+      name: {key: results[name][key] for key in _SCORES} for name in names
     }
     for split, results in found.items()
   }

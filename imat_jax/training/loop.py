@@ -29,6 +29,7 @@ from imat_jax.training import (
   profiling,
   program,
   step,
+  watch,
 )
 from imat_jax.training.checkpoint import Checkpoint
 from imat_jax.training.course import Course, row
@@ -47,6 +48,7 @@ def train(
   on_start: Callable[[Checkpoint], None],
   on_save: Callable[[Checkpoint], None],
   says_epochs: bool = True,
+  watched: watch.Watch | None = None,
 ) -> Checkpoint:
   """Trains to the end, from the latest checkpoint where there is one.
 
@@ -58,6 +60,7 @@ def train(
     on_start: called, in the first process, with what a start finds.
     on_save: the same with what is saved.
     says_epochs: whether each epoch has a line on stderr.
+    watched: who is told of the epochs of a group of one run.
 
   Returns:
     the runs at their end.
@@ -89,7 +92,7 @@ def train(
       if epoch_ends or due or leaving:
         _check_finite(group, here.so_far, _is_active(group, here), at, store)
       if epoch_ends:
-        here = _after_epoch(group, here, at, data, score, store)
+        here = _after_epoch(group, here, at, data, score, store, watched)
         if says_epochs:
           bar.say(_line(group, here))
       active_R = _is_active(group, here)
@@ -109,6 +112,10 @@ def train(
       trace.advance()
       started, before = time.monotonic(), here.so_far
       batch = next(fed)
+      if watched and not at:
+        shown = time.monotonic()
+        watched.batch(program.seen(group, watch.PHOTOS)(here.state, batch))
+        started += time.monotonic() - shown  # no part of the epoch's time
       if _compares(group, at):
         here = here._replace(cosines=program.compare(group)(here, batch))
       now, so_far = update(here.state, before, active_R, batch)
@@ -196,6 +203,7 @@ def _after_epoch(
   data: feed.Data,
   score: program.Score,
   store: checkpoint.Store,
+  watched: watch.Watch | None,
 ) -> Checkpoint:
   """Evaluates; notes the runs' rows, and their parameters where it is best."""
   epoch = _epochs(here) + 1
@@ -210,6 +218,10 @@ def _after_epoch(
       continue
     own = group.own_tasks(r)
     of_run = functools.partial(jax.tree.map, operator.itemgetter(r))
+    results = {
+      'train': metrics.read(of_run(train), group.task_set),
+      'validation': metrics.read(of_run(validation), group.task_set),
+    }
     new = row(
       group.runs[r],
       own.names,
@@ -217,11 +229,12 @@ def _after_epoch(
       step=at,
       seconds=course.seconds,
       num_examples=data.num_train,
-      train=metrics.read(of_run(train), group.task_set),
-      validation=metrics.read(of_run(validation), group.task_set),
+      **results,
       cosines=affinity.read(of_run(cosines), group.task_set.names),
     )
     courses[r] = course.after(new, group.training.stopping)
+    if watched:
+      watched.epoch(new, results['validation'])
   better_R = active_R & [c.stopping.best_epoch == epoch for c in courses]
   best_params = program.keep(better_R, here.state.params, here.best_params)
   zeros = jax.tree.map(jnp.zeros_like, (here.so_far, here.cosines))

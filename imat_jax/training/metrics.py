@@ -52,8 +52,8 @@ def read(metrics: Metrics, task_set: tasks.TaskSet) -> dict[str, Any]:
   """Brings metrics to the host.
 
   Returns:
-    per task's name `loss` and `accuracy`, None without a labelled example, and
-    `confusion`, an int64 K × K array of the task's own labels.
+    per task's name `loss`, `accuracy` and `macro_f1`, None without a labelled
+    example, and `confusion`, an int64 K × K array of the task's own labels.
   """
   here = jax.device_get(metrics)
   loss_T, weight_T = np.asarray(here.loss.value_T()), here.loss.weight_T
@@ -82,5 +82,6 @@ def _read_task(
   return {
     'loss': float(loss) if weight > 0 else None,
     'accuracy': scores.accuracy(confusion_KxK),
+    'macro_f1': scores.macro_f1(confusion_KxK),
     'confusion': confusion_KxK,
   }

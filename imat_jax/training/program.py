@@ -59,6 +59,12 @@ def compare(group: Group) -> Callable:
   return _compare(group.model, group.task_set, group.training.augmentation)
 
 
+def seen(group: Group, number: int) -> Callable:
+  """What the first run's network sees: (state, feed) → photos of its batch."""
+  training = group.training
+  return _seen(group.model.geometry, training.augmentation, number)
+
+
 @functools.cache
 def _update(
   model: config.Model,
@@ -114,6 +120,25 @@ def _compare(
   of_runs = over_runs(of_run, (0, 0, None, 0))
   jitted = jax.jit(lambda *given: mesh.on_each_inside(of_runs(*given)))
   return lambda here, fed: jitted(here.cosines, here.state, fed.shared, fed.own)
+
+
+@functools.cache
+def _seen(
+  geometry: str, augmentation: config.Augmentation, number: int
+) -> Callable:
+  side = trunk.image_side(geometry)
+
+  def of_run(now, shared, own):
+    batch = feed.to_batch(shared, own, now, side, augmentation)
+    return jax.tree.map(lambda x: x[:number], batch)
+
+  of_runs = over_runs(of_run, (0, None, 0))
+
+  def seen(now, fed):
+    found = of_runs(now, fed.shared, fed.own)
+    return mesh.on_each_inside(jax.tree.map(lambda x: x[0], found))
+
+  return jax.jit(seen)
 
 
 @jax.jit

@@ -22,7 +22,14 @@ from imat_jax.training.group import Group
 # These may change between two starts of one run, or of one study.
 _HOW = ('data_dir', 'workdir', 'loader', 'saving', 'cluster')
 _MAY_CHANGE = {
-  config.Run: (*_HOW, 'epochs', 'profile', 'affinity_steps'),
+  config.Run: (
+    *_HOW,
+    'epochs',
+    'profile',
+    'affinity_steps',
+    'tensorboard',
+    'wandb',
+  ),
   config.Study: (
     *_HOW,
     'models',
@@ -49,6 +56,8 @@ class Workdir:
     self.card = self.path / 'README.md'
     self.predictions = self.path / 'predictions.npz'
     self.starts = self.path / 'starts.jsonl'
+    self.tensorboard = self.path / 'tensorboard'
+    self.wandb = self.path / 'wandb.json'
     self.lock = self.path / 'lock'
 
 

@@ -1,0 +1,186 @@
+"""A trained network as one file that is used without this package.
+
+Its network maps photos, uint8, B × side × side × 3 for any B, to a probability
+for each label of each task. All else that its user must know is inside too, as
+JSON: see `about`. docs/export.md has programs that read such files.
+"""
+
+import contextlib
+import io
+import json
+import logging
+import zipfile
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+from jax.interpreters import batching
+
+from imat_jax import errors
+from imat_jax.data import photos, pipeline
+from imat_jax.models import conv_pool, heads, trunk
+from imat_jax.study import provenance
+from imat_jax.training import step
+from imat_jax.training.workdir import Trained
+
+# The members of a StableHLO artefact, which is a zip file.
+ABOUT = 'metadata.json'
+NETWORK = 'network.bin'
+
+PLATFORMS = ('cpu', 'cuda', 'rocm', 'tpu')
+INPUT = 'photos'
+# The newest that onnxruntime 1.20 reads.
+OPSET = 21
+
+
+def stablehlo(trained: Trained) -> bytes:
+  """A zip file with the network, serialized by `jax.export`, and `about`.
+
+  The same run gives the same bytes.
+  """
+  network = jax.jit(probabilities(trained))
+  with conv_pool.portable(), _without_traces():
+    exported = jax.export.export(network, platforms=PLATFORMS)(_input(trained))
+  archive = io.BytesIO()
+  with zipfile.ZipFile(archive, 'w') as members:
+    # A ZipInfo of its own has no time of today.
+    members.writestr(zipfile.ZipInfo(ABOUT), _text(trained))
+    members.writestr(zipfile.ZipInfo(NETWORK), bytes(exported.serialize()))
+  return archive.getvalue()
+
+
+def onnx(trained: Trained) -> bytes:
+  """An ONNX model with an output per task; `about` is in its metadata.
+
+  Raises:
+    UserError: jax2onnx is not installed.
+  """
+  network = probabilities(trained)
+
+  def in_order(image_BxHxWxC):
+    return tuple(network(image_BxHxWxC).values())
+
+  jax2onnx = converter()
+  with conv_pool.portable():
+    model = jax2onnx.to_onnx(
+      in_order,
+      [_input(trained)],
+      model_name='imat_jax',
+      opset=OPSET,
+      input_names=[INPUT],
+      output_names=trained.task_set.names,
+    )
+  model.metadata_props.add(key='metadata', value=_text(trained))
+  return model.SerializeToString(deterministic=True)
+
+
+def converter() -> ModuleType:
+  """The package jax2onnx.
+
+  Raises:
+    UserError: it is not installed.
+  """
+  # It tells of each shape that it does not know.
+  for name in ('jax2onnx', 'onnx_ir'):
+    logging.getLogger(name).setLevel(logging.ERROR)
+  # jax 0.10 has no such name any more, which was None; jax2onnx 0.13 reads it.
+  if not hasattr(batching, 'not_mapped'):
+    batching.not_mapped = None
+  try:
+    import jax2onnx
+  except ModuleNotFoundError as error:
+    raise errors.UserError(
+      f'--format=onnx needs the package {error.name}: pip install '
+      "'imat_jax[onnx]'"
+    ) from None
+  return jax2onnx
+
+
+def probabilities(
+  trained: Trained,
+) -> Callable[[jax.Array], dict[str, jax.Array]]:
+  """The network as a function of photos, uint8, B × side × side × 3.
+
+  It gives, per task, the probability of each of its labels, B × K.
+  """
+  task_set = trained.task_set
+  network = heads.Network(trained.run.model, task_set)
+
+  def of_photos(image_BxHxWxC: jax.Array) -> dict[str, jax.Array]:
+    batch = pipeline.Batch(image_BxHxWxC, None)
+    logits_BxTxK = step.logits(network, trained.params, batch)
+    found = {}
+    for t, task in enumerate(task_set):
+      # Not [:, t], of which the converter makes a gather, with unused leftovers
+      # that onnxruntime warns of.
+      own_BxK = jax.lax.index_in_dim(logits_BxTxK, t, axis=1, keepdims=False)
+      own_BxK = jax.lax.slice_in_dim(own_BxK, 0, len(task.labels), axis=1)
+      found[task.name] = jax.nn.softmax(own_BxK)
+    return found
+
+  return of_photos
+
+
+def about(trained: Trained) -> dict[str, Any]:
+  """What a user of the network must know: JSON.
+
+  `tasks` has the names of the labels in the order of the probabilities;
+  `preprocessing` says how the evaluation makes the network's input of a photo.
+  """
+  run, stopping = trained.run, trained.course.stopping
+  side = trunk.image_side(run.model.geometry)
+  stored = photos.stored_side(side)
+  return {
+    'tasks': trained.task_set.to_json(),
+    'input': {
+      'name': INPUT,
+      'shape': ['B', side, side, 3],
+      'dtype': 'uint8',
+      'channels': 'RGB',
+    },
+    'preprocessing': {
+      'stored_side': stored,
+      'jpeg_quality': photos.QUALITY,
+      'image_side': side,
+      'steps': [
+        'turn the photo upright as its EXIF data say; RGB, transparency on '
+        'white',
+        f'squash it to {stored} × {stored} pixels, bilinear, antialiased',
+        f'encode it as JPEG of quality {photos.QUALITY} and decode it',
+        f'sample it at {side} × {side} places, bilinear, not antialiased; '
+        f'place p lies at pixel (p + 1/2) {stored} / {side} - 1/2',
+        'leave it uint8: the network divides by 255',
+      ],
+    },
+    'training': {
+      'epoch': stopping.best_epoch,
+      'step': trained.course.best_step,
+      'seed': run.seed,
+      'geometry': run.model.geometry,
+    },
+    'versions': provenance.describe()['versions'],
+  }
+
+
+def _text(trained: Trained) -> str:
+  return json.dumps(about(trained), indent=2, ensure_ascii=False)
+
+
+def _input(trained: Trained) -> jax.ShapeDtypeStruct:
+  side = trunk.image_side(trained.run.model.geometry)
+  (batch_size,) = jax.export.symbolic_shape('B')
+  return jax.ShapeDtypeStruct((batch_size, side, side, 3), np.uint8)
+
+
+@contextlib.contextmanager
+def _without_traces() -> Iterator[None]:
+  """Keeps the paths of this machine's source files out of what is exported."""
+  name = 'jax_traceback_in_locations_limit'
+  before = getattr(jax.config, name)
+  jax.config.update(name, 0)
+  try:
+    yield
+  finally:
+    jax.config.update(name, before)

@@ -1,0 +1,152 @@
+"""A page for a browser: drop a photo, see what a trained run says of it.
+
+  pip install 'imat_jax[demo]'
+  python -m imat_jax.demo --run=runs/demo
+
+prints the address of the page, which shows each task's probabilities and where
+the network looked (imat_jax/saliency.py). It serves this machine alone unless
+--host=0.0.0.0. What is dropped is held to the limits of the download.
+"""
+
+import pathlib
+from typing import TYPE_CHECKING
+
+from imat_jax import config, errors
+
+if TYPE_CHECKING:
+  import gradio
+
+  from imat_jax import inference
+
+_MAPS = 12  # tasks whose map is drawn
+_TOP = 5
+_WRONG = {
+  'not_an_image': 'This is no photo: JPEG, PNG, WebP, GIF, AVIF, BMP or TIFF.',
+  'truncated': 'This photo is damaged.',
+  'too_small': 'This photo is too small.',
+  'too_large': 'This photo has too many pixels.',
+}
+
+
+def main(command: config.Demo) -> None:
+  """Serves the page until it is interrupted."""
+  # Here, so that --help is quick.
+  gradio = _gradio()
+  from imat_jax import inference
+
+  predictor = inference.Predictor(command.run, batch_size=1)
+  print(f'http://{command.host}:{command.port} (Ctrl-C ends it)', flush=True)
+  page(predictor, command.min_side).launch(
+    quiet=True,
+    server_name=command.host,
+    server_port=command.port,
+    max_file_size=command.max_bytes,
+    theme=gradio.themes.Default(font='system-ui', font_mono='monospace'),
+    footer_links=[],
+    # What would ask other machines, or start another server.
+    share=False,
+    ssr_mode=False,
+  )
+
+
+def page(
+  predictor: 'inference.Predictor', min_side: int
+) -> 'gradio.blocks.Blocks':
+  """The page, not yet served.
+
+  Args:
+    predictor: what says the labels.
+    min_side: smallest width and height of a photo in pixels.
+  """
+  gradio = _gradio()
+  names = predictor.task_set.names
+
+  def answer(path):
+    if path is None:
+      return [None] * (len(names) + 1)
+    try:
+      return look(predictor, path, min_side)
+    except errors.UserError as error:
+      raise gradio.Error(str(error), print_exception=False) from None
+
+  with gradio.Blocks(
+    title='imat_jax', analytics_enabled=False, delete_cache=(600, 600)
+  ) as blocks:
+    gradio.Markdown('## What does this photo show?')
+    with gradio.Row():
+      with gradio.Column():
+        photo = gradio.File(
+          label='A photo', file_types=['image'], type='filepath'
+        )
+        maps = gradio.Gallery(
+          label='What the network sees, and where it looked (orange)',
+          columns=3,
+          height='auto',
+          interactive=False,
+          format='png',
+          buttons=[],
+        )
+      with gradio.Column():
+        shares = [
+          gradio.Label(label=name, num_top_classes=_TOP) for name in names
+        ]
+    photo.change(answer, photo, [maps, *shares], api_name='look')
+  return blocks
+
+
+def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
+  """The pictures, and the probabilities of each task by label.
+
+  Raises:
+    UserError: this is no photo that can be taken.
+  """
+  import io
+
+  from PIL import Image
+
+  from imat_jax import inference, saliency
+  from imat_jax.data import picture
+
+  body = pathlib.Path(path).read_bytes()
+  try:
+    picture.check(body, min_side)
+  except picture.BadPicture as bad:
+    raise errors.UserError(_WRONG[str(bad)]) from None
+  image_HxWxC = inference.prepare(io.BytesIO(body), predictor.side)
+  if isinstance(image_HxWxC, str):
+    raise errors.UserError(_WRONG['truncated'])
+  trained, task_set = predictor.trained, predictor.task_set
+  (found_TxK,) = predictor.probabilities(image_HxWxC[None])
+  map_TxHxW = saliency.saliency(
+    trained.run.model, task_set, trained.params, image_HxWxC
+  )
+  drawn = [
+    (saliency.overlay(image_HxWxC, map_HxW), name)
+    for name, map_HxW in zip(task_set.names[:_MAPS], map_TxHxW, strict=False)
+  ]
+  shares = [
+    dict(zip(task.labels, map(float, found_K), strict=False))
+    for task, found_K in zip(task_set, found_TxK, strict=True)
+  ]
+  return [[(Image.fromarray(image_HxWxC), 'photo'), *drawn], *shares]
+
+
+def _gradio():
+  """Gradio, which asks no other machine."""
+  import os
+
+  os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
+  os.environ.setdefault('HF_HUB_OFFLINE', '1')
+  try:
+    import gradio
+  except ImportError:
+    raise errors.UserError(
+      "the page needs gradio: pip install 'imat_jax[demo]'"
+    ) from None
+  return gradio
+
+
+if __name__ == '__main__':
+  from imat_jax import flags
+
+  flags.run(main, config.Demo)

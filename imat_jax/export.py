@@ -1,0 +1,66 @@
+"""Writes a trained run as one file that is used without this package.
+
+  python -m imat_jax.export --run=runs/demo --format=stablehlo
+  python -m imat_jax.export --run=runs/demo --format=onnx --output=demo.onnx
+
+The file holds the network of the best epoch, from photos in any number to a
+probability for each label of each task, and as metadata the tasks, the names of
+their labels and the preprocessing. stablehlo needs nothing but jax, on CPU, GPU
+or TPU; onnx is for onnxruntime and all else that reads ONNX, and writing it
+takes jax2onnx: pip install 'imat_jax[onnx]'. docs/export.md has a program that
+loads each.
+"""
+
+import pathlib
+
+from imat_jax import config, errors, files, progress, remote
+
+
+def main(command: config.Export) -> None:
+  """Writes the file and says what is in it."""
+  path = target(command)
+  # Here, so that --help and a wrong path are quick.
+  from imat_jax import artefact
+  from imat_jax.training import workdir
+
+  if command.format == 'onnx':
+    artefact.converter()  # without it there is no need to load
+  trained = workdir.load(command.run)
+  progress.say(f'{command.run}: to {command.format}')
+  write = {'stablehlo': artefact.stablehlo, 'onnx': artefact.onnx}
+  content = write[command.format](trained)
+  files.write_bytes(path, content)
+  print(f'{path}: {len(content) / 1e6:.1f} MB')
+  for task in trained.task_set:
+    print(f'  {task.name}: {len(task.labels)} labels')
+
+
+def target(command: config.Export) -> pathlib.Path:
+  """The file to write.
+
+  Raises:
+    UserError: it cannot be written there.
+  """
+  if command.output:
+    path = pathlib.Path(command.output)
+  elif remote.is_url(command.run):
+    raise errors.UserError(
+      f'{command.run}: is in a bucket; say with --output=FILE where the file '
+      'is to be written'
+    )
+  else:
+    path = pathlib.Path(command.run, f'model.{command.format}')
+  if command.output and not path.parent.is_dir():
+    raise errors.UserError(
+      f'{path.parent}: there is no such folder; make it, or give another '
+      '--output'
+    )
+  if path.is_dir():
+    raise errors.UserError(f'{path}: is a folder; --output=FILE names a file')
+  return path
+
+
+if __name__ == '__main__':
+  from imat_jax import flags
+
+  flags.run(main, config.Export)

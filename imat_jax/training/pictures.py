@@ -1,0 +1,115 @@
+"""What a run shows while it trains: photos in a grid, a confusion matrix."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from imat_jax import errors
+
+_ACROSS, _GAP, _CAPTION = 8, 2, 16  # of the grid: photos, and pixels
+_LONGEST = 24  # letters of a label
+_CELLS, _SMALLEST, _LARGEST = 640, 16, 44  # of a matrix: pixels, and of a cell
+_NUMBERED = 26  # pixels of a cell that has room for a number
+_MARGIN, _LINE = 10, 18
+_NONE, _ALL = np.array([255, 255, 255]), np.array([11, 100, 145])
+_INK, _PAPER, _EMPTY = (20, 20, 20), (255, 255, 255), (228, 228, 228)
+
+
+def grid(image_BxHxWxC: np.ndarray, captions: Sequence[str]) -> Image.Image:
+  """Photos side by side, uint8, pixel for pixel, with a line below each."""
+  number, height, width, _ = image_BxHxWxC.shape
+  across = min(number, _ACROSS)
+  step_x, step_y = width + _GAP, height + _CAPTION + _GAP
+  size = across * step_x - _GAP, -(-number // across) * step_y - _GAP
+  sheet = Image.new('RGB', size, _PAPER)
+  for i, image_HxWxC in enumerate(image_BxHxWxC):
+    tile = Image.new('RGB', (width, height + _CAPTION), _PAPER)
+    tile.paste(Image.fromarray(image_HxWxC))
+    text = errors.printable(captions[i])
+    ImageDraw.Draw(tile).text((2, height + 1), text, _INK, _font(11))
+    sheet.paste(tile, (i % across * step_x, i // across * step_y))
+  return sheet
+
+
+def confusion(
+  confusion_KxK: np.ndarray, labels: Sequence[str], title: str
+) -> Image.Image:
+  """A confusion matrix, each row as shares of its photos.
+
+  Rows are true labels with their numbers of photos, columns predicted ones. A
+  row without a photo is grey.
+  """
+  names = [_short(label) for label in labels]
+  support_K = confusion_KxK.sum(1)
+  rows = [f'{n} ({s})' for n, s in zip(names, support_K, strict=True)]
+  share_KxK = confusion_KxK / np.maximum(support_K, 1)[:, None]
+  cell = int(np.clip(_CELLS // len(names), _SMALLEST, _LARGEST))
+  font, lines = (
+    _font(12),
+    [title, 'rows: true (photos), in %; columns: predicted'],
+  )
+  left = max(map(font.getlength, rows)) + 2 * _MARGIN
+  top = max(map(font.getlength, names)) + len(lines) * _LINE + 3 * _MARGIN
+  left, top, side = round(left), round(top), cell * len(names)
+  width = max(left + side, *(round(font.getlength(x)) for x in lines))
+  sheet = Image.new('RGB', (width + _MARGIN, top + side + _MARGIN), _PAPER)
+  draw = ImageDraw.Draw(sheet)
+  for i, line in enumerate(lines):
+    draw.text((_MARGIN, _MARGIN + i * _LINE), line, _INK, font)
+  for k, (row, column) in enumerate(zip(rows, names, strict=True)):
+    middle = k * cell + cell // 2
+    draw.text((left - _MARGIN // 2, top + middle), row, _INK, font, 'rm')
+    _draw_upright(sheet, (left + middle, top - _MARGIN // 2), column, font)
+    for j in range(len(names)):
+      place = left + j * cell, top + k * cell
+      share = share_KxK[k, j] if support_K[k] else None
+      _draw_cell(draw, place, cell, share)
+  return sheet
+
+
+def png(picture: Image.Image) -> bytes:
+  """The picture as a PNG file."""
+  file = io.BytesIO()
+  picture.save(file, 'PNG')
+  return file.getvalue()
+
+
+def _draw_upright(
+  sheet: Image.Image, foot: tuple[int, int], text: str, font
+) -> None:
+  """Writes a line upwards, above the middle of its column."""
+  strip = Image.new('L', (round(font.getlength(text)) + 1, _LINE))
+  ImageDraw.Draw(strip).text((0, _LINE // 2), text, 255, font, 'lm')
+  strip = strip.rotate(90, expand=True)
+  place = foot[0] - _LINE // 2, foot[1] - strip.height
+  sheet.paste(_INK, place, strip)
+
+
+def _draw_cell(
+  draw: ImageDraw.ImageDraw,
+  place: tuple[int, int],
+  cell: int,
+  share: float | None,
+) -> None:
+  x, y = place
+  color = _EMPTY
+  if share is not None:
+    color = tuple(np.rint(_NONE + share * (_ALL - _NONE)).astype(int))
+  corners = x, y, x + cell - 1, y + cell - 1
+  draw.rectangle(corners, color, outline=_EMPTY)
+  percent = round(100 * (share or 0))
+  if percent and cell >= _NUMBERED:
+    ink = _PAPER if share > 0.5 else _INK
+    middle = x + cell // 2, y + cell // 2
+    draw.text(middle, str(percent), ink, _font(12), 'mm')
+
+
+def _short(label: str) -> str:
+  text = errors.printable(label)
+  return text if len(text) <= _LONGEST else f'{text[: _LONGEST - 1]}…'
+
+
+def _font(size: int):
+  return ImageFont.load_default(size)

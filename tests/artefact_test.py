@@ -1,0 +1,253 @@
+"""Exported networks say what the network says, wherever they are read."""
+
+import functools
+import io
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+
+from imat_jax import artefact, config, errors, inference, tasks
+from imat_jax.data import garments, pipeline
+from imat_jax.data.drawing import population
+from imat_jax.models import heads, presets, trunk
+from imat_jax.training import course, step, workdir
+
+SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
+REAL = SHARED / 'data/clothing/images/validation'
+CLOSE = 1e-4
+NUMBER = 24
+SIZES = (1, 3, NUMBER)
+TASKS = tasks.TaskSet(
+  (
+    tasks.Task('color', tuple(f'color {k}' for k in range(33))),
+    tasks.Task('apparel', ('dress', 'outerwear', 'pants', 'shoe')),
+    tasks.Task('pants:length', ('kurz', 'über das Knie')),
+    tasks.Task('one', ('only',)),
+  )
+)
+NETWORKS = {
+  'public_3m': presets.PUBLIC_3M,
+  'private_1_4m': presets.PRIVATE_1_4M,
+  'original': config.Model(geometry='original', shared_widths=(160, 126)),
+  'no hidden layers': config.Model(shared_widths=(), head_widths=()),
+}
+
+
+@functools.cache
+def network(name: str) -> workdir.Trained:
+  """A network whose numbers are all from a dice, its biases too."""
+  run = config.Run(data_dir='', workdir='', model=NETWORKS[name])
+  side = trunk.image_side(run.model.geometry)
+  params = heads.Network(run.model, TASKS).init(
+    jax.random.key(0), np.zeros((1, side, side, 3)), deterministic=True
+  )['params']
+  rng = np.random.default_rng(0)
+  shaken = jax.tree.map(
+    lambda leaf: (
+      leaf
+      + 0.1 * leaf.std() * rng.normal(size=leaf.shape)
+      + 0.05 * (leaf.ndim < 3) * rng.normal(size=leaf.shape)
+    ),
+    params,
+  )
+  shaken = jax.tree.map(lambda leaf: leaf.astype(np.float32), shaken)
+  return workdir.Trained(run, TASKS, shaken, course.Course())
+
+
+@functools.cache
+def photos(kind: str, side: int) -> np.ndarray:
+  """What networks see of drawn or of real photos."""
+  if kind == 'real':
+    found = sorted(REAL.glob('*.jpg'))[:NUMBER]
+  else:
+    drawn = population.photos(0, 'validation', NUMBER)
+    found = map(io.BytesIO, map(garments.encoded, drawn))
+  return np.stack([inference.prepare(file, side) for file in found])
+
+
+def expected(
+  trained: workdir.Trained, image_BxHxWxC: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Softmax, in numpy's doubles, of the logits that the evaluation takes."""
+  said = jax.jit(functools.partial(step.logits, _module(trained)))
+  logits_BxTxK = said(trained.params, pipeline.Batch(image_BxHxWxC, None))
+  found = {}
+  for t, task in enumerate(trained.task_set):
+    own_BxK = np.float64(logits_BxTxK)[:, t, : len(task.labels)]
+    odds_BxK = np.exp(own_BxK - own_BxK.max(1, keepdims=True))
+    found[task.name] = odds_BxK / odds_BxK.sum(1, keepdims=True)
+  return found
+
+
+def _module(trained: workdir.Trained) -> heads.Network:
+  return heads.Network(trained.run.model, trained.task_set)
+
+
+@pytest.fixture(scope='module', params=NETWORKS)
+def trained(request) -> workdir.Trained:
+  return network(request.param)
+
+
+@pytest.fixture(params=['drawn', 'real'])
+def image_BxHxWxC(request, trained) -> np.ndarray:
+  if request.param == 'real' and not REAL.exists():
+    pytest.skip('no ../shared with real photos')
+  side = trunk.image_side(trained.run.model.geometry)
+  return photos(request.param, side)
+
+
+@pytest.fixture(scope='module')
+def session(trained):
+  """onnxruntime with the exported network."""
+  onnxruntime = pytest.importorskip('onnxruntime')
+  return onnxruntime.InferenceSession(artefact.onnx(trained))
+
+
+@pytest.fixture(scope='module')
+def archive(trained) -> zipfile.ZipFile:
+  return zipfile.ZipFile(io.BytesIO(artefact.stablehlo(trained)))
+
+
+@pytest.fixture(scope='module')
+def exported(archive) -> jax.export.Exported:
+  return jax.export.deserialize(bytearray(archive.read(artefact.NETWORK)))
+
+
+def assert_close(found, wanted):
+  assert set(found) == set(wanted)
+  for name, wanted_BxK in wanted.items():
+    np.testing.assert_allclose(found[name], wanted_BxK, rtol=0, atol=CLOSE)
+
+
+def test_onnx_says_what_the_network_says(trained, session, image_BxHxWxC):
+  wanted = expected(trained, image_BxHxWxC)
+  assert np.ptp(wanted['color'], axis=0).max() > 100 * CLOSE
+  for size in SIZES:
+    outputs = session.run(list(TASKS.names), {'photos': image_BxHxWxC[:size]})
+    found = dict(zip(TASKS.names, outputs, strict=True))
+    assert_close(found, {name: said[:size] for name, said in wanted.items()})
+
+
+def test_stablehlo_says_what_the_network_says(trained, exported, image_BxHxWxC):
+  wanted = expected(trained, image_BxHxWxC)
+  for size in SIZES:
+    found = exported.call(image_BxHxWxC[:size])
+    assert_close(found, {name: said[:size] for name, said in wanted.items()})
+
+
+def test_onnx_has_an_output_per_task_and_free_batches(trained, session):
+  side = trunk.image_side(trained.run.model.geometry)
+  (given,) = session.get_inputs()
+  assert (given.name, given.type) == ('photos', 'tensor(uint8)')
+  assert given.shape == ['B', side, side, 3]
+  found = {output.name: output.shape for output in session.get_outputs()}
+  assert found == {task.name: ['B', len(task.labels)] for task in TASKS}
+
+
+def test_both_hold_the_same_metadata(trained, session, archive):
+  found = json.loads(archive.read(artefact.ABOUT))
+  kept = session.get_modelmeta().custom_metadata_map['metadata']
+  assert json.loads(kept) == found == artefact.about(trained)
+  assert found['tasks'] == TASKS.to_json()
+  assert list(found['tasks']) == list(TASKS.names)
+  side = trunk.image_side(trained.run.model.geometry)
+  assert found['input']['shape'] == ['B', side, side, 3]
+
+
+def test_stablehlo_runs_on_every_platform_without_our_kernel(exported):
+  assert set(exported.platforms) == {'cpu', 'cuda', 'rocm', 'tpu'}
+  called = re.findall(r'custom_call @(\w+)', exported.mlir_module())
+  assert set(called) <= {'shape_assertion'}
+
+
+def test_onnxruntime_has_nothing_to_say(capfd):
+  onnxruntime = pytest.importorskip('onnxruntime')
+  model = artefact.onnx(network('public_3m'))
+  capfd.readouterr()
+  onnxruntime.InferenceSession(model)
+  assert capfd.readouterr() == ('', '')
+
+
+def test_the_model_is_valid_onnx():
+  onnx = pytest.importorskip('onnx')
+  model = onnx.load_from_string(artefact.onnx(network('public_3m')))
+  onnx.checker.check_model(model, full_check=True)
+  assert [(o.domain, o.version) for o in model.opset_import] == [('', 21)]
+
+
+def test_neither_names_a_path_of_this_machine(trained, archive):
+  root = str(pathlib.Path(__file__).resolve().parents[1]).encode()
+  for content in (archive.read(artefact.NETWORK), artefact.onnx(trained)):
+    assert root not in content
+    assert not re.search(rb'\w\.py\b', content)
+
+
+def test_the_same_network_gives_the_same_bytes():
+  trained = network('private_1_4m')
+  for write in (artefact.stablehlo, artefact.onnx):
+    assert write(trained) == write(trained)
+
+
+def test_no_member_has_a_time(archive):
+  assert {member.date_time[0] for member in archive.infolist()} == {1980}
+
+
+def test_nothing_is_left_as_it_was_not():
+  """The converter puts its own in the place of jax's functions meanwhile."""
+  trained = network('public_3m')
+  image_BxHxWxC = photos('drawn', 128)
+  before = expected(trained, image_BxHxWxC)
+  limit = jax.config.jax_traceback_in_locations_limit
+  artefact.onnx(trained)
+  artefact.stablehlo(trained)
+  after = expected(trained, image_BxHxWxC)
+  jax.tree.map(np.testing.assert_array_equal, after, before)
+  assert jax.config.jax_traceback_in_locations_limit == limit
+
+
+def test_without_the_converter_a_line_says_what_to_install(monkeypatch):
+  monkeypatch.setitem(sys.modules, 'jax2onnx', None)
+  with pytest.raises(errors.UserError, match=r"install 'imat_jax\[onnx\]'"):
+    artefact.onnx(network('public_3m'))
+
+
+ELSEWHERE = """
+import sys, zipfile
+sys.modules['imat_jax'] = None  # importing it fails
+import jax.export, numpy as np
+
+with zipfile.ZipFile('model.stablehlo') as archive:
+  blob = bytearray(archive.read('network.bin'))
+network = jax.export.deserialize(blob)
+photos = np.load('photos.npy')
+for size in map(int, sys.argv[1:]):
+  np.savez(f'{size}.npz', **network.call(photos[:size]))
+print([name for name in sys.modules if name.split('.')[0] == 'flax'])
+"""
+
+
+def test_a_process_without_this_package_reads_it(tmp_path):
+  trained, image_BxHxWxC = network('public_3m'), photos('drawn', 128)
+  (tmp_path / 'model.stablehlo').write_bytes(artefact.stablehlo(trained))
+  np.save(tmp_path / 'photos.npy', image_BxHxWxC)
+  without = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
+  done = subprocess.run(
+    [sys.executable, '-c', ELSEWHERE, *map(str, SIZES)],
+    cwd=tmp_path,
+    env=without,
+    capture_output=True,
+    text=True,
+  )
+  assert (done.returncode, done.stdout) == (0, '[]\n'), done.stderr
+  wanted = expected(trained, image_BxHxWxC)
+  for size in SIZES:
+    with np.load(tmp_path / f'{size}.npz') as found:
+      assert_close(found, {name: said[:size] for name, said in wanted.items()})

@@ -1,0 +1,27 @@
+"""The notebook runs from its first cell to its last."""
+
+import pathlib
+
+import nbclient
+import nbformat
+import pytest
+
+TOUR = pathlib.Path(__file__).parents[1] / 'docs/tour.ipynb'
+
+
+def _pictures(notebook) -> int:
+  outputs = (o for cell in notebook.cells for o in cell.get('outputs', ()))
+  return sum('image/png' in o.get('data', {}) for o in outputs)
+
+
+@pytest.mark.timeout(900)
+def test_the_tour_runs(tmp_path, monkeypatch):
+  monkeypatch.setenv('TMPDIR', str(tmp_path))
+  notebook = nbformat.read(TOUR, 4)
+  before = _pictures(notebook)
+  nbclient.NotebookClient(
+    notebook, timeout=600, resources={'metadata': {'path': str(TOUR.parent)}}
+  ).execute()
+  assert _pictures(notebook) == before > 5
+  (root,) = tmp_path.glob('tour-*')
+  assert (root / 'study/report.html').stat().st_size > 100_000
