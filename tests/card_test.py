@@ -132,6 +132,21 @@ def test_what_it_says_of_loading_is_so(trained, kaggle, capsys):
   assert [line.split()[0] for line in lines] == ['color', 'apparel']
 
 
+def test_its_commands_have_these_flags(trained):
+  text = (pathlib.Path(trained) / 'README.md').read_text()
+  commands = re.findall(r'python -m imat_jax\.(\w+) (.*)', text)
+  kinds = {
+    'predict': config.Predict,
+    'evaluate': config.Evaluate,
+    'export': config.Export,
+  }
+  assert [name for name, _ in commands] == list(kinds)
+  for name, arguments in commands:
+    given = dict(re.findall(r'--(\w+)=(\S+)', arguments))
+    photos = {'paths': ('photo.jpg',)} if name == 'predict' else {}
+    assert kinds[name](**given, **photos).run == 'RUN'
+
+
 def test_config_and_checkpoints_are_all_that_is_needed(
   trained, built, tmp_path
 ):

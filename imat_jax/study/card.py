@@ -27,7 +27,16 @@ from imat_jax.training import workdir as workdir_lib
 _MARK = '<!-- imat_jax wrote this; a new start of the run writes it anew. -->'
 _FEW = 10  # photos, of which a score says little
 # What says where and how fast a run was trained, but not what came of it.
-_NOT_SHOWN = ('data_dir', 'workdir', 'loader', 'saving', 'cluster', 'profile')
+_NOT_SHOWN = (
+  'data_dir',
+  'workdir',
+  'loader',
+  'saving',
+  'cluster',
+  'profile',
+  'tensorboard',
+  'wandb',
+)
 
 Facts = Mapping[str, Any]
 Row = Mapping[str, str | int | float | None]  # by column
