@@ -583,11 +583,15 @@ class Export(Config):
 def from_json(kind: type, value: Any) -> Any:
   """The config that `dataclasses.asdict` and JSON made `value` of.
 
+  A field that is missing has its default: it is younger than the file.
+
   Raises:
-    ValueError: an unknown or missing field, a wrong type, or a failed check.
+    ValueError: an unknown field, one missing that has no default, a wrong type,
+      or a failed check.
   """
   fields = {field.name: field for field in dataclasses.fields(kind)}
-  if not isinstance(value, dict) or value.keys() != fields.keys():
+  needed = {n for n, f in fields.items() if f.default is f.default_factory}
+  if not isinstance(value, dict) or not needed <= value.keys() <= fields.keys():
     raise ValueError(f'the fields are not those of {kind.__name__}')
   return kind(**{n: _field_from_json(fields[n], v) for n, v in value.items()})
 
