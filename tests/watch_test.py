@@ -238,10 +238,20 @@ def test_the_first_batch_is_what_the_network_sees(built, tmp_path, resident):
   task_set = source.read_tasks(built).select(TASKS)
   examples = source.Source(built, 'train', task_set)
   dataset = pipeline.train_dataset(examples, 128, 10, 3, config.Augmentation())
-  wanted = dataset[0].image_BxHxWxC.astype(int)
+  image_BxHxWxC, label_BxT = dataset[0]
   # Photos on the device are the same to one grey level.
-  assert np.abs(_tiles(sheet, 10) - wanted).max() <= resident
+  difference = _tiles(sheet, 10).astype(int) - image_BxHxWxC
+  assert np.abs(difference).max() <= resident
   assert sheet.size == (8 * 130 - 2, 2 * 146 - 2)
+  names = [dict(enumerate(task.labels)) | {-1: ''} for task in task_set]
+  captions = [
+    ', '.join(filter(None, (n[i] for n, i in zip(names, row, strict=True))))
+    for row in label_BxT.tolist()
+  ]
+  assert any(',' in caption for caption in captions)
+  rows = np.asarray(pictures.grid(image_BxHxWxC, captions))
+  for top in (128, 146 + 128):
+    np.testing.assert_array_equal(np.asarray(sheet)[top:][:16], rows[top:][:16])
 
 
 def test_of_a_large_batch_32_photos_are_shown(built, tmp_path):
