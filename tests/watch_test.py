@@ -395,6 +395,37 @@ def _content(path: pathlib.Path) -> dict[str, int]:
   return {str(file): file.lstat().st_mtime_ns for file in files}
 
 
+class _Online:
+  """What `wandb.init` gives where the server has steps up to 26."""
+
+  offline, starting_step, url = False, 27, 'https://wandb.example/run'
+
+  def __init__(self, path: pathlib.Path):
+    self.dir, self.told = str(path / 'wandb' / 'run-1' / 'files'), []
+
+  def log(self, data, step, commit):
+    self.told.append(step)
+
+  def finish(self, exit_code):
+    self.told.append(f'exit {exit_code}')
+
+
+def test_a_server_is_told_what_it_lacks(whole, tmp_path, monkeypatch):
+  path = tmp_path / 'run'
+  shutil.copytree(whole, path, symlinks=True)
+  online = _Online(path)
+  monkeypatch.setattr(wandb, 'init', lambda **given: online)
+  run = _config('', path, wandb=True)
+  rows = _rows(path)
+  observer = watch.WeightsAndBiases(workdir.Workdir(path), run, 'another')
+  with watch.Watch([observer], ()) as watched:
+    watched.start(39, rows, goes_on=True)
+    watched.epoch(rows[1], {})  # from a checkpoint before
+    watched.epoch(rows[2] | {'step': 52}, {})
+  assert online.told == [39, 52, 'exit 0']
+  assert json.loads((path / 'wandb.json').read_text())['told'] == 52
+
+
 def test_another_run_in_the_folder_is_another_run_there(built, tmp_path):
   knobs = {'tensorboard': True, 'wandb': True}
   _run(built, tmp_path, **knobs, epochs=2)
