@@ -35,7 +35,7 @@ BEAM = ['apache-beam>=2.77']
 DEMO = ['gradio>=6.0']
 ONNX = ['jax2onnx>=0.10', 'onnxruntime>=1.20']
 TENSORBOARD = ['tensorboardX>=2.6']
-WANDB = ['wandb>=0.22']
+WANDB = ['wandb>=0.31']
 
 EXTRAS = {
   # Without a bound, s3fs is resolved to a version of 2018.
