@@ -4,7 +4,7 @@ The map, in the order in which modules may import each other:
 
   errors, progress, files    the user's faults, progress on stderr, whole files
   remote                     folders in buckets, copied here and back
-  config, tasks              every knob; labels and weights
+  tasks, checks, config      labels and weights; what a value may be; every knob
   scores, calibration        accuracy to F1; are probabilities right as often?
   data      own, annotations → download → photos or, on many machines, fleet →
             build → source; draws, augment, and pipeline or, on the device,

@@ -55,8 +55,13 @@ def onnx(trained: Trained) -> bytes:
   """An ONNX model with an output per task; `about` is in its metadata.
 
   Raises:
-    UserError: jax2onnx is not installed.
+    UserError: jax2onnx is not installed, or a task has the input's name.
   """
+  if INPUT in trained.task_set.names:
+    raise errors.UserError(
+      f"the task '{INPUT}' has the name of the network's input, which ONNX does "
+      'not allow; --format=stablehlo does'
+    )
   network = probabilities(trained)
 
   def in_order(image_BxHxWxC):

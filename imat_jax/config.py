@@ -7,17 +7,17 @@ flag. No jax here: loader processes and `--help` import this.
 
 import dataclasses
 import math
-import re
 import typing
-from collections.abc import Callable
 from typing import Any, Literal
 
-from imat_jax import tasks as tasks_lib
-
-Check = Callable[[Any], str | None]
+from imat_jax import checks
 
 
-def knob(help: str, default: Any = dataclasses.MISSING, check: Check = None):
+def knob(
+  help: str,
+  default: Any = dataclasses.MISSING,
+  check: checks.Check | None = None,
+):
   """A dataclass field with the help text and the check of its flag."""
   metadata = {'help': help, 'check': check}
   return dataclasses.field(default=default, metadata=metadata)
@@ -25,7 +25,7 @@ def knob(help: str, default: Any = dataclasses.MISSING, check: Check = None):
 
 def arguments(name: str, help: str):
   """A field that holds what stands on the command line beside the flags."""
-  metadata = {'help': help, 'check': _not_empty, 'arguments': name}
+  metadata = {'help': help, 'check': checks.not_empty, 'arguments': name}
   return dataclasses.field(metadata=metadata)
 
 
@@ -34,109 +34,21 @@ def text(value: Any) -> str:
   return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def at_least(bound: float) -> Check:
-  """The check `value >= bound`, for a number or each number of a tuple."""
-
-  def check(value):
-    values = value if isinstance(value, tuple) else (value,)
-    if not all(bound <= v < math.inf for v in values):
-      return f'must be at least {bound}'
-
-  return check
-
-
-def between(low: float, high: float) -> Check:
-  """The check `low <= value <= high`."""
-
-  def check(value):
-    if not low <= value <= high:
-      return f'must be between {low} and {high}'
-
-  return check
-
-
 # The report's networks, see `models.presets`.
 MODELS = ('private_1_4m', 'public_1_4m', 'public_3m', 'public_3m_three_tasks')
 
 # jax folds larger seeds onto smaller ones.
-_SEED = between(0, 2**32 - 1)
-
-
-def _three_counts(value):
-  if len(value) != 3:
-    return 'must be three numbers'
-  return at_least(1)(value)
-
-
-def _not_empty(value):
-  if not value or not all(value):
-    return 'must not be empty'
-
-
-def _task_name(value):
-  if not value or ':' in value or value == tasks_lib.APPAREL:
-    return f"must not be empty, have a colon, or be '{tasks_lib.APPAREL}'"
-
-
-def _png(value):
-  if value and not value.lower().endswith('.png'):
-    return 'must end in .png'
-
-
-def _models(value):
-  unknown = [name for name in value if name not in MODELS]
-  if not value or unknown or len(set(value)) < len(value):
-    return f'must be some of {", ".join(MODELS)}, each once'
-
-
-def _task_sets(value):
-  sets = [one.split(',') for one in value.split(';')] if value else []
-  sets = [[tasks_lib.canonical(n.strip()) for n in one] for one in sets]
-  if not all(name for one in sets for name in one):
-    return "must look like 'apparel;apparel,color'"
-  if len({one[0] for one in sets}) > 1:
-    return 'all task sets must begin with the task that is compared'
-
-
-def _host_and_port(value):
-  host, _, port = value.rpartition(':')
-  if value and not (host and port.isascii() and port.isdigit()):
-    return 'must look like HOST:PORT'
-
-
-# A folder in a bucket, with no name that leads elsewhere.
-_URL = re.compile(r'(gs|s3|az)://[^/]+(/(?!\.{1,2}(/|$))[^/]+)*/?')
-
-
-def _place(value):
-  if re.match(r'\w+:/', value) and not _URL.fullmatch(value):
-    return 'must be a folder, or gs://, s3:// or az://BUCKET/FOLDER'
-
-
-def _folder(value):
-  if re.match(r'\w+:/', value):
-    return (
-      'must be a folder of this machine; in a bucket are only --data_dir, '
-      '--workdir and --run'
-    )
-
-
-def _file(value):
-  if re.match(r'\w+:/', value):
-    return 'must be a file of this machine'
-
-
-def _prefix_pair(value):
-  if value and not all(value.partition('=')):
-    return 'must look like OLD=NEW'
+_SEED = checks.between(0, 2**32 - 1)
 
 
 def _here(help):
-  return knob(help, check=_folder)
+  return knob(help, check=checks.folder)
 
 
 def _anywhere(help, default=dataclasses.MISSING):
-  return knob(f'{help}; or in a bucket: gs://, s3://, az://', default, _place)
+  return knob(
+    f'{help}; or in a bucket: gs://, s3://, az://', default, checks.place
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -160,46 +72,56 @@ class Download(Config):
   splits: tuple[str, ...] = knob(
     'splits to fetch: train, validation, test',
     ('train', 'validation'),
-    _not_empty,
+    checks.not_empty,
   )
   url_prefix: str = knob(
-    'OLD=NEW: links that begin with OLD are fetched from NEW', '', _prefix_pair
+    'OLD=NEW: links that begin with OLD are fetched from NEW',
+    '',
+    checks.prefix_pair,
   )
   allow_private_hosts: bool = knob(
     'links may lead to this machine and its network; the host of --url_prefix '
     'always may be there',
     False,
   )
-  concurrency: int = knob('links in flight at once', 64, at_least(1))
-  per_host: int = knob('of these, at most per host', 4, at_least(1))
+  concurrency: int = knob('links in flight at once', 64, checks.at_least(1))
+  per_host: int = knob('of these, at most per host', 4, checks.at_least(1))
   per_loopback_host: int = knob(
-    'the same for this machine; 0 is no cap', 0, at_least(0)
+    'the same for this machine; 0 is no cap', 0, checks.at_least(0)
   )
-  connect_timeout: float = knob('seconds to connect', 10.0, at_least(0.01))
+  connect_timeout: float = knob(
+    'seconds to connect', 10.0, checks.at_least(0.01)
+  )
   read_timeout: float = knob(
-    'seconds without a byte of the reply', 20.0, at_least(0.01)
+    'seconds without a byte of the reply', 20.0, checks.at_least(0.01)
   )
   total_timeout: float = knob(
     'seconds for one try of a link, from the first to the last byte',
     120.0,
-    at_least(0.01),
+    checks.at_least(0.01),
   )
   retries: int = knob(
-    'further tries of a link that fails for a passing reason', 3, at_least(0)
+    'further tries of a link that fails for a passing reason',
+    3,
+    checks.at_least(0),
   )
   backoff: float = knob(
     'seconds before the first retry, half as many to half as many again at '
     'random; doubles with each retry',
     0.5,
-    at_least(0),
+    checks.at_least(0),
   )
   max_wait: float = knob(
     'longest wait in seconds before a retry, whatever Retry-After says',
     30.0,
-    at_least(0),
+    checks.at_least(0),
   )
-  max_bytes: int = knob('largest body that is kept', 25_000_000, at_least(1))
-  min_side: int = knob('smallest width and height in pixels', 8, at_least(1))
+  max_bytes: int = knob(
+    'largest body that is kept', 25_000_000, checks.at_least(1)
+  )
+  min_side: int = knob(
+    'smallest width and height in pixels', 8, checks.at_least(1)
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -208,8 +130,10 @@ class Garments(Config):
 
   annotations: str = _here('folder that receives the fgvc4_iMat.*.json files')
   images: str = _here('folder that receives SPLIT/ID.jpg and the manifests')
-  train: int = knob('photos in the train split', 2400, at_least(1))
-  validation: int = knob('photos in the validation split', 600, at_least(1))
+  train: int = knob('photos in the train split', 2400, checks.at_least(1))
+  validation: int = knob(
+    'photos in the validation split', 600, checks.at_least(1)
+  )
   seed: int = knob('the same seed draws the same photos', 0, _SEED)
 
 
@@ -220,11 +144,11 @@ class Own(Config):
   source: str = _here('FILE.csv, or a folder of folders with photos')
   annotations: str = _here('folder that receives the fgvc4_iMat.*.json files')
   images: str = _here('folder that receives SPLIT/ID.jpg')
-  task: str = knob('what the folders are labels of', 'kind', _task_name)
+  task: str = knob('what the folders are labels of', 'kind', checks.task_name)
   validation_share: float = knob(
     'share of the photos that is for validation, where no column says it',
     0.2,
-    between(0.01, 0.99),
+    checks.between(0.01, 0.99),
   )
 
 
@@ -238,13 +162,13 @@ class Build(Config):
   image_size: int = knob(
     'training size in pixels; stored photos have a quarter more for the warp',
     128,
-    between(8, 4096),
+    checks.between(8, 4096),
   )
   min_label_share: float = knob(
     "labels on a smaller share of a task's labelled train photos become "
     "'other'",
     0.01,
-    between(0, 1),
+    checks.between(0, 1),
   )
   require_any_of: tuple[str, ...] = knob(
     'keep only photos with a label for one of these tasks, such as '
@@ -276,12 +200,16 @@ class Doctor(Config):
 class Augmentation(Config):
   """The random warp of a train photo; the defaults are the report's."""
 
-  rotation: float = knob('degrees, uniform in ±this', 45.0, between(0, 180))
-  shift: float = knob(
-    'share of width and height, uniform in ±this', 0.25, between(0, 1)
+  rotation: float = knob(
+    'degrees, uniform in ±this', 45.0, checks.between(0, 180)
   )
-  zoom: float = knob('per axis, uniform in 1 ± this', 0.2, between(0, 0.9))
-  flip: float = knob('probability of a mirror image', 0.5, between(0, 1))
+  shift: float = knob(
+    'share of width and height, uniform in ±this', 0.25, checks.between(0, 1)
+  )
+  zoom: float = knob(
+    'per axis, uniform in 1 ± this', 0.2, checks.between(0, 0.9)
+  )
+  flip: float = knob('probability of a mirror image', 0.5, checks.between(0, 1))
   fill: Literal['nearest', 'constant', 'reflect'] = knob(
     'what stands outside of the photo', 'nearest'
   )
@@ -291,9 +219,9 @@ class Augmentation(Config):
 class Loader(Config):
   """How batches are made; changes no number, only the speed."""
 
-  loader_threads: int = knob('reading threads', 4, at_least(1))
+  loader_threads: int = knob('reading threads', 4, checks.at_least(1))
   loader_processes: int = knob(
-    'worker processes; 0 loads in this one', 0, at_least(0)
+    'worker processes; 0 loads in this one', 0, checks.at_least(0)
   )
 
 
@@ -310,17 +238,19 @@ class Model(Config):
     'report',
   )
   filters: tuple[int, ...] = knob(
-    'filters of the three convolutions', (8, 16, 32), _three_counts
+    'filters of the three convolutions', (8, 16, 32), checks.three_counts
   )
-  dropout: float = knob('rate after the trunk', 0.5, between(0, 0.99))
+  dropout: float = knob('rate after the trunk', 0.5, checks.between(0, 0.99))
   shared_widths: tuple[int, ...] = knob(
-    'widths of the dense layers that all tasks share', (384, 384), at_least(1)
+    'widths of the dense layers that all tasks share',
+    (384, 384),
+    checks.at_least(1),
   )
   shared_activation: Literal['relu', 'tanh'] = knob(
     'activation of the shared layers', 'relu'
   )
   head_widths: tuple[int, ...] = knob(
-    "widths of a head's hidden layers", (128,), at_least(1)
+    "widths of a head's hidden layers", (128,), checks.at_least(1)
   )
   head_activation: Literal['relu', 'tanh'] = knob(
     "activation of a head's hidden layers", 'tanh'
@@ -334,11 +264,13 @@ class Model(Config):
 class Optimizer(Config):
   """Adam, with the report's constants."""
 
-  learning_rate: float = knob('step size of Adam', 1e-3, at_least(0))
-  adam_b1: float = knob('decay of the mean', 0.9, between(0, 0.999999))
-  adam_b2: float = knob('decay of the square', 0.999, between(0, 0.999999))
+  learning_rate: float = knob('step size of Adam', 1e-3, checks.at_least(0))
+  adam_b1: float = knob('decay of the mean', 0.9, checks.between(0, 0.999999))
+  adam_b2: float = knob(
+    'decay of the square', 0.999, checks.between(0, 0.999999)
+  )
   # Not 0: a number without a gradient, as padding is, would become 0 / 0.
-  adam_epsilon: float = knob('added to the root', 1e-7, at_least(1e-12))
+  adam_epsilon: float = knob('added to the root', 1e-7, checks.at_least(1e-12))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -346,13 +278,15 @@ class Stopping(Config):
   """Early stopping on the total validation loss."""
 
   min_delta: float = knob(
-    'a smaller fall of the validation loss is no change', 0.001, at_least(0)
+    'a smaller fall of the validation loss is no change',
+    0.001,
+    checks.at_least(0),
   )
   patience: int = knob(
     'epochs without a change before the run stops; 0 takes the rule '
     'int(max(6, 1 + sqrt(epochs)))',
     0,
-    at_least(0),
+    checks.at_least(0),
   )
 
   def epochs_to_wait(self, epochs: int) -> int:
@@ -365,10 +299,10 @@ class Saving(Config):
   """When a run saves a checkpoint, besides at its start and its end."""
 
   save_seconds: float = knob(
-    'seconds between checkpoints; 0 for none by time', 60.0, at_least(0)
+    'seconds between checkpoints; 0 for none by time', 60.0, checks.at_least(0)
   )
   save_steps: int = knob(
-    'steps between checkpoints; 0 for none by steps', 0, at_least(0)
+    'steps between checkpoints; 0 for none by steps', 0, checks.at_least(0)
   )
   save_epochs: bool = knob('a checkpoint at the end of each epoch', True)
 
@@ -380,15 +314,17 @@ class Cluster(Config):
   coordinator: str = knob(
     'HOST:PORT at which the first of several processes waits for the others',
     '',
-    _host_and_port,
+    checks.host_and_port,
   )
-  num_processes: int = knob('processes of the job', 1, at_least(1))
-  process_id: int = knob('which of them this is: 0, 1, …', 0, at_least(0))
+  num_processes: int = knob('processes of the job', 1, checks.at_least(1))
+  process_id: int = knob(
+    'which of them this is: 0, 1, …', 0, checks.at_least(0)
+  )
   heartbeat_seconds: int = knob(
     'after so many without a sign of life a process counts as dead, and the '
     'others end',
     60,
-    at_least(5),
+    checks.at_least(5),
   )
 
   def __post_init__(self):
@@ -412,10 +348,10 @@ class Training(Config):
   data_dir: str = _anywhere('folder with the built data set')
   workdir: str = _anywhere('folder of the results; start again to resume')
   task_weight_decay: float = knob(
-    'weight of a task over that of the task before', 0.95, between(0, 1)
+    'weight of a task over that of the task before', 0.95, checks.between(0, 1)
   )
-  epochs: int = knob('passes over the train photos', 20, at_least(1))
-  batch_size: int = knob('photos per step', 128, at_least(1))
+  epochs: int = knob('passes over the train photos', 20, checks.at_least(1))
+  batch_size: int = knob('photos per step', 128, checks.at_least(1))
   eval_augmented: bool = knob(
     'augment the validation photos too, as the report did', False
   )
@@ -428,7 +364,7 @@ class Training(Config):
     "compare the tasks' gradients on the trunk every so many steps; 0 for "
     'never',
     0,
-    at_least(0),
+    checks.at_least(0),
   )
   augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
@@ -445,7 +381,7 @@ class Run(Training):
   tasks: tuple[str, ...] = knob(
     'tasks, the first with weight 1, the next with 0.95, 0.95^2, …',
     ('apparel',),
-    _not_empty,
+    checks.not_empty,
   )
   seed: int = knob('seed of everything random', 0, _SEED)
   profile: bool = knob(
@@ -471,16 +407,16 @@ class Study(Training):
   models: tuple[str, ...] = knob(
     f'some of {", ".join(MODELS)}',
     ('private_1_4m', 'public_1_4m', 'public_3m'),
-    _models,
+    checks.some_of(MODELS),
   )
   task_sets: str = knob(
     "such as 'apparel;apparel,color;apparel,age': all begin with the task that "
     'is compared, and the others are compared with the set of that task alone; '
     "empty for the report's",
     '',
-    _task_sets,
+    checks.task_sets,
   )
-  seeds: int = knob('how many: 0, 1, …', 8, at_least(1))
+  seeds: int = knob('how many: 0, 1, …', 8, checks.at_least(1))
   geometry: Literal['report', 'original'] = knob(
     'of all networks; report: 128x128, original: 256x256', 'report'
   )
@@ -488,7 +424,7 @@ class Study(Training):
     'runs in one program, which needs --resident; 0: on a CPU one, elsewhere '
     'as many as the memory holds',
     0,
-    at_least(0),
+    checks.at_least(0),
   )
   dry_run: bool = knob(
     'only print the grid, its parameters, and the time and memory it needs',
@@ -517,9 +453,9 @@ class Evaluate(Config):
     '',
   )
   reliability: str = knob(
-    'FILE.png that receives the reliability diagrams', '', _png
+    'FILE.png that receives the reliability diagrams', '', checks.png
   )
-  batch_size: int = knob('photos per step', 128, at_least(1))
+  batch_size: int = knob('photos per step', 128, checks.at_least(1))
   loader: Loader = dataclasses.field(default_factory=Loader)
 
 
@@ -538,11 +474,13 @@ class Predict(Config):
     'table on a terminal, else csv',
     'auto',
   )
-  top: int = knob('how many labels of each task', 3, at_least(1))
+  top: int = knob('how many labels of each task', 3, checks.at_least(1))
   save_grid: str = knob(
-    'FILE.png that receives the first 64 photos with their labels', '', _png
+    'FILE.png that receives the first 64 photos with their labels',
+    '',
+    checks.png,
   )
-  batch_size: int = knob('photos per step', 64, at_least(1))
+  batch_size: int = knob('photos per step', 64, checks.at_least(1))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -551,9 +489,13 @@ class Demo(Config):
 
   run: str = _anywhere('workdir of a trained run')
   host: str = knob('address to serve at; 0.0.0.0 for all', '127.0.0.1')
-  port: int = knob('port to serve at', 7860, between(1, 65535))
-  max_bytes: int = knob('largest photo that is taken', 25_000_000, at_least(1))
-  min_side: int = knob('smallest width and height in pixels', 8, at_least(1))
+  port: int = knob('port to serve at', 7860, checks.between(1, 65535))
+  max_bytes: int = knob(
+    'largest photo that is taken', 25_000_000, checks.at_least(1)
+  )
+  min_side: int = knob(
+    'smallest width and height in pixels', 8, checks.at_least(1)
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -564,7 +506,7 @@ class Submit(Config):
   annotations: str = _here('folder with the fgvc4_iMat.*.json files')
   images: str = _here('folder with test/ID.jpg, as the download leaves it')
   output: str = _here('FILE.csv that receives the submission')
-  batch_size: int = knob('photos per step', 64, at_least(1))
+  batch_size: int = knob('photos per step', 64, checks.at_least(1))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -576,22 +518,20 @@ class Export(Config):
     'stablehlo: for jax; onnx: for onnxruntime and others', 'stablehlo'
   )
   output: str = knob(
-    'file to write; without it RUN/model.stablehlo or RUN/model.onnx', '', _file
+    'file to write; without it RUN/model.stablehlo or RUN/model.onnx',
+    '',
+    checks.file,
   )
 
 
 def from_json(kind: type, value: Any) -> Any:
   """The config that `dataclasses.asdict` and JSON made `value` of.
 
-  A field that is missing has its default: it is younger than the file.
-
   Raises:
-    ValueError: an unknown field, one missing that has no default, a wrong type,
-      or a failed check.
+    ValueError: an unknown or missing field, a wrong type, or a failed check.
   """
   fields = {field.name: field for field in dataclasses.fields(kind)}
-  needed = {n for n, f in fields.items() if f.default is f.default_factory}
-  if not isinstance(value, dict) or not needed <= value.keys() <= fields.keys():
+  if not isinstance(value, dict) or value.keys() != fields.keys():
     raise ValueError(f'the fields are not those of {kind.__name__}')
   return kind(**{n: _field_from_json(fields[n], v) for n, v in value.items()})
 

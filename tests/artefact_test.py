@@ -152,6 +152,13 @@ def test_onnx_has_an_output_per_task_and_free_batches(trained, session):
   assert found == {task.name: ['B', len(task.labels)] for task in TASKS}
 
 
+def test_a_task_with_the_name_of_the_input_is_refused():
+  trained = network(next(iter(NETWORKS)))
+  same = tasks.TaskSet((tasks.Task(artefact.INPUT, ('a', 'b')),))
+  with pytest.raises(errors.UserError, match="the task 'photos'"):
+    artefact.onnx(trained._replace(task_set=same))
+
+
 def test_both_hold_the_same_metadata(trained, session, archive):
   found = json.loads(archive.read(artefact.ABOUT))
   kept = session.get_modelmeta().custom_metadata_map['metadata']

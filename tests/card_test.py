@@ -365,7 +365,8 @@ def test_a_hub_reads_it(named, name):
   task_set = tasks.TaskSet.from_json(named)
   read = hub.ModelCard(_render(task_set, name or 'run'))
   (index,) = _head(read.content)['model-index']
-  assert read.data.library_name == 'imat_jax'
+  head = read.data.to_dict()
+  assert head['library_name'] == 'imat_jax'
   assert read.data.model_name == index['name']
   found = [
     (r.task_name, r.dataset_config, r.metric_type, r.metric_value)

@@ -225,6 +225,8 @@ def test_json_gives_any_run_back(run):
     {'eval_augmented': 0},
     {'task_weight_decay': NAN},
     {'model': None},
+    {'model': {}},
+    {'loader': {'loader_threads': 4}},
     {'augmentation': dataclasses.asdict(config.Optimizer())},
     {'epoch': 3},
   ],
@@ -235,26 +237,17 @@ def test_damaged_json_is_refused(change):
   assert '\n' not in str(caught.value)
 
 
-def test_a_file_may_be_older_than_a_field():
-  value = through_json(make(config.Run, seed=3))
-  del value['resident'], value['loader']['loader_processes']
-  assert config.from_json(config.Run, value) == make(config.Run, seed=3)
-
-
-def test_what_has_no_default_must_not_be_missing():
+def test_a_missing_field_is_refused():
   value = through_json(make(config.Run))
-  del value['workdir']
+  del value['seed']
   with pytest.raises(ValueError, match='fields are not those of Run'):
     config.from_json(config.Run, value)
 
 
 @given(st.sampled_from(KINDS), JSON)
 def test_arbitrary_json_raises_nothing_but_value_error(kind, value):
-  try:
-    made = config.from_json(kind, value)
-  except ValueError:
-    return
-  assert made == kind()  # of an empty object, where all has a default
+  with pytest.raises(ValueError):
+    config.from_json(kind, value)
 
 
 @given(st.data(), JSON)

@@ -163,7 +163,7 @@ def test_wrong_runs_end_with_a_clear_line(built, tmp_path, knobs, message):
   'damage',
   [
     lambda stored: stored.pop('config'),
-    lambda stored: stored['config'].pop('workdir'),
+    lambda stored: stored['config'].pop('seed'),
     lambda stored: stored['config'].update(seed='0'),
     lambda stored: stored['config'].update(batch_size=0),
     lambda stored: stored.update(tasks=[1]),
