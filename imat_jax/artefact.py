@@ -59,8 +59,8 @@ def onnx(trained: Trained) -> bytes:
   """
   if INPUT in trained.task_set.names:
     raise errors.UserError(
-      f"the task '{INPUT}' has the name of the network's input, which ONNX does "
-      'not allow; --format=stablehlo does'
+      f"the task '{INPUT}' has the name of the network's input, which ONNX "
+      'does not allow; --format=stablehlo does'
     )
   network = probabilities(trained)
 
