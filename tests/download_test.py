@@ -606,7 +606,8 @@ def test_what_a_killed_run_was_writing_is_removed(job, server, monkeypatch):
 
 @pytest.mark.parametrize('sign', [signal.SIGKILL, signal.SIGINT])
 def test_killed_and_resumed_equals_uninterrupted(job, server, sign):
-  job.list(numbered(server, 60, Reply(PHOTO, delay=0.05)))
+  # Slow enough to be at work for seconds after the twelfth photo.
+  job.list(numbered(server, 60, Reply(PHOTO, delay=0.4)))
   process = subprocess.Popen(
     [sys.executable, '-m', 'imat_jax.data.download', '--concurrency=4']
     + [f'--annotations={job.folder}', f'--images={job.folder}/images']
@@ -624,6 +625,7 @@ def test_killed_and_resumed_equals_uninterrupted(job, server, sign):
   assert 12 <= len(had) < 60
   for path in job.photos.glob('[0-9]*'):
     assert path.read_bytes() == PHOTO
+  numbered(server, 60)
   lines = job.run()
   times = collections.Counter(path.removeprefix('/') for path in server.asked)
   assert {times[image_id] for image_id in had} == {1}
