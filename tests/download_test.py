@@ -608,6 +608,8 @@ def test_what_a_killed_run_was_writing_is_removed(job, server, monkeypatch):
 def test_killed_and_resumed_equals_uninterrupted(job, server, sign):
   # Slow enough to be at work for seconds after the twelfth photo.
   job.list(numbered(server, 60, Reply(PHOTO, delay=0.4)))
+  # Tests in the background of a shell ignore SIGINT, and so would the process.
+  before = signal.signal(signal.SIGINT, signal.default_int_handler)
   process = subprocess.Popen(
     [sys.executable, '-m', 'imat_jax.data.download', '--concurrency=4']
     + [f'--annotations={job.folder}', f'--images={job.folder}/images']
@@ -615,6 +617,7 @@ def test_killed_and_resumed_equals_uninterrupted(job, server, sign):
     stderr=subprocess.PIPE,
     text=True,
   )
+  signal.signal(signal.SIGINT, before)
   wait_until(lambda: len(list(job.photos.glob('[0-9]*'))) >= 12)
   process.send_signal(sign)
   said = process.communicate()[1]
