@@ -20,7 +20,7 @@ from benchmarks.peers import worker, workload
 from imat_jax import config, tasks
 from imat_jax.data import pipeline, source
 from imat_jax.models import heads, trunk
-from imat_jax.training import feed, metrics, program, step
+from imat_jax.training import feed, metrics, program
 from imat_jax.training.group import Group
 
 
@@ -78,12 +78,12 @@ def prepare_step(flags: argparse.Namespace):
 def prepare_input(flags: argparse.Namespace):
   run = run_config(flags, workload.EPOCH_TASKS)
   task_set = source.read_tasks(run.data_dir).select(run.tasks)
-  as_floats = jax.jit(step.pixels)
+  as_floats = jax.jit(lambda x_BxHxWxC: x_BxHxWxC.astype(jnp.float32) / 255)
   passes = Passes(run, task_set)
 
   def repeat() -> int:
     for fed in passes.next():
-      jax.block_until_ready(as_floats(fed.shared))
+      jax.block_until_ready(as_floats(fed.shared.image_BxHxWxC))
     return passes.num_examples
 
   repeat()

@@ -118,7 +118,7 @@ def test_metrics_belong_to_their_task():
   np.testing.assert_array_equal(color.sum(1), [1, 1, 1])
   np.testing.assert_array_equal(age.sum(1), [1, 1])
   logits_BxTxK = NETWORK.apply(
-    {'params': now.params}, step.pixels(batch), deterministic=True
+    {'params': now.params}, batch.image_BxHxWxC, deterministic=True
   )
   np.testing.assert_array_equal(guesses.guess, logits_BxTxK.argmax(2))
   np.testing.assert_array_equal(guesses.label, batch.label_BxT)

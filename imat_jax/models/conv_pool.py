@@ -52,7 +52,7 @@ def conv_pool(
   """ReLU of the pooled convolution; equals `plain`.
 
   Args:
-    x_BxHxWxC: float32 pictures or features.
+    x_BxHxWxC: float32 pictures or features; uint8 stands for 255ths.
     kernel: 4 × 4 × C × filters; the convolution has stride 1, padding SAME.
     bias_C: a number per filter.
     stride: of the 4 × 4 pooling, 2 (padding SAME) or 4 (VALID); 1 for none.
@@ -61,10 +61,10 @@ def conv_pool(
     return plain(x_BxHxWxC, kernel, bias_C, stride, PORTABLE_POOLINGS)
   # The kernel makes as many places of a row at once as give 256 numbers.
   is_wide = x_BxHxWxC.shape[2] * bias_C.size >= 256
+  fits = is_wide and x_BxHxWxC.dtype in (jnp.float32, jnp.uint8)
   of = *kernel.shape[2:], stride
-  if jax.default_backend() == 'cpu' and is_wide and native.register(*of):
-    padded = jnp.pad(x_BxHxWxC, ((0, 0), (1, 2), (1, 4), (0, 0)))
-    return _on_each_device(padded, kernel, bias_C, stride)
+  if jax.default_backend() == 'cpu' and fits and native.register(*of):
+    return _on_each_device(x_BxHxWxC, kernel, bias_C, stride)
   return plain(x_BxHxWxC, kernel, bias_C, stride)
 
 
@@ -76,6 +76,8 @@ def plain(
   poolings: Mapping[int, Callable[[jax.Array], jax.Array]] = POOLINGS,
 ) -> jax.Array:
   """`conv_pool` in XLA's own operations."""
+  if x_BxHxWxC.dtype == jnp.uint8:
+    x_BxHxWxC = x_BxHxWxC.astype(jnp.float32) / 255
   convolved = jax.lax.conv_general_dilated(
     x_BxHxWxC,
     kernel,
@@ -87,66 +89,67 @@ def plain(
   return jax.nn.relu(poolings[stride](convolved) + bias_C[None, None, None])
 
 
-def _on_each_device(padded, kernel, bias_C, stride):
+def _on_each_device(x_BxHxWxC, kernel, bias_C, stride):
   """XLA can split its own operations over devices, but no compiled kernel."""
   mesh = jax.sharding.get_abstract_mesh()
   devices = mesh.shape.get(DATA, 1)
-  if devices == 1 or len(padded) % devices:  # as the one picture of `init`
-    return _compiled(padded, kernel, bias_C, stride)
+  if devices == 1 or len(x_BxHxWxC) % devices:  # as the one picture of `init`
+    return _compiled(x_BxHxWxC, kernel, bias_C, stride)
   spread, whole = PartitionSpec(DATA), PartitionSpec()
   return jax.shard_map(
     lambda *arguments: _compiled(*arguments, stride),
     in_specs=(spread, whole, whole),
     out_specs=spread,
     check_vma=False,
-  )(padded, kernel, bias_C)
+  )(x_BxHxWxC, kernel, bias_C)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
-def _compiled(padded, kernel, bias_C, stride):
-  return _forward(padded, kernel, bias_C, stride)[0]
+def _compiled(x_BxHxWxC, kernel, bias_C, stride):
+  return _forward(x_BxHxWxC, kernel, bias_C, stride)[0]
 
 
-def _forward(padded, kernel, bias_C, stride):
-  batch, height, width, _ = padded.shape
-  out = (batch, (height - 3) // stride, (width - 5) // stride, bias_C.size)
+def _forward(x_BxHxWxC, kernel, bias_C, stride):
+  batch, height, width, _ = x_BxHxWxC.shape
+  out = (batch, height // stride, width // stride, bias_C.size)
   y, place = _call(
     'forward',
     (out, jnp.float32),
     (out, jnp.uint8),
-    arguments=(padded, kernel, bias_C),
+    arguments=(x_BxHxWxC, kernel, bias_C),
     of=(*kernel.shape[2:], stride),
   )
-  return y, (padded, kernel, place)
+  return y, (x_BxHxWxC, kernel, place)
 
 
 def _backward(stride, kept, dy):
-  padded, kernel, place = kept
+  x_BxHxWxC, kernel, place = kept
   channels, filters = kernel.shape[2:]
   of = channels, filters, stride
   row = math.ceil(4 * channels / 16) * 16  # of a filter, in whole registers
   (sums,) = _call(
     'filter_gradient',
     ((16, filters, 4 * row + 16), jnp.float32),
-    arguments=(padded, dy, place),
+    arguments=(x_BxHxWxC, dy, place),
     of=of,
   )
   sum_CxF = sums.sum(0)  # over parts of the batch, in their order
   dkernel = sum_CxF[:, : 4 * row].reshape(filters, 4, row)[..., : 4 * channels]
-  rows = kernel.transpose(3, 0, 1, 2).reshape(filters, 4, 4 * channels)
-  # XLA leaves this out for the first convolution: nobody asks for its gradient.
-  (dpadded,) = _call(
-    'input_gradient',
-    (padded.shape, jnp.float32),
-    arguments=(
-      jnp.pad(rows, ((0, 0), (0, 0), (0, row - 4 * channels))),
-      dy,
-      place,
-    ),
-    of=of,
-  )
+  dx_BxHxWxC = None
+  if x_BxHxWxC.dtype != jnp.uint8:
+    rows = kernel.transpose(3, 0, 1, 2).reshape(filters, 4, 4 * channels)
+    (dx_BxHxWxC,) = _call(
+      'input_gradient',
+      (x_BxHxWxC.shape, jnp.float32),
+      arguments=(
+        jnp.pad(rows, ((0, 0), (0, 0), (0, row - 4 * channels))),
+        dy,
+        place,
+      ),
+      of=of,
+    )
   return (
-    dpadded,
+    dx_BxHxWxC,
     dkernel.reshape(filters, 4, 4, channels).transpose(1, 2, 3, 0),
     sum_CxF[:, 4 * row],
   )

@@ -43,10 +43,10 @@ class Trunk(nn.Module):
   def __call__(
     self, image_BxHxWxC: jax.Array, *, deterministic: bool
   ) -> jax.Array:
-    """Maps pictures in [0, 1] to features, B × D.
+    """Maps pictures to features, B × D.
 
     Args:
-      image_BxHxWxC: float pictures of the geometry's side.
+      image_BxHxWxC: of the geometry's side, uint8, or float in [0, 1].
       deterministic: False drops features and needs the `dropout` key.
     """
     x_BxHxWxC = image_BxHxWxC

@@ -16,7 +16,7 @@ from jax import flatten_util
 
 from imat_jax.data.pipeline import Batch
 from imat_jax.models import heads
-from imat_jax.training import losses, rng, step
+from imat_jax.training import losses, rng
 from imat_jax.training.state import TrainState
 
 
@@ -44,7 +44,7 @@ def add(
   def loss_of(trunk):
     logits_BxTxK = network.apply(
       {'params': state.params | {'trunk': trunk}},
-      step.pixels(batch),
+      batch.image_BxHxWxC,
       deterministic=False,
       rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},
     )

@@ -36,7 +36,7 @@ def train_step(
   def loss_of(params):
     logits_BxTxK = network.apply(
       {'params': params},
-      pixels(batch),
+      batch.image_BxHxWxC,
       deterministic=False,
       rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},
     )
@@ -66,7 +66,9 @@ def eval_step(
 
 def logits(network: heads.Network, params: dict, batch: Batch) -> jax.Array:
   """What the network says without dropout, B × T × K."""
-  return network.apply({'params': params}, pixels(batch), deterministic=True)
+  return network.apply(
+    {'params': params}, batch.image_BxHxWxC, deterministic=True
+  )
 
 
 def judge(
@@ -85,11 +87,6 @@ def judge(
     probability=jax.nn.softmax(logits_BxTxK).max(2),
   )
   return metrics.of_batch(logits_BxTxK, found, label_BxT), guesses
-
-
-def pixels(batch: Batch) -> jax.Array:
-  """The pictures as numbers in [0, 1]."""
-  return batch.image_BxHxWxC.astype(jnp.float32) / 255
 
 
 def broken_gradients(gradient: dict) -> jax.Array:

@@ -4,7 +4,6 @@
 #include "conv_pool.h"
 
 #include <atomic>
-#include <functional>
 #include <memory>
 #include <thread>
 
@@ -12,32 +11,39 @@
 
 namespace ffi = xla::ffi;
 using Floats = ffi::Buffer<ffi::F32>;
+using FloatsOrBytes = ffi::AnyBuffer;
 using Bytes = ffi::Buffer<ffi::U8>;
 using ToFloats = ffi::Result<Floats>;
+using Shape = ffi::Span<const int64_t>;
 
 constexpr int kParts = 16;
+struct alignas(64) CacheLine { float floats[16]; };
 
-// Runs work(picture, part) on XLA's threads. This one works, too, and waits
-// only for parts that have begun: the others may all be busy, or wait like it.
-static void each_picture(ffi::ThreadPool& pool, int64_t pictures,
-                         const std::function<void(int64_t, int)>& work) {
+// Runs work(picture, part, memory) on XLA's threads; each has as many floats of
+// memory of its own. This thread works, too, and waits only for parts that have
+// begun: the other threads may all be busy, or wait like it.
+template <class Work>
+void each_picture(ffi::ThreadPool& pool, int64_t pictures, int64_t floats,
+                  const Work& work) {
   struct Count { std::atomic<int> begun{0}, done{0}; };
   auto count = std::make_shared<Count>();
-  auto run = [count, pictures, &work] {
-    for (int part; (part = count->begun++) < kParts; count->done++)
+  auto run = [=, &work] {
+    std::vector<CacheLine> memory;
+    for (int part; (part = count->begun++) < kParts; count->done++) {
+      memory.resize(floats / 16 + 1);
       for (int64_t i = pictures * part / kParts;
            i < pictures * (part + 1) / kParts; i++)
-        work(i, part);
+        work(i, part, memory[0].floats);
+    }
   };
   for (int t = 1; t < pool.num_threads(); t++) pool.Schedule([run] { run(); });
   run();
   while (count->done < kParts) std::this_thread::yield();
 }
 
-// The operation for batches x, N x H x W x CI padded, and y, N x OH x OW x CO.
-template <class Op> Op op_for(const Floats& x, const Floats& y) {
-  auto in = x.dimensions(), out = y.dimensions();
-  return {in[1] - 3, in[2] - kWide, out[1], out[2]};
+// The operation for batches x, N x H x W x CI, and y, N x OH x OW x CO.
+template <class Op> Op op_for(Shape x, Shape y) {
+  return {x[1], x[2], y[1], y[2]};
 }
 
 // Picture i of a batch.
@@ -45,41 +51,74 @@ template <class Batch> auto at(const Batch& batch, int64_t i) {
   return batch.typed_data() + batch.element_count() / batch.dimensions()[0] * i;
 }
 
+// Copies picture i of a batch into a padded one, times a factor.
+template <class T, class Op>
+float* pad(const Op& op, const FloatsOrBytes& x, int64_t i, float factor,
+           float* padded) {
+  const int64_t line = x.dimensions()[2] * x.dimensions()[3];
+  const T* from = x.typed_data<T>() + i * op.h * line;
+  float* to = std::fill_n(padded, op.inside, 0.f);
+  for (int64_t r = 0; r < op.h; r++, from += line) {
+    for (int64_t j = 0; j < line; j++) to[j] = from[j] * factor;
+    to = std::fill_n(to + line, op.row - line, 0.f);  // and the next one's left
+  }
+  std::fill(to, padded + op.size, 0.f);
+  return padded;
+}
+
+// The same as floats; bytes stand for 255ths.
 template <class Op>
-ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias,
-                   ToFloats y, ffi::Result<Bytes> place) {
-  const Op op = op_for<Op>(x, *y);
+float* as_floats(const Op& op, const FloatsOrBytes& x, int64_t i, float* to) {
+  return x.element_type() == ffi::U8
+             ? pad<uint8_t>(op, x, i, 1 / 255.f, to)  // XLA does not divide
+             : pad<float>(op, x, i, 1, to);
+}
+
+template <class Op>
+ffi::Error forward(ffi::ThreadPool pool, FloatsOrBytes x, Floats kernel,
+                   Floats bias, ToFloats y, ffi::Result<Bytes> place) {
+  const auto op = op_for<Op>(x.dimensions(), y->dimensions());
   const auto twins = Op::twins(kernel.typed_data(), bias.typed_data());
-  each_picture(pool, x.dimensions()[0], [&](int64_t i, int) {
-    op.forward(at(x, i), twins.data(), at(*y, i), at(*place, i));
-  });
+  auto work = [&](int64_t i, int, float* memory) {
+    op.forward(as_floats(op, x, i, memory), twins.data(), at(*y, i),
+               at(*place, i));
+  };
+  each_picture(pool, x.dimensions()[0], op.size, work);
   return ffi::Error::Success();
 }
 
 template <class Op>
-ffi::Error filter_gradient(ffi::ThreadPool pool, Floats x, Floats dy,
+ffi::Error filter_gradient(ffi::ThreadPool pool, FloatsOrBytes x, Floats dy,
                            Bytes place, ToFloats sums) {
-  const Op op = op_for<Op>(x, dy);
+  const auto op = op_for<Op>(x.dimensions(), dy.dimensions());
   std::fill_n(sums->typed_data(), sums->element_count(), 0.f);
-  each_picture(pool, x.dimensions()[0], [&](int64_t i, int part) {
-    op.filter_gradient(at(x, i), at(dy, i), at(place, i), at(*sums, part));
-  });
+  auto work = [&](int64_t i, int part, float* memory) {
+    op.filter_gradient(as_floats(op, x, i, memory), at(dy, i), at(place, i),
+                       at(*sums, part));
+  };
+  each_picture(pool, x.dimensions()[0], op.size, work);
   return ffi::Error::Success();
 }
 
 template <class Op>
-ffi::Error input_gradient(ffi::ThreadPool pool, Floats filters, Floats dy,
-                          Bytes place, ToFloats dx) {
-  const Op op = op_for<Op>(*dx, dy);
-  each_picture(pool, dy.dimensions()[0], [&](int64_t i, int) {
-    op.input_gradient(filters.typed_data(), at(dy, i), at(place, i),
-                      at(*dx, i));
-  });
+ffi::Error input_gradient(ffi::ThreadPool pool, FloatsOrBytes filters,
+                          Floats dy, Bytes place, ToFloats dx) {
+  const auto op = op_for<Op>(dx->dimensions(), dy.dimensions());
+  auto work = [&](int64_t i, int, float* memory) {
+    op.input_gradient(filters.typed_data<float>(), at(dy, i), at(place, i),
+                      memory);
+    const float* from = memory + op.inside;
+    float* to = at(*dx, i);
+    for (int64_t r = 0; r < op.h; r++, from += op.row)
+      to = std::copy_n(from, dx->dimensions()[2] * dx->dimensions()[3], to);
+  };
+  each_picture(pool, dy.dimensions()[0], op.size, work);
   return ffi::Error::Success();
 }
 
 static auto call() {
-  return ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>();
+  using ffi::Ffi;
+  return Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<FloatsOrBytes>().Arg<Floats>();
 }
 #define KERNELS(CI, CO, STRIDE)                                             \
   using Op_##CI##_##CO##_##STRIDE = ConvPool<CI, CO, STRIDE>;               \

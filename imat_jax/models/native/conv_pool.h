@@ -1,7 +1,7 @@
 // Convolution with 4 x 4 filters, bias, max pooling and ReLU in one pass over a
 // picture, and its gradients; conv_pool.cc calls them for XLA. Pooling is 4 x 4
 // with stride 2, padded by one, or with stride 4; stride 1 stands for none.
-// Pictures come padded for the convolution. `place` says where in its window a
+// Pictures are padded for the convolution. `place` says where in its window a
 // maximum stood, row * WINDOW + column (of equal ones the first row of the
 // first column), or kDead where ReLU gave 0. Gradients visit these places alone,
 // a quarter of the work of dense ones.
@@ -29,6 +29,8 @@ template <int CI, int CO, int STRIDE> struct ConvPool {
   using I = Vector<int, L>;
   int64_t h, w, oh, ow;  // of the picture without padding, and of the result
   int64_t row = (w + kWide) * CI;  // floats of a padded one
+  int64_t size = (h + 3) * row;    // and of a padded picture,
+  int64_t inside = row + CI;       // which begins with so many zeros
 
   // The kernel for TWINS pixels side by side: together they fill a register.
   static constexpr int TWINS = CO < kLanes ? kLanes / CO : 1;
@@ -142,7 +144,7 @@ template <int CI, int CO, int STRIDE> struct ConvPool {
   void input_gradient(const float* filters, const float* dy,
                       const uint8_t* place, float* dx) const {
     using V = Vector<float, kLanes>;
-    std::fill_n(dx, (h + 3) * row, 0.f);
+    std::fill_n(dx, size, 0.f);
     std::vector<int> alive(ow * CO + 1);  // a branch would be a coin's toss
     for (int64_t o = 0; o < oh; o++, dy += ow * CO, place += ow * CO) {
       int count = 0;
