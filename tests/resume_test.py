@@ -177,12 +177,12 @@ def test_a_second_signal_leaves_at_once(built, tmp_path):
   assert time.monotonic() - start < 30
 
 
-def test_a_preemption_notice_saves_and_leaves(
+def test_a_signal_to_another_process_saves_and_leaves(
   built, whole, tmp_path, monkeypatch
 ):
   path = tmp_path / 'run'
   with monkeypatch.context() as patched:
-    patched.setattr(cluster, 'preempted', lambda step: step == 5)
+    patched.setattr(cluster, 'told_to_go', lambda step, _: 15 * (step == 5))
     with pytest.raises(errors.Interrupted, match='saved at step 5') as left:
       _run_here(built, path)
   assert left.value.status == 143

@@ -254,12 +254,12 @@ def test_interrupted_anywhere_it_goes_on_exactly(
   part = dataclasses.replace(study, workdir=str(tmp_path / 'part'))
   asked = []
 
-  def notice(step):
+  def notice(step, _):
     asked.append(step)
-    return step == at and len(asked) > 8  # not in the first group alone
+    return 15 * (step == at and len(asked) > 8)  # not in the first group alone
 
   with monkeypatch.context() as patched:
-    patched.setattr(cluster, 'preempted', notice)
+    patched.setattr(cluster, 'told_to_go', notice)
     with pytest.raises(errors.Interrupted, match=f'saved at step {at} in'):
       _run(part)
   assert len(list((tmp_path / 'part' / 'groups').glob('*/group.json'))) == 1
@@ -470,7 +470,7 @@ def test_killed_anywhere_it_goes_on_exactly(built, tmp_path):
 
 
 def test_a_signal_number_is_kept(built, tmp_path, monkeypatch):
-  monkeypatch.setattr(cluster, 'preempted', lambda step: step == 3)
+  monkeypatch.setattr(cluster, 'told_to_go', lambda step, _: 15 * (step == 3))
   with pytest.raises(errors.Interrupted) as left:
     _run(_config(built, tmp_path))
   assert left.value.status == 128 + signal.SIGTERM
@@ -505,7 +505,7 @@ def test_a_group_of_an_earlier_grid_is_no_obstacle(
   """Left by a kill; its runs were finished in another way since."""
   study = _config(built, tmp_path, runs_at_once=3)
   with monkeypatch.context() as patched:
-    patched.setattr(cluster, 'preempted', lambda step: step == 3)
+    patched.setattr(cluster, 'told_to_go', lambda step, _: 15 * (step == 3))
     with pytest.raises(errors.Interrupted):
       _run(study)
   (tmp_path / 'groups' / 'note.txt').write_text('not ours')
@@ -560,7 +560,7 @@ def test_without_its_config_a_study_does_not_go_on(built, whole, tmp_path):
 
 def test_what_is_on_its_way_is_not_halved(built, tmp_path, monkeypatch):
   study = _config(built, tmp_path, runs_at_once=3)
-  monkeypatch.setattr(cluster, 'preempted', lambda step: step == 3)
+  monkeypatch.setattr(cluster, 'told_to_go', lambda step, _: 15 * (step == 3))
   with pytest.raises(errors.Interrupted):
     _run(study)
 

@@ -33,6 +33,7 @@ _LOST = re.compile(
   '(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN): '
 )
 _FAREWELL = 10  # seconds that a process waits for the others at its end
+_ASKING = 16  # steps between two questions to all processes
 _LAST_TO_GO = 3  # seconds that the first gives them where something went wrong
 
 # Where one process of several dies, jax ends the others within the heartbeat
@@ -127,13 +128,18 @@ def arrays_of_first(tree: Tree | None, shapes: Tree) -> Tree:
   )
 
 
-def preempted(step: int) -> bool:
-  """Whether a process was told to go, and all are to leave at this step.
+def asks(step: int) -> bool:
+  """Whether to ask all processes before this step: that costs a wait."""
+  return jax.process_count() == 1 or step % _ASKING == 0
 
-  To be asked at each step: jax's coordinator finds one that all still have
-  before them.
-  """
-  return multihost_utils.reached_preemption_sync_point(step)
+
+def told_to_go(step: int, number: int) -> int:
+  """The largest of the processes' numbers of a signal, in all; 0 for none."""
+  if not asks(step):
+    return 0
+  if jax.process_count() == 1:
+    return number
+  return int(multihost_utils.process_allgather(np.int32(number)).max())
 
 
 def _broadcast(text: str) -> str:

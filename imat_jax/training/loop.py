@@ -35,10 +35,6 @@ from imat_jax.training.checkpoint import Checkpoint
 from imat_jax.training.course import Course, row
 from imat_jax.training.group import Group
 
-_ASKING = (
-  16  # steps between two looks at the clock, where processes are several
-)
-
 
 def train(
   group: Group,
@@ -87,7 +83,7 @@ def train(
     saved_at = -math.inf
     while True:
       due = _is_due(training.saving, at, saved_at)
-      leaving = stop.received or cluster.preempted(at)
+      leaving = cluster.told_to_go(at, stop.received)
       epoch_ends = at == data.steps * (_epochs(here) + 1)
       if epoch_ends or due or leaving:
         _check_finite(group, here.so_far, _is_active(group, here), at, store)
@@ -106,9 +102,7 @@ def train(
         return here
       if leaving:
         store.wait()
-        raise _interrupted(
-          checkpoints.parent, stop.received or signal.SIGTERM, at
-        )
+        raise _interrupted(checkpoints.parent, leaving, at)
       trace.advance()
       started, before = time.monotonic(), here.so_far
       batch = next(fed)
@@ -190,8 +184,8 @@ def _is_due(saving: config.Saving, at: int, saved_at: float) -> bool:
   waited = time.monotonic() - saved_at
   if by_steps or waited == math.inf:
     return True
-  # Processes have clocks of their own, and asking costs a wait for all.
-  if not saving.save_seconds or (at % _ASKING and jax.process_count() > 1):
+  # Processes have clocks of their own.
+  if not saving.save_seconds or not cluster.asks(at):
     return False
   return cluster.first(lambda: waited >= saving.save_seconds)
 
