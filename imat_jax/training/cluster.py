@@ -172,6 +172,8 @@ def _initialize(knobs: config.Cluster) -> None:
       'process_id': knobs.process_id,
       'cluster_detection_method': 'deactivate',
     }
+  # Else jax would take SIGTERM, which is `training.interruption`'s.
+  jax.config.update('jax_enable_preemption_service', False)
   try:
     jax.distributed.initialize(
       **given,

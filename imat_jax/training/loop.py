@@ -63,7 +63,7 @@ def train(
 
   Raises:
     UserError: a loss or a gradient is not finite, or the disk fails.
-    Interrupted: by SIGTERM, SIGINT or the machine's preemption, once saved.
+    Interrupted: by SIGTERM or SIGINT to any process, once saved.
   """
   here = _latest(group, checkpoints, identity) or program.start(group)
   here = Checkpoint(*mesh.on_each(here[:-1]), here.courses)
