@@ -80,7 +80,10 @@ KERNELS = [
   setuptools.Extension(
     f'imat_jax.models.native.conv_pool_{name}',
     ['imat_jax/models/native/conv_pool.cc'],
-    depends=['imat_jax/models/native/conv_pool.h'],
+    depends=[
+      'imat_jax/models/native/conv_pool.h',
+      'imat_jax/models/native/gradients.h',
+    ],
     include_dirs=[str(pathlib.Path(JAXLIB.origin).parent / 'include')],
     extra_compile_args=['-O3', '-std=c++17', '-ffp-contract=fast', *flags],
     language='c++',

@@ -125,31 +125,25 @@ def _forward(x_BxHxWxC, kernel, bias_C, stride):
 def _backward(stride, kept, dy):
   x_BxHxWxC, kernel, place = kept
   channels, filters = kernel.shape[2:]
-  of = channels, filters, stride
   row = math.ceil(4 * channels / 16) * 16  # of a filter, in whole registers
-  (sums,) = _call(
-    'filter_gradient',
+  rows = kernel.transpose(3, 0, 1, 2).reshape(filters, 4, 4 * channels)
+  is_bytes = x_BxHxWxC.dtype == jnp.uint8  # which have no gradient
+  sums, dx_BxHxWxC = _call(
+    'gradients',
     ((16, filters, 4 * row + 16), jnp.float32),
-    arguments=(x_BxHxWxC, dy, place),
-    of=of,
+    ((len(x_BxHxWxC), 0) if is_bytes else x_BxHxWxC.shape, jnp.float32),
+    arguments=(
+      x_BxHxWxC,
+      jnp.pad(rows, ((0, 0), (0, 0), (0, row - 4 * channels))),
+      dy,
+      place,
+    ),
+    of=(channels, filters, stride),
   )
   sum_CxF = sums.sum(0)  # over parts of the batch, in their order
   dkernel = sum_CxF[:, : 4 * row].reshape(filters, 4, row)[..., : 4 * channels]
-  dx_BxHxWxC = None
-  if x_BxHxWxC.dtype != jnp.uint8:
-    rows = kernel.transpose(3, 0, 1, 2).reshape(filters, 4, 4 * channels)
-    (dx_BxHxWxC,) = _call(
-      'input_gradient',
-      (x_BxHxWxC.shape, jnp.float32),
-      arguments=(
-        jnp.pad(rows, ((0, 0), (0, 0), (0, row - 4 * channels))),
-        dy,
-        place,
-      ),
-      of=of,
-    )
   return (
-    dx_BxHxWxC,
+    None if is_bytes else dx_BxHxWxC,
     dkernel.reshape(filters, 4, 4, channels).transpose(1, 2, 3, 0),
     sum_CxF[:, 4 * row],
   )

@@ -13,7 +13,7 @@ import jax
 
 # OpenCV's numbers: CV_CPU_AVX512_SKX, CV_CPU_AVX2.
 _FEATURES = {'x86_64_v4': 256, 'x86_64_v3': 11, 'any': None}
-_KINDS = ('forward', 'filter_gradient', 'input_gradient')
+_KINDS = ('forward', 'gradients')
 
 
 @functools.cache

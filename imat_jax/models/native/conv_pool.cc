@@ -1,7 +1,7 @@
-// The calls of conv_pool.h for XLA: buffers, batches and threads. A batch is cut
-// into kParts parts on any machine, and their sums are added in order, so the
-// number of threads changes no bit.
-#include "conv_pool.h"
+// The calls of conv_pool.h and gradients.h for XLA: buffers, batches, threads.
+// A batch is cut into kParts parts on any machine, and their sums are added in
+// order, so the number of threads changes no bit.
+#include "gradients.h"
 
 #include <atomic>
 #include <memory>
@@ -88,31 +88,22 @@ ffi::Error forward(ffi::ThreadPool pool, FloatsOrBytes x, Floats kernel,
 }
 
 template <class Op>
-ffi::Error filter_gradient(ffi::ThreadPool pool, FloatsOrBytes x, Floats dy,
-                           Bytes place, ToFloats sums) {
+ffi::Error gradients(ffi::ThreadPool pool, FloatsOrBytes x, Floats filters,
+                     Floats dy, Bytes place, ToFloats sums, ToFloats dx) {
   const auto op = op_for<Op>(x.dimensions(), dy.dimensions());
+  const bool wants_dx = dx->element_count();  // nobody asks for that of bytes
   std::fill_n(sums->typed_data(), sums->element_count(), 0.f);
   auto work = [&](int64_t i, int part, float* memory) {
-    op.filter_gradient(as_floats(op, x, i, memory), at(dy, i), at(place, i),
-                       at(*sums, part));
-  };
-  each_picture(pool, x.dimensions()[0], op.size, work);
-  return ffi::Error::Success();
-}
-
-template <class Op>
-ffi::Error input_gradient(ffi::ThreadPool pool, FloatsOrBytes filters,
-                          Floats dy, Bytes place, ToFloats dx) {
-  const auto op = op_for<Op>(dx->dimensions(), dy.dimensions());
-  auto work = [&](int64_t i, int, float* memory) {
-    op.input_gradient(filters.typed_data<float>(), at(dy, i), at(place, i),
-                      memory);
-    const float* from = memory + op.inside;
+    float* padded = wants_dx ? memory + op.size : nullptr;
+    std::fill_n(padded, wants_dx * op.size, 0.f);
+    op.gradients(as_floats(op, x, i, memory), filters.typed_data(), at(dy, i),
+                 at(place, i), at(*sums, part), padded);
+    const float* from = padded + op.inside;
     float* to = at(*dx, i);
-    for (int64_t r = 0; r < op.h; r++, from += op.row)
-      to = std::copy_n(from, dx->dimensions()[2] * dx->dimensions()[3], to);
+    for (int64_t r = 0; r < wants_dx * op.h; r++, from += op.row)
+      to = std::copy_n(from, x.dimensions()[2] * x.dimensions()[3], to);
   };
-  each_picture(pool, dy.dimensions()[0], op.size, work);
+  each_picture(pool, x.dimensions()[0], (1 + wants_dx) * op.size, work);
   return ffi::Error::Success();
 }
 
@@ -121,16 +112,14 @@ static auto call() {
   return Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<FloatsOrBytes>().Arg<Floats>();
 }
 #define KERNELS(CI, CO, STRIDE)                                             \
-  using Op_##CI##_##CO##_##STRIDE = ConvPool<CI, CO, STRIDE>;               \
+  using Op_##CI##_##CO##_##STRIDE = Gradients<CI, CO, STRIDE>;              \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
       forward_##CI##_##CO##_##STRIDE, forward<Op_##CI##_##CO##_##STRIDE>,   \
       call().Arg<Floats>().Ret<Floats>().Ret<Bytes>());                     \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(filter_gradient_##CI##_##CO##_##STRIDE,     \
-                                filter_gradient<Op_##CI##_##CO##_##STRIDE>, \
-                                call().Arg<Bytes>().Ret<Floats>());         \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(input_gradient_##CI##_##CO##_##STRIDE,      \
-                                input_gradient<Op_##CI##_##CO##_##STRIDE>,  \
-                                call().Arg<Bytes>().Ret<Floats>());
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
+      gradients_##CI##_##CO##_##STRIDE,                                     \
+      gradients<Op_##CI##_##CO##_##STRIDE>,                                 \
+      call().Arg<Floats>().Arg<Bytes>().Ret<Floats>().Ret<Floats>());
 KERNELS(3, 8, 2)
 KERNELS(8, 16, 2)
 KERNELS(16, 32, 2)

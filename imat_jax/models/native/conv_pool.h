@@ -1,10 +1,9 @@
 // Convolution with 4 x 4 filters, bias, max pooling and ReLU in one pass over a
-// picture, and its gradients; conv_pool.cc calls them for XLA. Pooling is 4 x 4
-// with stride 2, padded by one, or with stride 4; stride 1 stands for none.
-// Pictures are padded for the convolution. `place` says where in its window a
-// maximum stood, row * WINDOW + column (of equal ones the first row of the
-// first column), or kDead where ReLU gave 0. Gradients visit these places alone,
-// a quarter of the work of dense ones.
+// picture; conv_pool.cc calls it for XLA. Pooling is 4 x 4 with stride 2 and a
+// padding of one, or with stride 4; stride 1 stands for none. Pictures are
+// padded for the convolution. `place` says where in its window a maximum stood,
+// row * WINDOW + column (of equal ones the first row of the first column), or
+// kDead where ReLU gave 0; gradients.h needs it.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -104,61 +103,6 @@ template <int CI, int CO, int STRIDE> struct ConvPool {
         *(V*)y = best <= 0 ? V{} : best;  // NaN passes, to be seen
         there = best <= 0 ? I{} + kDead : there;
         for (int c = 0; c < L; c++) place[c] = there[c];
-      }
-    }
-  }
-
-  // Where in a picture the patch of a maximum begins.
-  int64_t offset(int64_t o, int64_t j, int place) const {
-    return (o * STRIDE - PADDING + place / WINDOW) * row +
-           (j * STRIDE - PADDING + place % WINDOW) * CI;
-  }
-
-  // Adds to the CO x PITCH sums of the filters' gradient and the bias's. A row
-  // of a filter's maxima adds up in registers; the dead ones have the factor 0.
-  void filter_gradient(const float* x, const float* dy, const uint8_t* place,
-                       float* sums) const {
-    using V = Vector<float, kLanes>;
-    constexpr int NV = PATCH / kLanes;
-    for (int64_t o = 0; o < oh; o++, dy += ow * CO, place += ow * CO)
-      for (int c = 0; c < CO; c++) {
-        V sum[4][NV] = {};
-        float* to = sums + c * PITCH;
-        for (int64_t j = 0; j < ow; j++) {
-          const int there = place[j * CO + c];
-          const float g = there == kDead ? 0 : dy[j * CO + c];
-          const float* from =
-              x + offset(o, j, there == kDead ? PADDING * (WINDOW + 1) : there);
-          for (int i = 0; i < 4; i++)
-            for (int v = 0; v < NV; v++)
-              sum[i][v] += g * *(V*)(from + i * row + v * kLanes);
-          to[FILTER] += g;
-        }
-        for (int i = 0; i < 4; i++)
-          for (int v = 0; v < NV; v++)
-            *(V*)(to + i * PATCH + v * kLanes) += sum[i][v];
-      }
-  }
-
-  // The gradient of the padded picture; the filters are CO x FILTER.
-  void input_gradient(const float* filters, const float* dy,
-                      const uint8_t* place, float* dx) const {
-    using V = Vector<float, kLanes>;
-    std::fill_n(dx, size, 0.f);
-    std::vector<int> alive(ow * CO + 1);  // a branch would be a coin's toss
-    for (int64_t o = 0; o < oh; o++, dy += ow * CO, place += ow * CO) {
-      int count = 0;
-      for (int i = 0; i < ow * CO; i++) {
-        alive[count] = i;
-        count += place[i] != kDead;
-      }
-      for (int a = 0; a < count; a++) {
-        const int i = alive[a];
-        float* to = dx + offset(o, i / CO, place[i]);
-        const float* from = filters + i % CO * FILTER;
-        for (int r = 0; r < 4; r++, to += row, from += PATCH)
-          for (int v = 0; v < PATCH; v += kLanes)
-            *(V*)(to + v) += dy[i] * *(V*)(from + v);
       }
     }
   }
