@@ -1,5 +1,6 @@
 """Packaging. Lower bounds stand here; exact versions in requirements.lock."""
 
+import glob
 import importlib.util
 import pathlib
 import platform
@@ -80,10 +81,7 @@ KERNELS = [
   setuptools.Extension(
     f'imat_jax.models.native.conv_pool_{name}',
     ['imat_jax/models/native/conv_pool.cc'],
-    depends=[
-      'imat_jax/models/native/conv_pool.h',
-      'imat_jax/models/native/gradients.h',
-    ],
+    depends=glob.glob('imat_jax/models/native/*.h'),
     include_dirs=[str(pathlib.Path(JAXLIB.origin).parent / 'include')],
     extra_compile_args=['-O3', '-std=c++17', '-ffp-contract=fast', *flags],
     language='c++',

@@ -95,37 +95,45 @@ def warp(
 ) -> jax.Array:
   """`augment.warp` of B of the photos, uint8; equal to one grey level."""
   _, height, width, channels = image_NxHxWxC.shape
-  to_pixels = augment.to_pixels(matrix_Bx3x3, width, height, side)
-  to_pixels = to_pixels[..., None, None]
+  to_pixels_Bx2x3 = augment.to_pixels(matrix_Bx3x3, width, height, side)
+  across, down, start = jnp.moveaxis(to_pixels_Bx2x3, 2, 0)[..., None, None]
   column = jnp.arange(side, dtype=jnp.float32)[None, None, None, :]
   row = jnp.arange(side, dtype=jnp.float32)[None, None, :, None]
-  place_Bx2xHxW = (
-    to_pixels[:, :, 0] * column + to_pixels[:, :, 1] * row + to_pixels[:, :, 2]
-  )
-  corner_Bx2xHxW = jnp.floor(place_Bx2xHxW)
-  share_Bx2xHxW = place_Bx2xHxW - corner_Bx2xHxW
-  corner_Bx2xHxW = corner_Bx2xHxW.astype(jnp.int32)
+  place_Bx2xHxW = across * column + down * row + start
+  x, share_x, cover_x = _fold(place_Bx2xHxW[:, 0], width, fill)
+  y, share_y, cover_y = _fold(place_Bx2xHxW[:, 1], height, fill)
   # Two indices: one over the pixels of all photos would not fit into int32.
   pixels = image_NxHxWxC.reshape(-1, height * width, channels)
   example_Bx1x1 = example_B[:, None, None]
 
-  def corner(right: int, below: int) -> jax.Array:
-    x, inside_x = _fold(corner_Bx2xHxW[:, 0] + right, width, fill)
-    y, inside_y = _fold(corner_Bx2xHxW[:, 1] + below, height, fill)
-    weight_x = jnp.abs(1 - right - share_Bx2xHxW[:, 0]) * inside_x
-    weight_y = jnp.abs(1 - below - share_Bx2xHxW[:, 1]) * inside_y
-    found = pixels[example_Bx1x1, y * width + x].astype(jnp.float32)
-    return found * (weight_x * weight_y)[..., None]
+  def between(first: jax.Array) -> jax.Array:
+    left = pixels[example_Bx1x1, first].astype(jnp.float32)
+    right = pixels[example_Bx1x1, first + 1].astype(jnp.float32)
+    return left * (1 - share_x) + right * share_x
 
-  total = corner(0, 0) + corner(1, 0) + corner(0, 1) + corner(1, 1)
-  return jnp.round(total).astype(jnp.uint8)
+  first = (y * width + x)[..., 0]
+  above, below = between(first), between(first + width)
+  total = above * (1 - share_y) + below * share_y
+  return jnp.round(total * (cover_x * cover_y)).astype(jnp.uint8)
 
 
-def _fold(at: jax.Array, size: int, fill: str) -> tuple[jax.Array, jax.Array]:
-  """Places outside of 0 … size - 1 moved into it, and whether they count."""
-  inside = (at >= 0) & (at < size)
-  if fill == 'reflect':  # dcba|abcd|dcba, and so on
-    at = at % (2 * size)
-    at = jnp.minimum(at, 2 * size - 1 - at)
-  counts = inside if fill == 'constant' else jnp.ones_like(inside)
-  return jnp.clip(at, 0, size - 1), counts
+def _fold(
+  place_BxHxW: jax.Array, size: int, fill: str
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Where places along an axis lie.
+
+  Returns:
+    behind which pixel, how far, and how much of them the photo covers, each
+    B × H × W × 1.
+  """
+  place = place_BxHxW[..., None]
+  cover = jnp.ones_like(place)
+  if fill == 'constant':
+    cover = jnp.clip(jnp.minimum(place + 1, size - place), 0, 1)
+  elif fill == 'reflect':  # dcba|abcd|dcba, and so on
+    place = place - 2 * size * jnp.floor((place + 0.5) / (2 * size))
+    place = jnp.minimum(place, 2 * size - 1 - place)
+  place = jnp.clip(place, 0, size - 1)
+  # Of the last pixel but one, too: what is read has a neighbour.
+  pixel = jnp.minimum(jnp.floor(place), size - 2)
+  return pixel.astype(jnp.int32), place - pixel, cover
