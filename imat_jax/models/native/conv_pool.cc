@@ -98,9 +98,10 @@ ffi::Error gradients(ffi::ThreadPool pool, FloatsOrBytes x, Floats filters,
     std::fill_n(padded, wants_dx * op.size, 0.f);
     op.gradients(as_floats(op, x, i, memory), filters.typed_data(), at(dy, i),
                  at(place, i), at(*sums, part), padded);
+    if (!wants_dx) return;
     const float* from = padded + op.inside;
     float* to = at(*dx, i);
-    for (int64_t r = 0; r < wants_dx * op.h; r++, from += op.row)
+    for (int64_t r = 0; r < op.h; r++, from += op.row)
       to = std::copy_n(from, x.dimensions()[2] * x.dimensions()[3], to);
   };
   each_picture(pool, x.dimensions()[0], (1 + wants_dx) * op.size, work);
