@@ -89,7 +89,8 @@ def time_convolution(name: str, side: int, channels: int, filters: int) -> None:
   work = x_BxHxWxC.size * 16 * filters
   show(f'{name} with pooling', layer, *arguments, work=work)
   y, pull = jax.vjp(layer, *arguments)
-  work = work // 4 if is_picture else work // 2
+  # A quarter for the filters, as much for the input where it has a gradient.
+  work = work // 4 * (1 if is_picture else 2)
   show(f'{name}, gradients', lambda pull, dy: pull(dy)[1:], pull, y, work=work)
 
 

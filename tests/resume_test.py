@@ -182,7 +182,9 @@ def test_a_signal_to_another_process_saves_and_leaves(
 ):
   path = tmp_path / 'run'
   with monkeypatch.context() as patched:
-    patched.setattr(cluster, 'told_to_go', lambda step, _: 15 * (step == 5))
+    patched.setattr(
+      cluster, 'told_to_go', lambda step, _: signal.SIGTERM * (step == 5)
+    )
     with pytest.raises(errors.Interrupted, match='saved at step 5') as left:
       _run_here(built, path)
   assert left.value.status == 143

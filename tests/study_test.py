@@ -75,6 +75,11 @@ def whole(built, tmp_path_factory) -> pathlib.Path:
   return path
 
 
+def _signal_before(at: int):
+  """In place of `cluster.told_to_go`: a process gets a SIGTERM."""
+  return lambda step, _: signal.SIGTERM * (step == at)
+
+
 def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
   found = sorted(path.glob('runs/*/*/*/evaluation.json'))
   return {str(f.parent.relative_to(path)): f.parent for f in found}
@@ -256,7 +261,8 @@ def test_interrupted_anywhere_it_goes_on_exactly(
 
   def notice(step, _):
     asked.append(step)
-    return 15 * (step == at and len(asked) > 8)  # not in the first group alone
+    is_late = len(asked) > 8  # not in the first group alone
+    return signal.SIGTERM * (step == at and is_late)
 
   with monkeypatch.context() as patched:
     patched.setattr(cluster, 'told_to_go', notice)
@@ -470,7 +476,7 @@ def test_killed_anywhere_it_goes_on_exactly(built, tmp_path):
 
 
 def test_a_signal_number_is_kept(built, tmp_path, monkeypatch):
-  monkeypatch.setattr(cluster, 'told_to_go', lambda step, _: 15 * (step == 3))
+  monkeypatch.setattr(cluster, 'told_to_go', _signal_before(3))
   with pytest.raises(errors.Interrupted) as left:
     _run(_config(built, tmp_path))
   assert left.value.status == 128 + signal.SIGTERM
@@ -505,7 +511,7 @@ def test_a_group_of_an_earlier_grid_is_no_obstacle(
   """Left by a kill; its runs were finished in another way since."""
   study = _config(built, tmp_path, runs_at_once=3)
   with monkeypatch.context() as patched:
-    patched.setattr(cluster, 'told_to_go', lambda step, _: 15 * (step == 3))
+    patched.setattr(cluster, 'told_to_go', _signal_before(3))
     with pytest.raises(errors.Interrupted):
       _run(study)
   (tmp_path / 'groups' / 'note.txt').write_text('not ours')
@@ -560,7 +566,7 @@ def test_without_its_config_a_study_does_not_go_on(built, whole, tmp_path):
 
 def test_what_is_on_its_way_is_not_halved(built, tmp_path, monkeypatch):
   study = _config(built, tmp_path, runs_at_once=3)
-  monkeypatch.setattr(cluster, 'told_to_go', lambda step, _: 15 * (step == 3))
+  monkeypatch.setattr(cluster, 'told_to_go', _signal_before(3))
   with pytest.raises(errors.Interrupted):
     _run(study)
 
