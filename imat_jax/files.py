@@ -51,7 +51,12 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 def write_json(path: pathlib.Path, value: Any) -> None:
   """Writes readable JSON; NaN and infinity are refused, as JSON has none."""
-  write_text(path, json.dumps(value, indent=2, allow_nan=False) + '\n')
+  write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+  """Readable JSON; NaN and infinity are a `ValueError`, as JSON has none."""
+  return json.dumps(value, indent=2, allow_nan=False) + '\n'
 
 
 def read_json(path: pathlib.Path) -> Any:

@@ -15,6 +15,9 @@ from PIL import Image
 # (EPS) or are no pictures, and no browser shows them.
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'AVIF', 'BMP', 'TIFF')
 
+# Bytes that tell the formats apart.
+HEAD = 16
+
 # More are no photo but an attack: a file of kilobytes may claim them.
 MAX_PIXELS = 50_000_000
 # Photos with more are decoded one at a time, so that the memory that all
@@ -57,7 +60,7 @@ def check(body: bytes, min_side: int) -> Picture:
   except BadPicture:
     raise
   except Exception:
-    known = _begins_like_a_picture(body)
+    known = begins_like_a_picture(body)
     raise BadPicture('truncated' if known else 'not_an_image') from None
 
 
@@ -90,10 +93,11 @@ def digest(body: bytes) -> str:
 # Each of them means that this is no photo, hence the wide nets below.
 
 
-def _begins_like_a_picture(body: bytes) -> bool:
+def begins_like_a_picture(body: bytes) -> bool:
+  """Whether the first `HEAD` bytes are those of one of `FORMATS`."""
   # Pillow says the same of a file that breaks off in its header as of a page;
   # its table of formats (opener, test of the first bytes) tells them apart.
-  return any(Image.OPEN[name][1](body[:16]) for name in FORMATS)
+  return any(Image.OPEN[name][1](body[:HEAD]) for name in FORMATS)
 
 
 def _load(image: Image.Image) -> None:

@@ -1,0 +1,75 @@
+"""Which files of a folder are photos: told by how they begin, not their names."""
+
+import dataclasses
+import os
+from collections.abc import Iterator
+
+from imat_jax.data import picture
+
+# Named like photos; those that are none are then labelled as such, not skipped.
+ENDINGS = frozenset(
+  '.avif .bmp .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .jxl .png .svg '
+  '.tif .tiff .webp'.split()
+)
+# What file managers, notebooks, archives and network disks leave in folders.
+_FOREIGN_FOLDERS = frozenset({'__MACOSX', '@eaDir', '$RECYCLE.BIN'})
+_FOREIGN_FILES = frozenset({'thumbs.db', 'desktop.ini'})
+
+
+@dataclasses.dataclass
+class Skipped:
+  """Files that are no photos: how many, and the first."""
+
+  count: int = 0
+  first: str = ''
+
+  def add(self, path: str) -> None:
+    self.first = self.first or path
+    self.count += 1
+
+
+def is_foreign(name: str) -> bool:
+  """Whether a file or folder is hidden, or left there by some program."""
+  return (
+    name.startswith('.')
+    or name in _FOREIGN_FOLDERS
+    or name.lower() in _FOREIGN_FILES
+  )
+
+
+def is_photo(path: str | os.PathLike) -> bool:
+  """Whether a file begins like a photo, or is named like one."""
+  if os.path.splitext(path)[1].lower() in ENDINGS:
+    return True
+  try:
+    with open(path, 'rb') as file:
+      return picture.begins_like_a_picture(file.read(picture.HEAD))
+  except OSError:
+    return False
+
+
+def photos_in(folder: str | os.PathLike, skipped: Skipped) -> Iterator[str]:
+  """The photos of a folder and all below it, by name; nothing foreign.
+
+  Symbolic links to folders are followed, each folder once.
+
+  Args:
+    folder: where to look.
+    skipped: counts the files that are no photos.
+  """
+  seen = set()
+  for parent, folders, names in os.walk(folder, followlinks=True):
+    where = os.path.realpath(parent)
+    if where in seen:  # a link that leads back
+      folders.clear()
+      continue
+    seen.add(where)
+    folders[:] = sorted(name for name in folders if not is_foreign(name))
+    for name in sorted(names):
+      path = os.path.join(parent, name)
+      if is_foreign(name) or not os.path.isfile(path):
+        continue
+      if is_photo(path):
+        yield path
+      else:
+        skipped.add(path)

@@ -1,0 +1,58 @@
+"""No file of a user's own is overwritten."""
+
+import pytest
+
+from imat_jax import errors, outputs
+
+
+def test_what_a_command_wrote_it_may_replace(tmp_path):
+  path = tmp_path / 'new' / 'a.txt'
+  for text in ('one', 'two'):
+    outputs.write_text(path, text)
+  assert path.read_text() == 'two'
+
+
+def test_a_file_of_the_users_stays(tmp_path):
+  path = tmp_path / 'a.txt'
+  path.write_text('mine')
+  with pytest.raises(errors.UserError, match='did not write'):
+    outputs.write_text(path, 'new')
+  assert path.read_text() == 'mine'
+
+
+def test_a_file_that_the_user_changed_stays(tmp_path):
+  path = tmp_path / 'a.txt'
+  outputs.write_text(path, 'ours')
+  path.write_text('edited')
+  with pytest.raises(errors.UserError, match='changed since'):
+    outputs.write_text(path, 'new')
+  assert path.read_text() == 'edited'
+
+
+def test_a_torn_record_does_not_matter(tmp_path):
+  outputs.write_text(tmp_path / 'a.txt', 'one')
+  with (tmp_path / outputs.RECORD).open('a') as file:
+    file.write('{"name": "a.t\n[]\n')
+  outputs.write_text(tmp_path / 'a.txt', 'two')
+
+
+@pytest.mark.parametrize(
+  ('target', 'source', 'refused'),
+  [
+    ('a', 'a', True),
+    ('a', 'a/b', True),
+    ('a/b', 'a', True),
+    ('link/b', 'a', True),  # a link to a
+    ('a', 'ab', False),
+    ('a/b', 'a/c', False),
+  ],
+)
+def test_what_is_written_lies_apart(tmp_path, target, source, refused):
+  (tmp_path / 'a').mkdir()
+  (tmp_path / 'link').symlink_to('a')
+  pair = {'--images': tmp_path / target}, {'--source': tmp_path / source}
+  if not refused:
+    outputs.check_apart(*pair)
+    return
+  with pytest.raises(errors.UserError, match='--images=.* overlap'):
+    outputs.check_apart(*pair)
