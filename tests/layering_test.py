@@ -14,7 +14,16 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 
 # A module may import from its own layer and from those before it.
 LAYERS = (
-  ('errors', 'progress', 'files', 'remote', 'tasks', 'checks', 'config'),
+  (
+    'errors',
+    'progress',
+    'files',
+    'outputs',
+    'remote',
+    'tasks',
+    'checks',
+    'config',
+  ),
   ('scores', 'calibration'),
   ('data', 'models'),
   ('training',),

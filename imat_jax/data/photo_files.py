@@ -1,4 +1,4 @@
-"""Which files of a folder are photos: told by how they begin, not their names."""
+"""Which files of a folder are photos: told by how they begin."""
 
 import dataclasses
 import os
@@ -8,8 +8,12 @@ from imat_jax.data import picture
 
 # Named like photos; those that are none are then labelled as such, not skipped.
 ENDINGS = frozenset(
-  '.avif .bmp .gif .heic .heif .j2k .jfif .jp2 .jpe .jpeg .jpg .jxl .png .svg '
-  '.tif .tiff .webp'.split()
+  [
+    *('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.avif'),
+    *('.bmp', '.tif', '.tiff'),
+    # Not decoded here.
+    *('.heic', '.heif', '.j2k', '.jp2', '.jxl', '.svg'),
+  ]
 )
 # What file managers, notebooks, archives and network disks leave in folders.
 _FOREIGN_FOLDERS = frozenset({'__MACOSX', '@eaDir', '$RECYCLE.BIN'})

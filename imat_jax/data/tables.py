@@ -1,0 +1,340 @@
+"""Any table as rows of text: CSV, Excel, JSON, Parquet.
+
+Nothing here knows what the columns mean, see `columns`. What had to be guessed,
+the separator and the encoding, stands in `Table.notes`.
+"""
+
+import collections
+import csv
+import io
+import json
+import pathlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from imat_jax import errors
+
+SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs', '|': '|'}
+# Tried in this order where a file has no byte-order mark. Any bytes are
+# Latin-1, so it comes last.
+ENCODINGS = ('utf-8', 'cp1252', 'latin-1')
+_MARKS = (  # UTF-32's begins with UTF-16's
+  (b'\xef\xbb\xbf', 'utf-8-sig'),
+  (b'\xff\xfe\x00\x00', 'utf-32'),
+  (b'\x00\x00\xfe\xff', 'utf-32'),
+  (b'\xff\xfe', 'utf-16'),
+  (b'\xfe\xff', 'utf-16'),
+)
+_SNIFFED_ROWS = 50
+
+Cells = Sequence[str]
+
+
+class Row(NamedTuple):
+  """The cells of a row by the names of their columns, and where it is."""
+
+  where: str
+  cells: dict[str, str]
+
+
+class Table(NamedTuple):
+  """A table as it is, its cells stripped; a cell that is missing is empty."""
+
+  path: pathlib.Path
+  columns: tuple[str, ...]
+  rows: list[Row]
+  notes: tuple[str, ...] = ()
+
+
+def read(
+  path: pathlib.Path,
+  *,
+  encoding: str = '',
+  skip_bad_rows: bool = False,
+  expects: Callable[[Cells], bool] = lambda names: False,
+) -> Table:
+  """Reads a table of any kind, told by its content.
+
+  Args:
+    path: a file.
+    encoding: of a text file; empty to try `ENCODINGS`.
+    skip_bad_rows: leave out rows that have not as many cells as the header.
+    expects: whether a header has the columns that are looked for; decides
+      between separators.
+
+  Raises:
+    UserError: it is no table, a row is bad, or a library is missing.
+  """
+  try:
+    body = path.read_bytes()
+  except FileNotFoundError:
+    raise errors.UserError(f'{path}: there is no such table') from None
+  if body.startswith(b'PK'):
+    return _of_excel(path)
+  if body.startswith(b'PAR1'):
+    return _of_parquet(path)
+  text, notes = decode(path, body, encoding)
+  if path.suffix.lower() in ('.jsonl', '.ndjson'):
+    return of_records(path, _json_lines(path, text), 'line', notes)
+  if path.suffix.lower() == '.json':
+    return of_records(path, _json_list(path, text), 'record', notes)
+  return _of_csv(path, text, notes, skip_bad_rows, expects)
+
+
+def decode(
+  path: pathlib.Path, body: bytes, encoding: str = ''
+) -> tuple[str, tuple[str, ...]]:
+  """The text of a file, and a note where the encoding had to be guessed."""
+  if not encoding:
+    encoding = next((e for mark, e in _MARKS if body.startswith(mark)), '')
+  if not encoding and b'\x00' in body[:2]:
+    # UTF-16 without a mark: a letter of ASCII has a zero before or behind it.
+    encoding = 'utf-16-be' if body[0] == 0 else 'utf-16-le'
+  for name in [encoding] if encoding else ENCODINGS:
+    try:
+      text = body.decode(name)
+    except (UnicodeDecodeError, UnicodeError):
+      continue
+    except LookupError:
+      raise errors.UserError(f'--encoding={name}: unknown encoding') from None
+    if '\x00' in text:
+      break
+    plain = name in ('utf-8', 'utf-8-sig')
+    return text.removeprefix('\ufeff'), () if plain else (f'encoding {name}',)
+  raise errors.UserError(
+    f'{path}: neither a table nor text'
+    + (f' in {encoding}' if encoding else '')
+    + '; save it as CSV (UTF-8) or .xlsx'
+  )
+
+
+def of_records(
+  path: pathlib.Path,
+  records: Iterable[tuple[int, Any]],
+  unit: str,
+  notes: Sequence[str] = (),
+) -> Table:
+  """The table of numbered JSON objects; what is nested is an empty cell."""
+  rows, columns, nested = [], {}, collections.Counter()
+  for number, record in records:
+    if not isinstance(record, dict):
+      raise errors.UserError(f'{path}: {unit} {number}: not an object')
+    cells = {}
+    for name, value in record.items():
+      name = name.strip()
+      if isinstance(value, dict | list | bytes):
+        nested[name] += 1
+        continue
+      columns.setdefault(name)
+      cells[name] = _text(value)
+    rows.append(Row(f'{path}: {unit} {number}', cells))
+  notes = list(notes)
+  if nested:
+    notes.append(f'nested values left out: {", ".join(nested)}')
+  empty = dict.fromkeys(columns, '')
+  rows = [Row(row.where, empty | row.cells) for row in rows]
+  return Table(path, tuple(columns), rows, tuple(notes))
+
+
+def _text(value: Any) -> str:
+  """A value as one would type it: 3.0 is 3, a missing one is empty."""
+  if value is None or value != value:  # NaN
+    return ''
+  if isinstance(value, bool):
+    return str(value).lower()
+  if isinstance(value, float) and value.is_integer():
+    return str(int(value))
+  return str(value).strip()
+
+
+def _json_lines(
+  path: pathlib.Path, text: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+  for number, line in enumerate(text.splitlines(), 1):
+    if line.strip():
+      try:
+        yield number, json.loads(line)
+      except (ValueError, RecursionError) as error:
+        raise errors.UserError(
+          f'{path}: line {number}: not JSON: {error}'
+        ) from None
+
+
+def _json_list(path: pathlib.Path, text: str) -> list[tuple[int, Any]]:
+  try:
+    content = json.loads(text)
+  except (ValueError, RecursionError) as error:
+    raise errors.UserError(f'{path}: not JSON: {error}') from None
+  if not isinstance(content, list):
+    raise errors.UserError(
+      f'{path}: not a list of objects, one per photo; save it as CSV'
+    )
+  return list(enumerate(content, 1))
+
+
+def _of_csv(
+  path: pathlib.Path,
+  text: str,
+  notes: tuple[str, ...],
+  skip_bad_rows: bool,
+  expects: Callable[[Cells], bool],
+) -> Table:
+  first_line = 1
+  if named := re.match(r'"?sep=(.)"?\r?\n', text, re.IGNORECASE):  # Excel's
+    separator, text, first_line = named[1], text[named.end() :], 2
+  else:
+    separator = _sniff(text, expects)
+  if separator != ',':
+    name = SEPARATORS.get(separator, separator)
+    shown = '' if name == separator else f' ({ascii(separator)})'
+    notes = (f'cells separated by {name}{shown}', *notes)
+  records = _records(path, text, separator, first_line, skip_bad_rows)
+  header = next(records, (0, None))[1] or []
+  return _table(path, header, records, notes, skip_bad_rows)
+
+
+def _sniff(text: str, expects: Callable[[Cells], bool]) -> str:
+  """The separator with which the header is as expected, else most even."""
+
+  def merit(separator: str) -> tuple[bool, float, int]:
+    lines = csv.reader(io.StringIO(text, newline=''), delimiter=separator)
+    rows = []
+    try:
+      for row in lines:
+        if any(row):
+          rows.append(row)
+        if len(rows) > _SNIFFED_ROWS:
+          break
+    except csv.Error:
+      pass
+    if not rows or len(rows[0]) < 2:
+      return False, 0.0, 0
+    even = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
+    return expects([name.strip() for name in rows[0]]), even, len(rows[0])
+
+  return max(SEPARATORS, key=merit)  # a comma where all are alike
+
+
+def _records(
+  path: pathlib.Path,
+  text: str,
+  separator: str,
+  first_line: int,
+  skip_bad_rows: bool,
+) -> Iterator[tuple[int, list[str] | None]]:
+  """Rows with the line on which they begin; None where one is bad."""
+  lines = io.StringIO(text, newline='')
+  reader = csv.reader(
+    lines, delimiter=separator, strict=True, skipinitialspace=separator != '\t'
+  )
+  while True:
+    line = reader.line_num + first_line
+    try:
+      yield line, [cell.strip() for cell in next(reader)]
+    except StopIteration:
+      return
+    except csv.Error as error:
+      last = reader.line_num + first_line - 1
+      if last > line or 'end of data' in str(error):
+        raise errors.UserError(
+          f'{path}: line {line}: a quotation mark (") opens a cell there and '
+          f'is not closed as it should be: {error} (line {last})'
+        ) from None
+      if not skip_bad_rows:
+        raise _bad_row(path, line, str(error)) from None
+      yield line, None
+
+
+def _bad_row(path: pathlib.Path, line: int, what: str) -> errors.UserError:
+  return errors.UserError(
+    f'{path}: line {line}: {what}; correct the row (a cell that contains the '
+    'separator needs quotation marks), or leave such rows out with '
+    '--skip_bad_rows'
+  )
+
+
+def _table(
+  path: pathlib.Path,
+  header: list[str],
+  records: Iterable[tuple[int, list[str] | None]],
+  notes: tuple[str, ...],
+  skip_bad_rows: bool,
+) -> Table:
+  """The rows under the columns that have a name."""
+  while header and not header[-1]:
+    header = header[:-1]
+  named = [(i, name) for i, name in enumerate(header) if name]
+  for _, name in named:
+    if header.count(name) > 1:
+      raise errors.UserError(f"{path}: duplicate column '{name}'; rename one")
+  rows, blank, bad = [], 0, []
+  for line, cells in records:
+    if cells is None:
+      bad.append(line)
+    elif not any(cells):
+      blank += 1
+    elif any(cells[len(header) :]) or len(cells) < len(header):
+      if not skip_bad_rows:
+        raise _bad_row(path, line, _count(cells, header))
+      bad.append(line)
+    else:
+      row = {name: cells[i] for i, name in named}
+      rows.append(Row(f'{path}: line {line}', row))
+  notes = list(notes)
+  if len(named) < len(header):
+    notes.append(f'{len(header) - len(named)} columns without a name left out')
+  if blank:
+    notes.append(f'{blank:,} empty rows left out')
+  if bad:
+    notes.append(f'{len(bad):,} bad rows left out (first: line {bad[0]})')
+  return Table(path, tuple(name for _, name in named), rows, tuple(notes))
+
+
+def _count(cells: Cells, header: Cells) -> str:
+  while cells and not cells[-1] and len(cells) > len(header):
+    cells = cells[:-1]
+  return f'{len(cells)} cells under {len(header)} columns'
+
+
+def _of_excel(path: pathlib.Path) -> Table:
+  openpyxl = _library('openpyxl', path)
+  try:
+    book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+    sheets = [s for s in book.worksheets if s.max_row != 0]
+    rows = [list(map(_text, r)) for r in sheets[0].iter_rows(values_only=True)]
+    width = max(map(len, rows))
+    rows = [row + [''] * (width - len(row)) for row in rows]
+  except Exception as error:  # zip, XML and openpyxl have their own
+    raise errors.UserError(
+      f'{path}: not an Excel file (.xlsx): {error or type(error).__name__}; '
+      'unpack an archive, save another spreadsheet as CSV'
+    ) from None
+  notes = (f'Excel sheet {sheets[0].title!r}',)
+  if len(book.worksheets) > 1:
+    notes = (f'{notes[0]}, the first of {len(book.worksheets)}',)
+  start = next((i for i, row in enumerate(rows) if any(row)), 0)
+  numbered = enumerate(rows[start + 1 :], start + 2)
+  return _table(path, rows[start] if rows else [], numbered, notes, False)
+
+
+def _of_parquet(path: pathlib.Path) -> Table:
+  _library('pyarrow', path)
+  import pyarrow
+  import pyarrow.parquet
+
+  try:
+    table = pyarrow.parquet.read_table(path)
+  except (pyarrow.ArrowException, OSError) as error:
+    raise errors.UserError(f'{path}: not a Parquet file: {error}') from None
+  return of_records(path, enumerate(table.to_pylist(), 1), 'row', ('Parquet',))
+
+
+def _library(name: str, path: pathlib.Path) -> Any:
+  try:
+    return __import__(name)
+  except ImportError:
+    raise errors.UserError(
+      f'{path}: reading it needs {name}: pip install '
+      "'imat_jax[tables]', or save the table as CSV"
+    ) from None
