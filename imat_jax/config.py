@@ -141,10 +141,49 @@ class Garments(Config):
 class Own(Config):
   """Knobs of `imat_jax.data.own`."""
 
-  source: str = _here('FILE.csv, or a folder of folders with photos')
+  source: str = _here(
+    'a table (CSV, .xlsx, .jsonl, .parquet, COCO, …), or a folder of folders '
+    'with photos'
+  )
   annotations: str = _here('folder that receives the fgvc4_iMat.*.json files')
   images: str = _here('folder that receives SPLIT/ID.jpg')
-  task: str = knob('what the folders are labels of', 'kind', checks.task_name)
+  task: str = knob(
+    'what folders, one-hot columns or categories are labels of',
+    'kind',
+    checks.task_name,
+  )
+  photo_column: str = knob(
+    'column with the file or link of each photo, where its name is another',
+    '',
+  )
+  photo_folder: str = knob(
+    'folder that the files of the table are relative to; empty for that of the '
+    'table',
+    '',
+    checks.folder,
+  )
+  split_column: str = knob(
+    'column with the splits, where its name is another', ''
+  )
+  keep_columns: tuple[str, ...] = knob(
+    'columns that are tasks, though they look as if they could not be learned',
+    (),
+  )
+  drop_columns: tuple[str, ...] = knob('columns that are no tasks', ())
+  keep_label: tuple[str, ...] = knob(
+    'labels that look like missing ones, such as NA, none or -', ()
+  )
+  exact_labels: bool = knob(
+    'labels that differ in case or blanks are different ones', False
+  )
+  skip_bad_rows: bool = knob(
+    'leave out rows with more or fewer cells than columns', False
+  )
+  encoding: str = knob(
+    'of the table, such as cp1251; empty to try UTF-8, UTF-16 where it is '
+    'marked, and Windows-1252',
+    '',
+  )
   validation_share: float = knob(
     'share of the photos that is for validation, where no column says it',
     0.2,

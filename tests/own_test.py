@@ -1,172 +1,585 @@
-"""A CSV file or folders become what the build reads."""
+"""Tables and folders as strangers have them become what the build reads."""
 
+import collections
 import csv
 import io
 import json
+import os
 import pathlib
+import shutil
 
 import pytest
 
-from imat_jax import config, errors
-from imat_jax.data import annotations, build, own, source
+from imat_jax import config, errors, outputs
+from imat_jax.data import annotations, build, own, picture, source
+
+KINDS, COLORS = ('shirt', 'shoe'), ('', 'blue', 'black', '', 'blue', 'white')
+EXPECTED = {
+  'kind': {'shirt': 12, 'shoe': 12},
+  'color': {'blue': 8, 'black': 4, 'white': 4},
+}
+HEADER = ('photo', 'kind', 'color')
+ROWS = [(f'photos/{i}.jpg', KINDS[i % 2], COLORS[i % 6]) for i in range(24)]
 
 
-def _run(root: pathlib.Path, place: str, **knobs) -> config.Own:
+@pytest.fixture
+def shop(kaggle, tmp_path) -> pathlib.Path:
+  """24 photos in a folder."""
+  (tmp_path / 'photos').mkdir()
+  for i in range(24):
+    photo = kaggle.images / f'train/{i}.jpg'
+    shutil.copy(photo, tmp_path / f'photos/{i}.jpg')
+  return tmp_path
+
+
+def run(root: pathlib.Path, place: str = 'labels.csv', **options) -> config.Own:
   command = config.Own(
     source=str(root / place),
     annotations=str(root / 'annotations'),
     images=str(root / 'images'),
-    **knobs,
+    **options,
   )
   own.main(command)
   return command
 
 
-def _table(root: pathlib.Path, *rows, name='labels.csv') -> None:
+def csv_text(rows, separator=',', end='\n') -> str:
   text = io.StringIO()
-  csv.writer(text).writerows(rows)
-  (root / name).write_text(text.getvalue())
+  csv.writer(text, delimiter=separator, lineterminator=end).writerows(rows)
+  return text.getvalue()
 
 
-@pytest.fixture
-def shop(kaggle, tmp_path) -> pathlib.Path:
-  """20 photos and a table with two tasks, of which cells are empty."""
-  (tmp_path / 'photos').mkdir()
-  rows = [('photo', 'split', 'shape', 'color')]
-  for i in range(20):
-    name = f'photos/{i}.jpg'
-    body = (kaggle.images / f'validation/{i}.jpg').read_bytes()
-    (tmp_path / name).write_bytes(body)
-    split = 'validation' if i % 4 == 3 else 'train'
-    rows.append((name, split, 'ab'[i % 2], '' if i % 3 else 'red'))
-  _table(tmp_path, *rows)
-  return tmp_path
+def write(root: pathlib.Path, *rows, name='labels.csv') -> None:
+  (root / name).write_text(csv_text(rows))
 
 
-def _labels(root: pathlib.Path, split: str) -> dict[str, dict[str, str]]:
-  found, _ = annotations.labels_by_image(
-    annotations.read_split(root / 'annotations', split)
-  )
-  return found
+def labels(root: pathlib.Path, split: str) -> dict[str, dict[str, str]]:
+  """Image id → task → label."""
+  read = annotations.read_split(root / 'annotations', split)
+  found, _ = annotations.labels_by_image(read)
+  return {
+    image_id: {
+      name: label
+      for name, label in of_photo.items()
+      if ':' not in name and name != 'apparel'
+    }
+    for image_id, of_photo in found.items()
+  }
 
 
-def test_a_table_becomes_annotations(shop, capsys):
-  _run(shop, 'labels.csv')
-  assert '15 train, 5 validation photos' in capsys.readouterr().out
-  train = _labels(shop, 'train')
-  assert list(train) == [str(i + 1) for i in range(20) if i % 4 != 3]
-  for image_id, labels in train.items():
-    i = int(image_id) - 1
-    expected = {'shape': 'ab'[i % 2]} | ({} if i % 3 else {'color': 'red'})
-    attributes = {n: x for n, x in labels.items() if ':' not in n}
-    del attributes['apparel']
-    assert attributes == expected
-    photo = shop / f'images/train/{image_id}.jpg'
-    assert photo.read_bytes() == (shop / f'photos/{i}.jpg').read_bytes()
+def counts(root: pathlib.Path) -> dict[str, dict[str, int]]:
+  """Task → label → photos, of both splits."""
+  result = collections.defaultdict(collections.Counter)
+  for split in ('train', 'validation'):
+    for of_photo in labels(root, split).values():
+      for name, label in of_photo.items():
+        result[name][label] += 1
+  return {name: dict(of_task) for name, of_task in result.items()}
 
 
-def test_the_build_has_the_columns_as_its_tasks(shop, tmp_path, capsys):
-  _run(shop, 'labels.csv')
-  data_dir = str(tmp_path / 'built')
+def digest(path: pathlib.Path) -> str:
+  return picture.digest(path.read_bytes())[:20]
+
+
+def test_labels_and_photos_belong_together(shop, capsys):
+  write(shop, HEADER, *ROWS)
+  run(shop)
+  said = capsys.readouterr().out
+  assert '24 photos; kind 24 labels in 2 classes; color 16 labels in 3' in said
+  by_id = labels(shop, 'train') | labels(shop, 'validation')
+  for photo, kind, color in ROWS:
+    expected = {'kind': kind} | ({'color': color} if color else {})
+    assert by_id[digest(shop / photo)] == expected
+  for split in ('train', 'validation'):
+    for image_id in labels(shop, split):
+      placed = shop / f'images/{split}/{image_id}.jpg'
+      assert digest(placed) == image_id
+
+
+def test_the_build_has_the_columns_as_its_tasks(shop, capsys):
+  write(shop, HEADER, *ROWS)
+  command = run(shop)
+  data_dir = str(shop / 'built')
   build.main(
     config.Build(
-      annotations=str(shop / 'annotations'),
-      images=str(shop / 'images'),
-      data_dir=data_dir,
+      annotations=command.annotations, images=command.images, data_dir=data_dir
     )
   )
   # No task of a class that all have, and no line of it.
-  assert source.read_tasks(data_dir).names == ('color', 'shape')
+  assert source.read_tasks(data_dir).names == ('color', 'kind')
   assert 'apparel' not in capsys.readouterr().out
 
 
-def test_folders_are_labels(kaggle, tmp_path):
-  for label, numbers in (('a', range(12)), ('b c', range(12, 20))):
-    (tmp_path / 'sorted' / label).mkdir(parents=True)
-    for i in numbers:
-      body = (kaggle.images / f'validation/{i}.jpg').read_bytes()
-      (tmp_path / 'sorted' / label / f'{i}.jpg').write_bytes(body)
-  _run(tmp_path, 'sorted', task='style', validation_share=0.4)
-  labels = _labels(tmp_path, 'train') | _labels(tmp_path, 'validation')
-  found = [labels[str(n)]['style'] for n in range(1, 21)]
-  assert found == ['a'] * 12 + ['b c'] * 8
-  assert _labels(tmp_path, 'train') and _labels(tmp_path, 'validation')
+TRAILING = csv_text([(*HEADER, ''), *((*row, '') for row in ROWS)])
+# name of the file → its bytes, what one line says of it.
+TABLES = {
+  'semicolons.csv': (csv_text([HEADER, *ROWS], ';').encode(), 'semicolons'),
+  'tabs.tsv': (csv_text([HEADER, *ROWS], '\t').encode(), 'tabs'),
+  'bars.txt': (csv_text([HEADER, *ROWS], '|').encode(), 'separated by |'),
+  'sep.csv': (
+    b'sep=;\r\n' + csv_text([HEADER, *ROWS], ';', '\r\n').encode(),
+    'semicolons',
+  ),
+  'utf16.txt': (csv_text([HEADER, *ROWS], '\t').encode('utf-16'), 'utf-16'),
+  'utf16be.txt': (csv_text([HEADER, *ROWS]).encode('utf-16-be'), 'utf-16-be'),
+  'mark.csv': (csv_text([HEADER, *ROWS]).encode('utf-8-sig'), ''),
+  'mac.csv': (csv_text([HEADER, *ROWS], end='\r').encode(), ''),
+  'blanks.csv': (
+    (csv_text([HEADER, *ROWS]) + ',,\n\n').encode(),
+    'empty rows left out: 2',
+  ),
+  'trailing.csv': (TRAILING.encode(), 'columns without a name left out: 1'),
+  'rows_end_in_commas.csv': (
+    TRAILING.replace('color,\n', 'color\n').encode(),
+    '',
+  ),
+  'index.csv': (
+    csv_text(
+      [('', *HEADER)] + [(i, *row) for i, row in enumerate(ROWS)]
+    ).encode(),
+    'columns without a name left out: 1',
+  ),
+  'spaces.csv': (
+    csv_text([HEADER, *ROWS]).replace(',', ' , ').encode(),
+    '24 photos',
+  ),
+  'windows.csv': (
+    csv_text([HEADER, *ROWS], end='\r\n').replace('/', '\\').encode(),
+    '24 photos',
+  ),
+  'lines.jsonl': (
+    '\n'.join(
+      json.dumps(dict(zip(HEADER, row, strict=True)) | {'box': [1, 2]})
+      for row in ROWS
+    ).encode(),
+    'nested values left out: box',
+  ),
+  'list.json': (
+    json.dumps([dict(zip(HEADER, row, strict=True)) for row in ROWS]).encode(),
+    '',
+  ),
+}
 
 
-def test_the_split_of_a_photo_does_not_depend_on_the_others(tmp_path):
-  def splits(number):
-    _table(
-      tmp_path, ('photo', 'x'), *((f'{i}.jpg', 'a') for i in range(number))
-    )
-    _run(tmp_path, 'labels.csv')
-    return {
-      name: set(_labels(tmp_path, name)) for name in ('train', 'validation')
-    }
-
-  few, many = splits(200), splits(300)
-  for name, ids in few.items():
-    assert ids <= many[name]
-  assert 30 < len(few['validation']) < 50  # a fifth of 200, about
+@pytest.mark.parametrize('name', TABLES)
+def test_a_table_in_any_dialect(shop, capsys, name):
+  body, said = TABLES[name]
+  (shop / name).write_bytes(body)
+  run(shop, name)
+  assert counts(shop) == EXPECTED
+  assert said in capsys.readouterr().out
 
 
-def test_links_are_for_the_download(tmp_path, capsys):
-  link = 'https://shop.example/1.jpg'
-  _table(tmp_path, ('photo', 'split', 'x'), (link, 'train', 'a'))
-  _run(tmp_path, 'labels.csv')
-  assert '1 are links' in capsys.readouterr().out
-  (image,) = annotations.read_split(tmp_path / 'annotations', 'train').images
-  assert image.urls == (link,)
+def test_an_excel_sheet(shop, capsys):
+  openpyxl = pytest.importorskip('openpyxl')
+  book = openpyxl.Workbook()
+  book.active.append(['Photo', 'Kind ', 'size'])
+  for i, (photo, kind, _) in enumerate(ROWS):
+    book.active.append([photo, kind, 38.0 if i % 2 else 40])
+  book.save(shop / 'labels.xlsx')
+  run(shop, 'labels.xlsx')
+  assert counts(shop) == {
+    'Kind': EXPECTED['kind'],
+    'size': {'38': 12, '40': 12},
+  }
+  assert "Excel sheet 'Sheet'" in capsys.readouterr().out
 
 
-def test_a_photo_that_is_not_there_is_counted(shop, capsys):
-  (shop / 'photos/0.jpg').unlink()
-  _run(shop, 'labels.csv')
-  _run(shop, 'labels.csv')  # a second time changes nothing
-  assert '1 are not there' in capsys.readouterr().out
-  assert not (shop / 'images/train/1.jpg').exists()
+def test_a_parquet_file(shop):
+  pyarrow = pytest.importorskip('pyarrow')
+  from pyarrow import parquet
+
+  columns = dict(zip(HEADER, zip(*ROWS, strict=True), strict=True))
+  columns = {name: list(cells) for name, cells in columns.items()}
+  parquet.write_table(pyarrow.table(columns), shop / 'labels.parquet')
+  run(shop, 'labels.parquet')
+  assert counts(shop) == EXPECTED
+
+
+@pytest.mark.parametrize('encoding', ['latin-1', 'cp1252', 'cp1251'])
+def test_letters_of_another_encoding(shop, capsys, encoding):
+  word = 'Платье' if encoding == 'cp1251' else 'Hülle'
+  rows = [(photo, word if kind == 'shirt' else 'b') for photo, kind, _ in ROWS]
+  text = csv_text([('photo', 'kind'), *rows])
+  (shop / 'labels.csv').write_bytes(text.encode(encoding))
+  run(shop, encoding='cp1251' if encoding == 'cp1251' else '')
+  assert counts(shop)['kind'] == {word: 12, 'b': 12}
+  assert 'encoding cp125' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
-  ('rows', 'said'),
+  'name', ['Photo', ' photo', 'image', 'File Name', 'image-path', 'URL', 'link']
+)
+def test_the_column_of_photos_has_many_names(shop, capsys, name):
+  write(shop, (name, 'kind', 'color'), *ROWS)
+  run(shop)
+  assert counts(shop) == EXPECTED
+  said = f"photos in the column '{name}'" in capsys.readouterr().out
+  assert said or name == ' photo'
+
+
+def test_the_column_of_photos_is_the_one_that_leads_to_photos(shop):
+  header = ('link', 'image', 'kind', 'Bild')
+  rows = [('page', 'gone.jpg', kind, photo) for photo, kind, _ in ROWS]
+  write(shop, header, *rows)
+  with pytest.raises(errors.UserError, match='no photo is there'):
+    run(shop)
+  run(shop, photo_column='bild')
+  assert counts(shop)['kind'] == EXPECTED['kind']
+
+
+@pytest.mark.parametrize(
+  'header', ['photo, split, kind', 'photo,Split,kind', 'photo,subset ,kind']
+)
+def test_the_split_of_the_table_counts(shop, header):
+  words = ['train', 'Training', ' TRAIN', 'val', 'valid', 'Validation', 'dev']
+  rows = [
+    (photo, words[i % 7], kind) for i, (photo, kind, _) in enumerate(ROWS)
+  ]
+  write(shop, header.split(','), *rows)
+  run(shop)
+  for split, numbers in (('train', (0, 1, 2)), ('validation', (3, 4, 5, 6))):
+    expected = {
+      digest(shop / row[0]) for i, row in enumerate(ROWS) if i % 7 in numbers
+    }
+    assert labels(shop, split).keys() == expected
+  assert counts(shop) == {'kind': EXPECTED['kind']}
+
+
+def test_test_photos_are_kept_apart(shop, capsys):
+  rows = [
+    (photo, ('train', 'train', 'test')[i % 3], kind)
+    for i, (photo, kind, _) in enumerate(ROWS)
+  ]
+  write(shop, ('photo', 'split', 'kind'), *rows)
+  run(shop)
+  assert '8 test photos are kept apart' in capsys.readouterr().out
+  kept_apart = {
+    image.image_id
+    for image in annotations.read_split(shop / 'annotations', 'test').images
+  }
+  used = labels(shop, 'train').keys() | labels(shop, 'validation').keys()
+  assert kept_apart == {digest(shop / row[0]) for row in rows[2::3]}
+  assert len(used) == 16 and not used & kept_apart
+  assert labels(shop, 'validation')  # a share of the train photos
+
+
+def test_a_task_that_looks_like_a_split_is_questioned(shop):
+  rows = [
+    (p, 'val' if i < 6 else 'train', k) for i, (p, k, _) in enumerate(ROWS)
+  ]
+  write(shop, ('photo', 'part', 'kind'), *rows)
+  with pytest.raises(errors.UserError, match='--split_column=part, or --keep'):
+    run(shop)
+  run(shop, keep_columns=('part',))
+  assert counts(shop)['part'] == {'val': 6, 'train': 18}
+  run(shop, split_column='part')
+  assert len(labels(shop, 'validation')) == 6
+
+
+def test_missing_labels_are_spelled_in_many_ways(shop, capsys):
+  words = ['NA', 'N/A', 'nan', 'null', 'None', '-', '?', 'Unknown', '-1', ' ']
+  rows = [
+    (photo, words[i // 2] if i < 20 else 'rb'[i % 2], kind)
+    for i, (photo, kind, _) in enumerate(ROWS)
+  ]
+  write(shop, ('photo', 'color', 'kind'), *rows)
+  run(shop)
+  assert counts(shop)['color'] == {'r': 2, 'b': 2}
+  assert "18 labels are missing in words: 'NA' 2" in capsys.readouterr().out
+  run(shop, keep_label=('none',))
+  assert counts(shop)['color'] == {'r': 2, 'b': 2, 'None': 2}
+
+
+def test_spellings_of_one_label_are_one(shop, capsys):
+  words = ['Red', 'red ', 'RED', 'red', 'caf\u00e9', 'cafe\u0301']
+  rows = [(p, words[i % 6], kind) for i, (p, kind, _) in enumerate(ROWS)]
+  write(shop, ('photo', 'color', 'kind'), *rows)
+  run(shop)
+  assert counts(shop)['color'] == {'red': 16, 'caf\u00e9': 8} or counts(shop)[
+    'color'
+  ] == {'red': 16, 'cafe\u0301': 8}
+  assert 'color: labels in several spellings: 2' in capsys.readouterr().out
+  run(shop, exact_labels=True)
+  assert len(counts(shop)['color']) == 5
+
+
+def test_a_photo_in_several_rows_is_one(shop, capsys):
+  shutil.copy(shop / 'photos/0.jpg', shop / 'photos/copy.jpg')
+  rows = [*ROWS, ('photos/0.jpg', 'shoe', ''), ('photos/copy.jpg', '', 'green')]
+  write(shop, HEADER, *rows)
+  run(shop)
+  said = capsys.readouterr().out
+  assert '24 photos' in said and '2 rows are of a photo of another row' in said
+  assert 'line 2: shirt and shoe' in said
+  by_id = labels(shop, 'train') | labels(shop, 'validation')
+  image_id = digest(shop / 'photos/0.jpg')
+  assert by_id[image_id] == {'kind': 'shirt', 'color': 'green'}
+
+
+def test_columns_that_cannot_be_learned_are_left_out(shop, capsys):
+  header = (*HEADER, 'sku', 'price', 'shop', 'text')
+  rows = [
+    (*row, f'A-{i}', f'{i},90', 'ours', f'a {"very " * i} long text')
+    for i, row in enumerate(ROWS)
+  ]
+  write(shop, header, *rows)
+  run(shop)
+  said = capsys.readouterr().out
+  assert counts(shop) == EXPECTED
+  assert "shop (one label only ('ours'))" in said
+  assert '--keep_columns=sku,price,shop,text keeps them' in said
+  run(shop, keep_columns=('sku',), drop_columns=('color',))
+  assert counts(shop).keys() == {'kind', 'sku'}
+
+
+def test_a_single_column_is_kept_with_a_warning(shop, capsys):
+  write(shop, ('photo', 'sku'), *((row[0], i) for i, row in enumerate(ROWS)))
+  run(shop)
+  assert len(counts(shop)['sku']) == 24
+  assert 'warning: no column looks as if' in capsys.readouterr().out
+
+
+def test_three_photos_have_both_sides_and_a_warning(shop, capsys):
+  write(shop, HEADER, *ROWS[:3])
+  run(shop)
+  assert len(labels(shop, 'train')) == 2
+  assert len(labels(shop, 'validation')) == 1
+  assert 'nothing can be learned of 3 photos' in capsys.readouterr().out
+
+
+def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
+  header = ('photo', 'apparel', 'color: main, first')
+  write(shop, header, *((p, k, k) for p, k, _ in ROWS))
+  run(shop)
+  said = capsys.readouterr().out
+  assert counts(shop).keys() == {'apparel_', 'color_ main_ first'}
+  assert "the column 'apparel' is the task 'apparel_'" in said
+
+
+@pytest.mark.parametrize(
+  ('body', 'said'),
   [
-    ([('file', 'x'), ('1.jpg', 'a')], "no column 'photo'"),
-    ([], "no column 'photo'"),
-    ([('photo', 'x', 'x'), ('1.jpg', 'a', 'b')], "'x' stands twice"),
-    ([('photo', 'a:b'), ('1.jpg', 'a')], 'cannot name a task'),
-    ([('photo', 'apparel'), ('1.jpg', 'a')], 'cannot name a task'),
-    ([('photo', ''), ('1.jpg', 'a')], 'cannot name a task'),
-    ([('photo', 'x'), ('1.jpg',)], 'line 2: not as many cells'),
-    ([('photo', 'x'), ('1.jpg', 'a', 'b')], 'line 2: not as many cells'),
-    ([('photo', 'x'), ('', 'a')], "line 2: no 'photo'"),
-    ([('photo', 'split', 'x'), ('1.jpg', 'test', 'a')], "the split 'test'"),
-    ([('photo', 'x'), ('1.jpg', '')], 'no photo with a label'),
+    (b'foo,x\n1.jpg,a\n', "no column 'photo'.*it names: foo, x"),
+    (b'', "no column 'photo'"),
+    (b'photo,x,x\n1.jpg,a,b\n', "duplicate column 'x'"),
+    (b'photo,x\n1.jpg\n', 'line 2: 1 cells under 2 columns.*--skip_bad_rows'),
+    (b'photo,x\n1.jpg,a,b\n', 'line 2: 3 cells under 2 columns'),
+    (b'photo,x\n1.jpg,"a" b\n', 'line 2: .*quotation marks'),
+    (b'photo,x\n\n1.jpg,"a\n2.jpg,b\n', 'line 3: a quotation mark'),
+    (b'photo,split,x\n1.jpg,maybe,a\n', "line 2: the split 'maybe'"),
+    (b'photo,x\n1.jpg,\n', 'no photo with a label'),
+    (b'photo,x\n,a\n', 'no photo is there: .*line 2'),
+    (b'photo,x\n1.jpg,a\n', '1 train and 0 validation photos'),
+    (b'\x00\x01\x02\xff', 'neither a table nor text'),
   ],
 )
-def test_a_bad_table_is_one_line(tmp_path, rows, said):
-  _table(tmp_path, *rows)
+def test_a_bad_table_is_one_line(shop, body, said):
+  (shop / 'labels.csv').write_bytes(body)
+  shutil.copy(shop / 'photos/1.jpg', shop)
   with pytest.raises(errors.UserError, match=said) as caught:
-    _run(tmp_path, 'labels.csv')
+    run(shop)
   assert '\n' not in str(caught.value)
-  assert not (tmp_path / 'annotations').exists()
+  assert not (shop / 'annotations').exists()
+  assert not (shop / 'images').exists()
 
 
-@pytest.mark.parametrize('body', [b'photo,x\n\xff\xfe,a\n', b'photo,x\n"a'])
-def test_what_is_no_table_is_one_line(tmp_path, body):
-  (tmp_path / 'labels.csv').write_bytes(body)
-  with pytest.raises(errors.UserError, match=r'labels.csv: no CSV file'):
-    _run(tmp_path, 'labels.csv')
+def test_bad_rows_can_be_left_out(shop, capsys):
+  text = csv_text([HEADER, *ROWS])
+  text += 'photos/1.jpg,a, with a comma,blue\nphotos/2.jpg,"a" b,blue\n'
+  (shop / 'labels.csv').write_text(text)
+  run(shop, skip_bad_rows=True)
+  assert counts(shop) == EXPECTED
+  assert 'bad rows left out: 2 (first: line 26)' in capsys.readouterr().out
 
 
-def test_no_table_is_one_line(tmp_path):
-  with pytest.raises(errors.UserError, match='there is no such table'):
-    _run(tmp_path, 'labels.csv')
+def _nfd(root: pathlib.Path) -> str:
+  (root / 'photos/0.jpg').rename(root / 'photos/cafe\u0301.jpg')
+  return 'photos/caf\u00e9.jpg'
 
 
-def test_a_table_of_a_spreadsheet_begins_with_a_mark(tmp_path):
-  text = '\ufeffphoto,x\n1.jpg,ä\n'
-  (tmp_path / 'labels.csv').write_text(text, encoding='utf-8')
-  _run(tmp_path, 'labels.csv')
-  maps = json.loads(
-    (tmp_path / 'annotations/fgvc4_iMat.label_map.json').read_text()
-  )
-  assert maps['labelInfo'] == [{'labelId': '1', 'labelName': 'ä'}]
+def _link(root: pathlib.Path) -> str:
+  (root / 'deep/er').mkdir(parents=True)
+  (root / 'photos/0.jpg').rename(root / 'blob')
+  (root / 'deep/er/0.jpg').symlink_to('../../blob')
+  return 'deep/er/0.jpg'
+
+
+@pytest.mark.parametrize(
+  'spell',
+  [
+    lambda root: 'photos\\0.jpg',
+    lambda root: '.\\photos\\0.jpg',
+    lambda root: 'C:\\Users\\me\\shop\\photos\\0.jpg',
+    lambda root: '/home/other/photos/0.jpg',
+    lambda root: str(root / 'photos/0.jpg'),
+    lambda root: f'file://{root}/photos/0.jpg',
+    lambda root: (root / 'photos/0.jpg').as_uri().replace('0', '%30'),
+    lambda root: 'photos/%30.jpg',
+    lambda root: 'photos/0.JPG',
+    lambda root: 'photos/0',
+    lambda root: '0.jpg',
+    _nfd,
+    _link,
+  ],
+)
+def test_a_path_is_found_as_it_is_written(shop, spell):
+  original = digest(shop / 'photos/0.jpg')
+  write(shop, HEADER, (spell(shop), *ROWS[0][1:]), *ROWS[1:])
+  run(shop)
+  placed = [*(shop / 'images').glob(f'*/{original}.jpg')]
+  assert [digest(path) for path in placed] == [original]
+  assert not placed[0].is_symlink()
+
+
+@pytest.mark.parametrize(
+  ('cell', 'said'),
+  [
+    ('elsewhere/0.jpg', '1 no such file'),  # there is another 0.jpg
+    ('x.jpg', '1 several files of this name'),
+    ('s3://shop/0.jpg', '1 in a bucket'),
+    ('www.shop.example/0.jpg', '1 a link without https://'),
+    ('ftp://shop.example/0.jpg', '1 neither a file nor a link'),
+    ('photos', '1 a folder'),
+    ('labels.csv', '1 of no known format'),
+    ('empty.jpg', '1 empty files'),
+  ],
+)
+def test_a_photo_that_is_not_there_is_named(shop, capsys, cell, said):
+  (shop / 'empty.jpg').touch()
+  for folder in ('a', 'b'):
+    (shop / folder).mkdir()
+    shutil.copy(shop / 'photos/0.jpg', shop / folder / 'x.jpg')
+  write(shop, HEADER, *ROWS[1:], (cell, 'shirt', ''))
+  run(shop)
+  shown = capsys.readouterr().out
+  assert '1 are not there' in shown and said in shown and 'line 25' in shown
+
+
+def test_links_are_for_the_download(shop, capsys):
+  links = ['https://shop.example/1.jpg', 'HTTP://shop.example/2.jpg']
+  write(shop, HEADER, *ROWS, *((link, 'shirt', 'blue') for link in links))
+  run(shop)
+  said = capsys.readouterr().out
+  assert '2 are links' in said and 'imat_jax.data.download' in said
+  images = [
+    image
+    for split in ('train', 'validation')
+    for image in annotations.read_split(shop / 'annotations', split).images
+    if image.urls
+  ]
+  assert {image.image_id: image.urls for image in images} == {
+    picture.digest(link.encode())[:20]: (link,) for link in links
+  }
+
+
+def test_folders_are_labels(shop):
+  for i, (photo, kind, _) in enumerate(ROWS):
+    folder = shop / 'sorted' / kind / ('deep' if i % 3 else '')
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(shop / photo, folder / f'{i}')  # no ending
+  for foreign in ('.ipynb_checkpoints', '__MACOSX'):
+    (shop / 'sorted' / foreign).mkdir()
+    shutil.copy(shop / 'photos/0.jpg', shop / 'sorted' / foreign)
+  (shop / 'sorted/shirt/._0.jpg').write_bytes(b'resource fork')
+  (shop / 'sorted/.DS_Store').write_bytes(b'Bud1')
+  run(shop, 'sorted', task='style')
+  assert counts(shop) == {'style': EXPECTED['kind']}
+
+
+def test_folders_of_splits_hold_the_labels(shop):
+  for i, (photo, kind, _) in enumerate(ROWS):
+    folder = shop / 'data' / ('val' if i < 6 else 'Train') / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(shop / photo, folder)
+  run(shop, 'data')
+  assert counts(shop) == {'kind': EXPECTED['kind']}
+  assert labels(shop, 'validation').keys() == {
+    digest(shop / row[0]) for row in ROWS[:6]
+  }
+
+
+def test_photos_without_folders_have_no_labels(shop):
+  with pytest.raises(errors.UserError, match='24 photos without labels'):
+    run(shop, 'photos')
+
+
+# Nothing of the user's is lost.
+
+
+@pytest.mark.parametrize('images', ['.', 'data', 'data/train', 'link'])
+def test_originals_are_never_touched(shop, images):
+  (shop / 'data/train').mkdir(parents=True)
+  (shop / 'link').symlink_to('data')
+  rows = []
+  for i, (photo, kind, _) in enumerate(ROWS):
+    shutil.copy(shop / photo, shop / f'data/train/{i}.jpg')
+    rows.append((f'data/train/{23 - i}.jpg', kind))
+  write(shop, ('photo', 'kind'), *rows)
+  before = {path: path.read_bytes() for path in shop.rglob('*.jpg')}
+  with pytest.raises(errors.UserError, match='apart from your photos'):
+    own.main(
+      config.Own(
+        source=str(shop / 'labels.csv'),
+        annotations=str(shop / 'annotations'),
+        images=str(shop / images),
+      )
+    )
+  after = {path: path.read_bytes() for path in shop.rglob('*.jpg')}
+  assert after == before and not (shop / 'annotations').exists()
+
+
+def test_the_output_is_never_input(shop):
+  for photo, kind, _ in ROWS:
+    (shop / 'sorted' / kind).mkdir(parents=True, exist_ok=True)
+    shutil.copy(shop / photo, shop / 'sorted' / kind)
+  with pytest.raises(errors.UserError, match='overlap'):
+    run(shop / 'sorted', '.')
+
+
+def test_numbered_photos_of_an_earlier_version_are_refused(shop):
+  (shop / 'images/train').mkdir(parents=True)
+  shutil.copy(shop / 'photos/1.jpg', shop / 'images/train/7.jpg')
+  write(shop, HEADER, *ROWS)
+  with pytest.raises(errors.UserError, match='numbered.*new folder'):
+    run(shop)
+  assert not (shop / 'annotations').exists()
+
+
+def test_annotations_of_others_are_not_overwritten(shop):
+  (shop / 'annotations').mkdir()
+  path = shop / 'annotations/fgvc4_iMat.train.data.json'
+  path.write_text('{}')
+  write(shop, HEADER, *ROWS)
+  with pytest.raises(errors.UserError, match='did not write'):
+    run(shop)
+  assert path.read_text() == '{}' and not (shop / 'images').exists()
+
+
+def test_a_photo_that_was_damaged_since_is_placed_again(shop):
+  write(shop, HEADER, *ROWS)
+  run(shop)
+  placed = next((shop / 'images/train').glob('*.jpg'))
+  placed.unlink()
+  placed.write_bytes(b'half')
+  run(shop)
+  assert digest(placed) == placed.stem
+
+
+def test_a_file_of_anothers_with_such_a_name_stays(shop):
+  write(shop, HEADER, *ROWS)
+  run(shop)
+  placed = next((shop / 'images/train').glob('*.jpg'))
+  shutil.rmtree(shop / 'images')
+  placed.parent.mkdir(parents=True)
+  placed.write_bytes(b'mine')
+  with pytest.raises(errors.UserError, match='did not write'):
+    run(shop)
+  assert placed.read_bytes() == b'mine'
+
+
+def test_the_record_of_what_was_written_is_hidden(shop):
+  write(shop, HEADER, *ROWS)
+  run(shop)
+  run(shop)  # and may be written again
+  assert outputs.RECORD in os.listdir(shop / 'annotations')

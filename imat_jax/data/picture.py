@@ -97,6 +97,7 @@ def begins_like_a_picture(body: bytes) -> bool:
   """Whether the first `HEAD` bytes are those of one of `FORMATS`."""
   # Pillow says the same of a file that breaks off in its header as of a page;
   # its table of formats (opener, test of the first bytes) tells them apart.
+  Image.init()
   return any(Image.OPEN[name][1](body[:HEAD]) for name in FORMATS)
 
 

@@ -27,6 +27,7 @@ _MARKS = (  # UTF-32's begins with UTF-16's
   (b'\xfe\xff', 'utf-16'),
 )
 _SNIFFED_ROWS = 50
+_LONGEST_CELL = 2**27
 
 Cells = Sequence[str]
 
@@ -224,7 +225,7 @@ def _records(
   skip_bad_rows: bool,
 ) -> Iterator[tuple[int, list[str] | None]]:
   """Rows with the line on which they begin; None where one is bad."""
-  lines = io.StringIO(text, newline='')
+  lines = long_lines(io.StringIO(text, newline=''))
   reader = csv.reader(
     lines, delimiter=separator, strict=True, skipinitialspace=separator != '\t'
   )
@@ -246,6 +247,15 @@ def _records(
       yield line, None
 
 
+def long_lines(lines: Iterable[str]) -> Iterator[str]:
+  """The lines of a CSV file, whose cells may be longer than csv's default."""
+  before = csv.field_size_limit(_LONGEST_CELL)
+  try:
+    yield from lines
+  finally:
+    csv.field_size_limit(before)
+
+
 def _bad_row(path: pathlib.Path, line: int, what: str) -> errors.UserError:
   return errors.UserError(
     f'{path}: line {line}: {what}; correct the row (a cell that contains the '
@@ -262,6 +272,7 @@ def _table(
   skip_bad_rows: bool,
 ) -> Table:
   """The rows under the columns that have a name."""
+  number = len(header)
   while header and not header[-1]:
     header = header[:-1]
   named = [(i, name) for i, name in enumerate(header) if name]
@@ -282,12 +293,12 @@ def _table(
       row = {name: cells[i] for i, name in named}
       rows.append(Row(f'{path}: line {line}', row))
   notes = list(notes)
-  if len(named) < len(header):
-    notes.append(f'{len(header) - len(named)} columns without a name left out')
+  if len(named) < number:
+    notes.append(f'columns without a name left out: {number - len(named)}')
   if blank:
-    notes.append(f'{blank:,} empty rows left out')
+    notes.append(f'empty rows left out: {blank:,}')
   if bad:
-    notes.append(f'{len(bad):,} bad rows left out (first: line {bad[0]})')
+    notes.append(f'bad rows left out: {len(bad):,} (first: line {bad[0]})')
   return Table(path, tuple(name for _, name in named), rows, tuple(notes))
 
 

@@ -1,0 +1,297 @@
+"""What the columns of a stranger's table mean: photos, split, tasks.
+
+Names are compared without case and spaces. A column becomes a task unless it
+cannot be learned; a label that says "missing" is none; spellings of one label
+are one. Each decision is a note for the user, with the flag that changes it.
+"""
+
+import collections
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from imat_jax import config, errors, tasks
+from imat_jax.data.tables import Row, Table
+
+# The best name first; `_` stands for blanks and hyphens, too.
+PHOTO_NAMES = (
+  *('photo', 'image', 'file', 'filename', 'file_name', 'path', 'image_path'),
+  *('photo_path', 'img_path', 'file_path', 'filepath', 'image_file'),
+  *('photo_file', 'image_name', 'img_name', 'image_filename', 'img', 'picture'),
+  *('image_url', 'photo_url', 'img_url', 'picture_url', 'image_link', 'url'),
+  *('link', 'image_src', 'img_src', 'src', 'image_uri', 'uri'),
+)
+SPLIT_NAMES = (
+  *('split', 'set', 'subset', 'partition', 'data_split', 'dataset_split'),
+  *('ml_use', 'phase', 'evaluation_status', 'fold_name'),
+)
+TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'
+_SPLIT_WORDS = {
+  **dict.fromkeys(('train', 'training', 'trn', 'tr'), TRAIN),
+  **dict.fromkeys(('validation', 'validate', 'valid', 'val'), VALIDATION),
+  **dict.fromkeys(('dev', 'development', 'eval', 'evaluation'), VALIDATION),
+  **dict.fromkeys(('test', 'testing', 'tst'), TEST),
+}
+# Cells that say that nothing is known, as spreadsheets and pandas write it.
+MISSING = frozenset(
+  [
+    *('', 'na', 'n/a', 'n.a.', '#n/a', '<na>', 'nan', 'null', 'none', 'nil'),
+    *('nat', '-', '--', '–', '—', '?', '??', '.', '...', '\\n', 'unknown'),
+    *('undefined', 'missing', 'not available', 'not specified'),
+    *('(blank)', '(none)', '(null)', '(unknown)', '-1'),
+  ]
+)
+_NAMELESS = re.compile(r'unnamed(: ?\d+)?(_level_\d+)?|__index_level_\d+__')
+_FEW = 20  # photos of a label under which its scores mean little
+_LONG = 80  # letters of a mean cell: nobody's name of a class
+_FRACTION = re.compile(r'[^\d]{0,3}-?\d[\d.,\' ]*[.,]\d+[^\d]{0,3}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+  """Which column is what."""
+
+  photo: str
+  split: str | None
+  tasks: tuple[str, ...]
+
+
+def key(text: str) -> str:
+  """What two spellings of one label or name have in common.
+
+  Case, blanks, the Unicode form and letters without width do not count.
+  """
+  visible = ''.join(c for c in text if unicodedata.category(c) != 'Cf')
+  return ' '.join(unicodedata.normalize('NFKC', visible).casefold().split())
+
+
+def is_photo_name(name: str) -> bool:
+  """Whether a column of this name may hold the photos."""
+  return _named(name) in PHOTO_NAMES
+
+
+def split_of(word: str) -> str | None:
+  """The split that a word means, if it means one."""
+  return _SPLIT_WORDS.get(key(word))
+
+
+def understand(
+  table: Table, command: config.Own, leads: Callable[[str], bool]
+) -> tuple[Columns, list[str]]:
+  """Finds the columns of photos, of splits and of tasks.
+
+  Args:
+    table: as it was read.
+    command: what the user says about it.
+    leads: whether a cell leads to a photo: a link, or a file that is there.
+
+  Returns:
+    the columns, and notes of what was not plain.
+
+  Raises:
+    UserError: there is no column of photos, or what a flag names is not there.
+  """
+  for flag in ('keep_columns', 'drop_columns'):
+    for name in getattr(command, flag):
+      _find(table, name, flag)
+  photo, notes = _photo_column(table, command, leads)
+  names = [name for name in table.columns if name != photo]
+  dropped = {_find(table, n, 'drop_columns') for n in command.drop_columns}
+  kept = {_find(table, n, 'keep_columns') for n in command.keep_columns}
+  names = [name for name in names if name not in dropped]
+  split = _split_column(table, names, kept, command, notes)
+  learned = tuple(name for name in names if name != split)
+  return Columns(photo, split, learned), notes
+
+
+def _named(name: str) -> str:
+  return re.sub(r'[\s_\-]+', '_', key(name))
+
+
+def _find(table: Table, name: str, flag: str) -> str:
+  """The column that a flag names."""
+  if name in table.columns:
+    return name
+  found = [column for column in table.columns if key(column) == key(name)]
+  if len(found) == 1:
+    return found[0]
+  raise errors.UserError(
+    f"--{flag}={name}: {table.path} has no column '{name}'; it has: "
+    f'{", ".join(table.columns)}'
+  )
+
+
+def _photo_column(
+  table: Table, command: config.Own, leads: Callable[[str], bool]
+) -> tuple[str, list[str]]:
+  if command.photo_column:
+    return _find(table, command.photo_column, 'photo_column'), []
+  if 'photo' in table.columns:
+    return 'photo', []
+  named = sorted(
+    filter(is_photo_name, table.columns),
+    key=lambda name: PHOTO_NAMES.index(_named(name)),
+  )
+  sample = table.rows[:: max(1, len(table.rows) // 100)]
+
+  def share(name: str) -> float:
+    return sum(leads(row.cells[name]) for row in sample) / max(1, len(sample))
+
+  candidates = named or [n for n in table.columns if share(n) > 0.5]
+  if not candidates:
+    names = ', '.join(table.columns) or 'none'
+    raise errors.UserError(
+      f"{table.path}: no column 'photo' (file or link of each photo) in the "
+      f'first line, which must name the columns; it names: {names}. If one of '
+      'them holds the photos: --photo_column=NAME'
+    )
+  best = max(candidates, key=share)  # the better name where they tie
+  return best, [f"photos in the column '{best}'"]
+
+
+def _split_column(
+  table: Table,
+  names: Sequence[str],
+  kept: set[str],
+  command: config.Own,
+  notes: list[str],
+) -> str | None:
+  if command.split_column:
+    return _find(table, command.split_column, 'split_column')
+  for wanted in SPLIT_NAMES:
+    for name in names:
+      if _named(name) != wanted or name in kept:
+        continue
+      if wanted == 'split' or _only_splits(table, name):
+        if name != 'split':
+          notes.append(f"splits in the column '{name}'")
+        return name
+  for name in names:
+    if name not in kept and _only_splits(table, name):
+      raise errors.UserError(
+        f"{table.path}: the column '{name}' looks like a split; say "
+        f'--split_column={name}, or --keep_columns={name} if it is a task'
+      )
+  return None
+
+
+def _only_splits(table: Table, name: str) -> bool:
+  words = {row.cells[name] for row in table.rows} - {''}
+  splits = set(map(split_of, words))
+  return len(splits) > 1 and None not in splits
+
+
+def task_names(names: Iterable[str], path: object) -> dict[str, str]:
+  """Column → the task's name on command lines, where , ; and : have meanings.
+
+  Raises:
+    UserError: two columns have one name.
+  """
+  named = {}
+  for name in names:
+    task = re.sub(r'[,;:=/\\]+', '_', ' '.join(name.split()))
+    if task == tasks.APPAREL:  # the task of Kaggle's four classes
+      task = f'{tasks.APPAREL}_'
+    if task in named.values():
+      raise errors.UserError(f"{path}: two columns are named '{task}'")
+    named[name] = task
+  return named
+
+
+class Labels:
+  """The labels of one column: missing ones out, spellings of one label joined.
+
+  Attributes:
+    shown: cell → its label; a cell that is missing is not there.
+    missing: cell → how often, of those that say "missing" in words.
+    joined: label → its spellings, of those with several.
+  """
+
+  def __init__(self, cells: Sequence[str], command: config.Own):
+    keep = set(map(key, command.keep_label))
+    counts = collections.Counter(filter(None, cells))
+    self.missing = collections.Counter()
+    spellings = collections.defaultdict(dict)
+    for cell, count in counts.items():
+      plain = key(cell)
+      if plain not in keep and (plain in MISSING or plain == '-1.0'):
+        self.missing[cell] += count
+      else:
+        spellings[cell if command.exact_labels else plain][cell] = count
+    self.shown, self.joined = {}, {}
+    for group in spellings.values():
+      # The commonest, rather in small letters; the order of rows has no part.
+      best = min(group, key=lambda c: (-group[c], c != c.lower(), c))
+      best = ' '.join(best.split()) if not command.exact_labels else best
+      self.shown |= dict.fromkeys(group, best)
+      if len(group) > 1:
+        self.joined[best] = sorted(group)
+
+
+def not_learnable(labels: Sequence[str]) -> str:
+  """Why the labels of photos teach nothing; empty where they may.
+
+  Args:
+    labels: one of each labelled photo.
+  """
+  counts = collections.Counter(labels)
+  if not counts:
+    return 'empty'
+  if len(counts) == 1:
+    return f"one label only ('{next(iter(counts))}')"
+  alone = sum(count == 1 for count in counts.values())
+  if alone == len(counts):
+    return 'no label has two photos'
+  if 2 * alone > len(labels) or (
+    len(labels) >= _FEW and 3 * len(counts) > len(labels)
+  ):
+    return f'{len(counts):,} values on {len(labels):,} photos'
+  if sum(map(len, labels)) > _LONG * len(labels):
+    return 'long texts'
+  if len(counts) > _FEW and all(map(_FRACTION.fullmatch, counts)):
+    return f'{len(counts):,} numbers with decimals'
+  return ''
+
+
+def few(number: int, labels: Mapping[str, Sequence[str]]) -> str:
+  """A warning of labels with so few photos that their scores mean little.
+
+  Args:
+    number: of photos.
+    labels: task → a label of each labelled photo.
+  """
+  if number < _FEW:
+    return f'nothing can be learned of {number:,} photos'
+  rare = {
+    (task, label): count
+    for task, of_task in labels.items()
+    for label, count in collections.Counter(of_task).items()
+    if count < _FEW
+  }
+  if not rare:
+    return ''
+  (task, label), count = min(rare.items(), key=lambda pair: pair[1])
+  return (
+    f'{len(rare):,} labels have fewer than {_FEW} photos (fewest: {task} '
+    f"'{label}', {count}); what a network says of them is little better than "
+    'chance, and so are their scores'
+  )
+
+
+def split_word(row: Row, column: str) -> str | None:
+  """The split that a row asks for; None where its cell is empty.
+
+  Raises:
+    UserError: the cell names no split.
+  """
+  cell = row.cells[column]
+  if key(cell) in MISSING:
+    return None
+  if (split := split_of(cell)) is None:
+    raise errors.UserError(
+      f"{row.where}: the split '{cell}' is none of train, validation (val, "
+      f"valid, dev), test; if '{column}' is no split: --drop_columns={column} "
+      f'or --keep_columns={column}'
+    )
+  return split

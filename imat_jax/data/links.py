@@ -1,0 +1,5 @@
+import re
+
+
+def is_link(text: str) -> bool:
+  return bool(re.match(r'https?://.', text, re.IGNORECASE))

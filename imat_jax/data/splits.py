@@ -1,0 +1,78 @@
+"""Which photos are for validation, where the table does not say it.
+
+A share of each label's photos, those with the smallest ids: ids are digests, so
+this is a random choice that is the same each time. More photos move only the
+few that lie at the border of their label's share. Labels with a photo on one
+side alone get one on the other where they have two photos.
+"""
+
+import collections
+from collections.abc import Mapping
+
+from imat_jax.data.columns import TRAIN, VALIDATION
+
+Labels = Mapping[str, str]  # task → label
+
+
+def draw(photos: Mapping[str, Labels], share: float) -> dict[str, str]:
+  """Image id → train or validation.
+
+  Args:
+    photos: image id → the photo's labels; ids are hexadecimal digests.
+    share: of the photos for validation, between 0 and 1.
+  """
+  splits = {}
+  for ids in _strata(photos).values():
+    number = round(share * len(ids))
+    if len(ids) > 1:
+      number = min(max(number, 1), len(ids) - 1)
+    for n, image_id in enumerate(sorted(ids)):
+      splits[image_id] = VALIDATION if n < number else TRAIN
+  _mend(photos, splits)
+  return splits
+
+
+def _strata(photos: Mapping[str, Labels]) -> dict[object, list[str]]:
+  """The photos by their label in the task that most photos have.
+
+  Photos without it go by the next such task; labels of a single photo together.
+  """
+  filled = collections.Counter(t for labels in photos.values() for t in labels)
+  order = sorted(filled, key=lambda task: (-filled[task], task))
+  strata = collections.defaultdict(list)
+  for image_id, labels in photos.items():
+    task = next((task for task in order if task in labels), None)
+    strata[task, labels.get(task)].append(image_id)
+  single = [ids[0] for ids in strata.values() if len(ids) == 1]
+  strata = {name: ids for name, ids in strata.items() if len(ids) > 1}
+  return {**strata, None: single} if single else strata
+
+
+def _mend(photos: Mapping[str, Labels], splits: dict[str, str]) -> None:
+  """Gives labels with two photos or more one on each side, where it can."""
+  of_label = collections.defaultdict(list)
+  for image_id in sorted(photos):
+    for pair in photos[image_id].items():
+      of_label[pair].append(image_id)
+  counts = collections.Counter(
+    (pair, splits[i]) for pair, ids in of_label.items() for i in ids
+  )
+
+  def move(ids: list[str], to: str) -> None:
+    for image_id in ids:
+      pairs = [*photos[image_id].items()]
+      # Never the last photo of another label on its side.
+      if all(
+        counts[pair, splits[image_id]] > 1 or len(of_label[pair]) == 1
+        for pair in pairs
+      ):
+        for pair in pairs:
+          counts[pair, splits[image_id]] -= 1
+          counts[pair, to] += 1
+        splits[image_id] = to
+        return
+
+  for _, ids in sorted(of_label.items(), key=lambda item: len(item[1])):
+    sides = {splits[image_id] for image_id in ids}
+    if len(ids) > 1 and len(sides) == 1:
+      move(ids, TRAIN if VALIDATION in sides else VALIDATION)
