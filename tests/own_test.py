@@ -299,7 +299,7 @@ def test_spellings_of_one_label_are_one(shop, capsys):
   assert counts(shop)['color'] == {'red': 16, 'caf\u00e9': 8} or counts(shop)[
     'color'
   ] == {'red': 16, 'cafe\u0301': 8}
-  assert 'color: labels in several spellings: 2' in capsys.readouterr().out
+  assert 'color: 2 labels in several spellings' in capsys.readouterr().out
   run(shop, exact_labels=True)
   assert len(counts(shop)['color']) == 5
 
@@ -360,8 +360,10 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
 @pytest.mark.parametrize(
   ('body', 'said'),
   [
-    (b'foo,x\n1.jpg,a\n', "no column 'photo'.*it names: foo, x"),
+    (b'foo,x\n9.jpg,a\n', "no column 'photo'.*it names: foo, x"),
     (b'', "no column 'photo'"),
+    (b'TRAIN,gs://b/1.jpg,a\n', 'the first line holds data'),
+    (b'9.jpg,a\n1.jpg,b\n', "the first line holds data .'9.jpg'."),
     (b'photo,x,x\n1.jpg,a,b\n', "duplicate column 'x'"),
     (b'photo,x\n1.jpg\n', 'line 2: 1 cells under 2 columns.*--skip_bad_rows'),
     (b'photo,x\n1.jpg,a,b\n', 'line 2: 3 cells under 2 columns'),

@@ -45,6 +45,7 @@ MISSING = frozenset(
 _NAMELESS = re.compile(r'unnamed(: ?\d+)?(_level_\d+)?|__index_level_\d+__')
 _FEW = 20  # photos of a label under which its scores mean little
 _LONG = 80  # letters of a mean cell: nobody's name of a class
+_PHOTO = re.compile(r'://|\.(jpe?g|png|webp|gif|bmp|tiff?)$', re.IGNORECASE)
 _FRACTION = re.compile(r'[^\d]{0,3}-?\d[\d.,\' ]*[.,]\d+[^\d]{0,3}')
 
 
@@ -127,6 +128,13 @@ def _photo_column(
 ) -> tuple[str, list[str]]:
   if command.photo_column:
     return _find(table, command.photo_column, 'photo_column'), []
+  for name in table.columns:
+    if leads(name) or _PHOTO.search(name):
+      raise errors.UserError(
+        f"{table.path}: the first line holds data ('{name}'), not the names of "
+        'columns; put a first line such as photo,label before it (Vertex AI: '
+        'split,photo,label)'
+      )
   if 'photo' in table.columns:
     return 'photo', []
   named = sorted(
@@ -274,8 +282,7 @@ def few(number: int, labels: Mapping[str, Sequence[str]]) -> str:
   (task, label), count = min(rare.items(), key=lambda pair: pair[1])
   return (
     f'{len(rare):,} labels have fewer than {_FEW} photos (fewest: {task} '
-    f"'{label}', {count}); what a network says of them is little better than "
-    'chance, and so are their scores'
+    f"'{label}', {count}); expect scores near chance of them"
   )
 
 

@@ -464,8 +464,9 @@ def _grouped(
 
 def _partition(path: pathlib.Path, command: config.Own) -> dict[str, str]:
   """Photo → split, where the list of them lies near."""
-  for folder in (path.parent, path.parent.parent):
-    for found in sorted(folder.glob('**/list_eval_partition.txt')):
-      lines = (line.split() for line in _list_lines(found, command)[2:])
-      return {photo: split for photo, *_, split in lines}
+  name = 'list_eval_partition.txt'
+  places = [path.with_name(name), path.parent.parent / 'Eval' / name]
+  for place in filter(pathlib.Path.is_file, places):
+    lines = (line.split() for line in _list_lines(place, command)[2:])
+    return {photo: split for photo, *_, split in lines}
   return {}
