@@ -146,7 +146,11 @@ def _photo_column(
   def share(name: str) -> float:
     return sum(leads(row.cells[name]) for row in sample) / max(1, len(sample))
 
-  candidates = named or [n for n in table.columns if share(n) > 0.5]
+  candidates = (
+    [name for name in named if share(name)]
+    or [name for name in table.columns if share(name) > 0.5]
+    or named
+  )
   if not candidates:
     names = ', '.join(table.columns) or 'none'
     raise errors.UserError(

@@ -42,6 +42,7 @@ _ENDINGS = {
   '.tfrecord': 'tfrecord',
   **dict.fromkeys(('.yaml', '.yml'), 'yaml'),
 }
+_TABLES = ('.csv', '.tsv', '.xlsx', '.jsonl', '.json', '.parquet')
 _YES, _NO = 'yes', 'no'
 
 
@@ -158,6 +159,11 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
     names = ('photo', 'split', command.task)
     return _filled(Table(root, names, rows, (note,)))
   rows = list(_class_rows(root, root, command, {}))
+  for path in sorted(root.iterdir()):
+    if path.suffix.lower() in _TABLES and len(folders) < 2:
+      raise errors.UserError(
+        f'{root}: a table is in this folder; give it as --source={path}'
+      )
   return _filled(Table(root, ('photo', command.task), rows))
 
 

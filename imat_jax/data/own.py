@@ -94,15 +94,17 @@ def main(command: config.Own) -> None:
   """Writes the annotations, and puts the photos where the build looks."""
   images = pathlib.Path(command.images)
   target = pathlib.Path(command.annotations)
+  table, root = formats.read(command)
   if pathlib.Path(command.source).is_dir():
     outputs.check_apart(
       {'--images': images, '--annotations': target},
       {'--source': command.source},
     )
-  table, root = formats.read(command)
   finder = photo_paths.Finder(root, [images, target])
   found, notes = columns.understand(table, command, finder.leads)
   notes = [*table.notes, *notes]
+  if not table.rows:
+    raise errors.UserError(f'{table.path}: no row below the names of columns')
   lost = Lost()
   places = _find(table.rows, found.photo, finder, lost, notes)
   _check_images(images, [place.file for _, place in places if place.file])
