@@ -310,7 +310,10 @@ def test_a_photo_in_several_rows_is_one(shop, capsys):
   write(shop, HEADER, *rows)
   run(shop)
   said = capsys.readouterr().out
-  assert '24 photos' in said and '2 rows are of a photo of another row' in said
+  assert (
+    '24 photos' in said
+    and 'rows of a photo that another row has, too: 2' in said
+  )
   assert 'line 2: shirt and shoe' in said
   by_id = labels(shop, 'train') | labels(shop, 'validation')
   image_id = digest(shop / 'photos/0.jpg')
