@@ -97,6 +97,19 @@ def state(root: pathlib.Path, target: str) -> dict[tuple[str, str], str]:
   return seen
 
 
+def test_a_photo_whose_link_died_follows_its_row(server, tmp_path):
+  (tmp_path / 'photos').mkdir()
+  for number in (0, 1):
+    (tmp_path / f'photos/{number}.png').write_bytes(PHOTOS[number])
+  server.replies['/link/9.png'] = [Reply(PHOTOS[2]), Reply(b'gone', 404)]
+  for split in ('train', 'validation'):
+    write_table(tmp_path, server.url, [(9, 'link', split)])
+    prepare(tmp_path, 'old')
+  found = [*(tmp_path / 'old/images').glob('*/*.jpg')]
+  (moved,) = [path for path in found if path.read_bytes() == PHOTOS[2]]
+  assert moved.parent.name == 'validation'
+
+
 @hypothesis.settings(max_examples=15, deadline=None)
 @hypothesis.given(st.lists(TABLES, min_size=2, max_size=3))
 def test_edits_end_like_a_fresh_start(server, tables):

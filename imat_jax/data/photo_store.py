@@ -10,8 +10,8 @@ import io
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TextIO
 
 from imat_jax import errors, files, progress
 from imat_jax.data import manifest, photo_files, photo_paths, picture
@@ -151,67 +151,78 @@ def _read(path: str) -> tuple[str, tuple[int, int]] | str:
   return picture.digest(body), size
 
 
+class _Split(NamedTuple):
+  """The folder of a split, and its manifest, as it was and to append to."""
+
+  folder: pathlib.Path
+  known: dict[str, manifest.Line]
+  file: TextIO
+
+  def path(self, image_id: str) -> pathlib.Path:
+    return self.folder / f'{image_id}.jpg'
+
+
 def place(
   photos: Photos, splits: Mapping[str, str], images: pathlib.Path
 ) -> None:
   """Links or copies files to SPLIT/ID.jpg; moves what came by a link.
 
-  Raises:
-    UserError: a file that the manifest does not know is in the way.
-
   The manifest has the line of a photo before it is there, so that a later start
   knows it, whenever this one is killed.
+
+  Raises:
+    UserError: a file that the manifest does not know is in the way.
   """
-  known = {s: manifest.read(manifest.path(images, s)) for s in SPLITS}
   with (
     contextlib.ExitStack() as stack,
     progress.Progress(len(photos), 'place', 'photo') as bar,
   ):
-    lines = {}
-    for split in SPLITS:
-      (images / split).mkdir(parents=True, exist_ok=True)
-      path = manifest.path(images, split)
-      if known[split]:
-        manifest.write(path, known[split].values())  # the last may be torn
-      lines[split] = stack.enter_context(path.open('a'))
+    opened = {
+      name: stack.enter_context(_opened(images, name)) for name in SPLITS
+    }
     for image_id, photo in photos.items():
-      split = splits[image_id]
-      target = images / split / f'{image_id}.jpg'
-      if photo.link:
-        line, source = _elsewhere(image_id, split, known, images)
-      else:
-        line = manifest.came(image_id, None, photo.as_picture(), 0)
-        source = None if _is_there(photo, target) else photo.file
-      if line and (source or image_id not in known[split]):
-        if os.path.lexists(target) and image_id not in known[split] and source:
-          raise errors.UserError(
-            f'{target}: another file has this name, which this command did not '
-            'write; move it away'
-          )
-        manifest.append(lines[split], line)
-      if source and photo.link:
-        os.replace(source, target)
-      elif source:
-        _put(source, target)
+      split = opened[splits[image_id]]
+      if photo.file:
+        _place_file(image_id, photo, split)
+      elif not split.path(image_id).exists():
+        _move(image_id, split, opened.values())
       bar.advance()
 
 
-def _elsewhere(
-  image_id: str,
-  split: str,
-  known: Mapping[str, Mapping[str, manifest.Line]],
-  images: pathlib.Path,
-) -> tuple[manifest.Line | None, pathlib.Path | None]:
-  """The line and file of a downloaded photo that has changed its split."""
-  if not (images / split / f'{image_id}.jpg').exists():
-    for other in SPLITS:
-      line, path = (
-        known[other].get(image_id),
-        images / other / f'{image_id}.jpg',
-      )
-      if other != split and line and line.is_ok and path.exists():
-        return line, path
-  return None, None
+@contextlib.contextmanager
+def _opened(images: pathlib.Path, name: str) -> Iterator[_Split]:
+  folder, path = images / name, manifest.path(images, name)
+  folder.mkdir(parents=True, exist_ok=True)
+  known = manifest.read(path)
+  if known:
+    manifest.write(path, known.values())  # the last line may be torn
+  with path.open('a') as file:
+    yield _Split(folder, known, file)
+
+
+def _place_file(image_id: str, photo: Photo, split: _Split) -> None:
+  target = split.path(image_id)
+  is_there, is_known = _is_there(photo, target), image_id in split.known
+  if os.path.lexists(target) and not is_there and not is_known:
+    raise errors.UserError(
+      f'{target}: another file has this name, which this command did not '
+      'write; move it away'
+    )
+  if not is_there or not is_known:
+    line = manifest.came(image_id, None, photo.as_picture(), 0)
+    manifest.append(split.file, line)
+  if not is_there:
+    _put(photo.file, target)
+
+
+def _move(image_id: str, split: _Split, others: Iterable[_Split]) -> None:
+  """Moves a downloaded photo whose row is of another split now."""
+  for other in others:
+    line, path = other.known.get(image_id), other.path(image_id)
+    if line and line.is_ok and path.exists():
+      manifest.append(split.file, line)
+      os.replace(path, split.path(image_id))
+      return
 
 
 def _is_there(photo: Photo, target: pathlib.Path) -> bool:
