@@ -228,6 +228,17 @@ def test_the_column_of_photos_is_the_one_that_leads_to_photos(shop):
   assert counts(shop)['kind'] == EXPECTED['kind']
 
 
+def test_numbers_of_products_find_their_photos(shop, capsys):
+  rows = [(i, kind, f'201{i % 3}.0') for i, (_, kind, _) in enumerate(ROWS)]
+  write(shop, ('id', 'kind', 'year'), *rows)
+  run(shop)
+  assert counts(shop) == {
+    'kind': EXPECTED['kind'],
+    'year': {'2010': 8, '2011': 8, '2012': 8},
+  }
+  assert "photos in the column 'id'" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   'header', ['photo, split, kind', 'photo,Split,kind', 'photo,subset ,kind']
 )
