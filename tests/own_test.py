@@ -374,7 +374,7 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
 @pytest.mark.parametrize(
   ('body', 'said'),
   [
-    (b'foo,x\n9.jpg,a\n', "no column 'photo'.*it names: foo, x"),
+    (b'foo,x\nnone.jpg,a\n', "no column 'photo'.*it names: foo, x"),
     (b'', "no column 'photo'"),
     (b'TRAIN,gs://b/1.jpg,a\n', 'the first line holds data'),
     (b'9.jpg,a\n1.jpg,b\n', "the first line holds data .'9.jpg'."),
@@ -387,7 +387,7 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
     (b'photo,x\n1.jpg,\n', 'no photo with a label'),
     (b'photo,x\n', 'no row'),
     (b'photo,x\n,a\n', 'no photo is there: .*line 2'),
-    (b'photo,x\n1.jpg,a\n', '1 train and 0 validation photos'),
+    (b'photo,x\n1.jpg,a\n', '1 train and 0 validation .* 0 are not there'),
     (b'\x00\x01\x02\xff', 'neither a table nor text'),
   ],
 )

@@ -239,7 +239,7 @@ def _splits(
   if not counts[TRAIN] or not counts[VALIDATION]:
     raise errors.UserError(
       f'{command.source}: {counts[TRAIN]} train and {counts[VALIDATION]} '
-      'validation photos: each needs at least one; {lost}'
+      f'validation photos: each needs at least one; {lost}'
     )
   if counts[TEST]:
     notes.append(
