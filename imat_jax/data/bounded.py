@@ -172,7 +172,7 @@ def _shared_lock_file() -> Any:
   global _lock_file
   with _making_lock_file:
     if _lock_file is None:
-      _lock_file = tempfile.TemporaryFile()
+      _lock_file = tempfile.TemporaryFile()  # noqa: SIM115 (to the end)
   return _lock_file
 
 

@@ -1,4 +1,4 @@
-"""PNG files without what is no part of the picture: a fault there costs nothing.
+"""PNG files without what is no part of the picture, which may have faults.
 
 Pillow refuses a whole photo for a color profile of a printer, an editor's
 history that unpacks to megabytes or a wrong checksum in a text, which browsers
