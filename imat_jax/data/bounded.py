@@ -22,6 +22,8 @@ from collections.abc import Callable, Iterator
 from multiprocessing import connection
 from typing import Any
 
+from imat_jax import errors
+
 # Of CPU time for each call, beside what it is granted (`grant`): a hundred
 # times what an ordinary photo takes, so that slow machines keep theirs.
 SECONDS = 3.0
@@ -60,6 +62,7 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
   Raises:
     TooSlowError: it took more CPU time than `SECONDS` and what it was granted.
     CrashError: it ended the process by a fault.
+    UserError: no process starts.
   """
   if _is_worker:
     return function(*arguments)
@@ -151,8 +154,11 @@ class _Worker:
       return self._pipe.recv()
     except (EOFError, OSError):
       status = self.close()
-    if status >= 0:  # it could not start; its traceback is on stderr
-      raise RuntimeError(f'a process that decodes ended with status {status}')
+    if status >= 0:  # a signal ends those that have started
+      raise errors.UserError(
+        'a process that decodes photos does not start (status '
+        f'{status}); its error is above'
+      )
     raise _Ended(status)
 
   def close(self) -> int:

@@ -36,6 +36,13 @@ def parts(text: str) -> tuple[str, str, str]:
   return scheme.lower(), authority, slash + target
 
 
+def with_prefix(text: str, rule: str) -> str:
+  """The link by a rule OLD=NEW: what begins with OLD begins with NEW."""
+  old, _, new = rule.partition('=')
+  fits = old and text.startswith(old)
+  return new + text.removeprefix(old) if fits else text
+
+
 def joined(base: str, reference: str) -> str:
   """The link that a reference in the reply to `base` means, as it is written.
 
