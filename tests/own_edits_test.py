@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imat_jax import config, files
-from imat_jax.data import annotations, download, own, picture
+from imat_jax.data import annotations, download, own, photo_store, picture
 
 # What a row can be: a photo by its number, its link or its file, its split.
 PLACES = st.tuples(
@@ -72,7 +72,7 @@ def prepare(root: pathlib.Path, target: str) -> None:
   own.main(config.Own(source=str(root / 'labels.csv'), **folders))
   download.main(
     config.Download(
-      **folders, splits=own.SPLITS, allow_private_hosts=True, retries=0
+      **folders, splits=photo_store.SPLITS, allow_private_hosts=True, retries=0
     )
   )
 
@@ -82,7 +82,7 @@ def state(root: pathlib.Path, target: str) -> dict[tuple[str, str], str]:
   folder = root / target
   _, label_map = annotations.read_maps(folder / 'raw')
   seen = {}
-  for split in own.SPLITS:
+  for split in photo_store.SPLITS:
     content = files.read_json(annotations.split_path(folder / 'raw', split))
     labels = {
       a['imageId']: label_map[a['labelId']]
@@ -95,6 +95,19 @@ def state(root: pathlib.Path, target: str) -> dict[tuple[str, str], str]:
       if split != 'test':
         assert labels[image_id] == f'number {PHOTOS.index(body)}'
   return seen
+
+
+def test_a_photo_whose_link_died_follows_its_row(server, tmp_path):
+  (tmp_path / 'photos').mkdir()
+  for number in (0, 1):
+    (tmp_path / f'photos/{number}.png').write_bytes(PHOTOS[number])
+  server.replies['/link/9.png'] = [Reply(PHOTOS[2]), Reply(b'gone', 404)]
+  for split in ('train', 'validation'):
+    write_table(tmp_path, server.url, [(9, 'link', split)])
+    prepare(tmp_path, 'old')
+  found = [*(tmp_path / 'old/images').glob('*/*.jpg')]
+  (moved,) = [path for path in found if path.read_bytes() == PHOTOS[2]]
+  assert moved.parent.name == 'validation'
 
 
 @hypothesis.settings(max_examples=15, deadline=None)

@@ -228,6 +228,17 @@ def test_the_column_of_photos_is_the_one_that_leads_to_photos(shop):
   assert counts(shop)['kind'] == EXPECTED['kind']
 
 
+def test_numbers_of_products_find_their_photos(shop, capsys):
+  rows = [(i, kind, f'201{i % 3}.0') for i, (_, kind, _) in enumerate(ROWS)]
+  write(shop, ('id', 'kind', 'year'), *rows)
+  run(shop)
+  assert counts(shop) == {
+    'kind': EXPECTED['kind'],
+    'year': {'2010': 8, '2011': 8, '2012': 8},
+  }
+  assert "photos in the column 'id'" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
   'header', ['photo, split, kind', 'photo,Split,kind', 'photo,subset ,kind']
 )
@@ -310,7 +321,10 @@ def test_a_photo_in_several_rows_is_one(shop, capsys):
   write(shop, HEADER, *rows)
   run(shop)
   said = capsys.readouterr().out
-  assert '24 photos' in said and '2 rows are of a photo of another row' in said
+  assert (
+    '24 photos' in said
+    and 'rows of a photo that another row has, too: 2' in said
+  )
   assert 'line 2: shirt and shoe' in said
   by_id = labels(shop, 'train') | labels(shop, 'validation')
   image_id = digest(shop / 'photos/0.jpg')
@@ -360,7 +374,7 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
 @pytest.mark.parametrize(
   ('body', 'said'),
   [
-    (b'foo,x\n9.jpg,a\n', "no column 'photo'.*it names: foo, x"),
+    (b'foo,x\nnone.jpg,a\n', "no column 'photo'.*it names: foo, x"),
     (b'', "no column 'photo'"),
     (b'TRAIN,gs://b/1.jpg,a\n', 'the first line holds data'),
     (b'9.jpg,a\n1.jpg,b\n', "the first line holds data .'9.jpg'."),
@@ -373,7 +387,7 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
     (b'photo,x\n1.jpg,\n', 'no photo with a label'),
     (b'photo,x\n', 'no row'),
     (b'photo,x\n,a\n', 'no photo is there: .*line 2'),
-    (b'photo,x\n1.jpg,a\n', '1 train and 0 validation photos'),
+    (b'photo,x\n1.jpg,a\n', '1 train and 0 validation .* 0 are not there'),
     (b'\x00\x01\x02\xff', 'neither a table nor text'),
   ],
 )
