@@ -1,6 +1,7 @@
 """What is learned: tasks, their labels, their weights."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,11 @@ from imat_jax import errors
 MISSING = -1
 OTHER = 'other'
 APPAREL = 'apparel'
+
+# Of a task's labelled train photos. `other` stands for what is rare; with more
+# than this it would be a label of everything, and a network right about it for
+# no reason.
+MOST_OTHER = 0.3
 
 # Spellings of the 2022 report.
 _ALIASES = {'colour': 'color'}
@@ -23,11 +29,13 @@ class Task:
 
   def index(self, label: str | None) -> int:
     """The label's number: `other` for unknown ones, -1 where there is none."""
-    if label in self.labels:
-      return self.labels.index(label)
-    if label is not None and OTHER in self.labels:
-      return self.labels.index(OTHER)
-    return MISSING
+    if label is None:
+      return MISSING
+    return self._numbers.get(label, self._numbers.get(OTHER, MISSING))
+
+  @functools.cached_property
+  def _numbers(self) -> dict[str, int]:
+    return {label: number for number, label in enumerate(self.labels)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,6 +120,27 @@ def fold_rare(
   }
   other = (OTHER,) if train_counts.keys() - kept else ()
   return Task(name, tuple(sorted(kept)) + other)
+
+
+def share_to_fold(train_counts: Mapping[str, int], min_share: float) -> float:
+  """The `min_share` of `fold_rare` for a task: 0 where it is kept whole.
+
+  A task is kept whole where its rare labels together are on more than
+  `MOST_OTHER` of its labelled train photos: each of 150 equal labels is on less
+  than 1%, and nothing but `other` would be left. A long tail folds: 30 labels,
+  each on less than 1%, are never on more.
+
+  Args:
+    train_counts: see `fold_rare`.
+    min_share: between 0 and 1.
+  """
+  total = sum(train_counts.values())
+  rare = sum(
+    count
+    for label, count in train_counts.items()
+    if label != OTHER and count < min_share * total
+  )
+  return 0.0 if rare > MOST_OTHER * total else min_share
 
 
 def weights(number: int, decay: float) -> tuple[float, ...]:
