@@ -39,14 +39,9 @@ def folder(parent: pathlib.Path, prefix: str) -> Iterator[pathlib.Path]:
 
 def _remove_leftovers(parent: pathlib.Path, prefix: str) -> None:
   for path in parent.glob(f'{prefix}*'):
-    if _is_left(path):
-      shutil.rmtree(path, ignore_errors=True)
-
-
-def _is_left(path: pathlib.Path) -> bool:
-  try:
-    with (path / _LOCK).open('r+') as lock:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return True
-  except OSError:  # no lock, or that of a living process
-    return False
+    try:
+      with (path / _LOCK).open('r+') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # no lock: not ours; or that of a living process
+      continue
+    shutil.rmtree(path, ignore_errors=True)

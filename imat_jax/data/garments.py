@@ -17,6 +17,7 @@ import concurrent.futures
 import functools
 import itertools
 import multiprocessing
+import os
 import pathlib
 from collections.abc import Iterable
 from concurrent.futures import Executor
@@ -136,17 +137,20 @@ def _check_photos(images: str, split: str, count: int) -> None:
   """
   path = manifest.path(images, split)
   lines = manifest.read(path)
-  for line in lines.values():
-    if line.url != url(split, line.imageId):
-      raise errors.UserError(
-        f'{path}: is of photos that this command did not draw; give another '
-        '--images'
-      )
+  # One line that is none may be the first of a start that was killed.
+  is_none = path.exists() and not lines and b'\n' in path.read_bytes()
+  if is_none or any(x.url != url(split, x.imageId) for x in lines.values()):
+    raise errors.UserError(
+      f'{path}: is of photos that this command did not draw; give another '
+      '--images'
+    )
   for number in range(1, count + 1):
     photo = _path(images, split, str(number))
     line = lines.get(str(number))
-    if photo.exists() and not (
-      line and line.sha256 == picture.digest(photo.read_bytes())
+    if os.path.lexists(photo) and not (
+      line
+      and photo.is_file()
+      and line.sha256 == picture.digest(photo.read_bytes())
     ):
       raise errors.UserError(
         f'{photo}: a photo that this command did not draw, or that was changed '
@@ -186,8 +190,8 @@ def _write_split(
         files.write_bytes(photo, body)
       lines[line.imageId] = line
       bar.advance()
-  # More photos of an earlier start stay, and are still known.
-  manifest.write(path, [lines[key] for key in sorted(lines, key=int)])
+  # Photos of an earlier start that drew more stay, and are still known.
+  manifest.write(path, lines.values())
   print(summary(split, photos))
 
 

@@ -1,7 +1,7 @@
 """What a user should know of a data set's labels: lines below its table."""
 
 import collections
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from imat_jax import errors, tasks
@@ -54,16 +54,16 @@ def lines(
 def _kept_whole(
   counts: Counts, task_set: tasks.TaskSet, share: float
 ) -> Iterator[str]:
-  whole = [
-    task.name
-    for task in task_set
-    if tasks.share_to_fold(counts[task.name], share) < share
-  ]
+  whole = {}
+  for task in task_set:
+    rare = tasks.rare_share(counts[task.name], share)
+    if tasks.share_to_fold(counts[task.name], share) < share:
+      whole[task.name] = f'{task.name} ({rare:.0%})'
   if whole:
     yield (
-      f"{_names(whole)}: kept whole: 'other' would be on over "
-      f'{tasks.MOST_OTHER:.0%} of the labelled train photos, as labels on less '
-      f'than {share:.3g} of them are that many (--min_label_share)'
+      f'kept whole: {_names(whole)}: their labels on less than {share:.3g} of '
+      f'the labelled train photos are together on over {tasks.MOST_OTHER:.0%}, '
+      "too many to be one label 'other'"
     )
 
 
@@ -91,7 +91,8 @@ def _folded(
 def _without_validation(
   task_set: tasks.TaskSet, described: Mapping[str, Any]
 ) -> Iterator[str]:
-  without = [t.name for t in task_set if not described[t.name]['labelled']]
+  names = [t.name for t in task_set if not described[t.name]['labelled']]
+  without = dict(zip(names, names, strict=True))
   if without:
     yield (
       'warning: no validation photo has a label of: '
@@ -114,11 +115,8 @@ def _few(
       )
 
 
-def _names(found: Mapping[str, str] | Sequence[str]) -> str:
-  """Tasks, or what is said of each; those of one class as a number."""
-  texts = (
-    found if isinstance(found, Mapping) else {name: name for name in found}
-  )
+def _names(texts: Mapping[str, str]) -> str:
+  """What is said of each task; those of one class as a number."""
   shown = [text for name, text in texts.items() if ':' not in name]
   of_classes = len(texts) - len(shown)
   if of_classes:
