@@ -222,10 +222,21 @@ def test_the_column_of_photos_is_the_one_that_leads_to_photos(shop):
   header = ('link', 'image', 'kind', 'Bild')
   rows = [('page', 'gone.jpg', kind, photo) for photo, kind, _ in ROWS]
   write(shop, header, *rows)
-  with pytest.raises(errors.UserError, match='no photo is there'):
-    run(shop)
+  run(shop)  # by what is in it
+  assert counts(shop)['kind'] == EXPECTED['kind']
   run(shop, photo_column='bild')
   assert counts(shop)['kind'] == EXPECTED['kind']
+
+
+def test_numbers_of_products_find_their_photos(shop, capsys):
+  rows = [(i, kind, f'201{i % 3}.0') for i, (_, kind, _) in enumerate(ROWS)]
+  write(shop, ('id', 'kind', 'year'), *rows)
+  run(shop)
+  assert counts(shop) == {
+    'kind': EXPECTED['kind'],
+    'year': {'2010': 8, '2011': 8, '2012': 8},
+  }
+  assert "photos in the column 'id'" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -299,7 +310,7 @@ def test_spellings_of_one_label_are_one(shop, capsys):
   assert counts(shop)['color'] == {'red': 16, 'caf\u00e9': 8} or counts(shop)[
     'color'
   ] == {'red': 16, 'cafe\u0301': 8}
-  assert 'color: labels in several spellings: 2' in capsys.readouterr().out
+  assert 'color: 2 labels in several spellings' in capsys.readouterr().out
   run(shop, exact_labels=True)
   assert len(counts(shop)['color']) == 5
 
@@ -310,7 +321,10 @@ def test_a_photo_in_several_rows_is_one(shop, capsys):
   write(shop, HEADER, *rows)
   run(shop)
   said = capsys.readouterr().out
-  assert '24 photos' in said and '2 rows are of a photo of another row' in said
+  assert (
+    '24 photos' in said
+    and 'rows of a photo that another row has, too: 2' in said
+  )
   assert 'line 2: shirt and shoe' in said
   by_id = labels(shop, 'train') | labels(shop, 'validation')
   image_id = digest(shop / 'photos/0.jpg')
@@ -360,8 +374,10 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
 @pytest.mark.parametrize(
   ('body', 'said'),
   [
-    (b'foo,x\n1.jpg,a\n', "no column 'photo'.*it names: foo, x"),
+    (b'foo,x\nnone.jpg,a\n', "no column 'photo'.*it names: foo, x"),
     (b'', "no column 'photo'"),
+    (b'TRAIN,gs://b/1.jpg,a\n', 'the first line holds data'),
+    (b'9.jpg,a\n1.jpg,b\n', "the first line holds data .'9.jpg'."),
     (b'photo,x,x\n1.jpg,a,b\n', "duplicate column 'x'"),
     (b'photo,x\n1.jpg\n', 'line 2: 1 cells under 2 columns.*--skip_bad_rows'),
     (b'photo,x\n1.jpg,a,b\n', 'line 2: 3 cells under 2 columns'),
@@ -369,8 +385,9 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
     (b'photo,x\n\n1.jpg,"a\n2.jpg,b\n', 'line 3: a quotation mark'),
     (b'photo,split,x\n1.jpg,maybe,a\n', "line 2: the split 'maybe'"),
     (b'photo,x\n1.jpg,\n', 'no photo with a label'),
+    (b'photo,x\n', 'no row'),
     (b'photo,x\n,a\n', 'no photo is there: .*line 2'),
-    (b'photo,x\n1.jpg,a\n', '1 train and 0 validation photos'),
+    (b'photo,x\n1.jpg,a\n', '1 train and 0 validation .* 0 are not there'),
     (b'\x00\x01\x02\xff', 'neither a table nor text'),
   ],
 )
@@ -497,6 +514,12 @@ def test_folders_of_splits_hold_the_labels(shop):
   assert labels(shop, 'validation').keys() == {
     digest(shop / row[0]) for row in ROWS[:6]
   }
+
+
+def test_a_table_in_a_folder_is_named(shop):
+  write(shop, HEADER, *ROWS)
+  with pytest.raises(errors.UserError, match='give it as --source=.*csv'):
+    run(shop, '.')
 
 
 def test_photos_without_folders_have_no_labels(shop):

@@ -9,7 +9,8 @@ import collections
 import dataclasses
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from imat_jax import config, errors, tasks
 from imat_jax.data.tables import Row, Table
@@ -45,7 +46,17 @@ MISSING = frozenset(
 _NAMELESS = re.compile(r'unnamed(: ?\d+)?(_level_\d+)?|__index_level_\d+__')
 _FEW = 20  # photos of a label under which its scores mean little
 _LONG = 80  # letters of a mean cell: nobody's name of a class
+_PHOTO = re.compile(r'://|\.(jpe?g|png|webp|gif|bmp|tiff?)$', re.IGNORECASE)
+# What pandas makes of whole numbers beside missing ones.
+_WHOLE = re.compile(r'(-?\d+)\.0')
 _FRACTION = re.compile(r'[^\d]{0,3}-?\d[\d.,\' ]*[.,]\d+[^\d]{0,3}')
+
+
+class Leads(Protocol):
+  """Whether a cell is a link, or the path of a photo that is there."""
+
+  def __call__(self, cell: str, search: bool = False) -> bool:
+    """With `search` a path may be written otherwise, see `photo_paths`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,14 +88,14 @@ def split_of(word: str) -> str | None:
 
 
 def understand(
-  table: Table, command: config.Own, leads: Callable[[str], bool]
+  table: Table, command: config.Own, leads: Leads
 ) -> tuple[Columns, list[str]]:
   """Finds the columns of photos, of splits and of tasks.
 
   Args:
     table: as it was read.
     command: what the user says about it.
-    leads: whether a cell leads to a photo: a link, or a file that is there.
+    leads: see `Leads`.
 
   Returns:
     the columns, and notes of what was not plain.
@@ -123,10 +134,17 @@ def _find(table: Table, name: str, flag: str) -> str:
 
 
 def _photo_column(
-  table: Table, command: config.Own, leads: Callable[[str], bool]
+  table: Table, command: config.Own, leads: Leads
 ) -> tuple[str, list[str]]:
   if command.photo_column:
     return _find(table, command.photo_column, 'photo_column'), []
+  for name in table.columns:
+    if leads(name) or _PHOTO.search(name):
+      raise errors.UserError(
+        f"{table.path}: the first line holds data ('{name}'), not the names of "
+        'columns; put a first line such as photo,label before it (Vertex AI: '
+        'split,photo,label)'
+      )
   if 'photo' in table.columns:
     return 'photo', []
   named = sorted(
@@ -135,10 +153,16 @@ def _photo_column(
   )
   sample = table.rows[:: max(1, len(table.rows) // 100)]
 
-  def share(name: str) -> float:
-    return sum(leads(row.cells[name]) for row in sample) / max(1, len(sample))
+  def share(name: str, search: bool = False) -> float:
+    led = [leads(row.cells[name], search) for row in sample]
+    return sum(led) / max(1, len(led))
 
-  candidates = named or [n for n in table.columns if share(n) > 0.5]
+  candidates = (
+    [name for name in named if share(name)]
+    or [name for name in table.columns if share(name) > 0.5]
+    or named
+    or [name for name in table.columns if share(name, search=True) > 0.9]
+  )
   if not candidates:
     names = ', '.join(table.columns) or 'none'
     raise errors.UserError(
@@ -214,8 +238,8 @@ class Labels:
     self.missing = collections.Counter()
     spellings = collections.defaultdict(dict)
     for cell, count in counts.items():
-      plain = key(cell)
-      if plain not in keep and (plain in MISSING or plain == '-1.0'):
+      plain = key(_whole(cell))
+      if plain not in keep and (plain in MISSING):
         self.missing[cell] += count
       else:
         spellings[cell if command.exact_labels else plain][cell] = count
@@ -223,10 +247,16 @@ class Labels:
     for group in spellings.values():
       # The commonest, rather in small letters; the order of rows has no part.
       best = min(group, key=lambda c: (-group[c], c != c.lower(), c))
-      best = ' '.join(best.split()) if not command.exact_labels else best
+      if not command.exact_labels:
+        best = _whole(' '.join(best.split()))
       self.shown |= dict.fromkeys(group, best)
       if len(group) > 1:
         self.joined[best] = sorted(group)
+
+
+def _whole(text: str) -> str:
+  found = _WHOLE.fullmatch(text)
+  return found[1] if found else text
 
 
 def not_learnable(labels: Sequence[str]) -> str:
@@ -274,8 +304,7 @@ def few(number: int, labels: Mapping[str, Sequence[str]]) -> str:
   (task, label), count = min(rare.items(), key=lambda pair: pair[1])
   return (
     f'{len(rare):,} labels have fewer than {_FEW} photos (fewest: {task} '
-    f"'{label}', {count}); what a network says of them is little better than "
-    'chance, and so are their scores'
+    f"'{label}', {count}); expect scores near chance of them"
   )
 
 

@@ -42,6 +42,7 @@ _ENDINGS = {
   '.tfrecord': 'tfrecord',
   **dict.fromkeys(('.yaml', '.yml'), 'yaml'),
 }
+_TABLES = ('.csv', '.tsv', '.xlsx', '.jsonl', '.json', '.parquet')
 _YES, _NO = 'yes', 'no'
 
 
@@ -158,6 +159,11 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
     names = ('photo', 'split', command.task)
     return _filled(Table(root, names, rows, (note,)))
   rows = list(_class_rows(root, root, command, {}))
+  for path in sorted(root.iterdir()):
+    if path.suffix.lower() in _TABLES and len(folders) < 2:
+      raise errors.UserError(
+        f'{root}: a table is in this folder; give it as --source={path}'
+      )
   return _filled(Table(root, ('photo', command.task), rows))
 
 
@@ -464,8 +470,9 @@ def _grouped(
 
 def _partition(path: pathlib.Path, command: config.Own) -> dict[str, str]:
   """Photo → split, where the list of them lies near."""
-  for folder in (path.parent, path.parent.parent):
-    for found in sorted(folder.glob('**/list_eval_partition.txt')):
-      lines = (line.split() for line in _list_lines(found, command)[2:])
-      return {photo: split for photo, *_, split in lines}
+  name = 'list_eval_partition.txt'
+  places = [path.with_name(name), path.parent.parent / 'Eval' / name]
+  for place in filter(pathlib.Path.is_file, places):
+    lines = (line.split() for line in _list_lines(place, command)[2:])
+    return {photo: split for photo, *_, split in lines}
   return {}

@@ -34,114 +34,68 @@ in the folder and are not used.
 """
 
 import collections
-import concurrent.futures
-import contextlib
-import io
-import os
 import pathlib
 import shlex
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
-from imat_jax import config, errors, files, outputs, progress
+from imat_jax import config, errors, outputs
 from imat_jax.data import (
   annotations,
   columns,
   formats,
-  manifest,
-  photo_files,
   photo_paths,
-  picture,
+  photo_store,
   splits,
 )
 from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
 
-SPLITS = (TRAIN, VALIDATION, TEST)
 # Kaggle's photos have a class and its tasks; these are all of one.
 _CLASS = 'photo'
-_ID_DIGITS = 20  # of a SHA-256: 80 bits
-_HEXADECIMAL = frozenset('0123456789abcdef')
-
-
-class Photo(NamedTuple):
-  """A photo: its link, or its file; and the rows that name it."""
-
-  link: str
-  file: str
-  sha256: str  # of the file
-  size: tuple[int, int]  # width, height; 0, 0 of a link
-  rows: list[Row]
-
-  def as_picture(self) -> picture.Picture:
-    """What the manifest says of a file."""
-    return picture.Picture(self.sha256, *self.size)
-
-
-class Labelled(NamedTuple):
-  """A photo's split, and its label in each task."""
-
-  photo: Photo
-  split: str
-  labels: dict[str, str]
-
-
-Photos = dict[str, Photo]  # by image id
 
 
 def main(command: config.Own) -> None:
   """Writes the annotations, and puts the photos where the build looks."""
   images = pathlib.Path(command.images)
   target = pathlib.Path(command.annotations)
+  table, root = formats.read(command)
   if pathlib.Path(command.source).is_dir():
     outputs.check_apart(
       {'--images': images, '--annotations': target},
       {'--source': command.source},
     )
-  table, root = formats.read(command)
   finder = photo_paths.Finder(root, [images, target])
   found, notes = columns.understand(table, command, finder.leads)
   notes = [*table.notes, *notes]
-  lost = Lost()
+  if not table.rows:
+    raise errors.UserError(f'{table.path}: no row below the names of columns')
+  lost = photo_store.Lost()
   places = _find(table.rows, found.photo, finder, lost, notes)
-  _check_images(images, [place.file for _, place in places if place.file])
+  photo_store.check(images, [place.file for _, place in places if place.file])
   for path in _paths(target).values():
     outputs.check(path)
-  photos = _identify(places, lost)
+  photos = photo_store.identify(places, lost)
   if not photos:
-    raise errors.UserError(f'{table.path}: no photo is there: {lost.summary()}')
+    raise errors.UserError(f'{table.path}: no photo is there: {lost}')
+  if lost.count:
+    notes.append(str(lost))
+  joined = sum(len(photo.rows) - 1 for photo in photos.values())
+  if joined:
+    notes.append(f'rows of a photo that another row has, too: {joined:,}')
   labels = _labels(photos, found.tasks, table.path, command, notes)
-  labelled = _with_splits(photos, labels, found.split, command, lost, notes)
-  _place(labelled, images)
-  _write(labelled, target)
-  print(_summary(command, table.path, labelled, lost, notes))
-
-
-class Lost:
-  """Rows without a photo: how many for each reason, and the first."""
-
-  def __init__(self):
-    self._of_reason: dict[str, list[str]] = {}
-
-  def add(self, row: Row, cell: str, reason: str) -> None:
-    self._of_reason.setdefault(reason, []).append(f"{row.where}: '{cell}'")
-
-  def summary(self) -> str:
-    """How many are not there, and why."""
-    number = sum(map(len, self._of_reason.values()))
-    reasons = '; '.join(
-      f'{len(rows):,} {reason} (first: {rows[0]})'
-      for reason, rows in self._of_reason.items()
-    )
-    return f'{number:,} are not there{": " if reasons else ""}{reasons}'
+  chosen = _splits(photos, labels, found.split, command, lost, notes)
+  photo_store.place(photos, chosen, images)
+  _write(photos, chosen, labels, target)
+  said = [f'{table.path}: {note}' for note in notes]
+  for line in said + _summary(command, photos, chosen, labels):
+    print(errors.printable(line))
 
 
 def _find(
   rows: Sequence[Row],
   column: str,
   finder: photo_paths.Finder,
-  lost: Lost,
+  lost: photo_store.Lost,
   notes: list[str],
 ) -> list[tuple[Row, photo_paths.Found]]:
   """Where the photo of each row is."""
@@ -168,85 +122,8 @@ def _find(
   return places
 
 
-def _check_images(images: pathlib.Path, sources: Sequence[str]) -> None:
-  """Raises where files that this command did not write are in the way."""
-  inside = pathlib.Path(os.path.realpath(images))
-  for path in sources:
-    listed = os.path.join(
-      os.path.realpath(os.path.dirname(path)), os.path.basename(path)
-    )
-    for place in (listed, os.path.realpath(path)):
-      if pathlib.Path(place).is_relative_to(inside):
-        raise errors.UserError(
-          f'{path}: is in the folder --images={images}, which this command '
-          'fills; give a folder apart from your photos'
-        )
-  for split in SPLITS:
-    for path in sorted(images.glob(f'{split}/*')):
-      if photo_files.is_foreign(path.name) or _is_id(path):
-        continue
-      kind = (
-        'is numbered, as by an earlier version of this command; rows and '
-        'numbers may not fit'
-        if path.stem.isdecimal()
-        else 'is not of this command'
-      )
-      raise errors.UserError(
-        f'{path}: {kind}; give a new folder as --images '
-        '(imat_jax.data.download fetches links again)'
-      )
-
-
-def _is_id(path: pathlib.Path) -> bool:
-  digits = len(path.stem) == _ID_DIGITS and set(path.stem) <= _HEXADECIMAL
-  return digits and path.suffix == '.jpg'
-
-
-def _identify(
-  places: Sequence[tuple[Row, photo_paths.Found]], lost: Lost
-) -> Photos:
-  """The photos by their ids; rows and files of one photo joined."""
-  distinct = dict.fromkeys(place.file for _, place in places if place.file)
-  photos, read = {}, {}
-  with (
-    concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
-    progress.Progress(len(distinct), 'read', 'photo') as bar,
-  ):
-    for path, content in zip(distinct, pool.map(_read, distinct), strict=True):
-      read[path] = content
-      bar.advance()
-  for row, place in places:
-    content = read.get(place.file, ('', (0, 0)))
-    if isinstance(content, str):
-      lost.add(row, place.file, content)
-      continue
-    sha256, size = content
-    key = (sha256 or picture.digest(place.link.encode()))[:_ID_DIGITS]
-    photo = Photo(place.link, place.file, sha256, size, [])
-    photos.setdefault(key, photo).rows.append(row)
-  return photos
-
-
-def _read(path: str) -> tuple[str, tuple[int, int]] | str:
-  """The digest and size of a photo, or why it is none."""
-  try:
-    body = pathlib.Path(path).read_bytes()
-  except OSError as error:
-    return f'cannot be read: {error.strerror}'
-  if not body:
-    return 'empty files'
-  if not picture.begins_like_a_picture(body):
-    return f'of no known format ({", ".join(picture.FORMATS)})'
-  try:
-    with picture.opened(io.BytesIO(body)) as image:
-      size = image.size
-  except Exception:  # see picture; the build will name it
-    size = 0, 0
-  return picture.digest(body), size
-
-
 def _labels(
-  photos: Photos,
+  photos: photo_store.Photos,
   names: Sequence[str],
   path: pathlib.Path,
   command: config.Own,
@@ -287,7 +164,7 @@ def _labels(
 
 
 def _column(
-  photos: Photos, name: str, task: str, command: config.Own
+  photos: photo_store.Photos, name: str, task: str, command: config.Own
 ) -> tuple[dict[str, str], list[str]]:
   """Image id → label of one column, and what there is to say of it."""
   cells = [row.cells[name] for p in photos.values() for row in p.rows]
@@ -328,14 +205,15 @@ def _column(
   return labels, notes
 
 
-def _with_splits(
-  photos: Photos,
+def _splits(
+  photos: photo_store.Photos,
   labels: Mapping[str, dict[str, str]],
   column: str | None,
   command: config.Own,
-  lost: Lost,
+  lost: photo_store.Lost,
   notes: list[str],
-) -> dict[str, Labelled]:
+) -> dict[str, str]:
+  """Image id → split: that of the rows, or drawn."""
   asked, torn = {}, []
   for image_id, photo in photos.items():
     words = [columns.split_word(row, column) for row in photo.rows if column]
@@ -361,121 +239,50 @@ def _with_splits(
   if not counts[TRAIN] or not counts[VALIDATION]:
     raise errors.UserError(
       f'{command.source}: {counts[TRAIN]} train and {counts[VALIDATION]} '
-      'validation photos: each needs at least one; {lost.summary()}'
+      f'validation photos: each needs at least one; {lost}'
     )
   if counts[TEST]:
     notes.append(
       f'{counts[TEST]:,} test photos are kept apart, in test/: neither trained '
       'on nor scored'
     )
-  return {i: Labelled(photos[i], chosen[i], labels[i]) for i in photos}
-
-
-def _place(labelled: Mapping[str, Labelled], images: pathlib.Path) -> None:
-  """Links or copies files to SPLIT/ID.jpg; moves what came by a link.
-
-  The manifest has the line of a photo before it is there, so that a later start
-  knows it, whenever this one is killed.
-  """
-  known = {s: manifest.read(manifest.path(images, s)) for s in SPLITS}
-  with (
-    contextlib.ExitStack() as stack,
-    progress.Progress(len(labelled), 'place', 'photo') as bar,
-  ):
-    lines = {}
-    for split in SPLITS:
-      (images / split).mkdir(parents=True, exist_ok=True)
-      path = manifest.path(images, split)
-      if known[split]:
-        manifest.write(path, known[split].values())  # the last may be torn
-      lines[split] = stack.enter_context(path.open('a'))
-    for image_id, (photo, split, _) in labelled.items():
-      target = images / split / f'{image_id}.jpg'
-      if photo.link:
-        line, source = _elsewhere(image_id, split, known, images)
-      else:
-        line = manifest.came(image_id, None, photo.as_picture(), 0)
-        source = None if _is_there(photo, target) else photo.file
-      if line and (source or image_id not in known[split]):
-        if os.path.lexists(target) and image_id not in known[split] and source:
-          raise errors.UserError(
-            f'{target}: another file has this name, which this command did not '
-            'write; move it away'
-          )
-        manifest.append(lines[split], line)
-      if source and photo.link:
-        os.replace(source, target)
-      elif source:
-        _put(source, target)
-      bar.advance()
-
-
-def _elsewhere(
-  image_id: str,
-  split: str,
-  known: Mapping[str, Mapping[str, manifest.Line]],
-  images: pathlib.Path,
-) -> tuple[manifest.Line | None, pathlib.Path | None]:
-  """The line and file of a downloaded photo that has changed its split."""
-  if not (images / split / f'{image_id}.jpg').exists():
-    for other in SPLITS:
-      line, path = (
-        known[other].get(image_id),
-        images / other / f'{image_id}.jpg',
-      )
-      if other != split and line and line.is_ok and path.exists():
-        return line, path
-  return None, None
-
-
-def _is_there(photo: Photo, target: pathlib.Path) -> bool:
-  if not target.is_file():
-    return False
-  return os.path.samefile(photo.file, target) or (
-    picture.digest(target.read_bytes()) == photo.sha256
-  )
-
-
-def _put(file: str, target: pathlib.Path) -> None:
-  """A hard link to the file, or a copy; all of it, or nothing."""
-  part = target.with_name(f'{files.WRITING}{target.stem}')
-  part.unlink(missing_ok=True)
-  # A relative symbolic link would lead elsewhere from there.
-  source = os.path.realpath(file)
-  try:
-    os.link(source, part)
-  except OSError:  # on another disk
-    shutil.copyfile(source, part)
-  os.replace(part, target)
+  return chosen
 
 
 def _paths(folder: pathlib.Path) -> dict[str, pathlib.Path]:
   """The files that this command writes, as `annotations` names them."""
   tasks_path, labels_path = annotations.map_paths(folder)
-  of_splits = {split: annotations.split_path(folder, split) for split in SPLITS}
+  of_splits = {
+    split: annotations.split_path(folder, split) for split in photo_store.SPLITS
+  }
   return {**of_splits, 'tasks': tasks_path, 'labels': labels_path}
 
 
-def _write(labelled: Mapping[str, Labelled], folder: pathlib.Path) -> None:
-  pairs = [p for row in labelled.values() for p in row.labels.items()]
+def _write(
+  photos: photo_store.Photos,
+  chosen: Mapping[str, str],
+  labels: Mapping[str, Mapping[str, str]],
+  folder: pathlib.Path,
+) -> None:
+  """The annotations as Kaggle ships them."""
+  pairs = [pair for of_photo in labels.values() for pair in of_photo.items()]
   task_ids = _numbered(name for name, _ in pairs)
   label_ids = _numbered(label for _, label in pairs)
   paths = _paths(folder)
-  for split in SPLITS:
-    of_split = {i: row for i, row in labelled.items() if row.split == split}
+  for split in photo_store.SPLITS:
+    ids = [image_id for image_id in photos if chosen[image_id] == split]
     content = {
       'images': [
-        {'imageId': i, 'url': [row.photo.link] if row.photo.link else []}
-        for i, row in of_split.items()
-      ],
-      'annotations': [
-        {'imageId': i, 'taskId': task_ids[name], 'labelId': label_ids[label]}
-        for i, row in of_split.items()
-        for name, label in row.labels.items()
-      ],
+        {'imageId': i, 'url': [photos[i].link] if photos[i].link else []}
+        for i in ids
+      ]
     }
-    if split == TEST:  # as Kaggle ships it
-      del content['annotations']
+    if split != TEST:  # whose labels Kaggle keeps
+      content['annotations'] = [
+        {'imageId': i, 'taskId': task_ids[name], 'labelId': label_ids[label]}
+        for i in ids
+        for name, label in labels[i].items()
+      ]
     outputs.write_json(paths[split], content)
   task_map = [
     {'taskId': key, 'taskName': f'{_CLASS}:{name}'}
@@ -495,51 +302,37 @@ def _numbered(names: Iterable[str]) -> dict[str, str]:
 
 def _summary(
   command: config.Own,
-  path: pathlib.Path,
-  labelled: Mapping[str, Labelled],
-  lost: Lost,
-  notes: Sequence[str],
-) -> str:
-  counts = collections.Counter(row.split for row in labelled.values())
-  links = sum(bool(row.photo.link) for row in labelled.values())
+  photos: photo_store.Photos,
+  chosen: Mapping[str, str],
+  labels: Mapping[str, Mapping[str, str]],
+) -> list[str]:
+  """What there is, and the commands that come next."""
   by_task = collections.defaultdict(list)
-  for row in labelled.values():
-    for name, label in row.labels.items():
+  for of_photo in labels.values():
+    for name, label in of_photo.items():
       by_task[name].append(label)
-  rows = sum(len(row.photo.rows) for row in labelled.values())
-  lines = [f'{path}: {note}' for note in notes]
-  lines.append(
-    '; '.join(
-      [
-        f'{len(labelled):,} photos',
-        *(
-          f'{name} {len(of_task):,} labels in {len(set(of_task)):,} classes'
-          for name, of_task in by_task.items()
-        ),
-      ]
-    )
+  filled = (
+    f'{name} {len(of_task):,} labels in {len(set(of_task)):,} classes'
+    for name, of_task in by_task.items()
   )
-  splits = ', '.join(f'{counts[s]:,} {s}' for s in SPLITS if counts[s])
-  lines.append(
-    f'{splits} photos, of which {links:,} are links to download; '
-    f'{lost.summary()}'
-  )
-  if rows > len(labelled):
-    lines.append(f'{rows - len(labelled):,} rows are of a photo of another row')
-  if warning := columns.few(len(labelled), by_task):
+  counts = collections.Counter(chosen.values())
+  splits = (f'{counts[s]:,} {s}' for s in photo_store.SPLITS if counts[s])
+  links = sum(bool(photo.link) for photo in photos.values())
+  lines = [
+    '; '.join([f'{len(photos):,} photos', *filled]),
+    f'{", ".join(splits)} photos, of which {links:,} are links to download',
+  ]
+  if warning := columns.few(len(photos), by_task):
     lines.append(f'warning: {warning}')
+  where = (
+    f'--annotations={shlex.quote(command.annotations)} '
+    f'--images={shlex.quote(command.images)}'
+  )
   lines.append('next:')
-  where = ['--annotations', command.annotations, '--images', command.images]
-  module = 'python -m imat_jax.data.'
   if links:
-    lines.append(f'  {module}download {_flags(where)}')
-  lines.append(f'  {module}build {_flags(where)} --data_dir=data/built')
-  return '\n'.join(errors.printable(line) for line in lines)
-
-
-def _flags(pairs: Sequence[str]) -> str:
-  flags = zip(pairs[::2], pairs[1::2], strict=True)
-  return ' '.join(f'{flag}={shlex.quote(value)}' for flag, value in flags)
+    lines.append(f'  python -m imat_jax.data.download {where}')
+  lines.append(f'  python -m imat_jax.data.build {where} --data_dir=data/built')
+  return lines
 
 
 if __name__ == '__main__':

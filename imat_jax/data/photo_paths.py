@@ -49,9 +49,15 @@ class Finder:
     self._files: dict[str, list[tuple[Parts, str]]] | None = None
     self._prefix: Parts | None = None
 
-  def leads(self, cell: str) -> bool:
-    """Whether a cell is a link or the path of a file that is there."""
-    return links.is_link(cell) or self._as_written(cell) is not None
+  def leads(self, cell: str, search: bool = False) -> bool:
+    """Whether a cell leads to a photo: as it is written, or by a search."""
+    if not search:
+      return links.is_link(cell) or self._as_written(cell) is not None
+    try:
+      self.find(cell)
+    except NotFound:
+      return False
+    return True
 
   def learn_prefix(self, cells: Iterable[str]) -> None:
     """Finds the beginning that absolute paths of another machine share."""

@@ -28,6 +28,8 @@ _MARKS = (  # UTF-32's begins with UTF-16's
 )
 _SNIFFED_ROWS = 50
 _LONGEST_CELL = 2**27
+# No text has these: \x1a ended files of DOS.
+_CONTROL = re.compile(r'[\x00-\x08\x0e-\x19]')
 
 Cells = Sequence[str]
 
@@ -99,7 +101,7 @@ def decode(
       continue
     except LookupError:
       raise errors.UserError(f'--encoding={name}: unknown encoding') from None
-    if '\x00' in text:
+    if _CONTROL.search(text):
       break
     plain = name in ('utf-8', 'utf-8-sig')
     return text.removeprefix('\ufeff'), () if plain else (f'encoding {name}',)

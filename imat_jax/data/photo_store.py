@@ -1,0 +1,246 @@
+"""The folder of photos that `own` fills: SPLIT/ID.jpg and their manifests.
+
+An id is a digest of the photo's bytes, or of its link, so a photo keeps its id
+however its table changes, and no other photo can get it.
+"""
+
+import concurrent.futures
+import contextlib
+import io
+import os
+import pathlib
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TextIO
+
+from imat_jax import errors, files, progress
+from imat_jax.data import manifest, photo_files, photo_paths, picture
+from imat_jax.data.columns import TEST, TRAIN, VALIDATION
+from imat_jax.data.tables import Row
+
+SPLITS = (TRAIN, VALIDATION, TEST)
+_ID_DIGITS = 20  # of a SHA-256: 80 bits
+_HEXADECIMAL = frozenset('0123456789abcdef')
+
+
+class Photo(NamedTuple):
+  """A photo: its link, or its file; and the rows that name it."""
+
+  link: str
+  file: str
+  sha256: str  # of the file
+  size: tuple[int, int]  # width, height; 0, 0 of a link
+  rows: list[Row]
+
+  def as_picture(self) -> picture.Picture:
+    """What the manifest says of a file."""
+    return picture.Picture(self.sha256, *self.size)
+
+
+Photos = dict[str, Photo]  # by image id
+
+
+class Lost:
+  """Rows without a photo: how many for each reason, and the first."""
+
+  def __init__(self):
+    self._of_reason: dict[str, list[str]] = {}
+
+  @property
+  def count(self) -> int:
+    return sum(map(len, self._of_reason.values()))
+
+  def add(self, row: Row, cell: str, reason: str) -> None:
+    self._of_reason.setdefault(reason, []).append(f"{row.where}: '{cell}'")
+
+  def __str__(self) -> str:
+    reasons = '; '.join(
+      f'{len(rows):,} {reason} (first: {rows[0]})'
+      for reason, rows in self._of_reason.items()
+    )
+    return f'{self.count:,} are not there{": " if reasons else ""}{reasons}'
+
+
+def check(images: pathlib.Path, sources: Sequence[str]) -> None:
+  """Raises where files that `place` did not write are in the way.
+
+  Args:
+    images: the folder to fill.
+    sources: files of photos.
+
+  Raises:
+    UserError: a source is in it, or a photo that has no id for its name.
+  """
+  inside = pathlib.Path(os.path.realpath(images))
+  for path in sources:
+    listed = os.path.join(
+      os.path.realpath(os.path.dirname(path)), os.path.basename(path)
+    )
+    for place in (listed, os.path.realpath(path)):
+      if pathlib.Path(place).is_relative_to(inside):
+        raise errors.UserError(
+          f'{path}: is in the folder --images={images}, which this command '
+          'fills; give a folder apart from your photos'
+        )
+  for split in SPLITS:
+    for path in sorted(images.glob(f'{split}/*')):
+      if photo_files.is_foreign(path.name) or _is_id(path):
+        continue
+      kind = (
+        'is numbered, as by an earlier version of this command; rows and '
+        'numbers may not fit'
+        if path.stem.isdecimal()
+        else 'is not of this command'
+      )
+      raise errors.UserError(
+        f'{path}: {kind}; give a new folder as --images '
+        '(imat_jax.data.download fetches links again)'
+      )
+
+
+def _is_id(path: pathlib.Path) -> bool:
+  digits = len(path.stem) == _ID_DIGITS and set(path.stem) <= _HEXADECIMAL
+  return digits and path.suffix == '.jpg'
+
+
+def identify(
+  places: Sequence[tuple[Row, photo_paths.Found]], lost: Lost
+) -> Photos:
+  """The photos by their ids; rows and files of one photo joined.
+
+  Args:
+    places: rows with their links or files.
+    lost: receives the rows whose file is no photo.
+  """
+  distinct = dict.fromkeys(place.file for _, place in places if place.file)
+  photos, read = {}, {}
+  with (
+    concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+    progress.Progress(len(distinct), 'read', 'photo') as bar,
+  ):
+    for path, content in zip(distinct, pool.map(_read, distinct), strict=True):
+      read[path] = content
+      bar.advance()
+  for row, place in places:
+    content = read.get(place.file, ('', (0, 0)))
+    if isinstance(content, str):
+      lost.add(row, place.file, content)
+      continue
+    sha256, size = content
+    key = (sha256 or picture.digest(place.link.encode()))[:_ID_DIGITS]
+    photo = Photo(place.link, place.file, sha256, size, [])
+    photos.setdefault(key, photo).rows.append(row)
+  return photos
+
+
+def _read(path: str) -> tuple[str, tuple[int, int]] | str:
+  """The digest and size of a photo, or why it is none."""
+  try:
+    body = pathlib.Path(path).read_bytes()
+  except OSError as error:
+    return f'cannot be read: {error.strerror}'
+  if not body:
+    return 'empty files'
+  if not picture.begins_like_a_picture(body):
+    return f'of no known format ({", ".join(picture.FORMATS)})'
+  try:
+    with picture.opened(io.BytesIO(body)) as image:
+      size = image.size
+  except Exception:  # see picture; the build will name it
+    size = 0, 0
+  return picture.digest(body), size
+
+
+class _Split(NamedTuple):
+  """The folder of a split, and its manifest, as it was and to append to."""
+
+  folder: pathlib.Path
+  known: dict[str, manifest.Line]
+  file: TextIO
+
+  def path(self, image_id: str) -> pathlib.Path:
+    return self.folder / f'{image_id}.jpg'
+
+
+def place(
+  photos: Photos, splits: Mapping[str, str], images: pathlib.Path
+) -> None:
+  """Links or copies files to SPLIT/ID.jpg; moves what came by a link.
+
+  The manifest has the line of a photo before it is there, so that a later start
+  knows it, whenever this one is killed.
+
+  Raises:
+    UserError: a file that the manifest does not know is in the way.
+  """
+  with (
+    contextlib.ExitStack() as stack,
+    progress.Progress(len(photos), 'place', 'photo') as bar,
+  ):
+    opened = {
+      name: stack.enter_context(_opened(images, name)) for name in SPLITS
+    }
+    for image_id, photo in photos.items():
+      split = opened[splits[image_id]]
+      if photo.file:
+        _place_file(image_id, photo, split)
+      elif not split.path(image_id).exists():
+        _move(image_id, split, opened.values())
+      bar.advance()
+
+
+@contextlib.contextmanager
+def _opened(images: pathlib.Path, name: str) -> Iterator[_Split]:
+  folder, path = images / name, manifest.path(images, name)
+  folder.mkdir(parents=True, exist_ok=True)
+  known = manifest.read(path)
+  if known:
+    manifest.write(path, known.values())  # the last line may be torn
+  with path.open('a') as file:
+    yield _Split(folder, known, file)
+
+
+def _place_file(image_id: str, photo: Photo, split: _Split) -> None:
+  target = split.path(image_id)
+  is_there, is_known = _is_there(photo, target), image_id in split.known
+  if os.path.lexists(target) and not is_there and not is_known:
+    raise errors.UserError(
+      f'{target}: another file has this name, which this command did not '
+      'write; move it away'
+    )
+  if not is_there or not is_known:
+    line = manifest.came(image_id, None, photo.as_picture(), 0)
+    manifest.append(split.file, line)
+  if not is_there:
+    _put(photo.file, target)
+
+
+def _move(image_id: str, split: _Split, others: Iterable[_Split]) -> None:
+  """Moves a downloaded photo whose row is of another split now."""
+  for other in others:
+    line, path = other.known.get(image_id), other.path(image_id)
+    if line and line.is_ok and path.exists():
+      manifest.append(split.file, line)
+      os.replace(path, split.path(image_id))
+      return
+
+
+def _is_there(photo: Photo, target: pathlib.Path) -> bool:
+  if not target.is_file():
+    return False
+  return os.path.samefile(photo.file, target) or (
+    picture.digest(target.read_bytes()) == photo.sha256
+  )
+
+
+def _put(file: str, target: pathlib.Path) -> None:
+  """A hard link to the file, or a copy; all of it, or nothing."""
+  part = target.with_name(f'{files.WRITING}{target.stem}')
+  part.unlink(missing_ok=True)
+  # A relative symbolic link would lead elsewhere from there.
+  source = os.path.realpath(file)
+  try:
+    os.link(source, part)
+  except OSError:  # on another disk
+    shutil.copyfile(source, part)
+  os.replace(part, target)
