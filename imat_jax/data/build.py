@@ -111,7 +111,12 @@ def _build_and_upload(config: config_lib.Build, there: remote.Folder) -> None:
     wanted = [f'{builder.FOLDER}/{builder.MARK}', outputs.RECORD]
     wanted += [_STATISTICS, _LOST, _TWINS]
     there.get(there.list(wanted), here)
-    is_new = _build(config, here)
+    try:
+      is_new = _build(config, here)
+    except errors.UserError as error:  # the user knows it by its URL
+      raise errors.UserError(str(error).replace(str(here), there.url)) from None
+    # First, as on a disk: what comes without it is nobody's.
+    there.write(outputs.RECORD, (here / outputs.RECORD).read_bytes())
     sizes = {
       path.relative_to(here).as_posix(): path.stat().st_size
       for path in here.rglob('*')
