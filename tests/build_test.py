@@ -749,11 +749,13 @@ def test_files_of_the_users_are_not_overwritten(shop, name, is_built):
   assert files_of(data_dir) == before
 
 
-def test_a_folder_that_is_no_data_set_is_in_the_way(shop):
-  home = builder.directory(shop.root / 'built')
-  home.mkdir(parents=True)
-  with pytest.raises(errors.UserError, match='in the way and no data set'):
-    shop.build(shop.root / 'built')
+def test_half_a_data_set_is_replaced_where_one_asks_for_it(shop):
+  data_dir = shop.root / 'built'
+  shop.build(data_dir)
+  (builder.directory(data_dir) / 'metadata.json').unlink()
+  overwrite_refused(shop, data_dir)
+  shop.build(data_dir, overwrite=True)
+  assert len(plain_read(data_dir, 'train')) == 36
 
 
 def test_what_an_earlier_version_wrote_can_be_replaced(shop):

@@ -197,8 +197,8 @@ def _check_places(config: config_lib.Build, data_dir: pathlib.Path) -> None:
     builder.check_names(home, [path.name for path in home.iterdir()])
   elif home.exists() and not (home / builder.MARK).is_file():
     raise errors.UserError(
-      f'{home}: is in the way and no data set; give another --data_dir, or '
-      'move it away'
+      f'{home}: is there, but no whole data set; --overwrite replaces it, or '
+      'give another --data_dir'
     )
 
 
