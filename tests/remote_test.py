@@ -7,7 +7,7 @@ import threading
 import bucket
 import pytest
 
-from imat_jax import config, doctor, errors, files, remote
+from imat_jax import config, doctor, errors, files, outputs, remote
 from imat_jax.data import build, builder, source
 
 URL = 's3://shop/folder'
@@ -341,9 +341,12 @@ def test_files_of_the_users_in_a_bucket_stay(kaggle, shop, name):
 
 
 def test_half_of_an_upload_is_known_as_ours(kaggle, shop):
-  (shop.parent / 'refuses').write_text('put metadata.json')
+  (shop.parent / 'refuses').write_text(f'put {outputs.RECORD}')
   with pytest.raises(errors.UserError, match='Access Denied'):
     _build(kaggle)
+  (shop / 'built' / 'lost_photos.csv').write_text(
+    'split,image_id,reason,file,link\n'
+  )  # came, in whatever order
   (shop.parent / 'refuses').unlink()
   _build(kaggle)
   assert source.read_metadata('s3://shop/built')['image_size'] == 128
