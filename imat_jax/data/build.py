@@ -24,10 +24,8 @@ A million photos are decoded by the machines of an Apache Beam pipeline:
 """
 
 import collections
-import csv
 import dataclasses
 import hashlib
-import io
 import json
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
@@ -47,11 +45,12 @@ from imat_jax import (
 )
 from imat_jax.data import (
   annotations,
+  build_files,
   builder,
   duplicates,
-  file_kinds,
   fleet,
   label_notes,
+  lost_photos,
   manifest,
   photo_files,
   photos,
@@ -60,10 +59,7 @@ from imat_jax.data import (
   statistics,
 )
 
-_SPLITS = ('train', 'validation')
-_LOST = 'lost_photos.csv'
-_TWINS = 'near_duplicates.csv'
-_STATISTICS = 'statistics.json'
+_SPLITS = build_files.SPLITS
 
 Labels = Mapping[str, str]  # task name → label name
 
@@ -109,7 +105,7 @@ def _build_and_upload(config: config_lib.Build, there: remote.Folder) -> None:
       builder.check_names(f'{there.url}/{builder.FOLDER}', _names(before))
     # What says which data set is there, and whose the files beside it are.
     wanted = [f'{builder.FOLDER}/{builder.MARK}', outputs.RECORD]
-    wanted += [_STATISTICS, _LOST, _TWINS]
+    wanted += build_files.NAMES
     there.get(there.list(wanted), here)
     try:
       is_new = _build(config, here)
@@ -142,7 +138,7 @@ def _name(path: str) -> str:
 
 def _build(config: config_lib.Build, data_dir: pathlib.Path) -> bool:
   """Builds in a folder of this machine; False if the data set was there."""
-  _check_places(config, data_dir)
+  build_files.check(config, data_dir)
   splits = [annotations.read_split(config.annotations, s) for s in _SPLITS]
   _check_selection(config)
   selected = [_select(split, config) for split in splits]
@@ -162,57 +158,23 @@ def _build(config: config_lib.Build, data_dir: pathlib.Path) -> bool:
     metadata = _metadata(config, kept, task_set)
     is_new = _write(kept, task_set, metadata, work, config, data_dir)
   report = _statistics(metadata, kept, task_set, twins)
-  outputs.write_text(data_dir / _LOST, _lost_as_csv(selected, kept, config))
-  outputs.write_text(data_dir / _TWINS, duplicates.as_csv(twins))
-  outputs.write_json(data_dir / _STATISTICS, report)
+  lost = {name: k.lost for name, k in kept.items()}
+  outputs.write_text(
+    data_dir / build_files.LOST, lost_photos.as_csv(config.images, splits, lost)
+  )
+  outputs.write_text(data_dir / build_files.TWINS, duplicates.as_csv(twins))
+  outputs.write_json(data_dir / build_files.STATISTICS, report)
   notes = label_notes.lines(
     label_notes.train_counts(labels),
     task_set,
     report['splits'],
     config.min_label_share,
   )
-  print(
-    '\n'.join([statistics.table(report), '', *_losses(kept, config), *notes])
+  losses = lost_photos.lines(
+    config.images, lost, f'{config.data_dir}/{build_files.LOST}'
   )
+  print('\n'.join([statistics.table(report), '', *losses, *notes]))
   return is_new
-
-
-def _check_places(config: config_lib.Build, data_dir: pathlib.Path) -> None:
-  """Raises where what is read, or a file of the user's, would be replaced."""
-  target = {'--data_dir': f'{config.data_dir}/{builder.NAME}'}
-  for split in _SPLITS:
-    outputs.check_apart(
-      target,
-      {
-        '--images': _folder(config, split),
-        '--annotations': annotations.split_path(config.annotations, split),
-      },
-    )
-  outputs.adopt(data_dir / _STATISTICS, _is_statistics)
-  outputs.adopt(data_dir / _TWINS, _is_list_of_twins)
-  for name in (_LOST, _TWINS, _STATISTICS):
-    outputs.check(data_dir / name)
-  home = builder.directory(data_dir)
-  if config.overwrite and home.is_dir():
-    builder.check_names(home, [path.name for path in home.iterdir()])
-  elif home.exists() and not (home / builder.MARK).is_file():
-    raise errors.UserError(
-      f'{home}: is there, but no whole data set; --overwrite replaces it, or '
-      'give another --data_dir'
-    )
-
-
-def _is_statistics(content: bytes) -> bool:
-  """Whether a file is the `statistics.json` of a version without a record."""
-  try:
-    return 'fingerprint' in json.loads(content)['metadata']
-  except (ValueError, TypeError, KeyError):
-    return False
-
-
-def _is_list_of_twins(content: bytes) -> bool:
-  """The same of `near_duplicates.csv`."""
-  return content.startswith(','.join(duplicates.Twin._fields).encode())
 
 
 def all_tasks(
@@ -275,17 +237,11 @@ def _select(split: annotations.Split, config: config_lib.Build) -> Selected:
   )
   folder = _folder(config, split.name)
   if '://' not in folder and not pathlib.Path(folder).is_dir():
+    question = lost_photos.question(split, chosen)
     raise errors.UserError(
-      f'{folder}: there is no such folder of photos{_question(split, chosen)}'
+      f'{folder}: there is no such folder of photos{question}'
     )
   return Selected(split, labels, chosen, lost, irregular)
-
-
-def _question(split: annotations.Split, missing: Collection[str]) -> str:
-  """What to ask where files are missing that have links."""
-  missing = set(missing)
-  has_links = any(i.urls for i in split.images if i.image_id in missing)
-  return '; has the download run?' if has_links else ''
 
 
 def _keep(
@@ -305,68 +261,16 @@ def _keep(
   for image_id, why in failed.items():
     line = lines.get(image_id)
     downloaded = line and line.error and f'download: {line.error}'
-    lost[image_id] = downloaded or _reason(folder, image_id, why)
+    lost[image_id] = downloaded or lost_photos.reason(folder, image_id, why)
   if not stored:
     missing = [key for key, why in lost.items() if why == photos.NO_FILE]
     raise errors.UserError(
       f'{folder}: none of the {len(selected.labels):,} listed photos can be '
-      f'used: {_summary(lost, folder)}{_question(selected.split, missing)}'
+      f'used: {lost_photos.summary(folder, lost)}'
+      f'{lost_photos.question(selected.split, missing)}'
     )
   labels = {key: selected.labels[key] for key in stored}
   return Kept(len(selected.labels), stored, labels, lost, selected.irregular)
-
-
-def _reason(folder: str, image_id: str, why: str) -> str:
-  """Why a photo is lost, with the kind of a file that does not decode."""
-  if why != photos.NOT_DECODED or '://' in folder:
-    return why
-  with (pathlib.Path(folder) / f'{image_id}.jpg').open('rb') as file:
-    head = file.read(file_kinds.HEAD)
-  if picture.begins_like_a_picture(head):  # damaged, or broken off
-    return why
-  return f'{why}: {file_kinds.name(head)}'
-
-
-def _summary(lost: Mapping[str, str], folder: str) -> str:
-  """How many photos each reason has cost, and the first of them."""
-  first = {why: key for key, why in reversed(lost.items())}
-  counts = collections.Counter(lost.values()).most_common()
-  return ', '.join(
-    f'{why} {count:,} (first: {folder}/{first[why]}.jpg)'
-    for why, count in counts
-  )
-
-
-def _losses(
-  kept: Mapping[str, Kept], config: config_lib.Build
-) -> Iterator[str]:
-  """A line per split with lost photos."""
-  for name, k in kept.items():
-    if k.lost:
-      yield errors.printable(
-        f'{name}: {len(k.lost):,} photos are lost: '
-        f'{_summary(k.lost, _folder(config, name))}; each is in '
-        f'{config.data_dir}/{_LOST}'
-      )
-
-
-def _lost_as_csv(
-  selected: Collection[Selected],
-  kept: Mapping[str, Kept],
-  config: config_lib.Build,
-) -> str:
-  text = io.StringIO()
-  rows = csv.writer(text, lineterminator='\n')
-  rows.writerow(['split', 'image_id', 'reason', 'file', 'link'])
-  for split in (one.split for one in selected):
-    for image in split.images:
-      why = kept[split.name].lost.get(image.image_id)
-      if why:
-        path = f'{_folder(config, split.name)}/{image.image_id}.jpg'
-        link = next(iter(image.urls), '')
-        cells = split.name, image.image_id, why, path, link
-        rows.writerow(map(errors.printable, cells))
-  return text.getvalue()
 
 
 def _without_train(
