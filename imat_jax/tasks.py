@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from imat_jax import errors
@@ -16,7 +16,7 @@ APPAREL = 'apparel'
 # Kaggle's 70 materials, each on less than 1%, cannot be over.
 MOST_OTHER = 0.36
 
-# Spellings of the 2022 report.
+# Spellings of the 2022 paper.
 _ALIASES = {'colour': 'color'}
 
 
@@ -63,7 +63,7 @@ class TaskSet:
     Raises:
       UserError: a name that is not here, or stands twice.
     """
-    names = [canonical(name) for name in names]
+    names = [resolve(name, self.names) for name in names]
     for name in names:
       if name not in self.names:
         raise errors.UserError(
@@ -89,10 +89,27 @@ class TaskSet:
     return cls(tuple(Task(n, tuple(labels)) for n, labels in value.items()))
 
 
-def canonical(name: str) -> str:
-  """The task's name as the maps spell it: `pants:colour` is `pants:color`."""
-  apparel, colon, attribute = name.rpartition(':')
-  return apparel + colon + _ALIASES.get(attribute, attribute)
+def resolve(name: str, known: Collection[str]) -> str:
+  """The task that a command line means.
+
+  A task of exactly this name, else the one that differs only in case, blanks or
+  the paper's spelling (`pants:colour` is `pants:color`), else the name itself.
+
+  Raises:
+    UserError: several tasks differ only so.
+  """
+  if name in known:
+    return name
+  fits = [task for task in known if spelling(task) == spelling(name)]
+  if len(fits) > 1:
+    raise errors.UserError(f"'{name}' may be any of {', '.join(fits)}")
+  return fits[0] if fits else name
+
+
+def spelling(name: str) -> str:
+  """What names of one task have in common, see `resolve`."""
+  parts = (' '.join(part.casefold().split()) for part in name.split(':'))
+  return ':'.join(_ALIASES.get(part, part) for part in parts)
 
 
 def fold_rare(

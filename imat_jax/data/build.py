@@ -297,14 +297,14 @@ def _in_both(twins: Collection[duplicates.Twin]) -> set[str]:
 
 
 def _selected(labels: Labels, config: config_lib.Build) -> bool:
-  wanted = [tasks.canonical(name) for name in config.require_any_of]
-  return not wanted or any(name in labels for name in wanted)
+  wanted = set(map(tasks.spelling, config.require_any_of))
+  return not wanted or bool(wanted & set(map(tasks.spelling, labels)))
 
 
 def _check_selection(config: config_lib.Build) -> None:
   known = annotations.task_names(config.annotations)
   for name in config.require_any_of:
-    if tasks.canonical(name) not in known:
+    if tasks.resolve(name, known) not in known:
       raise errors.UserError(
         f"--require_any_of: there is no task '{name}'; there are: "
         f'{", ".join(sorted(known))}'
