@@ -165,8 +165,19 @@ def test_select_tells_the_task_of_a_class_from_the_union():
   assert BUILT.select(['age'])['age'].labels == ('adult', 'kids')
 
 
-def test_select_knows_the_spelling_of_the_report():
-  assert BUILT.select(['colour']) == BUILT.select(['color'])
+@pytest.mark.parametrize('name', ['colour', ' Color', 'COLOUR'])
+def test_select_knows_other_spellings(name):
+  assert BUILT.select([name]) == BUILT.select(['color'])
+
+
+def test_an_exact_name_goes_before_its_other_spelling():
+  built = tasks.TaskSet(
+    tuple(tasks.Task(n, ('a', 'b')) for n in ('colour', 'color', 'Kind'))
+  )
+  assert built.select(['colour', 'color']).names == ('colour', 'color')
+  assert built.select(['kind']).names == ('Kind',)
+  with pytest.raises(errors.UserError, match='any of colour, color'):
+    built.select(['Color'])
 
 
 @pytest.mark.parametrize(
