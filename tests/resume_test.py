@@ -252,7 +252,7 @@ def test_no_whole_checkpoint_is_an_error(built, stopped, tmp_path):
   shutil.copytree(stopped, path)
   for step in _steps(path):
     (path / 'checkpoints' / str(step) / '_CHECKPOINT_METADATA').unlink()
-  with pytest.raises(errors.UserError, match='no checkpoint is whole'):
+  with pytest.raises(errors.UserError, match='no checkpoint is complete'):
     _run_here(built, path)
 
 
