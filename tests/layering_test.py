@@ -20,6 +20,7 @@ LAYERS = (
     'files',
     'outputs',
     'remote',
+    'scratch',
     'tasks',
     'checks',
     'config',
@@ -30,7 +31,7 @@ LAYERS = (
   ('study',),
   ('inference', 'artefact'),
   ('contact_sheet', 'saliency'),
-  ('evaluate', 'predict', 'submit', 'export', 'demo', 'doctor'),
+  ('evaluate', 'predict', 'submit', 'export', 'demo', 'doctor', 'preflight'),
   ('flags',),
 )
 

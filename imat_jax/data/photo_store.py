@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
 from imat_jax import errors, files, progress
-from imat_jax.data import manifest, photo_paths, picture
+from imat_jax.data import file_kinds, manifest, photo_paths, picture
 from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
 
@@ -142,7 +142,7 @@ def _read(path: str) -> tuple[str, tuple[int, int]] | str:
   if not body:
     return 'empty files'
   if not picture.begins_like_a_picture(body):
-    return f'of no known format ({", ".join(picture.FORMATS)})'
+    return f'no photo but: {file_kinds.name(body[: file_kinds.HEAD])}'
   try:
     with picture.opened(io.BytesIO(body)) as image:
       size = image.size

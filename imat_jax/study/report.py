@@ -222,9 +222,9 @@ def _no_better(
 ) -> list[str]:
   """The cells that are no better than always saying the commonest label."""
   return [
-    f'{cell["model"]}, {task}: accuracy {scores["accuracy"]["mean"]:.3f} is no '
-    f'better than always saying the commonest label ({baselines[task]:.3f}); '
-    'the scores say nothing of the photos'
+    f'{cell["model"]} · {" + ".join(cell["tasks"])}: an accuracy of '
+    f'{scores["accuracy"]["mean"]:.3f} in {task} is no better than always '
+    f'saying the commonest label ({baselines[task]:.3f})'
     for cell in facts['cells']
     for task, scores in cell['scores'].items()
     if scores['count'] and scores['accuracy']['mean'] <= baselines[task]
