@@ -528,8 +528,8 @@ class Predict(Config):
 
   paths: tuple[str, ...] = arguments(
     'PATH…',
-    'photos, folders of photos (with all below them), or - for a list on '
-    'standard input, a path per line',
+    'photos, folders of photos (with all below them), or - for a list of both '
+    'on standard input',
   )
   run: str = _anywhere('workdir of a trained run')
   format: Literal['auto', 'table', 'csv', 'json'] = knob(

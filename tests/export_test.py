@@ -81,7 +81,10 @@ def test_what_was_there_stays_until_all_is_written(
 @pytest.mark.parametrize(
   ('knobs', 'complaint'),
   [
-    ({'trained': 'nowhere'}, r'nowhere/config\.json: there is no such file'),
+    (
+      {'trained': 'nowhere'},
+      r'nowhere: no trained run here: there is no such folder',
+    ),
     ({'output': 'no/folder/model'}, 'no/folder: there is no such folder'),
     ({'output': '.'}, r'\.: is a folder'),
     ({'output': 'run/config.json/model'}, 'config.json: there is no such fol'),

@@ -23,6 +23,7 @@ LAYERS = (
     'tasks',
     'checks',
     'config',
+    'run_folders',
   ),
   ('scores', 'calibration'),
   ('data', 'models'),
