@@ -38,7 +38,8 @@ def _is_study(path: pathlib.Path) -> bool:
 def _hint(path: pathlib.Path) -> str:
   if not path.exists():
     return ': there is no such folder'
-  inside_of = [p for p in path.parents if _looks_like_one(p)]
+  parents = pathlib.Path(os.path.abspath(path)).parents
+  inside_of = [folder for folder in parents if _looks_like_one(folder)]
   if inside_of:
     return f'; it is part of the run {inside_of[0]}'
   if not path.is_dir():
@@ -52,7 +53,8 @@ def _hint(path: pathlib.Path) -> str:
 
 
 def _looks_like_one(path: pathlib.Path) -> bool:
-  return (path / CONFIG).is_file() and (path / CHECKPOINTS).is_dir()
+  is_one = (path / CONFIG).is_file() and (path / CHECKPOINTS).is_dir()
+  return is_one and not _is_study(path)
 
 
 def _below(path: pathlib.Path) -> Iterator[str]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from imat_jax import config, errors, files
 from imat_jax.data import source
-from imat_jax.study import charts, findings, grid, provenance, results, tables
+from imat_jax.study import findings, grid, provenance, results, tables
 from imat_jax.study.grid import Cell
 from imat_jax.training import workdir as workdir_lib
 from imat_jax.training.workdir import Workdir
@@ -107,6 +107,8 @@ def _write(
   notes: Sequence[str],
 ) -> None:
   """Fills the template; `shown` has curves and matrices of which task."""
+  from imat_jax.study import charts  # loads altair, in a second
+
   page = _PAGES.get_template('page.html').render(
     title=title,
     facts=facts,
@@ -130,6 +132,8 @@ def _charts(
   found: findings.Found,
   shown: Sequence[tuple[Cell, str]],
 ) -> dict[str, dict[str, Any]]:
+  from imat_jax.study import charts
+
   drawn = {
     score: charts.curves(found, shown, score) for score in ('accuracy', 'loss')
   }
