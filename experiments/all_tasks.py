@@ -17,7 +17,7 @@ is not, in no class (experiments/README.md).
 import dataclasses
 import functools
 
-from imat_jax import config, flags
+from imat_jax import config, flags, preflight
 from imat_jax.models import presets
 
 ALL = ('all',)
@@ -29,12 +29,14 @@ DEFAULTS = functools.partial(
 def main(run: config.Run) -> None:
   # Here, so that --help stays quick.
   from imat_jax.data import source
-  from imat_jax.study import engine
 
   if run.tasks == ALL:
     names = source.read_tasks(run.data_dir).names
     of_one_class = tuple(name for name in names if ':' in name)
     run = dataclasses.replace(run, tasks=of_one_class)
+  preflight.check_run(run)
+  from imat_jax.study import engine
+
   engine.run_one(run)
 
 

@@ -12,7 +12,7 @@ Result on those, one seed: apparel accuracy 0.551 alone (experiments/README.md).
 
 import functools
 
-from imat_jax import config, flags
+from imat_jax import config, flags, preflight
 from imat_jax.models import presets
 
 DEFAULTS = functools.partial(
@@ -21,7 +21,8 @@ DEFAULTS = functools.partial(
 
 
 def main(run: config.Run) -> None:
-  from imat_jax.study import engine  # here, so that --help stays quick
+  preflight.check_run(run)
+  from imat_jax.study import engine  # here, so that a typo is told at once
 
   engine.run_one(run)
 

@@ -16,7 +16,7 @@ task sets or models it trains only what is new.
 
 import functools
 
-from imat_jax import config, flags
+from imat_jax import config, flags, preflight
 
 DEFAULTS = functools.partial(
   config.Study,
@@ -27,7 +27,8 @@ DEFAULTS = functools.partial(
 
 
 def main(study: config.Study) -> None:
-  from imat_jax.study import sweep  # here, so that --help stays quick
+  preflight.check_study(study)
+  from imat_jax.study import sweep  # here, so that a typo is told at once
 
   sweep.run_study(study)
 

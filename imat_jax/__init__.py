@@ -3,6 +3,7 @@
 The map, in the order in which modules may import each other:
 
   errors, progress, files    the user's faults, progress on stderr, whole files
+  outputs, scratch           files beside a user's own; folders of work
   remote                     folders in buckets, copied here and back
   tasks, checks, config      labels and weights; what a value may be; every knob
   scores, calibration        accuracy to F1; are probabilities right as often?

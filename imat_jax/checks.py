@@ -64,7 +64,7 @@ def some_of(names: Sequence[str]) -> Check:
 def task_sets(value):
   """Task sets as `experiments.study` takes them."""
   sets = [one.split(',') for one in value.split(';')] if value else []
-  sets = [[tasks.canonical(n.strip()) for n in one] for one in sets]
+  sets = [[tasks.spelling(n) for n in one] for one in sets]
   if not all(name for one in sets for name in one):
     return "must look like 'apparel;apparel,color'"
   if len({one[0] for one in sets}) > 1:

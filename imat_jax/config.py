@@ -229,7 +229,7 @@ class Build(Config):
   )
   min_label_share: float = knob(
     "labels on a smaller share of a task's labelled train photos become "
-    "'other'",
+    "'other'; where they are together on over 36%, the task is kept whole",
     0.01,
     checks.between(0, 1),
   )

@@ -22,9 +22,11 @@ _MAPS = 12  # tasks whose map is drawn
 _TOP = 5
 _WRONG = {
   'not_an_image': 'This is no photo: JPEG, PNG, WebP, GIF, AVIF, BMP or TIFF.',
-  'truncated': 'This photo is damaged.',
+  'truncated': 'This photo breaks off.',
+  'damaged': 'This photo is damaged.',
   'too_small': 'This photo is too small.',
   'too_large': 'This photo has too many pixels.',
+  'too_slow': 'This photo takes too long to decode.',
 }
 
 
@@ -106,7 +108,7 @@ def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
   from PIL import Image
 
   from imat_jax import inference, saliency
-  from imat_jax.data import picture
+  from imat_jax.data import photos, picture
 
   body = pathlib.Path(path).read_bytes()
   try:
@@ -115,7 +117,8 @@ def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
     raise errors.UserError(_WRONG[str(bad)]) from None
   image_HxWxC = inference.prepare(io.BytesIO(body), predictor.side)
   if isinstance(image_HxWxC, str):
-    raise errors.UserError(_WRONG['truncated'])
+    slow = image_HxWxC == photos.TOO_SLOW
+    raise errors.UserError(_WRONG['too_slow' if slow else 'damaged'])
   trained, task_set = predictor.trained, predictor.task_set
   (found_TxK,) = predictor.probabilities(image_HxWxC[None])
   map_TxHxW = saliency.saliency(

@@ -26,9 +26,12 @@ from imat_jax import config, errors, remote
 from imat_jax.data import source
 from imat_jax.models import native
 from imat_jax.study import provenance
+from imat_jax.training import mesh
 
 _ROOM = 2**30  # bytes; a run with its checkpoints takes a tenth of it
 _SIDE = 2048  # of the matrices
+_SHARED_MEMORY = pathlib.Path('/dev/shm')
+_ENOUGH_SHARED = 1000  # MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,17 +62,23 @@ def main(config: config.Doctor) -> None:
 
 def examine(config: config.Doctor) -> Iterator[Finding]:
   """The findings, one after the other: some take seconds."""
-  made_by = provenance.describe()
-  versions = (f'{name} {found}' for name, found in made_by['versions'].items())
-  yield Finding('versions', ', '.join(versions))
-  hardware = made_by['hardware']
+  found = provenance.versions().items()
+  yield Finding('versions', ', '.join(f'{name} {v}' for name, v in found))
+  hardware = provenance.machine()
   yield Finding(
     'machine',
     f'{platform.system()} {platform.machine()}, {hardware["processor"]}, '
     f'{hardware["cores"]} cores, {hardware["memory_gib"]} GiB',
   )
-  yield from _devices()
-  yield Finding('speed', _speed())
+  devices = _checked('devices', _devices)
+  yield devices
+  if not devices.wrong:
+    if jax.default_backend() == 'cpu':
+      missing = native.note()
+      yield Finding('kernels', missing or 'compiled ones for this CPU')
+    yield Finding('speed', _speed())
+  if _SHARED_MEMORY.is_dir():
+    yield Finding('/dev/shm', _shared_memory())
   if config.workdir:
     yield from _workdir(config.workdir)
   if config.data_dir:
@@ -85,17 +94,28 @@ def _checked(what: str, look: Callable[[], str]) -> Finding:
     return Finding(what, '', f'{error.filename}: {error.strerror}')
 
 
-def _devices() -> Iterator[Finding]:
+def _devices() -> str:
+  mesh.check_devices()
   found = jax.devices()
   kinds = sorted({device.device_kind for device in found})
   seen = f'{len(found)} × {", ".join(kinds)} ({jax.default_backend()})'
   memory = (found[0].memory_stats() or {}).get('bytes_limit')
   if memory:
     seen += f', {memory / 2**30:.1f} GiB each for jax'
-  yield Finding('devices', seen, _idle_accelerator())
-  if jax.default_backend() == 'cpu':
-    missing = native.note()
-    yield Finding('kernels', missing or 'compiled ones for this CPU')
+  if idle := _idle_accelerator():
+    raise errors.UserError(f'{seen}; {idle}')
+  return seen
+
+
+def _shared_memory() -> str:
+  megabytes = shutil.disk_usage(_SHARED_MEMORY).free // 10**6
+  seen = f'{megabytes:,} MB free'
+  if megabytes < _ENOUGH_SHARED:
+    seen += (
+      '; little for --loader_processes: docker run --shm-size=2g gives a '
+      'container more'
+    )
+  return seen
 
 
 def _idle_accelerator() -> str:

@@ -2,9 +2,11 @@
 
 import contextlib
 import functools
+import hashlib
 import json
 import os
 import pathlib
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -14,11 +16,17 @@ from imat_jax import errors
 
 # How the names of files begin that are being written.
 WRITING = '.writing-'
+_LONGEST_FOLDER = 200  # bytes; a file system takes 143 to 255
 _LONGEST_NAME = 200  # bytes; a file's name may have 255, with the ending
 # Devices on Windows, with any ending: a folder may be copied there.
 _DEVICES = {'CON', 'PRN', 'AUX', 'NUL'} | {
   f'{port}{number}' for port in ('COM', 'LPT') for number in range(1, 10)
 }
+
+
+# What file managers, notebooks, archives and network disks leave in folders.
+_FOREIGN_FOLDERS = frozenset({'__MACOSX', '@eaDir', '$RECYCLE.BIN'})
+_FOREIGN_FILES = frozenset({'thumbs.db', 'desktop.ini'})
 
 
 @contextlib.contextmanager
@@ -34,7 +42,10 @@ def writing(path: pathlib.Path) -> Iterator[IO[bytes]]:
     with os.fdopen(handle, 'wb') as file:
       yield file
     os.chmod(temporary, 0o644)
-    os.replace(temporary, path)
+    try:
+      os.replace(temporary, path)
+    except OSError as error:  # names the temporary file first
+      raise OSError(error.errno, error.strerror, str(path)) from None
   except BaseException:
     os.unlink(temporary)
     raise
@@ -64,7 +75,7 @@ def json_text(value: Any) -> str:
 def read_json(path: pathlib.Path) -> Any:
   """Reads JSON; a missing or broken file is a `UserError` that names it."""
   try:
-    return json.loads(pathlib.Path(path).read_text('utf-8'))
+    return json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
   except FileNotFoundError:
     raise errors.UserError(f'{path}: there is no such file') from None
   except OSError as error:
@@ -107,6 +118,29 @@ def is_writable(path: pathlib.Path) -> bool:
     if os.path.lexists(folder):
       return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
   return False
+
+
+def is_foreign(name: str) -> bool:
+  """Whether a file or folder is hidden, or left there by some program."""
+  return (
+    name.startswith('.')
+    or name in _FOREIGN_FOLDERS
+    or name.lower() in _FOREIGN_FILES
+  )
+
+
+def bounded_name(name: str) -> str:
+  """The name, or where it is too long for a folder its beginning and a digest.
+
+  Args:
+    name: of letters that any file system takes.
+  """
+  if len(name.encode()) <= _LONGEST_FOLDER:
+    return name
+  digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+  # What a cut through a letter, or through its %-escape, leaves is dropped.
+  start = name.encode()[: _LONGEST_FOLDER - 17].decode(errors='ignore')
+  return f'{re.sub("%.?$", "", start)}-{digest}'
 
 
 def is_safe_name(name: str) -> bool:

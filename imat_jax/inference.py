@@ -105,11 +105,11 @@ def prepare(file: pathlib.Path | io.BytesIO, side: int) -> np.ndarray | str:
   Returns:
     uint8, `side` × `side` × 3.
   """
-  image = photos.read(file, photos.stored_side(side))
-  if isinstance(image, str):
-    return image
   # Compressed, as it would be in a data set: that changes pixels a little.
-  record = source.Record(photos.compressed(image), str(file), np.empty(0))
+  found = photos.encoded(file, photos.stored_side(side))
+  if isinstance(found, str):
+    return found
+  record = source.Record(found.jpeg, str(file), np.empty(0))
   stored_HxWxC = pipeline.decode(record)
   return augment.warp(stored_HxWxC, augment.IDENTITY, side, 'nearest')
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from imat_jax import errors, files
@@ -49,10 +49,22 @@ def write_bytes(path: str | pathlib.Path, content: bytes) -> None:
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   # The record comes first: killed in between, the file can still be replaced.
-  line = json.dumps({'name': path.name, 'sha256': _digest(content)})
-  with (path.parent / RECORD).open('a', encoding='utf-8') as file:
-    file.write(line + '\n')
+  _record(path, content)
   files.write_bytes(path, content)
+
+
+def adopt(path: str | pathlib.Path, is_ours: Callable[[bytes], bool]) -> None:
+  """Records a file as one that a command wrote, if its content says so.
+
+  For files of versions that had no record: one that has any line is left as it
+  is.
+  """
+  path = pathlib.Path(path)
+  if not path.is_file() or path.name in dict(_recorded(path.parent)):
+    return
+  content = path.read_bytes()
+  if is_ours(content):
+    _record(path, content)
 
 
 def write_text(path: str | pathlib.Path, text: str) -> None:
@@ -91,6 +103,13 @@ def overlaps(one: str | pathlib.Path, two: str | pathlib.Path) -> bool:
   """Whether a path is the other or inside of it, symbolic links followed."""
   one, two = (pathlib.Path(os.path.realpath(path)) for path in (one, two))
   return one.is_relative_to(two) or two.is_relative_to(one)
+
+
+def _record(path: pathlib.Path, content: bytes) -> None:
+  line = {'name': path.name, 'sha256': _digest(content)}
+  if tuple(line.values()) not in _recorded(path.parent):
+    with (path.parent / RECORD).open('a', encoding='utf-8') as file:
+      file.write(json.dumps(line) + '\n')
 
 
 def _recorded(folder: pathlib.Path) -> set[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 import sys
 import time
+from collections.abc import Collection, Iterator
+from typing import TypeVar
 
 import tqdm
 
@@ -10,6 +12,8 @@ from imat_jax import errors
 PLAIN_SECONDS = 15.0
 
 _silent = False
+
+T = TypeVar('T')
 
 
 def silence() -> None:
@@ -23,6 +27,14 @@ def say(text: str) -> None:
   if not _silent:
     tqdm.tqdm.write(errors.printable(text), file=sys.stderr)
     sys.stderr.flush()
+
+
+def each(items: Collection[T], label: str, unit: str) -> Iterator[T]:
+  """The items; each counts as done when the next is asked for."""
+  with Progress(len(items), label, unit) as bar:
+    for item in items:
+      yield item
+      bar.advance()
 
 
 class Progress:

@@ -4,13 +4,14 @@ import dataclasses
 import json
 import pathlib
 import sys
+import tempfile
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from imat_jax import config, errors, tasks
+from imat_jax import config, errors, outputs, progress, tasks
 from imat_jax.data import build, builder, manifest, picture, source
 
 SIDE = 10  # of a stored photo for an image_size of 8
@@ -100,7 +101,10 @@ def make_shop(root) -> Shop:
 
 
 def _content(split, number):
-  images = [{'imageId': f'{split}-{i}', 'url': []} for i in range(number)]
+  images = [
+    {'imageId': f'{split}-{i}', 'url': [f'https://shop.example/{split}/{i}']}
+    for i in range(number)
+  ]
   found = [
     {
       'imageId': f'{split}-{i}',
@@ -198,17 +202,24 @@ def expected_labels(split, number, task, names):
 
 
 def files_of(folder) -> dict[str, bytes]:
+  """All but the record, which has a line of each time that a file changed."""
   return {
     str(path.relative_to(folder)): path.read_bytes()
     for path in sorted(folder.rglob('*'))
-    if path.is_file()
+    if path.is_file() and path.name != outputs.RECORD
   }
 
 
 def assert_tidy(data_dir):
   """Nothing half-written is left behind."""
   names = {path.name for path in data_dir.iterdir()}
-  assert names <= {'imaterialist', 'near_duplicates.csv', 'statistics.json'}
+  assert names <= {
+    'imaterialist',
+    'lost_photos.csv',
+    'near_duplicates.csv',
+    'statistics.json',
+    outputs.RECORD,
+  }
 
 
 def test_any_tool_that_reads_tfds_can_read_it(data_dir):
@@ -589,3 +600,243 @@ def test_no_name_reaches_the_terminal_unescaped(shop, capsys):
   assert not {letter for letter in out if not letter.isprintable()} - {'\n'}
   names = [n for of in plain_tasks(data_dir).values() for n in of]
   assert odd in names, 'the data keeps it as it is'
+
+
+def own_shop(root, rows) -> Shop:
+  """A shop of one class, as `own` leaves it.
+
+  Args:
+    root: where its folders come.
+    rows: split → the label in the task `style` of each photo, or None.
+  """
+  shop = Shop(root)
+  shop.annotations.mkdir(parents=True)
+  names = sorted({name for found in rows.values() for name in found if name})
+  task_info = [{'taskId': '0', 'taskName': 'photo:style'}]
+  label_info = [{'labelId': name, 'labelName': name} for name in names]
+  shop.write('task_map', {'taskInfo': task_info})
+  shop.write('label_map', {'labelInfo': label_info})
+  for split, found in rows.items():
+    ids = [f'{split}{n}' for n in range(len(found))]
+    given = [
+      {'imageId': i, 'taskId': '0', 'labelId': name}
+      for i, name in zip(ids, found, strict=True)
+      if name
+    ]
+    content = {
+      'images': [{'imageId': i, 'url': []} for i in ids],
+      'annotations': given,
+    }
+    shop.write(f'{split}.data', content)
+    (shop.images / split).mkdir(parents=True)
+    for i in ids:
+      Image.new('RGB', (9, 9)).save(shop.images / split / f'{i}.jpg')
+  return shop
+
+
+def test_a_task_of_many_equal_labels_is_kept_whole(tmp_path, capsys):
+  names = [f'product {n}' for n in range(150)]
+  shop = own_shop(tmp_path, {'train': names, 'validation': names[:3]})
+  shop.build(tmp_path / 'built')
+  assert list(plain_tasks(tmp_path / 'built')['style']) == sorted(names)
+  assert 'kept whole: style (100%)' in capsys.readouterr().out
+
+
+def test_a_fold_is_said(tmp_path, capsys):
+  rows = {'train': ['plain'] * 110 + ['loft'], 'validation': ['plain']}
+  shop = own_shop(tmp_path, rows)
+  shop.build(tmp_path / 'built')
+  assert list(plain_tasks(tmp_path / 'built')['style']) == ['plain', 'other']
+  assert "became 'other': style 1 of 2" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('split', ['train', 'validation'])
+def test_a_split_without_photos_is_told_as_that(tmp_path, split):
+  rows = {'train': ['plain'], 'validation': ['plain']} | {split: []}
+  shop = own_shop(tmp_path, rows)
+  refuse(shop, f'{split}.data.json: lists no {split} photo;')
+
+
+def test_a_split_without_labels_is_told_as_that(tmp_path):
+  shop = own_shop(tmp_path, {'train': ['a', 'b'], 'validation': [None]})
+  refuse(shop, 'none of the 1 listed photos has a label')
+
+
+def test_a_task_without_a_validation_label_is_named(shop, capsys):
+  content = shop.read('validation.data')
+  ages = {str(n) for n, name in enumerate(TASKS) if name.endswith(':age')}
+  content['annotations'] = [
+    a for a in content['annotations'] if a['taskId'] not in ages
+  ]
+  shop.write('validation.data', content)
+  shop.build(shop.root / 'built')
+  assert 'no validation photo has a label of: age,' in capsys.readouterr().out
+
+
+def test_files_that_are_there_are_no_question_of_the_download(tmp_path):
+  shop = own_shop(tmp_path, {'train': ['a', 'b'], 'validation': ['a', 'b']})
+  (shop.images / 'train' / 'train0.jpg').write_text('<html>')
+  (shop.images / 'train' / 'train1.jpg').unlink()
+  with pytest.raises(errors.UserError) as caught:
+    shop.build(tmp_path / 'built')
+  folder = shop.images / 'train'
+  assert str(caught.value) == (
+    f'{folder}: none of the 2 listed photos can be used: '
+    f'does not decode: HTML page 1 (first: {folder}/train0.jpg), '
+    f'no file 1 (first: {folder}/train1.jpg)'
+  )
+
+
+def test_each_lost_photo_is_named(shop, capsys):
+  (shop.images / 'train' / 'train-7.jpg').write_bytes(b'\0\0\0\x18ftypheic')
+  data_dir = shop.root / 'built'
+  shop.build(data_dir)
+  out = capsys.readouterr().out
+  assert f'{data_dir}/lost_photos.csv' in out
+  assert f'first: {shop.images}/train/train-7.jpg' in out
+  with (data_dir / 'lost_photos.csv').open(newline='') as file:
+    rows = list(csv.DictReader(file))
+  reasons = {row['image_id']: row['reason'] for row in rows}
+  assert reasons == {
+    NOT_FOUND: 'no file',
+    BROKEN: 'does not decode',
+    'train-7': 'does not decode: HEIC',
+    UNLABELLED: 'without annotations',
+    DEAD_LINK: 'download: http_404',
+    DEAD_HOST: 'download: dns',
+  }
+  assert rows[0]['file'] == f'{shop.images}/train/{NOT_FOUND}.jpg'
+  assert rows[0]['link'] == 'https://shop.example/train/5'
+  for split, found in statistics_of(data_dir)['splits'].items():
+    counts = collections.Counter(
+      row['reason'] for row in rows if row['split'] == split
+    )
+    assert found['lost'] == counts
+
+
+def test_a_lost_id_may_be_any_text(shop):
+  odd = 'a "b",\n\ud800'
+  content = shop.read('train.data')
+  content['images'].append({'imageId': odd, 'url': []})
+  shop.write('train.data', content)
+  shop.build(shop.root / 'built')
+  with (shop.root / 'built' / 'lost_photos.csv').open(newline='') as file:
+    ids = [row['image_id'] for row in csv.DictReader(file)]
+  assert r'a "b",\n\ud800' in ids
+
+
+USERS_FILES = [
+  'statistics.json',
+  'near_duplicates.csv',
+  'lost_photos.csv',
+  'imaterialist/1.0.0/notes.txt',
+  'imaterialist/1.0.0/imaterialist-train.tfrecord-00000-of-00001',
+]
+
+
+@pytest.mark.parametrize('name', USERS_FILES)
+@pytest.mark.parametrize('is_built', [False, True])
+def test_files_of_the_users_are_not_overwritten(shop, name, is_built):
+  data_dir = shop.root / 'built'
+  if is_built:
+    shop.build(data_dir)
+  path = data_dir / name
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text('mine')
+  before = files_of(data_dir)
+  with pytest.raises(errors.UserError, match=name):
+    shop.build(data_dir, overwrite=True, image_size=16)
+  assert files_of(data_dir) == before
+
+
+def test_half_a_data_set_is_replaced_where_one_asks_for_it(shop):
+  data_dir = shop.root / 'built'
+  shop.build(data_dir)
+  (builder.directory(data_dir) / 'metadata.json').unlink()
+  overwrite_refused(shop, data_dir)
+  shop.build(data_dir, overwrite=True)
+  assert len(plain_read(data_dir, 'train')) == 36
+
+
+def test_what_an_earlier_version_wrote_can_be_replaced(shop):
+  data_dir = shop.root / 'built'
+  shop.build(data_dir)
+  (data_dir / outputs.RECORD).unlink()
+  (data_dir / 'lost_photos.csv').unlink()
+  shop.build(data_dir, image_size=16, overwrite=True)
+  shop.build(shop.root / 'fresh', image_size=16)
+  assert files_of(data_dir) == files_of(shop.root / 'fresh')
+
+
+@pytest.mark.parametrize('flag', ['annotations', 'images'])
+def test_a_data_set_does_not_replace_what_it_is_made_of(shop, flag):
+  data_dir = shop.root / 'built'
+  inside = data_dir / 'imaterialist'
+  data_dir.mkdir()
+  (shop.root / flag).rename(inside)
+  before = files_of(shop.root)
+  with pytest.raises(errors.UserError, match=f'--{flag}=.* overlap'):
+    shop.build(data_dir, overwrite=True, **{flag: str(inside)})
+  assert files_of(shop.root) == before
+
+
+def test_photos_and_data_set_may_share_a_folder(shop):
+  shop.build(shop.images)
+  assert statistics_of(shop.images)['splits']['train']['kept'] == 36
+
+
+def test_what_file_managers_leave_does_not_matter(shop):
+  data_dir = shop.root / 'built'
+  shop.build(data_dir)
+  home = builder.directory(data_dir)
+  names = ('.DS_Store', '._metadata.json', '._1.jpg', 'Thumbs.db')
+  litter = [
+    folder / name
+    for folder in (
+      *(data_dir, home.parent, home, shop.annotations, shop.images),
+      *(shop.images / 'train', shop.images / 'validation'),
+    )
+    for name in names
+  ]
+  for path in litter:
+    path.write_bytes(b'\0\0\0\1Bud1')
+  shop.build(data_dir)  # the same one
+  shop.build(data_dir, overwrite=True, image_size=16)
+  assert all(path.read_bytes() == b'\0\0\0\1Bud1' for path in litter)
+  examples = source.Source(data_dir, 'train', source.read_tasks(data_dir))
+  assert len(examples) == 36
+
+
+def test_what_a_killed_build_left_is_removed(shop):
+  data_dir = shop.root / 'built'
+  left = data_dir / '.build-abcdefgh'
+  (left / 'work' / 'train').mkdir(parents=True)
+  (left / 'lock').touch()
+  shop.build(data_dir)
+  assert_tidy(data_dir)
+
+
+def test_no_folder_is_left_in_the_temporary_one(shop, monkeypatch):
+  temporary = shop.root / 'tmp'
+  temporary.mkdir()
+  monkeypatch.setattr(tempfile, 'tempdir', str(temporary))
+  shop.build(shop.root / 'built')
+  task_set = source.read_tasks(shop.root / 'built')
+  source.Source(shop.root / 'built', 'train', task_set)
+  assert list(temporary.iterdir()) == []
+
+
+def test_all_that_takes_time_tells_how_far_it_is(shop, monkeypatch, capsys):
+  monkeypatch.setattr(progress, 'PLAIN_SECONDS', 0.0)
+  shop.build(shop.root / 'built')
+  err = capsys.readouterr().err
+  labels = {line.partition(': ')[0] for line in err.splitlines()}
+  assert labels >= {
+    'read fgvc4_iMat.train.data.json',
+    'labels of train',
+    'train',
+    'near-duplicates',
+    'fingerprint',
+    'write train',
+    'count labels',
+  }

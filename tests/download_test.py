@@ -1,3 +1,4 @@
+import asyncio
 import collections
 import contextlib
 import errno
@@ -35,6 +36,14 @@ def photo(width=24, height=16, seed=0, kind='JPEG') -> bytes:
   return body.getvalue()
 
 
+def slow_gif() -> bytes:
+  """A comment of a letter per block, which takes Pillow half a minute."""
+  body = photo(kind='GIF')
+  start = 13 + 3 * 2 ** ((body[10] & 7) + 1)  # behind the palette
+  comment = b'!\xfe' + b'\1a' * 7_500_000 + b'\0'
+  return body[:start] + comment + body[start:]
+
+
 PHOTO = photo()
 OK = Reply(PHOTO)
 GONE = Reply(b'gone', 404)
@@ -46,6 +55,16 @@ HTML = Reply(b'<!DOCTYPE html><html>' + b'This picture has moved. ' * 400)
 def server():
   with FaultServer() as server:
     yield server
+
+
+@contextlib.contextmanager
+def no_photo_is_fine():
+  """Most faults here are of the only link that there is."""
+  try:
+    yield
+  except errors.UserError as error:
+    if 'listed photos came' not in str(error):
+      raise
 
 
 class Job:
@@ -63,15 +82,17 @@ class Job:
     (self.folder / 'fgvc4_iMat.test.image.json').write_text(text)
 
   def run(self, **knobs) -> dict[str, dict]:
-    download.main(
-      config.Download(
-        annotations=str(self.folder),
-        images=str(self.folder / 'images'),
-        splits=('test',),
-        **(self.knobs | knobs),
-      )
-    )
+    with no_photo_is_fine():
+      download.main(self.config(**knobs))
     return self.lines()
+
+  def config(self, **knobs) -> config.Download:
+    return config.Download(
+      annotations=str(self.folder),
+      images=str(self.folder / 'images'),
+      splits=('test',),
+      **(self.knobs | knobs),
+    )
 
   def lines(self) -> dict[str, dict]:
     lines = map(json.loads, self.manifest.read_text().splitlines())
@@ -184,6 +205,9 @@ GZIP = {'Content-Encoding': 'gzip'}
     (Reply(PHOTO[:-100]), 'truncated', 1),
     (Reply(photo(kind='PNG')[:-100]), 'truncated', 1),
     (Reply(png(60, b'IDAT' + PIXELS[:99], b'\xff' * 9)), 'truncated', 1),
+    (Reply(png(60, b'IDAT' + PIXELS[:99], b'IEND')), 'damaged', 1),
+    (Reply(photo(kind='GIF')[:-9]), 'truncated', 1),
+    (Reply(photo(kind='WEBP')[:-9]), 'truncated', 1),
     (Reply(photo(1, 1)), 'too_small', 1),
     (Reply(photo(300, 7)), 'too_small', 1),
     (Reply(PHOTO, announced=10**9), 'too_large', 1),
@@ -215,6 +239,16 @@ def test_error_class(job, server, reply, error, attempts):
   assert line['url'] == server.url + '/a'
   assert line['sha256'] is line['width'] is line['height'] is None
   assert not job.stored()
+
+
+def test_a_picture_that_keeps_its_decoder_busy(job, server):
+  started = time.monotonic()
+  line = fetch_one(job, server.add('/a', Reply(slow_gif())))
+  assert (line['error'], line['attempts']) == ('too_slow', 1)
+  assert time.monotonic() - started < 20
+  server.asked.clear()
+  job.run()
+  assert not server.asked, 'once is enough'
 
 
 @pytest.mark.parametrize(
@@ -387,6 +421,90 @@ def test_the_error_is_that_of_the_last_link_that_could_still_come(job, server):
     'c': ('http_404', gone),
   }
   assert lines['a']['attempts'] == 3
+
+
+# Links as they are written, replies as browsers take them
+
+TARGETS = [
+  '/thumbor/http%3A%2F%2Fcdn.example%2Fa.jpg',
+  '/i/dress%281%29%2Cred.jpg',
+  '/p.jpg?Credential=me%40x.iam%2F2021&Signature=qZ0A%2BPg%3D',
+  '/fit//a/../b.jpg?',
+  '/a.jpg?q=a+b|c"{}&&',
+  '/%7Eshop/%e4.jpg?%zz=%',
+]
+
+
+@pytest.mark.parametrize('target', TARGETS)
+def test_a_link_is_sent_as_it_is_written(job, server, target):
+  """To signatures and proxies %2F is not /."""
+  assert fetch_one(job, server.add(target, OK))['status'] == 'ok'
+  assert server.asked == [target]
+
+
+@pytest.mark.parametrize('target', TARGETS)
+def test_so_is_what_a_redirect_leads_to(job, server, target):
+  server.add(target, OK)
+  for location in (target, server.url + target):
+    server.asked.clear()
+    hop = server.add('/a', Reply(b'', 302, {'Location': location}))
+    (job.photos / '1.jpg').unlink(missing_ok=True)
+    assert fetch_one(job, hop)['status'] == 'ok'
+    assert server.asked == ['/a', target]
+
+
+@pytest.mark.parametrize(
+  'written, sent',
+  [
+    ('/a b.jpg', '/a%20b.jpg'),
+    ('/é.jpg?ü=ß', '/%C3%A9.jpg?%C3%BC=%C3%9F'),
+    ('/a.jpg#b', '/a.jpg'),
+    ('?a=1', '/?a=1'),
+    ('', '/'),
+    ('/a\r\nX: y', '/a%0D%0AX:%20y'),
+  ],
+)
+def test_what_a_request_cannot_hold_is_quoted(job, server, written, sent):
+  server.add(sent, OK)
+  assert fetch_one(job, server.url + written)['status'] == 'ok'
+  assert server.asked == [sent]
+
+
+def test_a_scheme_in_capitals_is_one(job, server):
+  link = server.add('/a', OK).replace('http', 'HTTP')
+  assert fetch_one(job, link)['status'] == 'ok'
+
+
+def raw(*headers: str, body: bytes = PHOTO) -> Reply:
+  head = '\r\n'.join(['HTTP/1.1 200 OK', *headers, '', ''])
+  return Reply(raw=head.encode() + body)
+
+
+LENGTH = f'Content-Length: {len(PHOTO)}'
+CHUNKED = b'%x\r\n%s\r\n0\r\n\r\n' % (len(PHOTO), PHOTO)
+
+
+@pytest.mark.parametrize(
+  'reply',
+  [
+    raw('Content-Security-Policy: img-src ' + 'https://a ' * 20_000, LENGTH),
+    raw(*(f'Set-Cookie: {n}={"x" * 90}' for n in range(300)), LENGTH),
+    raw(LENGTH, 'Server: a', LENGTH.lower()),
+    raw(f'{LENGTH}, {len(PHOTO)}'),
+    raw('Transfer-Encoding: chunked', LENGTH, body=CHUNKED),
+    raw('Content-Length: 7', 'Transfer-Encoding: chunked', body=CHUNKED),
+    Reply(raw=b'HTTP/1.1 103 Hints\r\n\r\n' + raw(LENGTH, LENGTH).raw),
+    Reply(raw=b'HTTP/1.1 200 OK\nServer: a\n\n' + PHOTO),
+  ],
+  ids=['long', 'many', 'twice', 'list', 'chunked', 'lie', 'early', 'lines'],
+)
+def test_heads_that_browsers_take(job, server, reply):
+  assert fetch_one(job, server.add('/a', reply), retries=0)['error'] is None
+
+
+def test_lengths_that_differ_are_refused(job, server):
+  link = server.add('/a', raw(LENGTH, 'Content-Length: 7'))
+  assert fetch_one(job, link, retries=0)['error'] == 'connection'
 
 
 # Retries
@@ -604,6 +722,92 @@ def test_what_a_killed_run_was_writing_is_removed(job, server, monkeypatch):
   assert job.stored() == {'0.jpg'}
 
 
+# Whose photo it is
+
+OTHER = photo(seed=1)
+
+
+def test_a_corrected_link_is_fetched_again(job, server):
+  """Also where it is dead: the former photo may show anything."""
+  fetch_one(job, server.add('/a', OK))
+  line = fetch_one(job, server.add('/b', Reply(OTHER)))
+  assert line['url'] == f'{server.url}/b'
+  assert (job.photos / '1.jpg').read_bytes() == OTHER
+  assert fetch_one(job, server.add('/gone', GONE))['error'] == 'http_404'
+  assert not job.stored()
+
+
+def test_a_photo_stays_while_one_of_its_links_does(job, server):
+  fetch_one(job, server.add('/a', OK))
+  fetch_one(job, server.add('/new', Reply(OTHER)), server.url + '/a')
+  assert server.asked == ['/a']
+
+
+def test_links_that_change_their_images_take_the_photos_along(job, server):
+  links = [server.add('/0', OK), server.add('/1', Reply(OTHER))]
+  job.list(dict(zip('ab', [[x] for x in links], strict=True)))
+  job.run()
+  job.list(dict(zip('ba', [[x] for x in links], strict=True)))
+  job.run()
+  assert (job.photos / 'a.jpg').read_bytes() == OTHER
+  assert (job.photos / 'b.jpg').read_bytes() == PHOTO
+
+
+def test_another_prefix_for_the_same_link_fetches_nothing(job, server):
+  link, rule = 'http://old.invalid/a', f'http://old.invalid={server.url}'
+  server.add('/a', OK)
+  first = fetch_one(job, link, url_prefix=rule)
+  for other in ('', 'http://old.invalid=http://mirror.invalid', rule):
+    assert fetch_one(job, link, url_prefix=other) == first
+  assert server.asked == ['/a']
+  line = fetch_one(job, 'http://new.invalid/a', retries=0)
+  assert line['error'] == 'dns', 'the same path on another host'
+
+
+def test_a_row_that_comes_back_is_not_fetched_again(job, server):
+  links = numbered(server, 2)
+  for listed in (links, {'0': links['0']}, links):
+    job.list(listed)
+    lines = job.run()
+  assert list(lines) == ['0', '1']
+  assert sorted(server.asked) == ['/0', '/1']
+
+
+def test_a_photo_of_a_file_needs_no_link(job, server):
+  """`own` puts it there with its line."""
+  line = dict.fromkeys(KEYS, None) | {'imageId': '1', 'status': 'ok'}
+  line |= {'sha256': hashlib.sha256(PHOTO).hexdigest(), 'attempts': 0}
+  job.photos.mkdir(parents=True)
+  (job.photos / '1.jpg').write_bytes(PHOTO)
+  job.manifest.write_text(json.dumps(line) + '\n')
+  job.list({'1': []})
+  assert job.run() == {'1': line}
+
+
+@pytest.mark.parametrize('body', [b'my notes', b'<svg/>', png(60_000, b'IDAT')])
+def test_a_file_of_the_user_is_never_overwritten(job, server, body):
+  job.photos.mkdir(parents=True)
+  (job.photos / '1.jpg').write_bytes(body)
+  job.list({'1': [server.add('/a', OK)]})
+  with pytest.raises(errors.UserError, match=r'test/1\.jpg: .*move it away$'):
+    job.run()
+  assert (job.photos / '1.jpg').read_bytes() == body and not server.asked
+
+
+def test_two_downloads_of_a_split_do_not_meet(job, server):
+  job.list({'1': [server.add('/a', Reply(PHOTO, delay=2))]})
+  first = threading.Thread(target=job.run)
+  first.start()
+  wait_until(lambda: server.asked)
+  with pytest.raises(errors.UserError, match='locked by another process'):
+    job.run()
+  first.join()
+  assert server.asked == ['/a'] and job.lines()['1']['status'] == 'ok'
+
+
+# Killed
+
+
 @pytest.mark.parametrize('sign', [signal.SIGKILL, signal.SIGINT])
 def test_killed_and_resumed_equals_uninterrupted(job, server, sign):
   # Slow enough to be at work for seconds after the twelfth photo.
@@ -658,6 +862,41 @@ def test_a_full_disk_ends_it_with_one_line(job, server, full_disk):
   lines = job.run()
   assert {line['status'] for line in lines.values()} == {'ok'}
   assert len(job.stored()) == 40
+
+
+@pytest.mark.parametrize(
+  'links, said',
+  [
+    (
+      {'1': ['http://127.0.0.1/a'], '2': ['http://10.0.0.1/a']},
+      'private_address 2; .*--allow_private_hosts, or --url_prefix=OLD=NEW',
+    ),
+    ({'1': ['/a'], '2': ['/b'], '3': []}, 'bad_url 2, no_link 1; '),
+    ({}, 'no image is listed in test'),
+  ],
+)
+def test_no_photo_is_a_fault(job, capsys, links, said):
+  job.list(links)
+  with pytest.raises(errors.UserError, match=said) as error:
+    download.main(job.config(allow_private_hosts=False))
+  assert '\n' not in str(error.value)
+  assert 'images' in capsys.readouterr().out, 'the summary is there, too'
+
+
+def test_photos_of_an_earlier_start_are_enough(job, server):
+  job.list({'1': [server.add('/a', OK)], '2': [server.add('/gone', GONE)]})
+  download.main(job.config())
+  download.main(job.config())
+
+
+def test_in_a_notebook(job, server):
+  """There an event loop is running."""
+  job.list({'1': [server.add('/a', OK)]})
+
+  async def cell():
+    return job.run()
+
+  assert asyncio.run(cell())['1']['status'] == 'ok'
 
 
 def command(*arguments):

@@ -1,5 +1,7 @@
 """Early stopping as in the report (and in Keras's callback)."""
 
+import json
+
 import pytest
 
 from imat_jax import config
@@ -59,3 +61,11 @@ def test_given_patience_goes_before_the_rule():
 def test_course_survives_json():
   course = _course([1.0, 0.5])
   assert Course.from_json(course.to_json()) == course
+
+
+def test_without_labels_the_last_epoch_is_kept():
+  course = _course([None] * 30)
+  assert course.stopping.best_epoch == 30
+  assert not course.stopped_early(_run(40))
+  value = json.loads(json.dumps(course.to_json(), allow_nan=False))
+  assert Course.from_json(value) == course

@@ -1,15 +1,46 @@
-"""Where caches lie, whoever the user is."""
+"""Names from data, errors that name what the user knows, and caches."""
 
 import os
 import pathlib
 import tempfile
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from imat_jax import files
 
+NAMES = st.text(st.characters(codec='utf-8', exclude_characters='/\0'))
 
-@pytest.fixture(autouse=True)
+
+@given(NAMES)
+def test_a_name_fits_into_a_folder(name):
+  bounded = files.bounded_name(name)
+  assert len(bounded.encode()) <= 200
+  assert bounded == name or len(name.encode()) > 200
+
+
+def test_long_names_stay_apart_and_readable():
+  one, two = (files.bounded_name('%D0%BC' * 50 + end) for end in 'ab')
+  assert one != two and one.startswith('%D0%BC%D0%BC')
+  assert '%' not in one.rpartition('-')[0][-2:]  # no half of an escape
+
+
+def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
+  (tmp_path / 'metrics.jsonl').mkdir()
+  with pytest.raises(IsADirectoryError) as caught:
+    files.write_text(tmp_path / 'metrics.jsonl', 'text')
+  assert caught.value.filename == str(tmp_path / 'metrics.jsonl')
+  assert [path.name for path in tmp_path.iterdir()] == ['metrics.jsonl']
+
+
+@pytest.mark.parametrize('name', ['.DS_Store', '._a.jpg', 'Thumbs.db'])
+def test_what_other_programs_leave_is_foreign(name):
+  assert files.is_foreign(name)
+  assert not files.is_foreign('photo.jpg')
+
+
+@pytest.fixture
 def nobody(tmp_path, monkeypatch):
   """A user whose temporary folder is `tmp_path`, with no home to write in."""
   monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
@@ -20,6 +51,7 @@ def nobody(tmp_path, monkeypatch):
   files.temporary_folder.cache_clear()
 
 
+@pytest.mark.usefixtures('nobody')
 def test_caches_lie_where_the_user_has_them(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   assert files.cache_folder() == tmp_path / '.cache/imat_jax'
@@ -29,12 +61,14 @@ def test_caches_lie_where_the_user_has_them(tmp_path, monkeypatch):
   assert files.cache_folder() == tmp_path / '.cache/imat_jax'
 
 
+@pytest.mark.usefixtures('nobody')
 def test_without_a_home_to_write_in_they_lie_in_a_temporary_folder(tmp_path):
   folder = tmp_path / f'imat_jax-{os.getuid()}'
   assert files.cache_folder() == folder
   assert folder.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.usefixtures('nobody')
 def test_a_temporary_folder_of_another_is_not_used(tmp_path):
   """Compiled programs are read from there."""
   folder = tmp_path / f'imat_jax-{os.getuid()}'
@@ -45,6 +79,7 @@ def test_a_temporary_folder_of_another_is_not_used(tmp_path):
   assert other.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.usefixtures('nobody')
 def test_a_link_is_not_followed_there(tmp_path):
   target = tmp_path / 'target'
   target.mkdir(mode=0o700)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imat_jax import config
-from imat_jax.data import annotations, garments, manifest
+from imat_jax import config, errors
+from imat_jax.data import annotations, garments, manifest, picture
 from imat_jax.data.drawing import (
   difficulty,
   dyes,
@@ -96,6 +96,69 @@ def test_fewer_photos_are_the_first_of_more(folder, tmp_path):
   drawn = {name for name in few if name.startswith('photos/train/')}
   assert drawn == {f'photos/train/{i}.jpg' for i in (1, 2, 3)}
   assert all(few[name] == many[name] for name in drawn)
+
+
+def test_another_start_replaces_what_an_earlier_one_drew(folder, tmp_path):
+  draw(tmp_path, train=10, seed=1)
+  draw(tmp_path)
+  drawn, fresh = contents(tmp_path), contents(folder)
+  for name in fresh:
+    if name.endswith(('.jpg', '.json')):
+      assert drawn[name] == fresh[name], name
+  draw(tmp_path, train=10, seed=1)  # photos 9 and 10 are still known as ours
+
+
+USERS_FILES = [
+  'raw/fgvc4_iMat.train.data.json',
+  'raw/fgvc4_iMat.task_map.json',
+  'photos/validation/4.jpg',
+  'photos/train.manifest.jsonl',
+]
+
+
+@pytest.mark.parametrize('name', USERS_FILES)
+def test_files_of_the_users_are_not_overwritten(tmp_path, name):
+  path = tmp_path / name
+  path.parent.mkdir(parents=True)
+  path.write_text('mine\n')
+  with pytest.raises(errors.UserError, match=name):
+    draw(tmp_path)
+  assert contents(tmp_path) == {name: b'mine\n'}
+
+
+def test_photos_of_a_download_are_not_overwritten(tmp_path):
+  """Kaggle's photos have numbers, too."""
+  path = manifest.path(tmp_path / 'photos', 'train')
+  (path.parent / 'train').mkdir(parents=True)
+  (path.parent / 'train' / '1.jpg').write_bytes(b'mine')
+  found = picture.Picture(picture.digest(b'mine'), 9, 9)
+  line = manifest.came('1', 'https://shop.example/1.jpg', found, 1)
+  manifest.write(path, [line])
+  before = contents(tmp_path)
+  with pytest.raises(errors.UserError, match='did not draw'):
+    draw(tmp_path)
+  assert contents(tmp_path) == before
+
+
+def test_a_photo_that_the_user_changed_stays(tmp_path):
+  draw(tmp_path, train=1, validation=1)
+  path = tmp_path / 'photos' / 'train' / '1.jpg'
+  path.write_bytes(b'mine')
+  with pytest.raises(errors.UserError, match='train/1.jpg: .* changed since'):
+    draw(tmp_path, train=1, validation=1)
+  assert path.read_bytes() == b'mine'
+
+
+def test_a_killed_start_goes_on(folder, tmp_path):
+  draw(tmp_path)
+  (tmp_path / 'photos' / 'train' / '3.jpg').unlink()
+  path = manifest.path(tmp_path / 'photos', 'train')
+  path.write_bytes(path.read_bytes()[:-20])  # a torn last line, and its photo
+  (tmp_path / 'photos' / 'train' / '8.jpg').unlink()
+  (tmp_path / 'photos' / '.DS_Store').write_text('x')
+  draw(tmp_path)
+  (tmp_path / 'photos' / '.DS_Store').unlink()
+  assert contents(tmp_path) == contents(folder)
 
 
 def test_seeds_and_splits_differ():

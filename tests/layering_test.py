@@ -20,6 +20,7 @@ LAYERS = (
     'files',
     'outputs',
     'remote',
+    'scratch',
     'tasks',
     'checks',
     'config',

@@ -51,6 +51,25 @@ def test_a_torn_record_does_not_matter(tmp_path):
   outputs.write_text(tmp_path / 'a.txt', 'two')
 
 
+def test_a_file_of_a_version_without_a_record_is_adopted(tmp_path):
+  path = tmp_path / 'a.txt'
+  path.write_text('ours: old')
+  outputs.adopt(path, lambda content: content.startswith(b'ours'))
+  outputs.write_text(path, 'ours: new')
+  path.write_text('ours: edited')  # the record knows it as another
+  outputs.adopt(path, lambda content: content.startswith(b'ours'))
+  with pytest.raises(errors.UserError, match='changed since'):
+    outputs.check(path)
+
+
+def test_a_file_of_the_users_is_not_adopted(tmp_path):
+  path = tmp_path / 'a.txt'
+  path.write_text('mine')
+  outputs.adopt(path, lambda content: content.startswith(b'ours'))
+  with pytest.raises(errors.UserError, match='did not write'):
+    outputs.check(path)
+
+
 @pytest.mark.parametrize(
   ('target', 'source', 'refused'),
   [

@@ -1,5 +1,6 @@
 import io
 import itertools
+import shutil
 
 import numpy as np
 import pytest
@@ -289,3 +290,11 @@ def test_shares_together_are_the_batch(built, number):
   for whole, *shares in zip(both(pipeline.WHOLE), *parts, strict=True):
     for all_B, *own in zip(whole, *shares, strict=True):
       np.testing.assert_array_equal(np.concatenate(own), all_B)
+
+
+def test_little_shared_memory_is_told_before_the_first_step(monkeypatch):
+  usage = shutil.disk_usage('/')._replace(free=64 * 2**20)
+  monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+  pipeline.check_shared_memory(128, 128, config.Loader())
+  with pytest.raises(errors.UserError, match='shm-size=2g'):
+    pipeline.check_shared_memory(128, 128, config.Loader(loader_processes=2))

@@ -7,7 +7,7 @@ import threading
 import bucket
 import pytest
 
-from imat_jax import config, doctor, errors, files, remote
+from imat_jax import config, doctor, errors, files, outputs, remote
 from imat_jax.data import build, builder, source
 
 URL = 's3://shop/folder'
@@ -324,6 +324,32 @@ def test_half_a_data_set_counts_as_none(kaggle, shop, done):
   ):
     source.read_metadata('s3://shop/built')
   assert not [what for what in done if what.startswith('get')]
+
+
+@pytest.mark.parametrize(
+  'name', ['statistics.json', f'{builder.FOLDER}/notes.txt']
+)
+def test_files_of_the_users_in_a_bucket_stay(kaggle, shop, name):
+  _build(kaggle)
+  path = shop / 'built' / name
+  path.write_text('mine')
+  before = source.read_metadata('s3://shop/built')
+  with pytest.raises(errors.UserError, match=f'^s3://shop/built/{name}'):
+    _build(kaggle, image_size=64, overwrite=True)
+  assert path.read_text() == 'mine'
+  assert source.read_metadata('s3://shop/built') == before
+
+
+def test_half_of_an_upload_is_known_as_ours(kaggle, shop):
+  (shop.parent / 'refuses').write_text(f'put {outputs.RECORD}')
+  with pytest.raises(errors.UserError, match='Access Denied'):
+    _build(kaggle)
+  (shop / 'built' / 'lost_photos.csv').write_text(
+    'split,image_id,reason,file,link\n'
+  )  # came, in whatever order
+  (shop.parent / 'refuses').unlink()
+  _build(kaggle)
+  assert source.read_metadata('s3://shop/built')['image_size'] == 128
 
 
 def test_no_hour_is_lost_on_a_bucket_that_takes_nothing(kaggle, shop, capsys):

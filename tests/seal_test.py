@@ -41,9 +41,10 @@ def test_a_truncated_file_is_named(folder):
   assert seal.fault(folder) == 'sub/b is damaged'
 
 
-def test_a_further_file_is_named(folder):
-  (folder / 'new').write_bytes(b'')
-  assert seal.fault(folder) == 'new does not belong there'
+@pytest.mark.parametrize('name', ['.DS_Store', 'sub/._b', 'a~', 'new'])
+def test_a_further_file_does_not_count(folder, name):
+  (folder / name).write_bytes(b'Bud1')
+  assert seal.fault(folder) is None
 
 
 def test_no_seal_no_whole(folder):
@@ -51,7 +52,9 @@ def test_no_seal_no_whole(folder):
   assert 'not finished' in seal.fault(folder)
 
 
-@pytest.mark.parametrize('text', ['', '{', '3', 'null', '[["a"]]', '\udcff'])
+@pytest.mark.parametrize(
+  'text', ['', '{', '{}', '3', 'null', '[["a"]]', '\udcff']
+)
 def test_a_broken_seal_is_named(folder, text):
   (folder / 'SEAL.json').write_bytes(text.encode(errors='surrogateescape'))
   assert seal.fault(folder) is not None

@@ -531,6 +531,28 @@ def test_a_group_of_an_earlier_grid_is_no_obstacle(
   assert not trained and not left.exists()
 
 
+def test_a_folder_of_anything_else_is_refused(built, tmp_path):
+  (tmp_path / 'notes.txt').write_text('mine')
+  (tmp_path / 'README.md').write_text('mine')
+  with pytest.raises(errors.UserError, match='holds files of no run or study'):
+    _run(_config(built, tmp_path))
+  assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_config_of_another_program_stays(built, tmp_path):
+  (tmp_path / 'config.json').write_text('{"model_type": "vit"}')
+  with pytest.raises(errors.UserError, match='config.json'):
+    _run(_config(built, tmp_path))
+  assert (tmp_path / 'config.json').read_text() == '{"model_type": "vit"}'
+
+
+def test_many_long_names_of_tasks_fit_into_a_folder():
+  cell = grid.Cell('public_3m', tuple(f'признак {i}' * 5 for i in range(9)))
+  study = config.Study(data_dir='d', workdir='w')
+  folder = pathlib.Path(grid.run_folder(study, cell, 0))
+  assert max(len(part.encode()) for part in folder.parts) <= 200
+
+
 def test_a_damaged_group_is_named(built, whole, tmp_path):
   folder = tmp_path / 'groups' / '0123'
   folder.mkdir(parents=True)

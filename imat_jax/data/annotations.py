@@ -19,7 +19,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from imat_jax import errors, files, tasks
+from imat_jax import errors, files, progress, tasks
 
 _PREFIX = 'fgvc4_iMat.'
 
@@ -138,7 +138,10 @@ def labels_by_image(
       grouped[annotation.image_id].append(annotation)
     else:
       orphans += 1
-  photos = {key: _of_one_garment(found) for key, found in grouped.items()}
+  photos = {
+    key: _of_one_garment(grouped[key])
+    for key in progress.each(grouped, f'labels of {split.name}', 'photo')
+  }
   counts = Irregularities(
     two_classes=sum(len(photos[k]) < len(v) for k, v in grouped.items()),
     repeated_labels=sum(map(_repeats, photos.values())),
@@ -180,7 +183,9 @@ def _commonest(names: Iterable[str]) -> str:
 def _read_images(path: pathlib.Path, content: Any) -> tuple[Image, ...]:
   images = []
   seen = set()
-  for number, record in enumerate(_records(path, content, 'images')):
+  records = _records(path, content, 'images')
+  bar = progress.each(records, f'read {path.name}', 'image')
+  for number, record in enumerate(bar):
     where = f'{path.name}: image {number}'
     image_id = _text(record, 'imageId', where)
     if image_id in seen:
@@ -204,7 +209,9 @@ def _read_annotations(
   task_map, label_map = read_maps(directory)
   garments = {key: _garment(task_path, name) for key, name in task_map.items()}
   annotations = []
-  for number, record in enumerate(_records(path, content, 'annotations')):
+  records = _records(path, content, 'annotations')
+  bar = progress.each(records, f'read {path.name}', 'annotation')
+  for number, record in enumerate(bar):
     where = f'{path.name}: annotation {number}'
     task_id = _known(record, 'taskId', task_map, 'task map', where)
     label_id = _known(record, 'labelId', label_map, 'label map', where)

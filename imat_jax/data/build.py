@@ -7,9 +7,15 @@ task, -1 where a label is missing.
   python -m imat_jax.data.build \\
     --annotations=data/annotations --images=data/images --data_dir=data/built
 
-leaves the data set in DATA_DIR/imaterialist, DATA_DIR/statistics.json and
-DATA_DIR/near_duplicates.csv, the photos that are nearly the same as one before
-them, and prints a table. All tasks of the maps are built; a run picks its own.
+leaves in DATA_DIR
+
+  imaterialist/         the data set
+  statistics.json       what it holds, and how many photos were lost, and why
+  lost_photos.csv       each photo that was lost, with the reason
+  near_duplicates.csv   the photos that are nearly the same as one before them
+
+and prints a table. All tasks of the maps are built; a run picks its own. A task
+whose rare labels are on many of its photos is kept whole.
 A million photos are decoded by the machines of an Apache Beam pipeline:
 
   --images=gs://bucket/photos \\
@@ -22,29 +28,51 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from imat_jax import config as config_lib
-from imat_jax import errors, files, progress, remote, tasks
+from imat_jax import (
+  errors,
+  files,
+  outputs,
+  progress,
+  remote,
+  scratch,
+  tasks,
+)
 from imat_jax.data import (
   annotations,
+  build_files,
   builder,
   duplicates,
   fleet,
+  label_notes,
+  lost_photos,
   manifest,
+  photo_files,
   photos,
   picture,
   source,
   statistics,
 )
 
-_SPLITS = ('train', 'validation')
+_SPLITS = build_files.SPLITS
 
 Labels = Mapping[str, str]  # task name → label name
+
+
+@dataclasses.dataclass(frozen=True)
+class Selected:
+  """The photos of a split that are wanted, and why others are not."""
+
+  split: annotations.Split
+  labels: Mapping[str, Labels]  # of all photos
+  chosen: list[str]
+  lost: Mapping[str, str]  # image id → why
+  irregular: annotations.Irregularities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +82,7 @@ class Kept:
   listed: int
   stored: Mapping[str, photos.Stored]
   labels: Mapping[str, Labels]
-  lost: Mapping[str, int]
+  lost: Mapping[str, str]  # image id → why
   irregular: annotations.Irregularities
 
 
@@ -71,32 +99,52 @@ def _build_and_upload(config: config_lib.Build, there: remote.Folder) -> None:
   there.check()
   cache = files.cache_folder()
   cache.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=cache, prefix='build-') as here:
-    here = pathlib.Path(here)
+  with scratch.folder(cache, 'build-') as here:
     before = there.list([f'{builder.FOLDER}/'])
-    mark = f'{builder.FOLDER}/{builder.MARK}'
-    if mark in before:  # says which one is there
-      there.get({mark: before[mark]}, here)
-    is_new = _build(config, here)
+    if config.overwrite:
+      builder.check_names(f'{there.url}/{builder.FOLDER}', _names(before))
+    # What says which data set is there, and whose the files beside it are.
+    wanted = [f'{builder.FOLDER}/{builder.MARK}', outputs.RECORD]
+    wanted += build_files.NAMES
+    there.get(there.list(wanted), here)
+    try:
+      is_new = _build(config, here)
+    except errors.UserError as error:  # the user knows it by its URL
+      raise errors.UserError(str(error).replace(str(here), there.url)) from None
+    # First, as on a disk: what comes without it is nobody's.
+    there.write(outputs.RECORD, (here / outputs.RECORD).read_bytes())
     sizes = {
       path.relative_to(here).as_posix(): path.stat().st_size
       for path in here.rglob('*')
       if path.is_file()
     }
-    gone = [name for name in before if is_new and name not in sizes]
+    gone = [
+      name
+      for name in before
+      if is_new and name not in sizes and builder.is_ours(_name(name))
+    ]
     megabytes = sum(sizes.values()) // 10**6
     with progress.Progress(megabytes, f'copy to {there.url}', 'MB') as bar:
       there.update(here, list(sizes), gone, [builder.MARK], bar)
 
 
+def _names(listing: remote.Listing) -> list[str]:
+  return list(map(_name, listing))
+
+
+def _name(path: str) -> str:
+  return path.removeprefix(f'{builder.FOLDER}/')
+
+
 def _build(config: config_lib.Build, data_dir: pathlib.Path) -> bool:
   """Builds in a folder of this machine; False if the data set was there."""
+  build_files.check(config, data_dir)
   splits = [annotations.read_split(config.annotations, s) for s in _SPLITS]
   _check_selection(config)
+  selected = [_select(split, config) for split in splits]
   data_dir.mkdir(parents=True, exist_ok=True)
-  with tempfile.TemporaryDirectory(dir=data_dir, prefix='.build-') as scratch:
-    scratch = pathlib.Path(scratch)
-    kept = {split.name: _keep(split, config, scratch) for split in splits}
+  with scratch.folder(data_dir, '.build-') as work:
+    kept = {one.split.name: _keep(one, config, work) for one in selected}
     twins = duplicates.find(
       {
         name: {key: stored.hash_4 for key, stored in k.stored.items()}
@@ -108,11 +156,24 @@ def _build(config: config_lib.Build, data_dir: pathlib.Path) -> bool:
     labels = {name: list(k.labels.values()) for name, k in kept.items()}
     task_set = all_tasks(labels, config.min_label_share)
     metadata = _metadata(config, kept, task_set)
-    is_new = _write(kept, task_set, metadata, scratch, config, data_dir)
+    is_new = _write(kept, task_set, metadata, work, config, data_dir)
   report = _statistics(metadata, kept, task_set, twins)
-  duplicates.write(data_dir / 'near_duplicates.csv', twins)
-  files.write_json(data_dir / 'statistics.json', report)
-  print(statistics.table(report))
+  lost = {name: k.lost for name, k in kept.items()}
+  outputs.write_text(
+    data_dir / build_files.LOST, lost_photos.as_csv(config.images, splits, lost)
+  )
+  outputs.write_text(data_dir / build_files.TWINS, duplicates.as_csv(twins))
+  outputs.write_json(data_dir / build_files.STATISTICS, report)
+  notes = label_notes.lines(
+    label_notes.train_counts(labels),
+    task_set,
+    report['splits'],
+    config.min_label_share,
+  )
+  losses = lost_photos.lines(
+    config.images, lost, f'{config.data_dir}/{build_files.LOST}'
+  )
+  print('\n'.join([statistics.table(report), '', *losses, *notes]))
   return is_new
 
 
@@ -126,52 +187,90 @@ def all_tasks(
 
   Args:
     labels: split → the labels of each of its photos.
-    min_share: see `tasks.fold_rare`; counted on `train` alone.
+    min_share: see `tasks.fold_rare` and `tasks.share_to_fold`; counted on
+      `train` alone.
   """
-  counts = collections.defaultdict(collections.Counter)
-  for split, rows in labels.items():
-    for name, label in (pair for row in rows for pair in row.items()):
-      # 0 for a label that only validation has.
-      counts[name][label] += split == 'train'
+  counts = label_notes.train_counts(labels)
   names = [name for name in counts if counts[name].total()]
   if len(counts[tasks.APPAREL]) == 1:  # nothing to tell apart
     names = [n for n in names if n != tasks.APPAREL and ':' not in n]
   names.sort(key=lambda name: (name != tasks.APPAREL, ':' in name, name))
   return tasks.TaskSet(
-    tuple(tasks.fold_rare(n, counts[n], min_share) for n in names)
+    tuple(
+      tasks.fold_rare(n, counts[n], tasks.share_to_fold(counts[n], min_share))
+      for n in names
+    )
   )
 
 
-def _keep(
-  split: annotations.Split, config: config_lib.Build, scratch: pathlib.Path
-) -> Kept:
+def _folder(config: config_lib.Build, split: str) -> str:
+  return f'{config.images}/{split}'
+
+
+def _select(split: annotations.Split, config: config_lib.Build) -> Selected:
+  """The photos to decode; a split without any is refused before the work."""
+  path = annotations.split_path(config.annotations, split.name)
+  if not split.images:
+    raise errors.UserError(
+      f'{path}: lists no {split.name} photo; a data set has train and '
+      'validation photos: list some there (imat_jax.data.own draws a share of '
+      'them for validation where no column split says it)'
+    )
   labels, irregular = annotations.labels_by_image(split)
-  lost = collections.Counter()
-  lost['without annotations'] = sum(not found for found in labels.values())
-  wanted = [key for key, found in labels.items() if found]
-  chosen = [key for key in wanted if _selected(labels[key], config)]
-  lost['no label of the selection'] = len(wanted) - len(chosen)
-  folder = f'{config.images}/{split.name}'
+  lost = {
+    key: 'without annotations' for key, found in labels.items() if not found
+  }
+  labelled = [key for key, found in labels.items() if found]
+  if not labelled:
+    raise errors.UserError(
+      f'{path}: none of the {len(labels):,} listed photos has a label'
+    )
+  chosen = [key for key in labelled if _selected(labels[key], config)]
+  if not chosen:
+    raise errors.UserError(
+      f'--require_any_of={",".join(config.require_any_of)}: no {split.name} '
+      'photo has a label of such a task; name other tasks, or none'
+    )
+  lost |= dict.fromkeys(
+    (key for key in labelled if not _selected(labels[key], config)),
+    'no label of the selection',
+  )
+  folder = _folder(config, split.name)
   if '://' not in folder and not pathlib.Path(folder).is_dir():
-    raise errors.UserError(f'{folder}: there is no such folder of photos')
-  target = scratch / split.name
+    question = lost_photos.question(split, chosen)
+    raise errors.UserError(
+      f'{folder}: there is no such folder of photos{question}'
+    )
+  return Selected(split, labels, chosen, lost, irregular)
+
+
+def _keep(
+  selected: Selected, config: config_lib.Build, work: pathlib.Path
+) -> Kept:
+  name = selected.split.name
+  folder = _folder(config, name)
+  target = work / name
   target.mkdir()
-  side = photos.stored_side(config.image_size)
+  chosen, side = selected.chosen, photos.stored_side(config.image_size)
   if config.beam:
     stored, failed = fleet.store(chosen, folder, target, side, config.beam)
   else:
     stored, failed = photos.store(chosen, pathlib.Path(folder), target, side)
-  if not stored:
-    raise errors.UserError(
-      f'{folder}: none of the {len(labels):,} listed photos can be used; '
-      'has the download run?'
-    )
-  lines = manifest.read(manifest.path(config.images, split.name))
+  lines = manifest.read(manifest.path(config.images, name))
+  lost = dict(selected.lost)
   for image_id, why in failed.items():
     line = lines.get(image_id)
-    lost[f'download: {line.error}' if line and line.error else why] += 1
-  kept_labels = {key: labels[key] for key in stored}
-  return Kept(len(labels), stored, kept_labels, lost, irregular)
+    downloaded = line and line.error and f'download: {line.error}'
+    lost[image_id] = downloaded or lost_photos.reason(folder, image_id, why)
+  if not stored:
+    missing = [key for key, why in lost.items() if why == photos.NO_FILE]
+    raise errors.UserError(
+      f'{folder}: none of the {len(selected.labels):,} listed photos can be '
+      f'used: {lost_photos.summary(folder, lost)}'
+      f'{lost_photos.question(selected.split, missing)}'
+    )
+  labels = {key: selected.labels[key] for key in stored}
+  return Kept(len(selected.labels), stored, labels, lost, selected.irregular)
 
 
 def _without_train(
@@ -188,7 +287,7 @@ def _without_train(
     validation,
     stored=stored,
     labels={key: validation.labels[key] for key in stored},
-    lost={**validation.lost, 'stands in train': len(twice)},
+    lost={**validation.lost, **dict.fromkeys(twice, 'stands in train')},
   )
 
 
@@ -198,14 +297,14 @@ def _in_both(twins: Collection[duplicates.Twin]) -> set[str]:
 
 
 def _selected(labels: Labels, config: config_lib.Build) -> bool:
-  wanted = [tasks.canonical(name) for name in config.require_any_of]
-  return not wanted or any(name in labels for name in wanted)
+  wanted = set(map(tasks.spelling, config.require_any_of))
+  return not wanted or bool(wanted & set(map(tasks.spelling, labels)))
 
 
 def _check_selection(config: config_lib.Build) -> None:
   known = annotations.task_names(config.annotations)
   for name in config.require_any_of:
-    if tasks.canonical(name) not in known:
+    if tasks.resolve(name, known) not in known:
       raise errors.UserError(
         f"--require_any_of: there is no task '{name}'; there are: "
         f'{", ".join(sorted(known))}'
@@ -232,9 +331,9 @@ def _metadata(
 
 def _fingerprint(metadata: dict[str, Any], kept: Mapping[str, Kept]) -> str:
   digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-  for split in kept.values():
-    for image_id, (path, _) in split.stored.items():
-      digest.update(f'{image_id} {picture.digest(path.read_bytes())}'.encode())
+  stored = [pair for split in kept.values() for pair in split.stored.items()]
+  for image_id, (path, _) in progress.each(stored, 'fingerprint', 'photo'):
+    digest.update(f'{image_id} {picture.digest(path.read_bytes())}'.encode())
   return digest.hexdigest()
 
 
@@ -242,7 +341,7 @@ def _write(
   kept: Mapping[str, Kept],
   task_set: tasks.TaskSet,
   metadata: dict[str, Any],
-  scratch: pathlib.Path,
+  work: pathlib.Path,
   config: config_lib.Build,
   data_dir: pathlib.Path,
 ) -> bool:
@@ -263,25 +362,33 @@ def _write(
       '--overwrite to replace it'
     )
 
-  def rows(split: Kept) -> Iterator[tuple[str, bytes, np.ndarray]]:
-    for image_id, (path, _) in split.stored.items():
-      yield image_id, path.read_bytes(), _numbers(split, image_id, task_set)
+  def rows(name: str) -> Iterator[tuple[str, bytes, np.ndarray]]:
+    photos_of = kept[name].stored.items()
+    for image_id, (path, _) in progress.each(
+      photos_of, f'write {name}', 'photo'
+    ):
+      label_T = _numbers(kept[name].labels[image_id], task_set)
+      yield image_id, path.read_bytes(), label_T
 
   builder.write(
-    {name: (lambda split=split: rows(split)) for name, split in kept.items()},
+    {name: (lambda name=name: rows(name)) for name in kept},
     metadata['stored_side'],
     metadata,
-    scratch,
+    work,
   )
   home.parent.mkdir(exist_ok=True)
+  replaced = work / 'replaced'
   if home.exists():
-    home.rename(scratch / 'replaced')
-  builder.directory(scratch).rename(home)
+    home.rename(replaced)
+  builder.directory(work).rename(home)
+  if replaced.is_dir():  # what a file manager left there is not ours to remove
+    for path in replaced.iterdir():
+      if photo_files.is_foreign(path.name):
+        path.rename(home / path.name)
   return True
 
 
-def _numbers(split: Kept, image_id: str, task_set: tasks.TaskSet) -> np.ndarray:
-  labels = split.labels[image_id]
+def _numbers(labels: Labels, task_set: tasks.TaskSet) -> np.ndarray:
   return np.array([t.index(labels.get(t.name)) for t in task_set], np.int32)
 
 
@@ -295,7 +402,7 @@ def _statistics(
     name: {
       'listed': k.listed,
       'kept': len(k.stored),
-      'lost': {why: count for why, count in k.lost.items() if count},
+      'lost': dict(collections.Counter(k.lost.values())),
       'irregular': dataclasses.asdict(k.irregular),
       'near_duplicates': {
         'of_its_own': sum(t.split == t.twin_split == name for t in twins),

@@ -8,11 +8,15 @@ that reads TFDS or ArrayRecord can open it.
 import contextlib
 import io
 import pathlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+
+from imat_jax import errors
+from imat_jax.data import photo_files
 
 NAME = 'imaterialist'
 VERSION = '1.0.0'
@@ -24,11 +28,40 @@ Rows = Callable[[], Iterable[tuple[str, bytes, np.ndarray]]]
 # Where the data set stands in a data directory, and what says that it is whole.
 FOLDER = f'{NAME}/{VERSION}'
 MARK = 'metadata.json'
+_OURS = re.compile(
+  r'(metadata|dataset_info|features)\.json|'
+  rf'{NAME}-\w+\.array_record-\d{{5}}-of-\d{{5}}'
+)
 
 
 def directory(data_dir: str | pathlib.Path) -> pathlib.Path:
   """Where the data set stands in a data directory of this machine."""
   return pathlib.Path(data_dir, FOLDER)
+
+
+def is_ours(name: str) -> bool:
+  """Whether a file in `directory` is named like one that `write` writes."""
+  return bool(_OURS.fullmatch(name))
+
+
+def check_names(place: str | pathlib.Path, names: Iterable[str]) -> None:
+  """Raises where a data set cannot be replaced, as other files are with it.
+
+  Args:
+    place: its folder, for the message.
+    names: of all that is there.
+
+  Raises:
+    UserError: names a file that `write` does not write. What file managers
+      leave in folders is passed over.
+  """
+  for name in sorted(names):
+    if not is_ours(name) and not photo_files.is_foreign(name):
+      raise errors.UserError(
+        f'{place}/{name}: is not of a data set of this command, so '
+        '--overwrite does not replace it; move it away, or give another '
+        '--data_dir'
+      )
 
 
 def features(side: int, num_tasks: int) -> tfds.features.FeaturesDict:
@@ -42,6 +75,13 @@ def features(side: int, num_tasks: int) -> tfds.features.FeaturesDict:
       'labels': tfds.features.Tensor(shape=(num_tasks,), dtype=np.int32),
     }
   )
+
+
+class _Info(tfds.core.DatasetInfo):
+  """Facts of a data set that only its builder knows."""
+
+  def initialize_from_bucket(self) -> None:
+    """Asks no server; tfds would, and leave an empty temporary folder."""
 
 
 class Imaterialist(tfds.core.GeneratorBasedBuilder):
@@ -61,7 +101,7 @@ class Imaterialist(tfds.core.GeneratorBasedBuilder):
     super().__init__(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
-    return tfds.core.DatasetInfo(
+    return _Info(
       builder=self,
       features=features(self._side, len(self._described['tasks'])),
       metadata=tfds.core.MetadataDict(self._described),

@@ -20,6 +20,7 @@ come, else of the last link.
   tls                            no                         yes
   dead_host private_address      no                         yes
   truncated                      if the transfer broke off  no
+  damaged too_slow               no                         no
   http_404, other http_ errors   no                         no
   not_an_image too_small         no                         no
   too_large redirects            no                         no
@@ -30,22 +31,32 @@ are spared until all else is done, then tried. A private_address is one of this
 machine or its network, where only --allow_private_hosts or the host of
 --url_prefix may lead; redirects are checked in the same way.
 
+A too_slow picture takes its decoder far more CPU time than its pixels need.
+Links are sent as they are written: %2F and / are not the same.
+
 Failures of the last kind stand until the image gets other links, so a new
 --url_prefix starts afresh. To try everything again, delete the manifest: photos
 that are there are checked and kept, only the record of their links is lost.
+
+A photo whose link is no longer listed is removed and fetched by the new one;
+another --url_prefix for the same link fetches nothing again. Other files are
+never overwritten. Without one photo at the end the exit status is 1.
 """
 
 import asyncio
 import collections
+import concurrent.futures
 import dataclasses
 import pathlib
 from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, TextIO
 
 from imat_jax import config, errors, files, progress
-from imat_jax.data import annotations, fetcher, manifest, survey
+from imat_jax.data import annotations, fetcher, links, manifest, survey
 from imat_jax.data.manifest import Line
 
+# A line per --url_prefix that photos of a folder came by.
+_RULES = '.url_prefixes'
 # The rows of the summary that come before those of the error classes.
 _ROWS = ('images', 'ok', '  already there', '  new', 'failed')
 
@@ -62,6 +73,9 @@ def main(config: config.Download) -> None:
       f'{where}: {what}; what came is kept, mend this and run again'
     ) from None
   print(summary(counts))
+  total = sum(counts.values(), collections.Counter())
+  if not total['ok']:
+    raise errors.UserError(_nothing(config, total))
 
 
 def fetch_split(
@@ -77,18 +91,24 @@ def fetch_split(
   """
   folder = pathlib.Path(config.images) / split.name
   folder.mkdir(parents=True, exist_ok=True)
-  _remove_leftovers(folder)
-  path = manifest.path(config.images, split.name)
-  known = manifest.read(path)
-  images = [_with_prefix(image, config.url_prefix) for image in split.images]
-  settled = survey.settled_lines(folder, images, known)
-  # Before anything is appended: the last line may be torn.
-  manifest.write(path, (known | settled).values())
-  missing = [image for image in images if image.image_id not in settled]
-  with path.open('a') as file:
-    fetched = _run(_fetch_all(config, folder, missing, known, file))
-  lines = settled | fetched
-  manifest.write(path, [lines[image.image_id] for image in images])
+  with manifest.locked(config.images, split.name):
+    _remove_leftovers(folder)
+    path = manifest.path(config.images, split.name)
+    known = manifest.read(path)
+    rules = _rules(config)
+    settled = survey.settled_lines(folder, split.images, known, rules)
+    # Before anything is appended: the last line may be torn.
+    manifest.write(path, (known | settled).values())
+    missing = [
+      _with_prefix(image, config.url_prefix)
+      for image in split.images
+      if image.image_id not in settled
+    ]
+    with path.open('a') as file:
+      fetched = _run(_fetch_all(config, folder, missing, known, file))
+    listed = {i.image_id: (settled | fetched)[i.image_id] for i in split.images}
+    # A row that is taken out of a table may come back.
+    manifest.write(path, (listed | (known | listed)).values())
   return _count(settled.values(), fetched.values())
 
 
@@ -105,12 +125,44 @@ def summary(counts: dict[str, collections.Counter[str]]) -> str:
   )
 
 
-def _with_prefix(image: annotations.Image, rule: str) -> annotations.Image:
-  old, _, new = rule.partition('=')
-  urls = (
-    new + url.removeprefix(old) if old and url.startswith(old) else url
-    for url in image.urls
+def _nothing(config: config.Download, total: collections.Counter[str]) -> str:
+  """Why there is no photo."""
+  if not total['images']:
+    splits = ', '.join(config.splits)
+    return f'{config.annotations}: no image is listed in {splits}'
+  failures = {n.strip(): c for n, c in total.most_common() if n not in _ROWS}
+  classes = ', '.join(f'{name} {count:,}' for name, count in failures.items())
+  if 'private_address' in failures:
+    advice = (
+      'links into this machine or its network need --allow_private_hosts, or '
+      '--url_prefix=OLD=NEW for the server that has them'
+    )
+  elif manifest.COULD_STILL_COME & failures.keys():
+    advice = 'is this machine online? Then run it again'
+  else:
+    advice = f'{config.images}/*.manifest.jsonl have each link'
+  return (
+    f'{config.images}: none of the {total["images"]:,} listed photos came: '
+    f'{classes}; {advice}'
   )
+
+
+def _rules(config: config.Download) -> list[str]:
+  """All --url_prefix that photos of this folder came by; the present one last.
+
+  By them a photo is known to be of a link, whatever server it was fetched from.
+  """
+  path = pathlib.Path(config.images) / _RULES
+  text = path.read_text() if path.exists() else ''
+  earlier = [rule for rule in text.splitlines() if rule != config.url_prefix]
+  if config.url_prefix and config.url_prefix not in text.splitlines():
+    with path.open('a') as file:
+      file.write(f'{config.url_prefix}\n')
+  return list(dict.fromkeys(['', *earlier, config.url_prefix]))
+
+
+def _with_prefix(image: annotations.Image, rule: str) -> annotations.Image:
+  urls = (links.with_prefix(url, rule) for url in image.urls)
   return dataclasses.replace(image, urls=tuple(dict.fromkeys(urls)))
 
 
@@ -122,9 +174,31 @@ def _remove_leftovers(folder: pathlib.Path) -> None:
 
 def _run(work: Coroutine[Any, Any, dict[str, Line]]) -> dict[str, Line]:
   try:
-    return asyncio.run(work)
+    return _run_anywhere(work)
   except ExceptionGroup as group:
     raise group.exceptions[0] from None
+
+
+def _run_anywhere(work: Coroutine[Any, Any, Any]) -> Any:
+  """`asyncio.run`, in a thread of its own where a loop runs in this one."""
+  try:
+    asyncio.get_running_loop()
+  except RuntimeError:
+    return asyncio.run(work)
+  running = []
+
+  async def run() -> Any:
+    running.append((asyncio.get_running_loop(), asyncio.current_task()))
+    return await work
+
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    future = pool.submit(asyncio.run, run())
+    try:
+      return future.result()
+    except KeyboardInterrupt:
+      for loop, task in running:
+        loop.call_soon_threadsafe(task.cancel)
+      raise
 
 
 async def _fetch_all(
@@ -144,14 +218,14 @@ async def _fetch_all(
 
   async def fetch(image: annotations.Image) -> annotations.Image | None:
     """Returns the image with the links that were spared, if any were."""
-    line, body, spared = await links.fetch(image)
+    line, body, spared = await web.fetch(image)
     before = lines.get(image.image_id) or known.get(image.image_id)
     line = _add_attempts(line, before)
     # The line comes first: killed in between, the photo is fetched again. A
     # photo without a line would be kept, but never tell from where it came.
     manifest.append(file, line)
     if line.is_ok:
-      await links.in_thread(
+      await web.in_thread(
         files.write_bytes, survey.photo_path(folder, image), body
       )
     lines[image.image_id] = line
@@ -159,10 +233,10 @@ async def _fetch_all(
     return dataclasses.replace(image, urls=spared) if spared else None
 
   with progress.Progress(len(missing), folder.name, 'photo') as bar:
-    async with fetcher.opened(config) as links:
+    async with fetcher.opened(config) as web:
       came = True
       while missing and came:
-        links.forgive()
+        web.forgive()
         async with asyncio.TaskGroup() as group:
           work = [group.create_task(fetch(image)) for image in missing]
         came = any(lines[image.image_id].is_ok for image in missing)

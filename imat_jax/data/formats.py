@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from imat_jax import config, errors
+from imat_jax import config, errors, files
 from imat_jax.data import columns, photo_files, tables
 from imat_jax.data.tables import Row, Table
 
@@ -130,7 +130,7 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
   folders = sorted(
     path
     for path in root.iterdir()
-    if path.is_dir() and not photo_files.is_foreign(path.name)
+    if path.is_dir() and not files.is_foreign(path.name)
   )
   splits = {path: columns.split_of(path.name) for path in folders}
   of_splits = None not in splits.values() and columns.TRAIN in splits.values()

@@ -6,7 +6,8 @@ everything else can be tried without the network:
   python -m imat_jax.data.garments --annotations=raw --images=photos
 
 leaves raw/fgvc4_iMat.*.json, photos/SPLIT/ID.jpg and, for each split,
-photos/SPLIT.manifest.jsonl. As in the report's data, a photo has about 1.5
+photos/SPLIT.manifest.jsonl; other files of these names are refused, not
+replaced. As in the report's data, a photo has about 1.5
 labels of those that it could have, many of them rare and some wrong. The same
 seed draws the same bytes, and fewer photos are the first of more.
 """
@@ -16,6 +17,7 @@ import concurrent.futures
 import functools
 import itertools
 import multiprocessing
+import os
 import pathlib
 from collections.abc import Iterable
 from concurrent.futures import Executor
@@ -25,7 +27,7 @@ import numpy as np
 from PIL import Image
 
 from imat_jax import config as config_lib
-from imat_jax import files, progress
+from imat_jax import errors, files, outputs, progress
 from imat_jax.data import annotations, manifest, picture
 from imat_jax.data.drawing import (
   camera,
@@ -41,11 +43,21 @@ _CHUNK = 16  # photos that go to a process at a time
 
 
 def main(config: config_lib.Garments) -> None:
-  """Draws both splits and prints what they hold."""
+  """Draws both splits and prints what they hold.
+
+  Raises:
+    UserError: a file is in the way that this command did not write.
+  """
+  counts = {'train': config.train, 'validation': config.validation}
+  for path in annotations.map_paths(config.annotations):
+    outputs.check(path)
+  for split, count in counts.items():
+    outputs.check(annotations.split_path(config.annotations, split))
+    _check_photos(config.images, split, count)
   _write_maps(config.annotations)
   with _processes() as pool:
-    _write_split(config, 'train', config.train, pool)
-    _write_split(config, 'validation', config.validation, pool)
+    for split, count in counts.items():
+      _write_split(config, split, count, pool)
 
 
 def url(split: str, image_id: str) -> str:
@@ -118,10 +130,42 @@ def _shares(counts: collections.Counter, names: Iterable[str], total: int):
   return ', '.join(f'{name} {counts[name] / total:.1%}' for name in names)
 
 
+def _check_photos(images: str, split: str, count: int) -> None:
+  """Raises where a photo is in the way that the manifest does not know as ours.
+
+  A manifest of others' photos is in the way, too.
+  """
+  path = manifest.path(images, split)
+  lines = manifest.read(path)
+  # One line that is none may be the first of a start that was killed.
+  is_none = path.exists() and not lines and b'\n' in path.read_bytes()
+  if is_none or any(x.url != url(split, x.imageId) for x in lines.values()):
+    raise errors.UserError(
+      f'{path}: is of photos that this command did not draw; give another '
+      '--images'
+    )
+  for number in range(1, count + 1):
+    photo = _path(images, split, str(number))
+    line = lines.get(str(number))
+    if os.path.lexists(photo) and not (
+      line
+      and photo.is_file()
+      and line.sha256 == picture.digest(photo.read_bytes())
+    ):
+      raise errors.UserError(
+        f'{photo}: a photo that this command did not draw, or that was changed '
+        'since, is there; move it away or give another --images'
+      )
+
+
+def _path(images: str, split: str, image_id: str) -> pathlib.Path:
+  return pathlib.Path(images) / split / f'{image_id}.jpg'
+
+
 def _write_maps(directory: str) -> None:
   task_path, label_path = annotations.map_paths(directory)
-  files.write_json(task_path, vocabulary.task_map())
-  files.write_json(label_path, vocabulary.label_map())
+  outputs.write_json(task_path, vocabulary.task_map())
+  outputs.write_json(label_path, vocabulary.label_map())
 
 
 def _write_split(
@@ -129,14 +173,25 @@ def _write_split(
 ) -> None:
   photos = list(population.photos(config.seed, split, count))
   path = annotations.split_path(config.annotations, split)
-  files.write_json(path, split_content(split, photos))
-  draw = functools.partial(_draw, config.seed, split, config.images)
-  lines = []
-  with progress.Progress(count, split, 'photo') as bar:
-    for line in pool.map(draw, range(count), chunksize=_CHUNK):
-      lines.append(line)
+  outputs.write_json(path, split_content(split, photos))
+  path = manifest.path(config.images, split)
+  lines = manifest.read(path)
+  (path.parent / split).mkdir(parents=True, exist_ok=True)
+  manifest.write(path, lines.values())  # the last one may be torn
+  draw = functools.partial(_draw, config.seed, split)
+  drawn = pool.map(draw, range(count), chunksize=_CHUNK)
+  with path.open('a') as file, progress.Progress(count, split, 'photo') as bar:
+    for line, body in drawn:
+      photo = _path(config.images, split, line.imageId)
+      if lines.get(line.imageId) != line or not photo.exists():
+        # In this order: killed in between, what is there is known as ours.
+        photo.unlink(missing_ok=True)
+        manifest.append(file, line)
+        files.write_bytes(photo, body)
+      lines[line.imageId] = line
       bar.advance()
-  manifest.write(manifest.path(config.images, split), lines)
+  # Photos of an earlier start that drew more stay, and are still known.
+  manifest.write(path, lines.values())
   print(summary(split, photos))
 
 
@@ -150,14 +205,14 @@ def _processes() -> Executor:
   )
 
 
-def _draw(seed: int, split: str, images: str, index: int) -> manifest.Line:
-  """Draws and writes a photo."""
+def _draw(seed: int, split: str, index: int) -> tuple[manifest.Line, bytes]:
+  """Draws a photo: its line in the manifest, and its JPEG."""
   image_id = str(index + 1)
   photo = population.photo(seed, split, index)
   body = encoded(photo)
-  files.write_bytes(pathlib.Path(images) / split / f'{image_id}.jpg', body)
   found = picture.Picture(picture.digest(body), *photo.setting.size)
-  return manifest.came(image_id, url(split, image_id), found, attempts=1)
+  line = manifest.came(image_id, url(split, image_id), found, attempts=1)
+  return line, body
 
 
 if __name__ == '__main__':

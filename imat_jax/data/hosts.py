@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import yarl
 
 from imat_jax import config
+from imat_jax.data import link
 from imat_jax.data.link import LinkError
 
 # Failures without a word from the host; so many in a row and it is dead.
@@ -79,12 +80,9 @@ class Hosts:
 def origin_of(url: str) -> yarl.URL:
   """Scheme, host and port of a link of the web, else a `NotAskedError`."""
   try:
-    parsed = yarl.URL(url)
-    if parsed.scheme in ('http', 'https') and parsed.host:
-      return parsed.origin()
+    return link.to_url(url).origin()
   except ValueError:
-    pass
-  raise NotAskedError('bad_url')
+    raise NotAskedError('bad_url') from None
 
 
 def is_loopback(host: str) -> bool:

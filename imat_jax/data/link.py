@@ -1,17 +1,26 @@
 """One link: the request, its limits, and in a word what went wrong."""
 
+import asyncio
 import datetime
 import email.utils
 import errno
+import functools
+import re
 import socket
 import ssl
 
 import aiohttp
+import yarl
+from aiohttp import client_proto
 
 from imat_jax import config
-from imat_jax.data import addresses, manifest
+from imat_jax.data import addresses, links, manifest
 
 MAX_REDIRECTS = 5
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# Bytes of a header, as browsers take them: policies and cookies are long.
+_MAX_HEADER = 256 * 1024
+_MAX_HEADERS = 1000
 HEADERS = {
   'User-Agent': 'imat_jax (fetches a list of photos once, for research)',
   'Accept': 'image/jpeg,image/*;q=0.9,*/*;q=0.8',
@@ -25,7 +34,6 @@ _KINDS = (
   (TimeoutError, 'timeout', True),
   (aiohttp.ClientConnectorDNSError, 'dns', False),
   ((aiohttp.ClientSSLError, ssl.SSLError), 'tls', False),
-  (aiohttp.TooManyRedirects, 'redirects', False),
   ((aiohttp.NonHttpUrlClientError, ValueError), 'bad_url', False),
   (aiohttp.ClientPayloadError, 'truncated', True),
   (Exception, 'connection', True),
@@ -52,9 +60,7 @@ def open_session(config: config.Download) -> aiohttp.ClientSession:
   if not config.allow_private_hosts:
     guard = addresses.guard(config.url_prefix.partition('=')[2])
   return aiohttp.ClientSession(
-    connector=aiohttp.TCPConnector(
-      limit=0, ttl_dns_cache=300, socket_factory=guard
-    ),
+    connector=_Connector(limit=0, ttl_dns_cache=300, socket_factory=guard),
     cookie_jar=aiohttp.DummyCookieJar(),
     headers=HEADERS,
     timeout=aiohttp.ClientTimeout(
@@ -62,6 +68,24 @@ def open_session(config: config.Download) -> aiohttp.ClientSession:
       connect=config.connect_timeout,
       sock_read=config.read_timeout,
     ),
+    max_line_size=_MAX_HEADER,
+    max_field_size=_MAX_HEADER,
+    max_headers=_MAX_HEADERS,
+  )
+
+
+def to_url(text: str) -> yarl.URL:
+  """A link that is sent as it is written, see `links.parts`.
+
+  Raises:
+    ValueError: it is no link of the web.
+  """
+  scheme, authority, target = links.parts(text)
+  # yarl takes other spellings of a host, but rewrites paths; what it is given
+  # as an encoded path it leaves alone, to the last `?`.
+  host = yarl.URL(f'{scheme}://{authority}')
+  return yarl.URL.build(
+    scheme=scheme, authority=host.raw_authority, path=target, encoded=True
   )
 
 
@@ -74,12 +98,18 @@ async def fetch(
     LinkError: no whole body of at most `max_bytes` came.
   """
   try:
-    # aiohttp gives up at the redirect of this number, not after it.
-    async with session.get(url, max_redirects=MAX_REDIRECTS + 1) as response:
-      _check_head(response, max_bytes)
-      return await _read(response.content, max_bytes)
+    async with asyncio.timeout(session.timeout.total):
+      # aiohttp would rewrite what a redirect leads to.
+      for _ in range(MAX_REDIRECTS + 1):
+        async with session.get(to_url(url), allow_redirects=False) as response:
+          target = response.headers.get('Location', '')
+          if response.status not in _REDIRECTS or not target:
+            _check_head(response, max_bytes)
+            return await _read(response.content, max_bytes)
+        url = links.joined(url, target)
   except (aiohttp.ClientError, OSError, ValueError) as error:
     raise _classify(error) from error
+  raise LinkError('redirects')
 
 
 def retry_after(value: str, now: datetime.datetime) -> float:
@@ -134,3 +164,68 @@ def _classify(error: Exception) -> LinkError:
   if name == 'connection' and code == errno.ECONNREFUSED:
     return LinkError('refused', passing)
   return LinkError(name, passing)
+
+
+class _Connector(aiohttp.TCPConnector):
+  def __init__(self, **arguments):
+    super().__init__(**arguments)
+    # aiohttp has no public way to this.
+    self._factory = functools.partial(_Reader, loop=self._loop)
+
+
+class _Reader(client_proto.ResponseHandler):
+  """Gives heads that browsers take to a parser that does not."""
+
+  _head: bytes | None = None  # what came of it; None behind it
+
+  def set_response_params(self, **parameters) -> None:
+    """Before each request."""
+    self._head = b''
+    super().set_response_params(**parameters)
+
+  def data_received(self, data: bytes) -> None:
+    """Holds the head back until it is there."""
+    if self._head is None:
+      super().data_received(data)
+      return
+    self._head += data
+    is_http = self._head.startswith(b'HTTP/'[: len(self._head)])
+    end = re.search(rb'\n\r?\n', self._head)
+    if is_http and not end and len(self._head) < _MAX_HEADER:
+      return
+    data, self._head = self._head, None
+    if not (is_http and end):
+      super().data_received(data)
+      return
+    head, body = one_length(data[: end.end()]), data[end.end() :]
+    if head.split(maxsplit=2)[1:2] < [b'2']:  # 1xx: the real one follows
+      self._head = b''
+    super().data_received(head)
+    if body:
+      self.data_received(body)
+
+
+def one_length(head: bytes) -> bytes:
+  """The head of a reply with its length said once, in one way.
+
+  The same `Content-Length` may stand twice, or beside a `Transfer-Encoding`,
+  which then holds (RFC 9112, section 6.3). Lengths that differ are left.
+  """
+  lines = head.split(b'\n')
+  names = [line.partition(b':')[0].strip().lower() for line in lines]
+  lengths = {
+    length.strip()
+    for name, line in zip(names, lines, strict=True)
+    for length in line.partition(b':')[2].split(b',')
+    if name == b'content-length'
+  }
+  if len(lengths) != 1:
+    return head
+  kept = [
+    line
+    for name, line in zip(names, lines, strict=True)
+    if name != b'content-length'
+  ]
+  if b'transfer-encoding' not in names:
+    kept.insert(1, b'Content-Length: ' + lengths.pop() + b'\r')
+  return b'\n'.join(kept)

@@ -4,13 +4,17 @@ While the download runs, lines are appended, and the last line of an image
 counts; when it ends, the file is rewritten with one line per image.
 """
 
+import contextlib
 import dataclasses
+import fcntl
 import json
+import os
 import pathlib
-from collections.abc import Iterable
+import socket
+from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from imat_jax import files
+from imat_jax import errors, files
 from imat_jax.data import picture
 
 # The classes of failure that may pass; a later run tries these images again.
@@ -73,6 +77,30 @@ def failed(image_id: str, url: str | None, error: str, attempts: int) -> Line:
 def path(images: pathlib.Path, split: str) -> pathlib.Path:
   """Where the manifest of a split lies."""
   return pathlib.Path(images) / f'{split}.manifest.jsonl'
+
+
+@contextlib.contextmanager
+def locked(images: pathlib.Path, split: str) -> Iterator[None]:
+  """Held by the one process that writes photos and lines of a split.
+
+  Raises:
+    UserError: another process does.
+  """
+  with (pathlib.Path(images) / f'.{split}.lock').open('a+') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      file.seek(0)
+      raise errors.UserError(
+        f'{images}/{split}: locked by another process ({file.read()}); wait '
+        'until it is done'
+      ) from None
+    except OSError:  # this file system has no locks
+      pass
+    file.truncate(0)
+    file.write(f'pid {os.getpid()} on {socket.gethostname()}')
+    file.flush()
+    yield
 
 
 def read(path: pathlib.Path) -> dict[str, Line]:

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterator
 
+from imat_jax import files
 from imat_jax.data import picture
 
 # Named like photos; those that are none are then labelled as such, not skipped.
@@ -15,9 +16,6 @@ ENDINGS = frozenset(
     *('.heic', '.heif', '.j2k', '.jp2', '.jxl', '.svg'),
   ]
 )
-# What file managers, notebooks, archives and network disks leave in folders.
-_FOREIGN_FOLDERS = frozenset({'__MACOSX', '@eaDir', '$RECYCLE.BIN'})
-_FOREIGN_FILES = frozenset({'thumbs.db', 'desktop.ini'})
 
 
 @dataclasses.dataclass
@@ -30,15 +28,6 @@ class Skipped:
   def add(self, path: str) -> None:
     self.first = self.first or path
     self.count += 1
-
-
-def is_foreign(name: str) -> bool:
-  """Whether a file or folder is hidden, or left there by some program."""
-  return (
-    name.startswith('.')
-    or name in _FOREIGN_FOLDERS
-    or name.lower() in _FOREIGN_FILES
-  )
 
 
 def is_photo(path: str | os.PathLike) -> bool:
@@ -71,10 +60,10 @@ def photos_in(folder: str | os.PathLike, skipped: Skipped) -> Iterator[str]:
       folders.clear()
       continue
     seen.add(where)
-    folders[:] = sorted(name for name in folders if not is_foreign(name))
+    folders[:] = sorted(name for name in folders if not files.is_foreign(name))
     for name in sorted(names):
       path = os.path.join(parent, name)
-      if is_foreign(name):
+      if files.is_foreign(name):
         continue
       if os.path.isfile(path) and is_photo(path):
         yield path

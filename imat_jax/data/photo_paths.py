@@ -16,7 +16,7 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 
-from imat_jax import progress
+from imat_jax import files, progress
 from imat_jax.data import links, photo_files
 
 Parts = tuple[str, ...]
@@ -126,13 +126,13 @@ class Finder:
 
   def _index(self) -> dict[str, list[tuple[Parts, str]]]:
     """Name of a photo → its files; without the ending, the name and a dot."""
-    files = collections.defaultdict(list)
+    found = collections.defaultdict(list)
     with progress.Progress(None, f'search {self._root}', 'file') as bar:
       for parent, folders, names in os.walk(self._root):
         folders[:] = sorted(
           name
           for name in folders
-          if not photo_files.is_foreign(name)
+          if not files.is_foreign(name)
           and os.path.realpath(os.path.join(parent, name)) not in self._targets
         )
         for name in sorted(names):
@@ -141,10 +141,10 @@ class Finder:
             continue
           path = os.path.join(parent, name)
           own = _parts(os.path.relpath(path, self._root))
-          files[own[-1]].append((own, path))
-          files[_plain(stem) + '.'].append((own, path))
+          found[own[-1]].append((own, path))
+          found[_plain(stem) + '.'].append((own, path))
           bar.advance()
-    return files
+    return found
 
 
 def spellings(cell: str) -> Iterator[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
 from imat_jax import errors, files, progress
-from imat_jax.data import manifest, photo_files, photo_paths, picture
+from imat_jax.data import manifest, photo_paths, picture
 from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
 
@@ -84,7 +84,7 @@ def check(images: pathlib.Path, sources: Sequence[str]) -> None:
         )
   for split in SPLITS:
     for path in sorted(images.glob(f'{split}/*')):
-      if photo_files.is_foreign(path.name) or _is_id(path):
+      if files.is_foreign(path.name) or _is_id(path):
         continue
       kind = (
         'is numbered, as by an earlier version of this command; rows and '

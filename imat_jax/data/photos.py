@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from imat_jax import files, progress
-from imat_jax.data import duplicates, picture
+from imat_jax.data import bounded, duplicates, picture
 
 QUALITY = 92  # of the stored JPEG
 # The warp zooms in to 0.8 of a photo at most: with a quarter more pixels it
@@ -21,6 +21,7 @@ _MARGIN = 1.25
 NO_FILE = 'no file'
 NOT_DECODED = 'does not decode'
 TOO_LARGE = 'too many pixels'
+TOO_SLOW = 'too_slow'  # as in the manifest
 
 
 class Encoded(NamedTuple):
@@ -80,17 +81,21 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def encoded(file: pathlib.Path | io.BytesIO, side: int) -> Encoded | str:
-  """What is stored of a photo, or why nothing is."""
-  image = read(file, side)
-  if isinstance(image, str):
-    return image
-  return Encoded(compressed(image), duplicates.perceptual_hash(image))
-
-
-def read(file: pathlib.Path | io.BytesIO, side: int) -> Image.Image | str:
-  """`square`, or why there is none."""
+  """What is stored of a photo, made in another process; or why nothing is."""
+  if isinstance(file, os.PathLike):
+    file = pathlib.Path(os.path.abspath(file))
   try:
-    return square(file, side)
+    return bounded.call(_encoded, file, side)
+  except bounded.TooSlowError:
+    return TOO_SLOW
+  except bounded.CrashError:
+    return NOT_DECODED
+
+
+def _encoded(file: pathlib.Path | io.BytesIO, side: int) -> Encoded | str:
+  try:
+    image = square(file, side)
+    return Encoded(compressed(image), duplicates.perceptual_hash(image))
   except FileNotFoundError:
     return NO_FILE
   except picture.BadPicture:

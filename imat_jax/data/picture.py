@@ -1,15 +1,20 @@
-"""Is this body a photo? Only what Pillow decodes whole counts as one."""
+"""Is this body a photo? Only what Pillow decodes whole counts as one.
+
+Photos of strangers are decoded in processes whose CPU time is bounded.
+"""
 
 import contextlib
 import dataclasses
 import hashlib
 import io
+import os
 import pathlib
-import threading
 import warnings
 from collections.abc import Iterator
 
 from PIL import Image
+
+from imat_jax.data import bounded, png
 
 # What shops serve. Pillow knows more formats; some of those start programs
 # (EPS) or are no pictures, and no browser shows them.
@@ -21,9 +26,11 @@ HEAD = 16
 # More are no photo but an attack: a file of kilobytes may claim them.
 MAX_PIXELS = 50_000_000
 # Photos with more are decoded one at a time, so that the memory that all
-# threads need together is bounded.
+# processes need together is bounded.
 _LARGE = 8_000_000
-_one_large = threading.Lock()
+# CPU time for the pixels beside that for each photo: five times what the
+# slowest format takes.
+_SECONDS_PER_PIXEL = 0.2e-6
 # Of more pixels than its own guard allows and of each odd tag Pillow warns, in
 # lines on stderr that nobody can mend.
 warnings.filterwarnings('ignore', module=r'PIL\.')
@@ -43,25 +50,24 @@ class Picture:
 
 
 def check(body: bytes, min_side: int) -> Picture:
-  """Decodes the whole body.
+  """Decodes the whole body, in another process.
 
   Raises:
     BadPicture: `not_an_image` (it begins like none of `FORMATS`), `truncated`
-      (it does, but breaks off or is damaged), `too_small` (a side is under
-      `min_side`, as with placeholders and tracking pixels) or `too_large`
-      (more than `MAX_PIXELS`).
+      (it does, but breaks off), `damaged` (it is as long as it should be, but
+      does not decode), `too_small` (a side is under `min_side`, as with
+      placeholders and tracking pixels), `too_large` (more than `MAX_PIXELS`) or
+      `too_slow` (it takes the decoder far more time than its pixels need).
   """
   try:
-    with opened(io.BytesIO(body)) as image:
-      _load(image)
-      if min(image.size) < min_side:
-        raise BadPicture('too_small')
-      return Picture(digest(body), *image.size)
-  except BadPicture:
-    raise
-  except Exception:
-    known = begins_like_a_picture(body)
-    raise BadPicture('truncated' if known else 'not_an_image') from None
+    width, height = bounded.call(_decoded_size, body)
+  except bounded.TooSlowError:
+    raise BadPicture('too_slow') from None
+  except bounded.CrashError:
+    raise BadPicture('damaged') from None
+  if min(width, height) < min_side:
+    raise BadPicture('too_small')
+  return Picture(digest(body), width, height)
 
 
 @contextlib.contextmanager
@@ -72,14 +78,15 @@ def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Image.Image]:
     BadPicture: it is `too_large`. Beside that nearly anything, see below.
   """
   try:
-    image = Image.open(file, formats=FORMATS)
+    image = Image.open(_without_notes(file), formats=FORMATS)
   except Image.DecompressionBombError:
     raise BadPicture('too_large') from None
   with image:
     pixels = image.width * image.height
     if pixels > MAX_PIXELS:
       raise BadPicture('too_large')
-    with _one_large if pixels > _LARGE else contextlib.nullcontext():
+    bounded.grant(pixels * _SECONDS_PER_PIXEL)
+    with bounded.alone() if pixels > _LARGE else contextlib.nullcontext():
       yield image
 
 
@@ -101,10 +108,66 @@ def begins_like_a_picture(body: bytes) -> bool:
   return any(Image.OPEN[name][1](body[:HEAD]) for name in FORMATS)
 
 
-def _load(image: Image.Image) -> None:
+def _decoded_size(body: bytes) -> tuple[int, int]:
+  """Width and height of a photo all of which was decoded."""
   try:
-    image.load()
+    with opened(io.BytesIO(body)) as image:
+      image.load()
+      return image.size
+  except BadPicture:
+    raise
   except (Image.DecompressionBombError, MemoryError):
     raise BadPicture('too_large') from None
   except Exception:
-    raise BadPicture('truncated') from None
+    raise BadPicture(_fault(body)) from None
+
+
+def _fault(body: bytes) -> str:
+  if not begins_like_a_picture(body):
+    return 'not_an_image'
+  return 'truncated' if _breaks_off(body) else 'damaged'
+
+
+def _breaks_off(body: bytes) -> bool:
+  """Whether the end of a file is missing, as far as its format can tell."""
+  if body.startswith(png.SIGNATURE):
+    return not png.is_whole(body)
+  if body.startswith(b'\xff\xd8'):  # JPEG: no end behind the last scan
+    return body.rfind(b'\xff\xd9') <= body.rfind(b'\xff\xda')
+  if body.startswith(b'GIF'):
+    return not body.rstrip(b'\0').endswith(b';')
+  if body.startswith(b'RIFF'):
+    return int.from_bytes(body[4:8], 'little') + 8 > len(body)
+  if body.startswith(b'BM'):
+    return int.from_bytes(body[2:6], 'little') > len(body)
+  if body[4:8] == b'ftyp':
+    return _boxes_break_off(body)
+  return True  # TIFF, whose parts may lie anywhere
+
+
+def _boxes_break_off(body: bytes) -> bool:
+  """Whether a box of an AVIF is longer than what is there."""
+  start = 0
+  while start + 8 <= len(body):
+    size = int.from_bytes(body[start : start + 4])
+    if size == 1:
+      size = int.from_bytes(body[start + 8 : start + 16])
+    if size == 0:  # to the end
+      return False
+    start += max(size, 8)
+  return start != len(body)
+
+
+def _without_notes(
+  file: pathlib.Path | io.BytesIO,
+) -> pathlib.Path | io.BytesIO:
+  with (
+    open(file, 'rb')
+    if isinstance(file, os.PathLike)
+    else (contextlib.nullcontext(file)) as opened_file
+  ):
+    head = opened_file.read(len(png.SIGNATURE))
+    opened_file.seek(0)
+    if head == png.SIGNATURE:
+      return io.BytesIO(png.without_notes(opened_file.read()))
+  return file

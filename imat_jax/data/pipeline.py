@@ -10,6 +10,8 @@ Pictures stay uint8 until the step makes them [0, 1].
 
 import functools
 import math
+import pathlib
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -25,6 +27,9 @@ from imat_jax.data import augment, draws, source
 cv2.setNumThreads(0)
 
 _NO_JPEG = b''
+_SHARED_MEMORY = pathlib.Path('/dev/shm')
+# Of each loader process; measured with grain 0.2.
+_BATCHES_ON_THEIR_WAY = 4
 
 
 class Share(NamedTuple):
@@ -124,12 +129,54 @@ def iterate(
     num_threads=loader.loader_threads, prefetch_buffer_size=4
   )
   ahead = dataset[start:].to_iter_dataset(options)
-  if loader.loader_processes:
-    ahead = ahead.mp_prefetch(
-      grain.MultiprocessingOptions(num_workers=loader.loader_processes),
-      worker_init_fn=_leave_interrupts_to_the_loop,
+  if not loader.loader_processes:
+    return iter(ahead)
+  ahead = ahead.mp_prefetch(
+    grain.MultiprocessingOptions(num_workers=loader.loader_processes),
+    worker_init_fn=_leave_interrupts_to_the_loop,
+  )
+  return _reported(ahead, loader.loader_processes)
+
+
+def check_shared_memory(
+  batch_size: int, side: int, loader: config.Loader
+) -> None:
+  """Raises where loader processes would fill the shared memory.
+
+  A batch comes from them through /dev/shm, of which a container has 64 MB by
+  default. Each process has some on their way, for training and for validation.
+
+  Args:
+    batch_size: photos per step that are made on this machine.
+    side: of their pictures.
+    loader: how batches are made.
+  """
+  number = loader.loader_processes
+  if not number or not _SHARED_MEMORY.is_dir():
+    return
+  needed = 2 * _BATCHES_ON_THEIR_WAY * number * batch_size * side * side * 3
+  free = shutil.disk_usage(_SHARED_MEMORY).free
+  if free < needed:
+    raise errors.UserError(
+      f'--loader_processes={number}: needs about {needed // 10**6:,} MB of '
+      f'shared memory, {_SHARED_MEMORY} has {free // 10**6:,} MB free; give it '
+      'more (docker run --shm-size=2g or --ipc=host) or take fewer processes'
     )
-  return iter(ahead)
+
+
+def _reported(batches: grain.IterDataset, number: int) -> Iterator[Batch]:
+  """The batches; a process that ends is told in one line."""
+  try:
+    yield from batches
+  except (RuntimeError, OSError) as error:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    free = shutil.disk_usage(_SHARED_MEMORY).free // 10**6
+    raise errors.UserError(
+      f'--loader_processes={number}: a process that loads photos ended '
+      f'({reason}); memory may be full ({_SHARED_MEMORY}: {free:,} MB free): '
+      'take fewer processes, or give a container more (docker run '
+      '--shm-size=2g)'
+    ) from error
 
 
 def _leave_interrupts_to_the_loop(worker: int, workers: int) -> None:

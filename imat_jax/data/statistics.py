@@ -4,7 +4,7 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imat_jax import errors, tasks
+from imat_jax import errors, progress, tasks
 
 
 def describe(
@@ -21,7 +21,10 @@ def describe(
     task name → `labelled` photos, `fill_rate` over all photos, and `counts` per
     label.
   """
-  return {task.name: _describe_task(task, labels) for task in task_set}
+  return {
+    task.name: _describe_task(task, labels)
+    for task in progress.each(task_set, 'count labels', 'task')
+  }
 
 
 def _describe_task(task: tasks.Task, labels) -> dict[str, Any]:

@@ -3,10 +3,10 @@
 import concurrent.futures
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from imat_jax import files, progress
-from imat_jax.data import annotations, manifest, picture
+from imat_jax import errors, files, progress
+from imat_jax.data import annotations, links, manifest, picture
 from imat_jax.data.manifest import Line
 
 _ANY_SIDE = 1
@@ -21,20 +21,27 @@ def settled_lines(
   folder: pathlib.Path,
   images: Sequence[annotations.Image],
   known: dict[str, Line],
+  rules: Collection[str],
 ) -> dict[str, Line]:
   """The line of each image that needs no request.
 
-  A photo on disk is kept where its line names its digest, or else where it is
-  whole. A final failure stands while the link that it names is still listed.
+  A photo on disk is kept where its line names its digest and a link of the
+  image, or else where it is whole and no line accounts for it. A photo of a
+  link that is no longer listed is removed: it may show anything. A final
+  failure stands while the link that it names is still listed.
 
   Args:
     folder: where the photos of the split lie.
     images: the images of the split.
     known: the lines of an earlier run.
+    rules: OLD=NEW, by which links may have been fetched; the last one holds.
+
+  Raises:
+    UserError: a file that is not of the download is where a photo would be.
   """
 
   def settle(image: annotations.Image) -> Line | None:
-    return _settle(folder, image, known.get(image.image_id))
+    return _settle(folder, image, known.get(image.image_id), rules)
 
   settled = {}
   with (
@@ -49,29 +56,56 @@ def settled_lines(
 
 
 def _settle(
-  folder: pathlib.Path, image: annotations.Image, line: Line | None
+  folder: pathlib.Path,
+  image: annotations.Image,
+  line: Line | None,
+  rules: Collection[str],
 ) -> Line | None:
   if not files.is_safe_name(image.image_id):
     return manifest.failed(image.image_id, None, 'bad_id', 0)
   path = photo_path(folder, image)
-  found = path.exists() and _recognise(path.read_bytes(), image, line)
+  found = path.exists() and _on_disk(path, image, line, rules)
   if found:
     return found
   if not image.urls:
     return manifest.failed(image.image_id, None, 'no_link', 0)
-  if line and line.is_final and line.url in image.urls:
+  *_, rule = rules
+  urls = {links.with_prefix(url, rule) for url in image.urls}
+  if line and line.is_final and line.url in urls:
     return line
   return None
 
 
-def _recognise(
-  body: bytes, image: annotations.Image, line: Line | None
+def _on_disk(
+  path: pathlib.Path,
+  image: annotations.Image,
+  line: Line | None,
+  rules: Collection[str],
 ) -> Line | None:
-  """The line of a photo on disk, remade from the photo where it is lost."""
-  if line and line.sha256 == picture.digest(body):
+  """The line of the photo that is there, if it is one of the image."""
+  body = path.read_bytes()
+  if not line or line.sha256 != picture.digest(body):
+    return _recognise(path, body, image)
+  # Nobody knows where a photo without a link came from; see `_recognise`.
+  came_by = {links.with_prefix(u, rule) for u in image.urls for rule in rules}
+  if not came_by or line.url is None or line.url in came_by:
     return line
+  path.unlink()
+  return None
+
+
+def _recognise(
+  path: pathlib.Path, body: bytes, image: annotations.Image
+) -> Line | None:
+  """The line of a photo that no line accounts for."""
   try:
     found = picture.check(body, _ANY_SIDE)
-  except picture.BadPicture:
+  except picture.BadPicture as error:
+    # Damaged photos are fetched again; all else may be dear to someone.
+    if image.urls and body and str(error) not in ('truncated', 'damaged'):
+      raise errors.UserError(
+        f'{path}: a file that is not of the download ({error}) is where the '
+        'photo of a link belongs; move it away'
+      ) from None
     return None
   return manifest.came(image.image_id, None, found, 0)

@@ -1,5 +1,6 @@
 """How far the scores of a run can be trusted: intervals and calibration."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,6 +54,21 @@ def rescale(
     )
     for name in task_set.names
   }
+
+
+def commonest_accuracy(
+  found: Mapping[str, Any], train_counts: Mapping[str, int]
+) -> float | None:
+  """How often a network is right that always says the commonest train label.
+
+  Args:
+    found: of `evaluation.json`, a task's `labels`, `support` and `count`.
+    train_counts: label → train photos, as in `statistics.json`.
+  """
+  if not found['count']:
+    return None
+  commonest = max(found['labels'], key=lambda name: train_counts.get(name, 0))
+  return found['support'][found['labels'].index(commonest)] / found['count']
 
 
 def intervals(

@@ -110,14 +110,12 @@ def _assess(
   found = found | assessment.intervals(np.array(found['confusion_matrix']))
   label_N, guess_N, confidence_N = (part[:, column] for part in scored.guesses)
   kept_N = label_N != tasks.MISSING
-  if not kept_N.any():
-    return found | {'commonest': None}
   counts = splits['train']['tasks'][task.name]['counts']
-  commonest = task.index(max(task.labels, key=counts.__getitem__))
-  return (
-    found
-    | {'commonest': float((label_N[kept_N] == commonest).mean())}
-    | assessment.reliability((label_N == guess_N)[kept_N], confidence_N[kept_N])
+  found['commonest'] = assessment.commonest_accuracy(found, counts)
+  if not kept_N.any():
+    return found
+  return found | assessment.reliability(
+    (label_N == guess_N)[kept_N], confidence_N[kept_N]
   )
 
 

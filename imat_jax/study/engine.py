@@ -1,5 +1,6 @@
 """Runs one experiment, from the config to the report."""
 
+import dataclasses
 import os
 import sys
 
@@ -38,6 +39,7 @@ def run_one(run: config.Run) -> None:
 def _run(run: config.Run, workdir: workdir_lib.Workdir) -> None:
   fingerprint = one_fingerprint(run.data_dir)
   task_set = source.read_tasks(run.data_dir).select(run.tasks)
+  run = dataclasses.replace(run, tasks=task_set.names)
 
   def claim() -> str:
     begun = bool(checkpoint.steps(workdir.checkpoints))
@@ -96,6 +98,7 @@ def score(
 
 def prepare() -> None:
   """What each start of a training command needs first."""
+  mesh.check_devices()
   _use_compilation_cache()
   note = native.note()
   if note and cluster.leads():

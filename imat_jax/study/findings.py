@@ -277,7 +277,8 @@ def _warnings(
         f'comparisons, whatever the effect; {wanted} can'
       )
   for cell, runs in found.items():
-    best = sum(r.evaluation['epoch'] == r.run.epochs for r in runs)
+    judged = [r for r in runs if r.rows[-1]['total']['validation'] is not None]
+    best = sum(r.evaluation['epoch'] == r.run.epochs for r in judged)
     if 2 * best > len(runs):
       warnings.append(
         f'{cell}: the last epoch was the best of {best} of {len(runs)} runs; '

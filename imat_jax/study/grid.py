@@ -7,7 +7,7 @@ import urllib.parse
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from imat_jax import config, errors, tasks
+from imat_jax import config, errors, files, tasks
 from imat_jax.models import presets
 
 # In the order of the report's tables.
@@ -69,7 +69,7 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
   """
   cells, left_out = [], {}
   for model in study.models:
-    for names in _task_sets(study, model):
+    for names in _task_sets(study, model, built):
       missing = [name for name in names if name not in built.names]
       if missing:
         shown = ' + '.join(names)
@@ -89,17 +89,20 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
 def run_folder(study: config.Study, cell: Cell, seed: int) -> str:
   """Where the results of a run lie: its workdir."""
   name = '+'.join(urllib.parse.quote(name, safe='') for name in cell.tasks)
+  name = files.bounded_name(name)
   return os.path.join(study.workdir, 'runs', cell.model, name, f'seed_{seed}')
 
 
-def _task_sets(study: config.Study, model: str) -> list[tuple[str, ...]]:
+def _task_sets(
+  study: config.Study, model: str, built: tasks.TaskSet
+) -> list[tuple[str, ...]]:
   """As given, or the report's: apparel alone and with one more.
 
   Its three-task model has two or three more.
   """
   if study.task_sets:
     given = [
-      tuple(tasks.canonical(name.strip()) for name in one.split(','))
+      tuple(tasks.resolve(n.strip(), built.names) for n in one.split(','))
       for one in study.task_sets.split(';')
     ]
     return list(dict.fromkeys(given))

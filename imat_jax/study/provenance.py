@@ -19,15 +19,27 @@ def describe() -> dict[str, Any]:
   return {
     'command': shlex.join(['python', *sys.orig_argv[1:]]),
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
-    'versions': {'python': platform.python_version()}
-    | {name: importlib.metadata.version(name) for name in _PACKAGES},
+    'versions': versions(),
     'hardware': {
       'device': jax.devices()[0].device_kind,
       'devices': jax.device_count(),
-      'processor': _processor(),
-      'cores': os.cpu_count(),
-      'memory_gib': _memory(),
+      **machine(),
     },
+  }
+
+
+def versions() -> dict[str, str]:
+  """Of Python and the packages that make the numbers."""
+  found = {name: importlib.metadata.version(name) for name in _PACKAGES}
+  return {'python': platform.python_version()} | found
+
+
+def machine() -> dict[str, Any]:
+  """What is known of it without jax."""
+  return {
+    'processor': _processor(),
+    'cores': os.cpu_count(),
+    'memory_gib': _memory(),
   }
 
 

@@ -13,7 +13,14 @@ import numpy as np
 
 from imat_jax import config, errors, files
 from imat_jax.data import source
-from imat_jax.study import findings, grid, provenance, results, tables
+from imat_jax.study import (
+  assessment,
+  findings,
+  grid,
+  provenance,
+  results,
+  tables,
+)
 from imat_jax.study.grid import Cell
 from imat_jax.training import workdir as workdir_lib
 from imat_jax.training.workdir import Workdir
@@ -34,11 +41,12 @@ def write_run(workdir: Workdir) -> str:
   cell = Cell(workdir.path.resolve().name, result.task_set.names)
   found = {cell: [result]}
   facts = findings.collect(found)
+  baselines = _baselines(facts, result.run.data_dir)
+  facts['warnings'] += _no_better(facts, baselines)
   resumed = workdir_lib.times_resumed(workdir)
   evaluation = result.evaluation
   notes = [
-    f'Best epoch {evaluation["epoch"]} of {len(result.rows)}'
-    + (', stopped early' if evaluation['stopped_early'] else ''),
+    _epochs(result),
     f'{result.num_params:,} parameters',
     f'{evaluation["num_examples"]:,} validation photos',
     f'resumed {resumed} time{"" if resumed == 1 else "s"}',
@@ -58,8 +66,12 @@ def write_run(workdir: Workdir) -> str:
     workdir.config,
     workdir.checkpoints,
   )
-  lines = [_score_line(n, of) for n, of in evaluation['tasks'].items()]
+  lines = [
+    _score_line(name, of_task, baselines[name])
+    for name, of_task in evaluation['tasks'].items()
+  ]
   lines.append(', '.join(notes[:2]))
+  lines += [f'warning: {warning}' for warning in facts['warnings']]
   return _summary(lines, left)
 
 
@@ -74,6 +86,7 @@ def write_study(workdir: Workdir, planned: grid.Grid) -> str:
     for cell in planned.cells
   }
   facts = findings.collect(found)
+  facts['warnings'] += _no_better(facts, _baselines(facts, study.data_dir))
   facts |= {
     'left_out': list(planned.left_out),
     'config': dataclasses.asdict(study),
@@ -117,9 +130,8 @@ def _write(
     charts=_charts(facts, found, shown),
     confusions=[_confusion(found, cell, task) for cell, task in shown],
     confused=_confused(found, facts['task'], settings.data_dir),
-    statistics=files.read_json(
-      source.folder(settings.data_dir) / 'statistics.json'
-    ),
+    baselines=_baselines(facts, settings.data_dir),
+    statistics=_statistics(settings.data_dir),
     config=json.dumps(dataclasses.asdict(settings), indent=2),
     made_by=provenance.describe(),
     javascript=markupsafe.Markup(charts.javascript()),
@@ -194,12 +206,54 @@ def _confused(
   return shown
 
 
-def _score_line(name: str, found: dict[str, Any]) -> str:
+def _statistics(data_dir: str) -> dict[str, Any]:
+  return files.read_json(source.folder(data_dir) / 'statistics.json')
+
+
+def _baselines(facts: dict[str, Any], data_dir: str) -> dict[str, float | None]:
+  """Task → how often always saying the commonest label is right."""
+  of_train = _statistics(data_dir)['splits']['train']['tasks']
+  return {
+    task: assessment.commonest_accuracy(scores, of_train[task]['counts'])
+    for cell in facts['cells']
+    for task, scores in cell['scores'].items()
+  }
+
+
+def _no_better(
+  facts: dict[str, Any], baselines: dict[str, float | None]
+) -> list[str]:
+  """The cells that are no better than always saying the commonest label."""
+  return [
+    f'{cell["model"]} · {" + ".join(cell["tasks"])}: an accuracy of '
+    f'{scores["accuracy"]["mean"]:.3f} in {task} is no better than always '
+    f'saying the commonest label ({baselines[task]:.3f})'
+    for cell in facts['cells']
+    for task, scores in cell['scores'].items()
+    if scores['count'] and scores['accuracy']['mean'] <= baselines[task]
+  ]
+
+
+def _epochs(result: results.Result) -> str:
+  number, evaluation = len(result.rows), result.evaluation
+  if result.rows[-1]['total']['validation'] is None:
+    return (
+      f'Epoch {number}, the last: no validation photo has a label, so none was '
+      'judged'
+    )
+  stopped = ', stopped early' if evaluation['stopped_early'] else ''
+  return f'Best epoch {evaluation["epoch"]} of {number}{stopped}'
+
+
+def _score_line(
+  name: str, found: dict[str, Any], baseline: float | None
+) -> str:
   if not found['count']:
     return f'{name}: no labelled photo in the split'
   return (
-    f'{name}: accuracy {found["accuracy"]:.3f}, loss {found["loss"]:.3f}, '
-    f'macro F1 {found["macro_f1"]:.3f} on {found["count"]:,} labelled photos'
+    f'{name}: accuracy {found["accuracy"]:.3f} (commonest label '
+    f'{baseline:.3f}), loss {found["loss"]:.3f}, macro F1 '
+    f'{found["macro_f1"]:.3f} on {found["count"]:,} labelled photos'
   )
 
 

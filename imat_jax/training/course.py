@@ -1,6 +1,7 @@
 """How a run went so far: a row per finished epoch, and the early stopping."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,10 +43,10 @@ class Course:
     return len(self.rows) >= run.epochs or self.stopped_early(run)
 
   def to_json(self) -> dict[str, Any]:
-    """JSON has no infinity, which the best loss is before the first epoch."""
+    """JSON has no infinity, which the best loss is before there is one."""
     value = dataclasses.asdict(self)
-    if not self.rows:
-      value['stopping'] = None
+    if self.stopping.best_loss == math.inf:
+      del value['stopping']['best_loss']
     return value
 
   @classmethod
@@ -79,7 +80,7 @@ def row(
 
   Returns:
     the row; `total` is the weighted sum of the tasks' losses, to which one
-    without a labelled photo adds 0.
+    without a labelled photo adds 0; None where there is no labelled photo.
   """
   found = {'train': train, 'validation': validation}
   weights = tasks.weights(len(names), run.task_weight_decay)
@@ -90,10 +91,7 @@ def row(
     for split, results in found.items()
   }
   totals = {
-    split: sum(
-      weight * (results[name]['loss'] or 0.0)
-      for name, weight in zip(names, weights, strict=True)
-    )
+    split: _total([results[name]['loss'] for name in names], weights)
     for split, results in found.items()
   }
   return {
@@ -105,3 +103,12 @@ def row(
     'total': totals,
     'cosines': cosines,
   }
+
+
+def _total(
+  losses: Sequence[float | None], weights: Sequence[float]
+) -> float | None:
+  if all(loss is None for loss in losses):
+    return None
+  pairs = zip(losses, weights, strict=True)
+  return sum(weight * (loss or 0.0) for loss, weight in pairs)

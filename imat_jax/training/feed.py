@@ -49,6 +49,8 @@ def open_data(
       f'{geometry} needs {side}: build with --image_size={side}'
     )
   batch_size, loader = training.batch_size, training.loader
+  own = batch_size // mesh.share().number
+  pipeline.check_shared_memory(own, side, loader)
   examples = source.Source(training.data_dir, 'train', task_set)
   held_out = source.Source(training.data_dir, 'validation', task_set)
   evaluation = pipeline.eval_dataset(

@@ -271,9 +271,13 @@ def _line(group: Group, here: Checkpoint) -> str:
   new, run = here.courses[0].rows[-1], group.runs[0]
   first = next(iter(new['validation']))
   accuracy = new['validation'][first]['accuracy']
-  shown = 'no labels' if accuracy is None else f'{accuracy:.3f}'
+  losses = {split: _shown(loss) for split, loss in new['total'].items()}
   return (
-    f'epoch {new["epoch"]}/{run.epochs}: loss {new["total"]["train"]:.3f}, '
-    f'validation loss {new["total"]["validation"]:.3f}, {first} accuracy '
-    f'{shown}, {new["examples_per_second"]:.0f} photos/s'
+    f'epoch {new["epoch"]}/{run.epochs}: loss {losses["train"]}, validation '
+    f'loss {losses["validation"]}, {first} accuracy {_shown(accuracy)}, '
+    f'{new["examples_per_second"]:.0f} photos/s'
   )
+
+
+def _shown(value: float | None) -> str:
+  return '- (no labels)' if value is None else f'{value:.3f}'

@@ -5,6 +5,7 @@ written for the whole batch, so the numbers do not depend on how many devices
 there are: a masked mean is divided once, by the labels of all of them.
 """
 
+import os
 from typing import TypeVar
 
 import jax
@@ -23,6 +24,19 @@ from imat_jax.data.pipeline import Share
 from imat_jax.models.conv_pool import DATA
 
 Tree = TypeVar('Tree')
+
+
+def check_devices() -> None:
+  """Raises where jax has no device of the kind that it was told to use."""
+  try:
+    jax.devices()
+  except (RuntimeError, AssertionError) as error:
+    asked = os.environ.get('JAX_PLATFORMS', '')
+    reason = (str(error).splitlines() or ['no such device'])[0]
+    raise errors.UserError(
+      f'JAX_PLATFORMS={asked}: jax finds no such device here ({reason}); unset '
+      "it, or install jax for it: pip install -e '.[gpu]' or '.[tpu]'"
+    ) from error
 
 
 def use(batch_size: int):

@@ -1,6 +1,7 @@
 """A seal tells a whole checkpoint from a damaged or half-written one.
 
-It lists the SHA-256 of every file of a folder, and is written last.
+It lists the SHA-256 of every file of a folder, and is written last. Files that
+came later, as those of file managers, do not count.
 """
 
 import hashlib
@@ -24,19 +25,18 @@ def write(folder: pathlib.Path) -> None:
 def fault(folder: pathlib.Path) -> str | None:
   """What is wrong with a sealed folder, naming the file; None if nothing is."""
   try:
-    sealed = json.loads((folder / NAME).read_text())
-    names = set(dict(sealed))
+    sealed = dict(json.loads((folder / NAME).read_text(encoding='utf-8')))
   except FileNotFoundError:
     return f'{NAME} is missing: it was not finished'
   except (OSError, ValueError, TypeError):
     return f'{NAME} is damaged'
-  found = _digests(folder)
-  for name in sorted(names | found.keys()):
-    if name not in found:
+  if not sealed:
+    return f'{NAME} is empty'
+  for name, digest in sorted(sealed.items()):
+    path = folder / name
+    if not path.is_file():
       return f'{name} is missing'
-    if name not in names:
-      return f'{name} does not belong there'
-    if found[name] != sealed[name]:
+    if _sha256(path) != digest:
       return f'{name} is damaged'
   return None
 

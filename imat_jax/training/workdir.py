@@ -23,7 +23,7 @@ from imat_jax import (
   run_folders,
   tasks,
 )
-from imat_jax.training import checkpoint, cluster, mirror, program, seal
+from imat_jax.training import checkpoint, cluster, mesh, mirror, program, seal
 from imat_jax.training.course import Course
 from imat_jax.training.group import Group
 
@@ -48,6 +48,10 @@ _MAY_CHANGE = {
     'dry_run',
   ),
 }
+
+
+# What is of a study or run whose config.json is gone.
+_BEGUN = ('runs', 'groups', 'checkpoints')
 
 
 class Workdir:
@@ -124,6 +128,7 @@ def mirrored(workdir: Workdir) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lock(workdir: Workdir) -> Iterator[None]:
+  _refuse_foreign(workdir)
   workdir.path.mkdir(parents=True, exist_ok=True)
   with workdir.lock.open('a+') as file:
     try:
@@ -213,6 +218,7 @@ def load(path: str | pathlib.Path) -> Trained:
   Raises:
     UserError: no run, a damaged one, or one without a finished epoch.
   """
+  mesh.check_devices()
   if remote.is_url(path):
     url, parts = path, ('config.json', 'checkpoints/')
     path = remote.copied(url, parts, seal.sealed)
@@ -250,7 +256,7 @@ def times_resumed(workdir: Workdir) -> int:
   """How often the run was started again before it was done."""
   if not workdir.starts.exists():
     return 0
-  return max(len(workdir.starts.read_text().splitlines()) - 1, 0)
+  return max(len(workdir.starts.read_bytes().splitlines()) - 1, 0)
 
 
 def write_metrics(workdir: Workdir, course: Course) -> None:
@@ -260,8 +266,13 @@ def write_metrics(workdir: Workdir, course: Course) -> None:
 
 
 def read_rows(workdir: Workdir) -> list[dict[str, Any]]:
-  """The rows of `metrics.jsonl`."""
-  return [json.loads(x) for x in workdir.metrics.read_text().splitlines()]
+  """The rows of `metrics.jsonl`.
+
+  Raises:
+    ValueError: it is damaged.
+  """
+  text = workdir.metrics.read_text(encoding='utf-8')
+  return [json.loads(line) for line in text.splitlines()]
 
 
 def _read_config(workdir: Workdir, kind: type) -> dict[str, Any]:
@@ -276,17 +287,35 @@ def _read_config(workdir: Workdir, kind: type) -> dict[str, Any]:
   return stored
 
 
+def _refuse_foreign(workdir: Workdir) -> None:
+  """Keeps runs and studies out of folders that hold anything else."""
+  if any(_is_of(workdir, kind) for kind in _MAY_CHANGE):
+    return
+  own = {workdir.lock.name, *_BEGUN}
+  for path in sorted(workdir.path.glob('*')):
+    if path.name not in own and not files.is_foreign(path.name):
+      raise errors.UserError(
+        f'{workdir.path}: holds files of no run or study ({path.name}); give a '
+        'new folder as --workdir'
+      )
+
+
+def _is_of(workdir: Workdir, kind: type) -> bool:
+  try:
+    _read_config(workdir, kind)
+  except errors.UserError:
+    return False
+  return True
+
+
 def _refuse_other_kind(workdir: Workdir, kind: type) -> None:
   """Keeps a study out of the folder of a run, and a run out of a study's."""
   for other in set(_MAY_CHANGE) - {kind}:
-    try:
-      _read_config(workdir, other)
-    except errors.UserError:
-      continue
-    raise errors.UserError(
-      f'{workdir.path}: a {other.__name__.lower()} is here; give another '
-      '--workdir'
-    )
+    if _is_of(workdir, other):
+      raise errors.UserError(
+        f'{workdir.path}: a {other.__name__.lower()} is here; give another '
+        '--workdir'
+      )
 
 
 def _fixed(kind: type, stored: dict[str, Any]) -> dict[str, Any]:

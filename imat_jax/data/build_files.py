@@ -1,0 +1,59 @@
+"""What a build writes in DATA_DIR, and what it must not replace there."""
+
+import json
+import pathlib
+
+from imat_jax import config, errors, outputs
+from imat_jax.data import annotations, builder, duplicates
+
+SPLITS = ('train', 'validation')
+LOST = 'lost_photos.csv'
+TWINS = 'near_duplicates.csv'
+STATISTICS = 'statistics.json'
+NAMES = (LOST, TWINS, STATISTICS)  # beside the data set
+
+
+def check(command: config.Build, data_dir: pathlib.Path) -> None:
+  """Raises where a build would replace what it reads, or a file of the user's.
+
+  Args:
+    command: names the folders.
+    data_dir: where they are written on this machine.
+
+  Raises:
+    UserError: names the file or the flags.
+  """
+  target = {'--data_dir': f'{command.data_dir}/{builder.NAME}'}
+  for split in SPLITS:
+    outputs.check_apart(
+      target,
+      {
+        '--images': f'{command.images}/{split}',
+        '--annotations': annotations.split_path(command.annotations, split),
+      },
+    )
+  outputs.adopt(data_dir / STATISTICS, _is_statistics)
+  outputs.adopt(data_dir / TWINS, _is_list_of_twins)
+  for name in NAMES:
+    outputs.check(data_dir / name)
+  home = builder.directory(data_dir)
+  if command.overwrite and home.is_dir():
+    builder.check_names(home, [path.name for path in home.iterdir()])
+  elif home.exists() and not (home / builder.MARK).is_file():
+    raise errors.UserError(
+      f'{home}: is there, but no whole data set; --overwrite replaces it, or '
+      'give another --data_dir'
+    )
+
+
+def _is_statistics(content: bytes) -> bool:
+  """Whether a file is the `statistics.json` of a version without a record."""
+  try:
+    return 'fingerprint' in json.loads(content)['metadata']
+  except (ValueError, TypeError, KeyError, RecursionError):
+    return False
+
+
+def _is_list_of_twins(content: bytes) -> bool:
+  """The same of `near_duplicates.csv`."""
+  return content.startswith(','.join(duplicates.Twin._fields).encode())

@@ -1,0 +1,124 @@
+"""What a user should know of a data set's labels: lines below its table."""
+
+import collections
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from imat_jax import errors, tasks
+
+Labels = Mapping[str, str]  # task name → label name
+Counts = Mapping[str, collections.Counter[str]]  # task name → label → photos
+
+FEW = (
+  20  # train photos of a label; with fewer, its scores are little but chance
+)
+_SHOWN = 3  # labels of a task that are named
+
+
+def train_counts(labels: Mapping[str, Collection[Labels]]) -> Counts:
+  """Labelled train photos per label, 0 for one that other splits alone have.
+
+  Args:
+    labels: split → the labels of each of its photos, as they were given.
+  """
+  counts = collections.defaultdict(collections.Counter)
+  for split, rows in labels.items():
+    for name, label in (pair for row in rows for pair in row.items()):
+      counts[name][label] += split == 'train'
+  return counts
+
+
+def lines(
+  counts: Counts,
+  task_set: tasks.TaskSet,
+  splits: Mapping[str, Any],
+  share: float,
+) -> list[str]:
+  """The notes; tasks of one class are counted, not named.
+
+  Args:
+    counts: see `train_counts`.
+    task_set: the tasks of the data set.
+    splits: the `splits` of `statistics.json`.
+    share: the data set's `min_label_share`.
+  """
+  found = [
+    *_kept_whole(counts, task_set, share),
+    *_folded(counts, task_set, share),
+    *_without_validation(task_set, splits['validation']['tasks']),
+    *_few(task_set, splits['train']['tasks']),
+  ]
+  return [errors.printable(line) for line in found]
+
+
+def _kept_whole(
+  counts: Counts, task_set: tasks.TaskSet, share: float
+) -> Iterator[str]:
+  whole = {}
+  for task in task_set:
+    rare = tasks.rare_share(counts[task.name], share)
+    if tasks.share_to_fold(counts[task.name], share) < share:
+      whole[task.name] = f'{task.name} ({rare:.0%})'
+  if whole:
+    yield (
+      f'kept whole: {_names(whole)}: their labels on less than {share:.3g} of '
+      f'the labelled train photos are together on over {tasks.MOST_OTHER:.0%}, '
+      "too many to be one label 'other'"
+    )
+
+
+def _folded(
+  counts: Counts, task_set: tasks.TaskSet, share: float
+) -> Iterator[str]:
+  rare, unseen = {}, {}
+  for task in task_set:
+    gone = counts[task.name].keys() - set(task.labels)
+    of = len(counts[task.name])
+    for found, kind in ((rare, True), (unseen, False)):
+      number = sum((counts[task.name][label] > 0) == kind for label in gone)
+      if number:
+        found[task.name] = f'{task.name} {number:,} of {of:,}'
+  if rare:
+    yield (
+      "rare labels became 'other': "
+      f'{_names(rare)}, each on less than {share:.3g} of the labelled train '
+      'photos; --min_label_share=0 keeps them'
+    )
+  if unseen:
+    yield (f"labels that no train photo has became 'other': {_names(unseen)}")
+
+
+def _without_validation(
+  task_set: tasks.TaskSet, described: Mapping[str, Any]
+) -> Iterator[str]:
+  names = [t.name for t in task_set if not described[t.name]['labelled']]
+  without = dict(zip(names, names, strict=True))
+  if without:
+    yield (
+      'warning: no validation photo has a label of: '
+      f'{_names(without)}; nothing tells how well a network learns it'
+    )
+
+
+def _few(
+  task_set: tasks.TaskSet, described: Mapping[str, Any]
+) -> Iterator[str]:
+  for task in task_set:
+    counts = described[task.name]['counts']
+    few = sorted((n, label) for label, n in counts.items() if n < FEW)
+    if few and ':' not in task.name:
+      first = ', '.join(f'{label} {n}' for n, label in few[:_SHOWN])
+      more = ', …' if len(few) > _SHOWN else ''
+      yield (
+        f'warning: {task.name}: {len(few):,} of {len(counts):,} labels have '
+        f'under {FEW} train photos ({first}{more}): expect little of them'
+      )
+
+
+def _names(texts: Mapping[str, str]) -> str:
+  """What is said of each task; those of one class as a number."""
+  shown = [text for name, text in texts.items() if ':' not in name]
+  of_classes = len(texts) - len(shown)
+  if of_classes:
+    shown.append(f'{of_classes:,} tasks of one class')
+  return ', '.join(shown)

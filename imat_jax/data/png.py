@@ -1,0 +1,81 @@
+"""PNG files without what is no part of the picture, which may have faults.
+
+Pillow refuses a whole photo for a color profile of a printer, an editor's
+history that unpacks to megabytes or a wrong checksum in a text, which browsers
+pass over.
+"""
+
+import zlib
+from collections.abc import Iterator
+
+SIGNATURE = b'\x89PNG\r\n\x1a\n'
+_END = b'IEND'
+# Beside the chunks that make the picture: its transparency, and all that may
+# say how it was turned.
+_KEPT = frozenset({b'tRNS', b'eXIf'})
+_TEXTS = frozenset({b'tEXt', b'zTXt', b'iTXt'})
+_ORIENTED_BY = frozenset({b'Raw profile type exif', b'XML:com.adobe.xmp'})
+_LONGEST_TEXT = 1_000_000  # bytes, unpacked; under Pillow's own limit
+
+
+def without_notes(body: bytes) -> bytes:
+  """The PNG with the chunks that Pillow needs; what is damaged stays so."""
+  kept, keys, place = [SIGNATURE], set(), len(SIGNATURE)
+  for start, end, kind in _chunks(body):
+    place = end
+    if _is_needed(body, start, end, kind, keys):
+      kept.append(body[start:end])
+    if kind == _END:
+      return b''.join(kept)
+  return b''.join([*kept, body[place:]])
+
+
+def is_whole(body: bytes) -> bool:
+  """Whether the last chunk of a PNG is there."""
+  return any(kind == _END for *_, kind in _chunks(body))
+
+
+def _chunks(body: bytes) -> Iterator[tuple[int, int, bytes]]:
+  """Start, end and kind of each chunk that is whole."""
+  start = len(SIGNATURE)
+  while start + 12 <= len(body):
+    end = start + 12 + int.from_bytes(body[start : start + 4])
+    kind = body[start + 4 : start + 8]
+    if end > len(body) or not kind.isalpha():
+      return
+    yield start, end, kind
+    start = end
+
+
+def _is_needed(
+  body: bytes, start: int, end: int, kind: bytes, keys: set[bytes]
+) -> bool:
+  if kind[:1].isupper():  # a part of the picture
+    return True
+  if kind not in _KEPT | _TEXTS:
+    return False
+  content = body[start + 8 : end - 4]
+  if zlib.crc32(kind + content) != int.from_bytes(body[end - 4 : end]):
+    return False
+  if kind in _KEPT:
+    return True
+  key = content.partition(b'\0')[0]
+  is_new = key in _ORIENTED_BY and key not in keys
+  keys.add(key)
+  return is_new and _is_short(kind, content)
+
+
+def _is_short(kind: bytes, content: bytes) -> bool:
+  """Whether a text is short, unpacked too."""
+  rest = content.partition(b'\0')[2]
+  packed = b''
+  if kind == b'zTXt':
+    packed = rest[1:]
+  elif kind == b'iTXt' and rest[:1] == b'\1':
+    packed = rest[2:].split(b'\0', 2)[-1]
+  unpacking = zlib.decompressobj()
+  try:
+    unpacking.decompress(packed, _LONGEST_TEXT)
+  except zlib.error:
+    return False
+  return len(content) < _LONGEST_TEXT and not unpacking.unconsumed_tail

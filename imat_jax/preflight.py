@@ -1,0 +1,30 @@
+"""What config and data tell of a run or study before jax is loaded.
+
+Loading jax and compiling take seconds; a typo in --tasks is told at once.
+"""
+
+from imat_jax import config, errors, files
+
+
+def check_run(run: config.Run) -> None:
+  """Raises `UserError` where the data set has not what the run asks for."""
+  from imat_jax.data import source  # here, so that --help is quick
+
+  source.read_tasks(run.data_dir).select(run.tasks)
+
+
+def check_study(study: config.Study) -> None:
+  """The same of a study: its compared task needs labels to be judged by."""
+  from imat_jax.data import source
+  from imat_jax.study import grid
+
+  planned = grid.make(study, source.read_tasks(study.data_dir))
+  path = source.folder(study.data_dir) / 'statistics.json'
+  compared = planned.task_names[0]
+  for split in ('train', 'validation'):
+    of_task = files.read_json(path)['splits'][split]['tasks'][compared]
+    if not of_task['labelled']:
+      raise errors.UserError(
+        f"{study.data_dir}: no {split} photo has a label of '{compared}', the "
+        'task that the study compares; build the data set with some'
+      )
