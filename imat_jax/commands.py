@@ -32,7 +32,7 @@ def listed(package: str, folder: pathlib.Path) -> str:
 def _commands(package: str, folder: pathlib.Path) -> Iterator[tuple[str, str]]:
   for path in folder.rglob('*.py'):
     text = path.read_text(encoding='utf-8')
-    if path.stem.startswith('__') or "if __name__ == '__main__':" not in text:
+    if path.stem.startswith('__') or '\nif __name__ == ' not in text:
       continue
     parts = path.relative_to(folder).with_suffix('').parts
     about = ast.get_docstring(ast.parse(text)) or ''

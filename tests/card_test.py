@@ -386,6 +386,8 @@ def test_without_a_labelled_photo_there_are_no_scores():
   task_set = tasks.TaskSet((tasks.Task('color', ('red', 'blue')),))
   text = _render(task_set, number=0)
   assert _head(text)['model-index'][0]['results'] == []
+  assert 'was chosen by the loss' not in text
+  assert 'is the last one: no validation photo has a label' in text
   scored, _, of_color = _tables(_tokens(text))
   assert list(map(_words, scored[1])) == ['color', '2', '0', '–', '–', '–']
   assert [_words(cell) for cell in of_color[1]] == [

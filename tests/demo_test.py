@@ -1,9 +1,11 @@
 """The page in a real browser: a photo goes up, labels and maps come back."""
 
+import io
 import shutil
 import sys
 
 import pytest
+from PIL import Image
 
 from imat_jax import config, demo, errors, inference
 
@@ -99,3 +101,13 @@ def test_without_gradio_the_extra_is_named(trained, monkeypatch):
   monkeypatch.setitem(sys.modules, 'gradio', None)
   with pytest.raises(errors.UserError, match=r'imat_jax\[demo\]'):
     demo.main(config.Demo(run=trained))
+
+
+def test_a_photo_that_keeps_its_decoder_busy_is_said_so(predictor, tmp_path):
+  body = io.BytesIO()
+  Image.new('RGB', (2000, 2000)).save(body, 'JPEG', progressive=True)
+  body = body.getvalue()
+  scan = body[body.rindex(b'\xff\xda') : -2]
+  (tmp_path / 'a.jpg').write_bytes(body[:-2] + scan * 6000 + body[-2:])
+  with pytest.raises(errors.UserError, match='takes too long'):
+    demo.look(predictor, str(tmp_path / 'a.jpg'), MIN_SIDE)

@@ -32,7 +32,7 @@ LAYERS = (
   ('study',),
   ('inference', 'artefact'),
   ('contact_sheet', 'saliency'),
-  ('evaluate', 'predict', 'submit', 'export', 'demo', 'doctor'),
+  ('evaluate', 'predict', 'submit', 'export', 'demo', 'doctor', 'preflight'),
   ('flags', 'commands'),
   ('__main__',),
 )

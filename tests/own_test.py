@@ -458,7 +458,7 @@ def test_a_path_is_found_as_it_is_written(shop, spell):
     ('www.shop.example/0.jpg', '1 a link without https://'),
     ('ftp://shop.example/0.jpg', '1 neither a file nor a link'),
     ('photos', '1 a folder'),
-    ('labels.csv', '1 of no known format'),
+    ('labels.csv', '1 no photo but: text'),
     ('empty.jpg', '1 empty files'),
   ],
 )

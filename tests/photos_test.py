@@ -1,4 +1,5 @@
 import io
+import os
 import subprocess
 import sys
 
@@ -6,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imat_jax.data import photos
+from imat_jax import inference
+from imat_jax.data import photos, picture
 
 SIDE = 16
 RED, GREEN, BLUE = (200, 40, 40), (40, 180, 60), (40, 60, 200)
@@ -294,18 +296,68 @@ def test_an_id_leads_to_no_file_outside(tmp_path):
   assert not stored and set(failed.values()) == {'no file'}
 
 
+@pytest.mark.parametrize(
+  'kind', ['JPEG', 'PNG', 'WEBP', 'GIF', 'AVIF', 'BMP', 'TIFF']
+)
+def test_what_breaks_off_is_truncated_and_nothing_else_is(kind):
+  rng = np.random.default_rng(0)
+  noise = Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8))
+  body = _encoded(noise, kind)
+  with pytest.raises(picture.BadPicture, match='truncated'):
+    picture.check(body[: len(body) // 2], 8)
+  for place in (len(body) // 3, len(body) // 2, len(body) * 2 // 3):
+    try:  # some decode it, with a spot
+      picture.check(body[:place] + bytes(9) + body[place + 9 :], 8)
+    except picture.BadPicture as error:
+      assert str(error) == 'damaged'
+
+
+def slow_jpeg() -> bytes:
+  """Thousands of scans, as an attack has them: half a minute in 80 kB."""
+  body = _encoded(Image.new('RGB', (2000, 2000)), 'JPEG', progressive=True)
+  last = body[body.rindex(b'\xff\xda') : -2]
+  return body[:-2] + last * 6000 + body[-2:]
+
+
+def test_a_picture_that_keeps_its_decoder_busy(tmp_path):
+  """It costs itself, not the build."""
+  (tmp_path / 'target').mkdir()
+  (tmp_path / 'slow.jpg').write_bytes(slow_jpeg())
+  quadrants().save(tmp_path / 'good.jpg')
+  stored, failed = photos.store(
+    ['slow', 'good'], tmp_path, tmp_path / 'target', SIDE
+  )
+  assert list(stored) == ['good'] and failed == {'slow': 'too_slow'}
+  # The same in a run that labels photos.
+  assert inference.prepare(tmp_path / 'slow.jpg', SIDE) == 'too_slow'
+
+
 _MEASURE = """
-import pathlib, resource, sys, time
+import os, pathlib, sys, threading, time
 from imat_jax.data import photos
+
+def resident():
+  pids = [pathlib.Path(f'/proc/{os.getpid()}')]
+  for tasks in pathlib.Path('/proc/self/task').glob('*/children'):
+    pids += [pathlib.Path('/proc', pid) for pid in tasks.read_text().split()]
+  pages = [int((pid / 'statm').read_text().split()[1]) for pid in pids]
+  return sum(pages) * os.sysconf('SC_PAGE_SIZE') // 2**20
+
+def watch():
+  while True:
+    peaks.append(resident())
+    time.sleep(0.02)
+
+peaks, before = [], resident()
+threading.Thread(target=watch, daemon=True).start()
 source, target = map(pathlib.Path, sys.argv[1:])
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 ids = sorted(path.stem for path in source.iterdir())
 stored, failed = photos.store(ids, source, target, 160)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print(len(stored), len(failed), (peak - before) // 1024)
+print(len(stored), len(failed), max(peaks) - before)
 """
 
 
+@pytest.mark.skipif(not os.path.exists('/proc/self'), reason='no /proc')
 def test_large_photos_take_turns(tmp_path):
   """Each of these takes about 0.5 GB; all at once would take several."""
   source = tmp_path / 'source'

@@ -247,12 +247,51 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(
   assert _results(path) == _results(whole)
 
 
+def test_what_other_programs_leave_is_no_damage(
+  built, whole, stopped, tmp_path
+):
+  """The Finder, a stick from a Mac, Windows, a NAS and editors were there."""
+  path = tmp_path / 'run'
+  shutil.copytree(stopped, path)
+  folders = [path, *(p for p in path.rglob('*') if p.is_dir())]
+  for folder in folders:
+    for name in ('.DS_Store', '._0', 'Thumbs.db', 'metrics.jsonl~', '.nfs01'):
+      (folder / name).write_bytes(b'\0\0\0\1Bud1\xff')
+    (folder / '@eaDir').mkdir()
+  said = _run_here(built, path)
+  assert f'goes on at step {max(_steps(stopped))}' in said
+  assert 'passed over' not in said
+  assert not list((path / 'checkpoints').glob('damaged-*'))
+  assert all((folder / 'Thumbs.db').exists() for folder in folders[:2])
+  assert _results(path) == _results(whole)
+  assert len(workdir.load(path).course.rows) == 3
+
+
+@pytest.mark.parametrize('name', ['starts.jsonl', 'lock', 'metrics.jsonl'])
+def test_files_that_are_no_text_stop_no_run(built, whole, tmp_path, name):
+  path = tmp_path / 'run'
+  shutil.copytree(whole, path)
+  (path / name).write_bytes(b'\xff\xfe\0torn')
+  assert 'is done' in _run_here(built, path)
+  assert _results(path) == _results(whole)
+
+
+@pytest.mark.parametrize('content', [b'', b'{"config', b'\xff\xfe', b'[]'])
+def test_a_damaged_config_is_named_and_stays(built, stopped, tmp_path, content):
+  path = tmp_path / 'run'
+  shutil.copytree(stopped, path)
+  (path / 'config.json').write_bytes(content)
+  with pytest.raises(errors.UserError, match='config.json: (not|damaged)'):
+    _run_here(built, path)
+  assert (path / 'config.json').read_bytes() == content
+
+
 def test_no_whole_checkpoint_is_an_error(built, stopped, tmp_path):
   path = tmp_path / 'run'
   shutil.copytree(stopped, path)
   for step in _steps(path):
     (path / 'checkpoints' / str(step) / '_CHECKPOINT_METADATA').unlink()
-  with pytest.raises(errors.UserError, match='no checkpoint is whole'):
+  with pytest.raises(errors.UserError, match='no checkpoint is complete'):
     _run_here(built, path)
 
 

@@ -1,5 +1,6 @@
 """A seal finds every kind of damage to every file."""
 
+import json
 import pathlib
 import shutil
 
@@ -47,13 +48,36 @@ def test_a_further_file_does_not_count(folder, name):
   assert seal.fault(folder) is None
 
 
+@pytest.mark.parametrize('name', ['.DS_Store', 'sub/Thumbs.db', '@eaDir/a'])
+def test_what_other_programs_leave_is_not_sealed(folder, name):
+  """They change and remove it when they like."""
+  path = folder / name
+  path.parent.mkdir(exist_ok=True)
+  path.write_bytes(b'Bud1')
+  seal.write(folder)
+  path.unlink()
+  assert seal.fault(folder) is None
+
+
+def test_such_a_file_in_a_seal_of_an_earlier_version_does_not_count(folder):
+  sealed = json.loads((folder / 'SEAL.json').read_text())
+  (folder / 'SEAL.json').write_text(json.dumps(sealed | {'.DS_Store': 'ab'}))
+  assert seal.fault(folder) is None
+
+
+def test_a_name_that_no_file_may_have_is_a_fault(folder):
+  (folder / 'SEAL.json').write_text(json.dumps({'a' * 300: 'ab'}))
+  assert 'cannot be read' in seal.fault(folder)
+
+
 def test_no_seal_no_whole(folder):
   (folder / 'SEAL.json').unlink()
   assert 'not finished' in seal.fault(folder)
 
 
 @pytest.mark.parametrize(
-  'text', ['', '{', '{}', '3', 'null', '[["a"]]', '\udcff']
+  'text',
+  ['', '{', '{}', '3', 'null', '[["a"]]', '[[3, "a"]]', '[' * 10**5, '\udcff'],
 )
 def test_a_broken_seal_is_named(folder, text):
   (folder / 'SEAL.json').write_bytes(text.encode(errors='surrogateescape'))

@@ -558,7 +558,7 @@ def test_a_damaged_group_is_named(built, whole, tmp_path):
   folder.mkdir(parents=True)
   (folder / 'group.json').write_text('{}')
   shutil.copy(whole / 'config.json', tmp_path)
-  with pytest.raises(errors.UserError, match='damaged; delete .*0123'):
+  with pytest.raises(errors.UserError, match='damaged; move .*0123'):
     _run(_config(built, tmp_path))
 
 
@@ -568,7 +568,7 @@ def test_a_damaged_result_is_named(built, whole, tmp_path, name, content):
   path = tmp_path / 'study'
   shutil.copytree(whole, path)
   (path / 'runs/public_3m/apparel/seed_1' / name).write_bytes(content)
-  with pytest.raises(errors.UserError, match='seed_1: damaged: .*; delete'):
+  with pytest.raises(errors.UserError, match='seed_1: damaged: .*; move'):
     _run(_config(built, path))
 
 

@@ -13,6 +13,7 @@ import collections
 import contextlib
 import fcntl
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -138,7 +139,9 @@ class _Worker:
   def __init__(self):
     self._pipe, theirs = connection.Pipe()
     lock = _shared_lock_file().fileno()
-    code = _SERVE.format(path=sys.path, pipe=theirs.fileno(), lock=lock)
+    # The last for entries that are relative to where the caller once was.
+    path = [*map(str, sys.path), str(pathlib.Path(__file__).parents[2])]
+    code = _SERVE.format(path=path, pipe=theirs.fileno(), lock=lock)
     with theirs:
       self._process = subprocess.Popen(
         [sys.executable, '-c', code],

@@ -52,7 +52,6 @@ from imat_jax.data import (
   label_notes,
   lost_photos,
   manifest,
-  photo_files,
   photos,
   picture,
   source,
@@ -383,7 +382,7 @@ def _write(
   builder.directory(work).rename(home)
   if replaced.is_dir():  # what a file manager left there is not ours to remove
     for path in replaced.iterdir():
-      if photo_files.is_foreign(path.name):
+      if files.is_foreign(path.name):
         path.rename(home / path.name)
   return True
 

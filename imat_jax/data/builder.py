@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from imat_jax import errors
-from imat_jax.data import photo_files
+from imat_jax import errors, files
 
 NAME = 'imaterialist'
 VERSION = '1.0.0'
@@ -56,7 +55,7 @@ def check_names(place: str | pathlib.Path, names: Iterable[str]) -> None:
       leave in folders is passed over.
   """
   for name in sorted(names):
-    if not is_ours(name) and not photo_files.is_foreign(name):
+    if not is_ours(name) and not files.is_foreign(name):
       raise errors.UserError(
         f'{place}/{name}: is not of a data set of this command, so '
         '--overwrite does not replace it; move it away, or give another '

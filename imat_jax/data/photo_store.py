@@ -6,7 +6,6 @@ however its table changes, and no other photo can get it.
 
 import concurrent.futures
 import contextlib
-import io
 import os
 import pathlib
 import shutil
@@ -14,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
 from imat_jax import errors, files, progress
-from imat_jax.data import manifest, photo_paths, picture
+from imat_jax.data import file_kinds, manifest, photo_paths, picture
 from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
 
@@ -142,11 +141,10 @@ def _read(path: str) -> tuple[str, tuple[int, int]] | str:
   if not body:
     return 'empty files'
   if not picture.begins_like_a_picture(body):
-    return f'of no known format ({", ".join(picture.FORMATS)})'
+    return f'no photo but: {file_kinds.name(body[: file_kinds.HEAD])}'
   try:
-    with picture.opened(io.BytesIO(body)) as image:
-      size = image.size
-  except Exception:  # see picture; the build will name it
+    size = picture.size(body)
+  except picture.BadPicture:  # the build will name it
     size = 0, 0
   return picture.digest(body), size
 
@@ -171,7 +169,8 @@ def place(
   knows it, whenever this one is killed.
 
   Raises:
-    UserError: a file that the manifest does not know is in the way.
+    UserError: a file that the manifest does not know is in the way, or a
+      download is at work there.
   """
   with (
     contextlib.ExitStack() as stack,
@@ -193,11 +192,12 @@ def place(
 def _opened(images: pathlib.Path, name: str) -> Iterator[_Split]:
   folder, path = images / name, manifest.path(images, name)
   folder.mkdir(parents=True, exist_ok=True)
-  known = manifest.read(path)
-  if known:
-    manifest.write(path, known.values())  # the last line may be torn
-  with path.open('a') as file:
-    yield _Split(folder, known, file)
+  with manifest.locked(images, name):
+    known = manifest.read(path)
+    if known:
+      manifest.write(path, known.values())  # the last line may be torn
+    with path.open('a') as file:
+      yield _Split(folder, known, file)
 
 
 def _place_file(image_id: str, photo: Photo, split: _Split) -> None:

@@ -10,7 +10,7 @@ import io
 import os
 import pathlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from PIL import Image
 
@@ -22,6 +22,9 @@ FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'AVIF', 'BMP', 'TIFF')
 
 # Bytes that tell the formats apart.
 HEAD = 16
+
+# Tags of TIFF: where its pixels are, and how many bytes.
+_STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
 
 # More are no photo but an attack: a file of kilobytes may claim them.
 MAX_PIXELS = 50_000_000
@@ -59,15 +62,19 @@ def check(body: bytes, min_side: int) -> Picture:
       placeholders and tracking pixels), `too_large` (more than `MAX_PIXELS`) or
       `too_slow` (it takes the decoder far more time than its pixels need).
   """
-  try:
-    width, height = bounded.call(_decoded_size, body)
-  except bounded.TooSlowError:
-    raise BadPicture('too_slow') from None
-  except bounded.CrashError:
-    raise BadPicture('damaged') from None
+  width, height = _called(_decoded_size, body)
   if min(width, height) < min_side:
     raise BadPicture('too_small')
   return Picture(digest(body), width, height)
+
+
+def size(body: bytes) -> tuple[int, int]:
+  """Width and height of a photo by its header, read in another process.
+
+  Raises:
+    BadPicture: see `check`.
+  """
+  return _called(_size, body)
 
 
 @contextlib.contextmanager
@@ -108,11 +115,27 @@ def begins_like_a_picture(body: bytes) -> bool:
   return any(Image.OPEN[name][1](body[:HEAD]) for name in FORMATS)
 
 
+def _called(
+  function: Callable[[bytes], tuple[int, int]], body: bytes
+) -> tuple[int, int]:
+  try:
+    return bounded.call(function, body)
+  except bounded.TooSlowError:
+    raise BadPicture('too_slow') from None
+  except bounded.CrashError:
+    raise BadPicture('damaged') from None
+
+
 def _decoded_size(body: bytes) -> tuple[int, int]:
-  """Width and height of a photo all of which was decoded."""
+  """`_size` of a photo all of which was decoded."""
+  return _size(body, load=True)
+
+
+def _size(body: bytes, load: bool = False) -> tuple[int, int]:
   try:
     with opened(io.BytesIO(body)) as image:
-      image.load()
+      if load:
+        image.load()
       return image.size
   except BadPicture:
     raise
@@ -142,7 +165,7 @@ def _breaks_off(body: bytes) -> bool:
     return int.from_bytes(body[2:6], 'little') > len(body)
   if body[4:8] == b'ftyp':
     return _boxes_break_off(body)
-  return True  # TIFF, whose parts may lie anywhere
+  return _strips_break_off(body)
 
 
 def _boxes_break_off(body: bytes) -> bool:
@@ -156,6 +179,19 @@ def _boxes_break_off(body: bytes) -> bool:
       return False
     start += max(size, 8)
   return start != len(body)
+
+
+def _strips_break_off(body: bytes) -> bool:
+  """Whether a strip or tile of a TIFF, or the list of them, is missing."""
+  try:
+    with Image.open(io.BytesIO(body), formats=['TIFF']) as image:
+      tags = image.tag_v2
+      starts = tags.get(_STRIPS) or tags.get(_TILES, ())
+      lengths = tags.get(_STRIP_BYTES) or tags.get(_TILE_BYTES, ())
+      ends = map(int.__add__, starts, lengths)
+      return any(end > len(body) for end in ends)
+  except Exception:
+    return True
 
 
 def _without_notes(

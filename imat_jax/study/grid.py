@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import os
+import re
 import urllib.parse
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -88,9 +89,17 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
 
 def run_folder(study: config.Study, cell: Cell, seed: int) -> str:
   """Where the results of a run lie: its workdir."""
-  name = '+'.join(urllib.parse.quote(name, safe='') for name in cell.tasks)
-  name = files.bounded_name(name)
+  name = _folder_name(cell.tasks)
   return os.path.join(study.workdir, 'runs', cell.model, name, f'seed_{seed}')
+
+
+def _folder_name(names: Sequence[str]) -> str:
+  """Of a task set: no name of a task leads elsewhere, on Windows neither."""
+  name = '+'.join(urllib.parse.quote(name, safe='') for name in names)
+  name = files.bounded_name(name)
+  if not files.is_safe_name(name):  # as `..`, or a device
+    name = f'%{ord(name[0]):02X}{name[1:]}'
+  return re.sub(r'\.$', '%2E', name)
 
 
 def _task_sets(

@@ -20,6 +20,7 @@ from imat_jax.training import workdir as workdir_lib
 _DAMAGE = (
   OSError,
   EOFError,
+  RecursionError,
   ValueError,
   TypeError,
   KeyError,
@@ -77,8 +78,8 @@ def read(folder: str | pathlib.Path) -> Result:
       raise ValueError('its files do not fit together')
   except (*_DAMAGE, errors.UserError) as error:
     raise errors.UserError(
-      f'{workdir.path}: damaged: {error}; delete the folder to train the run '
-      'again'
+      f'{workdir.path}: damaged: {error}; move the folder away to train the '
+      'run again'
     ) from None
   return Result(
     run,

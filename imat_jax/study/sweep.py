@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import pathlib
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,8 @@ from imat_jax.training.group import Group
 
 # What XLA says when the device's memory is full.
 _FULL = 'RESOURCE_EXHAUSTED'
+# How the folder of a group is named, see `Sweep._folder`.
+_OWN_FOLDER = re.compile('[0-9a-f]{16}')
 
 
 def run_study(study: config.Study) -> None:
@@ -234,7 +237,7 @@ def _left(root: pathlib.Path) -> list[list[Any]]:
   for path in sorted(root.glob('groups/*/')):
     if (path / 'group.json').exists():
       found.append([path.name, *_read_group(path / 'group.json')])
-    else:
+    elif _OWN_FOLDER.fullmatch(path.name):
       shutil.rmtree(path)  # what a killed `_discard` left
   return found
 
@@ -246,7 +249,7 @@ def _read_group(path: pathlib.Path) -> tuple[list[str], list[str]]:
     return [str(n) for n in found['runs']], [str(n) for n in found['tasks']]
   except (KeyError, TypeError):
     raise errors.UserError(
-      f'{path}: damaged; delete {path.parent} to train its runs anew'
+      f'{path}: damaged; move {path.parent} away to train its runs anew'
     ) from None
 
 

@@ -14,24 +14,14 @@ Row = Mapping[str, Any]
 
 def make(found: Mapping[str, Any]) -> dict[str, list[Row]]:
   """All tables of a `study.json`, by name."""
-  tables = {
-    'scores': _scores(found),
-    'comparisons': _comparisons(found),
-    'report_loss': _as_reported(found, 'loss'),
-    'report_accuracy': _as_reported(found, 'accuracy'),
-    'report_precision_recall_f1': _ranges(found),
-    'labels': _labels(found),
-    'affinity': _affinity(found),
-    'runs': _runs(found),
-  }
+  tables = {name: rows_of(found) for name, rows_of in _TABLES.items()}
   return {name: rows for name, rows in tables.items() if rows}
 
 
 def write(directory: pathlib.Path, tables: Mapping[str, Sequence[Row]]) -> None:
-  """Writes each table as NAME.csv."""
-  for path in directory.glob('*.csv'):
-    if path.stem not in tables:
-      path.unlink()  # of an earlier grid
+  """Writes each table as NAME.csv; of other files it touches none."""
+  for name in _TABLES.keys() - tables.keys():
+    (directory / f'{name}.csv').unlink(missing_ok=True)  # of an earlier grid
   for name, rows in tables.items():
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator='\n')
@@ -193,3 +183,15 @@ def _runs(found: Mapping[str, Any]) -> list[Row]:
     | run['scores'][found['task']]
     for run in found['runs']
   ]
+
+
+_TABLES = {
+  'scores': _scores,
+  'comparisons': _comparisons,
+  'report_loss': lambda found: _as_reported(found, 'loss'),
+  'report_accuracy': lambda found: _as_reported(found, 'accuracy'),
+  'report_precision_recall_f1': _ranges,
+  'labels': _labels,
+  'affinity': _affinity,
+  'runs': _runs,
+}

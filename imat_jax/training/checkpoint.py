@@ -89,7 +89,8 @@ def _latest_whole(directory: pathlib.Path) -> pathlib.Path | None:
   # That of step 0 is there before the first step: nothing is lost without it.
   if any(found):
     raise errors.UserError(
-      f'{directory}: no checkpoint is whole; delete the folder to start anew'
+      f'{directory}: no checkpoint is complete; put back what is missing or '
+      'damaged, or give another --workdir to start anew'
     )
   return None
 
@@ -342,7 +343,7 @@ def _read(folder: pathlib.Path) -> Iterator[None]:
   except Exception as error:
     raise errors.UserError(
       f'{folder}: not a checkpoint of this network ({_first_line(error)}); '
-      'delete the folder to use the one before'
+      'move the folder away to use the one before'
     ) from error
 
 

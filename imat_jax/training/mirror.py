@@ -63,10 +63,11 @@ class Mirror:
       UserError: the bucket refuses, or has something else there.
     """
     listing = self._there.list()
-    if listing and not {_OWNER, 'config.json'} & listing.keys():
+    others = list(filter(_is_ours, listing))
+    if others and not {_OWNER, 'config.json'} & listing.keys():
       raise errors.UserError(
-        f'{self._there.url}: there are files, such as {next(iter(listing))}, '
-        'but no run or study; give another --workdir'
+        f'{self._there.url}: there are files, such as {others[0]}, but no run '
+        'or study; give another --workdir'
       )
     before = self._owner()
     me = f'pid {os.getpid()} on {socket.gethostname()}'
@@ -206,7 +207,15 @@ class Mirror:
   def _read_state(self) -> dict[str, Any]:
     """What an earlier start here knew; {} where there was none."""
     path = self._here / _STATE
-    return files.read_json(path) if path.exists() else {}
+    if not path.exists():
+      return {}
+    state = files.read_json(path)
+    try:
+      return {'token': state['token'], 'known': dict(state['known'])}
+    except (KeyError, TypeError, ValueError):
+      raise errors.UserError(
+        f'{path}: damaged; move {self._here} away to go on from the bucket'
+      ) from None
 
   def _write_state(self) -> None:
     state = {'token': self._token, 'known': self._known}
@@ -215,5 +224,5 @@ class Mirror:
 
 def _is_ours(name: str) -> bool:
   """Whether a file is of the run: no lock, none that is being written."""
-  hidden = any(part.startswith('.') for part in name.split('/'))
-  return not hidden and name not in (_LOCK, _OWNER)
+  foreign = any(map(files.is_foreign, name.split('/')))
+  return not foreign and name not in (_LOCK, _OWNER)

@@ -25,20 +25,27 @@ def write(folder: pathlib.Path) -> None:
 def fault(folder: pathlib.Path) -> str | None:
   """What is wrong with a sealed folder, naming the file; None if nothing is."""
   try:
-    sealed = dict(json.loads((folder / NAME).read_text(encoding='utf-8')))
+    sealed = json.loads((folder / NAME).read_text(encoding='utf-8'))
   except FileNotFoundError:
     return f'{NAME} is missing: it was not finished'
-  except (OSError, ValueError, TypeError):
+  except (OSError, ValueError, RecursionError):
     return f'{NAME} is damaged'
-  if not sealed:
-    return f'{NAME} is empty'
+  if not isinstance(sealed, dict) or not sealed:
+    return f'{NAME} is damaged'
   for name, digest in sorted(sealed.items()):
-    path = folder / name
-    if not path.is_file():
-      return f'{name} is missing'
-    if _sha256(path) != digest:
-      return f'{name} is damaged'
+    # One that an earlier version sealed may have changed or gone since.
+    if not _is_foreign(name) and (what := _fault(folder / name, digest)):
+      return f'{name} {what}'
   return None
+
+
+def _fault(path: pathlib.Path, digest: str) -> str | None:
+  try:
+    if not path.is_file():
+      return 'is missing'
+    return None if _sha256(path) == digest else 'is damaged'
+  except OSError as error:
+    return f'cannot be read: {error.strerror}'
 
 
 def sealed(found: Mapping[str, File]) -> dict[str, File]:
@@ -63,11 +70,16 @@ def _checkpoint(name: str) -> str | None:
 
 def _digests(folder: pathlib.Path) -> dict[str, str]:
   paths = sorted(path for path in folder.rglob('*') if path.is_file())
+  names = {path.relative_to(folder).as_posix(): path for path in paths}
   return {
-    path.relative_to(folder).as_posix(): _sha256(path)
-    for path in paths
-    if path.name != NAME
+    name: _sha256(path)
+    for name, path in names.items()
+    if name != NAME and not _is_foreign(name)
   }
+
+
+def _is_foreign(name: str) -> bool:
+  return any(map(files.is_foreign, name.split('/')))
 
 
 def _sha256(path: pathlib.Path) -> str:

@@ -49,9 +49,8 @@ _MAY_CHANGE = {
   ),
 }
 
-
-# What is of a study or run whose config.json is gone.
-_BEGUN = ('runs', 'groups', 'checkpoints')
+# What pages and tables read of a row of metrics.jsonl.
+_PARTS_OF_ROW = {'epoch', 'step', 'seconds', 'train', 'validation', 'total'}
 
 
 class Workdir:
@@ -130,7 +129,7 @@ def mirrored(workdir: Workdir) -> Iterator[None]:
 def _lock(workdir: Workdir) -> Iterator[None]:
   _refuse_foreign(workdir)
   workdir.path.mkdir(parents=True, exist_ok=True)
-  with workdir.lock.open('a+') as file:
+  with workdir.lock.open('a+', encoding='utf-8', errors='replace') as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -272,7 +271,11 @@ def read_rows(workdir: Workdir) -> list[dict[str, Any]]:
     ValueError: it is damaged.
   """
   text = workdir.metrics.read_text(encoding='utf-8')
-  return [json.loads(line) for line in text.splitlines()]
+  rows = [json.loads(line) for line in text.splitlines()]
+  for row in rows:
+    if not isinstance(row, dict) or not row.keys() >= _PARTS_OF_ROW:
+      raise ValueError(f'{workdir.metrics.name}: a line is not of an epoch')
+  return rows
 
 
 def _read_config(workdir: Workdir, kind: type) -> dict[str, Any]:
@@ -288,12 +291,17 @@ def _read_config(workdir: Workdir, kind: type) -> dict[str, Any]:
 
 
 def _refuse_foreign(workdir: Workdir) -> None:
-  """Keeps runs and studies out of folders that hold anything else."""
+  """Keeps runs and studies out of folders that hold anything else.
+
+  Of one whose config.json is gone or damaged there still are the lock, or
+  checkpoints; what that means is told later.
+  """
   if any(_is_of(workdir, kind) for kind in _MAY_CHANGE):
     return
-  own = {workdir.lock.name, *_BEGUN}
+  if workdir.lock.exists() or any(workdir.checkpoints.glob(f'*/{seal.NAME}')):
+    return
   for path in sorted(workdir.path.glob('*')):
-    if path.name not in own and not files.is_foreign(path.name):
+    if not files.is_foreign(path.name):
       raise errors.UserError(
         f'{workdir.path}: holds files of no run or study ({path.name}); give a '
         'new folder as --workdir'
