@@ -50,12 +50,6 @@ def task_name(value):
     return f"must not be empty, have a colon, or be '{tasks.APPAREL}'"
 
 
-def png(value):
-  """The name of a picture, or nothing."""
-  if value and not value.lower().endswith('.png'):
-    return 'must end in .png'
-
-
 def some_of(names: Sequence[str]) -> Check:
   """The check that a tuple has some of the names, each once."""
 
@@ -92,6 +86,7 @@ def place(value):
   """A folder, here or in a bucket."""
   if re.match(r'\w+:/', value) and not _URL.fullmatch(value):
     return 'must be a folder, or gs://, s3:// or az://BUCKET/FOLDER'
+  return _path(value)
 
 
 def folder(value):
@@ -101,12 +96,35 @@ def folder(value):
       'must be a folder of this machine; in a bucket are only --data_dir, '
       '--workdir and --run'
     )
+  return _path(value)
 
 
 def file(value):
   """A file of this machine."""
   if re.match(r'\w+:/', value):
     return 'must be a file of this machine'
+  return _path(value)
+
+
+def png(value):
+  """A picture of this machine, or nothing."""
+  if value and not value.lower().endswith('.png'):
+    return 'must end in .png'
+  return file(value)
+
+
+# The checks of paths, in which a `~` is expanded before.
+PATHS = (place, folder, file, png)
+
+
+def _path(value):
+  if '\0' in value:
+    return 'must not contain NUL'
+  if value.startswith('~'):
+    return (
+      'no such home folder is known here; write the path in full, or ./~… '
+      'where a name begins with ~'
+    )
 
 
 def prefix_pair(value):

@@ -7,6 +7,7 @@ flag. No jax here: loader processes and `--help` import this.
 
 import dataclasses
 import math
+import os
 import typing
 from typing import Any, Literal
 
@@ -29,6 +30,12 @@ def arguments(name: str, help: str):
   return dataclasses.field(metadata=metadata)
 
 
+def is_path(field: dataclasses.Field) -> bool:
+  """Whether a field holds a path, or the paths beside the flags."""
+  check = field.metadata.get('check')
+  return check in checks.PATHS or 'arguments' in field.metadata
+
+
 def text(value: Any) -> str:
   """A value as it stands on the command line."""
   return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
@@ -45,6 +52,10 @@ def _here(help):
   return knob(help, check=checks.folder)
 
 
+def _file(help, default=dataclasses.MISSING):
+  return knob(help, default, checks.file)
+
+
 def _anywhere(help, default=dataclasses.MISSING):
   return knob(
     f'{help}; or in a bucket: gs://, s3://, az://', default, checks.place
@@ -53,14 +64,27 @@ def _anywhere(help, default=dataclasses.MISSING):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-  """Base of all configs: runs each field's check when it is made."""
+  """Base of all configs: runs each field's check when it is made.
+
+  In paths `~` and `~user` become home folders, as bash leaves them alone in
+  `--flag=~/folder`.
+  """
 
   def __post_init__(self):
     for field in dataclasses.fields(self):
+      if is_path(field):
+        expanded = _expanded(getattr(self, field.name))
+        object.__setattr__(self, field.name, expanded)
       check, value = field.metadata.get('check'), getattr(self, field.name)
       complaint = check(value) if check else None
       if complaint:
         raise ValueError(f'--{field.name}={text(value)}: {complaint}')
+
+
+def _expanded(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+  if isinstance(value, tuple):
+    return tuple(map(os.path.expanduser, value))
+  return os.path.expanduser(value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -504,8 +528,8 @@ class Predict(Config):
 
   paths: tuple[str, ...] = arguments(
     'PATH…',
-    'photos, folders of photos (with all below them), or - for a list on '
-    'standard input, a path per line',
+    'photos, folders of photos (with all below them), or - for a list of both '
+    'on standard input',
   )
   run: str = _anywhere('workdir of a trained run')
   format: Literal['auto', 'table', 'csv', 'json'] = knob(
@@ -544,7 +568,7 @@ class Submit(Config):
   run: str = _anywhere('workdir of a trained run, best of all tasks')
   annotations: str = _here('folder with the fgvc4_iMat.*.json files')
   images: str = _here('folder with test/ID.jpg, as the download leaves it')
-  output: str = _here('FILE.csv that receives the submission')
+  output: str = _file('FILE.csv that receives the submission')
   batch_size: int = knob('photos per step', 64, checks.at_least(1))
 
 
@@ -556,10 +580,8 @@ class Export(Config):
   format: Literal['stablehlo', 'onnx'] = knob(
     'stablehlo: for jax; onnx: for onnxruntime and others', 'stablehlo'
   )
-  output: str = knob(
-    'file to write; without it RUN/model.stablehlo or RUN/model.onnx',
-    '',
-    checks.file,
+  output: str = _file(
+    'file to write; without it RUN/model.stablehlo or RUN/model.onnx', ''
   )
 
 

@@ -11,7 +11,7 @@ the network looked (imat_jax/saliency.py). It serves this machine alone unless
 import pathlib
 from typing import TYPE_CHECKING
 
-from imat_jax import config, errors
+from imat_jax import config, errors, run_folders
 
 if TYPE_CHECKING:
   import gradio
@@ -32,7 +32,8 @@ _WRONG = {
 
 def main(command: config.Demo) -> None:
   """Serves the page until it is interrupted."""
-  # Here, so that --help is quick.
+  run_folders.check(command.run)
+  # Here, so that --help and a wrong path are quick.
   gradio = _gradio()
   from imat_jax import inference
 

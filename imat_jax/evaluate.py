@@ -20,11 +20,13 @@ import json
 import pathlib
 from typing import Any
 
-from imat_jax import config, errors, files
+from imat_jax import config, errors, outputs, run_folders
 
 
 def main(command: config.Evaluate) -> None:
   """Prints the evaluation of a run."""
+  if command.reliability:
+    outputs.check(command.reliability)
   evaluation = evaluate(command)
   print(json.dumps(evaluation, indent=2, allow_nan=False))
   if command.reliability:
@@ -33,6 +35,7 @@ def main(command: config.Evaluate) -> None:
 
 def evaluate(command: config.Evaluate) -> dict[str, Any]:
   """What is printed."""
+  run_folders.check(command.run)
   # Here, so that --help is quick.
   from imat_jax.study import assessment
   from imat_jax.training import mesh, scoring, workdir
@@ -82,7 +85,7 @@ def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:
       'has a label of these tasks'
     )
   columns = 2 if 'temperature_from' in evaluation else 4
-  files.write_bytes(path, charts.png(charts.reliability(panels, columns)))
+  outputs.write_bytes(path, charts.png(charts.reliability(panels, columns)))
 
 
 if __name__ == '__main__':

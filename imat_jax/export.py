@@ -13,11 +13,12 @@ loads each.
 
 import pathlib
 
-from imat_jax import config, errors, files, progress, remote
+from imat_jax import config, errors, outputs, progress, remote, run_folders
 
 
 def main(command: config.Export) -> None:
   """Writes the file and says what is in it."""
+  run_folders.check(command.run)
   path = target(command)
   # Here, so that --help and a wrong path are quick.
   from imat_jax import artefact
@@ -29,7 +30,7 @@ def main(command: config.Export) -> None:
   progress.say(f'{command.run}: to {command.format}')
   write = {'stablehlo': artefact.stablehlo, 'onnx': artefact.onnx}
   content = write[command.format](trained)
-  files.write_bytes(path, content)
+  outputs.write_bytes(path, content)
   print(f'{path}: {len(content) / 1e6:.1f} MB')
   for task in trained.task_set:
     print(f'  {task.name}: {len(task.labels)} labels')
@@ -55,8 +56,7 @@ def target(command: config.Export) -> pathlib.Path:
       f'{path.parent}: there is no such folder; make it, or give another '
       '--output'
     )
-  if path.is_dir():
-    raise errors.UserError(f'{path}: is a folder; --output=FILE names a file')
+  outputs.check(path)
   return path
 
 

@@ -1,11 +1,13 @@
 """Files that are whole or absent: text and JSON, written and read."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
 import pathlib
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from typing import IO, Any
@@ -83,9 +85,39 @@ def read_json(path: pathlib.Path) -> Any:
 
 
 def cache_folder() -> pathlib.Path:
-  """Where this user's programs keep what can be had again; ours of it."""
-  home = os.environ.get('XDG_CACHE_HOME') or pathlib.Path.home() / '.cache'
-  return pathlib.Path(home) / 'imat_jax'
+  """Where this user's programs keep what can be had again; ours of it.
+
+  A user without a home folder, or with one that is not writable (as in many
+  containers), has `temporary_folder`.
+  """
+  home = os.environ.get('XDG_CACHE_HOME', '')
+  if not os.path.isabs(home):  # as the XDG specification has it
+    home = os.path.expanduser('~/.cache')
+  folder = pathlib.Path(home, 'imat_jax')
+  usable = folder.is_absolute() and is_writable(folder)
+  return folder if usable else temporary_folder()
+
+
+@functools.cache
+def temporary_folder() -> pathlib.Path:
+  """A folder of this user alone below the system's temporary folder."""
+  folder = pathlib.Path(tempfile.gettempdir(), f'imat_jax-{os.getuid()}')
+  with contextlib.suppress(FileExistsError):
+    folder.mkdir(mode=0o700)
+  # Anyone may have made it: programs are cached in there.
+  found = folder.lstat()
+  is_private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
+  if is_private and found.st_uid == os.getuid():
+    return folder
+  return pathlib.Path(tempfile.mkdtemp(prefix='imat_jax-'))
+
+
+def is_writable(path: pathlib.Path) -> bool:
+  """Whether a folder is one to write in, or can be made."""
+  for folder in (path, *path.parents):
+    if os.path.lexists(folder):
+      return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+  return False
 
 
 def is_foreign(name: str) -> bool:

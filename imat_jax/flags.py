@@ -8,6 +8,8 @@ and gives it `--help`, the flags, and the exit statuses of the contract: 0 done,
 1 a fault that the user can mend, 2 wrong flags, 130 and 143 interrupted.
 """
 
+import codecs
+import contextlib
 import dataclasses
 import functools
 import os
@@ -15,11 +17,11 @@ import sys
 import textwrap
 import typing
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import IO, Any
 
 from absl import flags as absl_flags
 
-from imat_jax import config, errors
+from imat_jax import config, errors, files
 
 # What makes a config: its class, or a functools.partial of it that holds the
 # values in which a command differs.
@@ -42,6 +44,7 @@ MALLOC = ':'.join(
 
 def run(main: Callable[[Any], None], maker: Maker) -> None:
   """Makes the config from `sys.argv`, calls `main` with it and exits."""
+  _open_streams()
   command = sys.modules['__main__']
   name = command.__spec__.name if command.__spec__ else sys.argv[0]
   if {'--help', '-help', '-h'} & set(sys.argv[1:]):
@@ -51,10 +54,41 @@ def run(main: Callable[[Any], None], maker: Maker) -> None:
     parsed = parse(maker, sys.argv)
   except (absl_flags.Error, ValueError) as error:
     wrong = '; '.join(str(error).splitlines())
-    print(f'{name}: {wrong} (--help lists the flags)', file=sys.stderr)
+    _complain(f'{name}: {wrong} (--help lists the flags)')
     sys.exit(2)
   _set_malloc()
+  _set_home()
   sys.exit(_status(lambda: main(parsed), name))
+
+
+def _open_streams() -> None:
+  """Standard streams that take any text, also where they were closed."""
+  for number, name in enumerate(('stdin', 'stdout', 'stderr')):
+    try:
+      os.fstat(number)
+    except OSError:  # else the next file that is opened would be this stream
+      os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if getattr(sys, name) is None:
+      mode = 'w' if number else 'r'
+      setattr(
+        sys, name, os.fdopen(number, mode, encoding='utf-8', closefd=False)
+      )
+  codecs.register_error('imat_jax.escape', _escape)
+  sys.stdout.reconfigure(errors='imat_jax.escape')
+
+
+def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
+  """A byte of a file's name as itself, what the terminal lacks as `\\u2026`."""
+  letter = error.object[error.start]
+  if 0xDC80 <= ord(letter) <= 0xDCFF:
+    return bytes([ord(letter) - 0xDC00]), error.start + 1
+  return ascii(letter)[1:-1], error.start + 1
+
+
+def _set_home() -> None:
+  """Gives a user without one a home: libraries keep their caches there."""
+  if not os.path.isabs(os.path.expanduser('~')):
+    os.environ['HOME'] = str(files.temporary_folder())
 
 
 def _set_malloc() -> None:
@@ -80,6 +114,8 @@ def parse(maker: Maker, argv: list[str]) -> Any:
   rest = values(argv)[1:]
   if rest and not arguments:
     raise ValueError(f'{rest[0]!r} is not a flag')
+  for field, default in flagged:
+    _check_path(field, default, values[field.name].value)
   absent = [f'--{f.name}' for f, _ in flagged if values[f.name].value is None]
   if not rest:
     absent += [field.metadata['arguments'] for field in arguments]
@@ -88,6 +124,17 @@ def parse(maker: Maker, argv: list[str]) -> Any:
   # Libraries read the global flags; they count as parsed, with no value set.
   absl_flags.FLAGS(argv[:1])
   return _make(maker, values, {field.name: tuple(rest) for field in arguments})
+
+
+def _check_path(field: dataclasses.Field, default: Any, value: Any) -> None:
+  """Refuses an empty path, as of `--images=$UNSET`: it is the current folder.
+
+  Where the default is empty, that means something else.
+  """
+  if config.is_path(field) and value == '' != default:
+    raise ValueError(
+      f'--{field.name}=: is empty; give a path (. is the current folder)'
+    )
 
 
 def help_text(about: str, maker: Maker) -> str:
@@ -124,21 +171,41 @@ def _status(call: Callable[[], None], name: str) -> int:
     call()
     sys.stdout.flush()
   except errors.UserError as error:
-    print(f'{name}: {errors.printable(str(error))}', file=sys.stderr)
-    return 1
+    return _failed(1, f'{name}: {errors.printable(str(error))}')
   except BrokenPipeError:  # as in `… | head`
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _discard(sys.stdout)
   except OSError as error:
     where = f'{error.filename}: ' if error.filename else ''
-    print(f'{name}: {where}{error.strerror or error}', file=sys.stderr)
-    return 1
+    text = f'{where}{error.strerror or error}'
+    return _failed(1, f'{name}: {errors.printable(text)}')
   except errors.Interrupted as interrupted:
-    print(f'{name}: {interrupted}', file=sys.stderr)
-    return interrupted.status
+    return _failed(interrupted.status, f'{name}: {interrupted}')
   except KeyboardInterrupt:
-    print(f'{name}: interrupted', file=sys.stderr)
-    return 130
+    return _failed(130, f'{name}: interrupted')
   return 0
+
+
+def _failed(status: int, text: str) -> int:
+  """What was printed goes out before the line that says what failed."""
+  try:
+    sys.stdout.flush()
+  except OSError:
+    _discard(sys.stdout)
+  _complain(text)
+  return status
+
+
+def _complain(text: str) -> None:
+  try:
+    print(text, file=sys.stderr, flush=True)
+  except OSError:
+    _discard(sys.stderr)
+
+
+def _discard(stream: IO[str]) -> None:
+  """What waits in a stream that takes no more must not fail at the exit."""
+  with contextlib.suppress(OSError):  # of no file at all, as in a test
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _unwrap(maker: Maker) -> tuple[type, dict[str, Any]]:

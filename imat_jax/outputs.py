@@ -22,13 +22,20 @@ def check(path: str | pathlib.Path) -> None:
   """Raises unless `path` is free, or has what a command wrote there.
 
   Raises:
-    UserError: another file, or one that was changed since, is there.
+    UserError: another file, or one that was changed since, is there; or nobody
+      can write there.
   """
   path = pathlib.Path(path)
+  if not files.is_writable(path.parent):
+    raise errors.UserError(
+      f'{path}: no file can be written there; give another folder'
+    )
   if not os.path.lexists(path):
     return
   if path.is_dir():
     raise errors.UserError(f'{path}: is a folder; give the name of a file')
+  if path.exists() and not path.is_file():  # reading a pipe has no end
+    raise errors.UserError(f'{path}: is no regular file; give another name')
   if (path.name, _digest(path.read_bytes())) not in _recorded(path.parent):
     raise errors.UserError(
       f'{path}: a file that this command did not write, or that was changed '

@@ -6,83 +6,133 @@
   python -m imat_jax.predict --run=runs/demo folder/ --save_grid=labels.png
 
 prints a line per photo and task: its likeliest labels with their probabilities.
-A file that is no photo has a line of its own, which says why, and is counted at
-the end; the exit status is 0.
+A file that is no photo has a line of its own, which says why; of folders only
+photos are taken, whatever their names. The last line, on stderr, counts what
+was labelled, not readable and passed over. Where no photo was labelled the exit
+status is 1.
+
+A list on standard input has a path per line, or NUL behind each, in UTF-8 or
+UTF-16.
 """
 
 import csv
 import json
 import os
-import pathlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 
-from imat_jax import config, errors, files, progress
+from imat_jax import config, errors, outputs, progress, run_folders
+from imat_jax.data import (
+  file_kinds,
+  links,
+  photo_files,
+  photo_lists,
+  photos,
+  picture,
+)
 
-# What a folder is searched for; a file that is named is read whatever its name.
-ENDINGS = ('.jpg', '.jpeg', '.png', '.webp', '.gif', '.avif', '.bmp', '.tiff')
 _ON_GRID = 64
+_LISTS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.xlsx', '.parquet')
 
 
 def main(command: config.Predict) -> None:
-  """Prints the labels of the photos."""
-  for path in command.paths:
-    _check(path)
+  """Prints the labels of the photos.
+
+  Raises:
+    UserError: there is no run or no photo, or no photo could be labelled.
+  """
+  run_folders.check(command.run)
+  skipped = photo_files.Skipped()
+  paths = list(photo_lists.collect(command.paths, skipped))
+  if command.save_grid:
+    outputs.check(command.save_grid)
+    paths = _without(command.save_grid, paths, command.paths)
+  if not paths:
+    raise errors.UserError(f'no photo to label{_passed_over(skipped)}')
   # Here, so that --help and a wrong path are quick.
   from imat_jax import contact_sheet, inference
 
-  # Names of files may be any bytes.
-  sys.stdout.reconfigure(errors='surrogateescape')
   predictor = inference.Predictor(command.run, command.batch_size)
   task_set = predictor.task_set
   write = _WRITERS[_format(command)](task_set, command.top)
-  shown, total, bad = [], 0, 0
-  for found in _counted(predictor.label(_listed(command.paths)), command.paths):
-    write(found)
-    total += 1
-    bad += bool(found.error)
-    if command.save_grid and not found.error and len(shown) < _ON_GRID:
+  shown, bad = [], []
+  for found in _counted(predictor.label(paths), len(paths)):
+    if found.error:
+      found = found._replace(error=_reason(found.path, found.error))
+      bad.append(f'{found.path}: {found.error}')
+    elif command.save_grid and len(shown) < _ON_GRID:
       shown.append(found)
+    write(found)
   sys.stdout.flush()
-  progress.say(f'{total - bad:,} photos labelled, {bad:,} not readable')
-  if command.save_grid:
-    sheet = contact_sheet.draw(shown, task_set)
-    files.write_bytes(pathlib.Path(command.save_grid), sheet)
-
-
-def photos_in(folder: str) -> Iterator[str]:
-  """The photos of a folder and all below it, by name; nothing hidden."""
-  for parent, folders, names in os.walk(folder):
-    folders[:] = sorted(name for name in folders if name[0] != '.')
-    for name in sorted(names):
-      if name[0] != '.' and name.lower().endswith(ENDINGS):
-        yield os.path.join(parent, name)
-
-
-def _check(path: str) -> None:
-  if os.path.isdir(path) and next(photos_in(path), None) is None:
+  if len(bad) == len(paths):
     raise errors.UserError(
-      f'{path}: no file in this folder ends like a photo: {", ".join(ENDINGS)}'
+      f'no photo labelled, {len(bad):,} not readable'
+      f'{_first(bad)}{_passed_over(skipped)}{_advice(command.paths)}'
     )
+  if command.save_grid:
+    outputs.write_bytes(command.save_grid, contact_sheet.draw(shown, task_set))
+  progress.say(
+    f'{len(paths) - len(bad):,} photos labelled, {len(bad):,} not readable'
+    f'{_first(bad)}{_passed_over(skipped)}'
+  )
 
 
-def _listed(paths: Iterable[str]) -> Iterator[str]:
-  for path in paths:
-    if path == '-':
-      lines = (line.rstrip(b'\r\n') for line in sys.stdin.buffer)
-      yield from (os.fsdecode(line) for line in lines if line)
-    elif os.path.isdir(path):
-      yield from photos_in(path)
-    else:
-      yield path
+def _without(
+  target: str, paths: Sequence[str], arguments: Sequence[str]
+) -> list[str]:
+  """The paths but for that of an earlier picture, found in a folder."""
+  place = os.path.realpath(target)
+  if place in map(os.path.realpath, arguments):
+    raise errors.UserError(
+      f'--save_grid={target}: is one of the photos; give another name'
+    )
+  return [path for path in paths if os.path.realpath(path) != place]
 
 
-def _counted(labelled: Iterator, paths: Iterable[str]) -> Iterator:
+def _reason(path: str, error: str) -> str:
+  """Why a file is no photo, a little closer."""
+  if error == photos.NO_FILE and links.is_link(path):
+    return f'{error}: a link; download its photo first'
+  if error != photos.NOT_DECODED:
+    return error
+  try:
+    with open(path, 'rb') as file:
+      head = file.read(file_kinds.HEAD)
+  except OSError as fault:
+    return fault.strerror or error
+  if picture.begins_like_a_picture(head):
+    return error
+  return f'{error}: {file_kinds.name(head)}'
+
+
+def _first(bad: Sequence[str]) -> str:
+  return f', the first: {bad[0]}' if bad else ''
+
+
+def _passed_over(skipped: photo_files.Skipped) -> str:
+  if not skipped.count:
+    return ''
+  return (
+    f'; passed over {skipped.count:,} that are no photos, the first: '
+    f'{skipped.first}'
+  )
+
+
+def _advice(arguments: Sequence[str]) -> str:
+  for path in arguments:
+    if path.lower().endswith(_LISTS):
+      return (
+        f'; the photos of a list are labelled with - < {path}, a table is '
+        'made a data set by imat_jax.data.own'
+      )
+  return ''
+
+
+def _counted(labelled: Iterator, total: int) -> Iterator:
   """The same, under a bar, unless the terminal shows the labels themselves."""
   if sys.stdout.isatty():
     yield from labelled
     return
-  total = None if '-' in paths else sum(1 for _ in _listed(paths))
   with progress.Progress(total, 'label', 'photo') as bar:
     for found in labelled:
       yield found

@@ -19,7 +19,15 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from imat_jax import config, errors, files, progress, tasks
+from imat_jax import (
+  config,
+  errors,
+  files,
+  outputs,
+  progress,
+  run_folders,
+  tasks,
+)
 from imat_jax.data import annotations
 
 _SPLIT = 'test'
@@ -27,6 +35,8 @@ _SPLIT = 'test'
 
 def main(command: config.Submit) -> None:
   """Writes the submission and says what is in it."""
+  run_folders.check(command.run)
+  outputs.check(command.output)
   images = annotations.read_split(command.annotations, _SPLIT).images
   maps = annotations.read_maps(command.annotations)
   train = annotations.read_split(command.annotations, 'train')
@@ -39,13 +49,10 @@ def main(command: config.Submit) -> None:
   known = _known(maps, predictor.task_set)
   paths = (_path(command.images, image.image_id) for image in images)
   lost = 0
-  with (
-    files.writing(pathlib.Path(command.output)) as file,
-    io.TextIOWrapper(file, 'utf-8', newline='') as text,
-    progress.Progress(len(images), 'label', 'photo') as bar,
-  ):
-    out = csv.writer(text, lineterminator='\n')
-    out.writerow(['id', 'predicted'])
+  text = io.StringIO()
+  out = csv.writer(text, lineterminator='\n')
+  out.writerow(['id', 'predicted'])
+  with progress.Progress(len(images), 'label', 'photo') as bar:
     for image, found in zip(images, predictor.label(paths), strict=True):
       predicted = dict(usual)
       if not found.error:
@@ -56,6 +63,7 @@ def main(command: config.Submit) -> None:
         for task_id, label_id in predicted.items()
       )
       bar.advance()
+  outputs.write_text(command.output, text.getvalue())
   print(
     f'{command.output}: {len(images):,} images × {len(usual)} tasks = '
     f'{len(images) * len(usual):,} rows; {lost:,} images have no photo and '

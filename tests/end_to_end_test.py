@@ -179,7 +179,7 @@ def test_a_damaged_config_is_named(whole, tmp_path, damage):
 
 
 def test_loading_what_is_no_run(tmp_path, whole):
-  with pytest.raises(errors.UserError, match='there is no such file'):
+  with pytest.raises(errors.UserError, match='no trained run here'):
     workdir.load(tmp_path)
   shutil.copy(whole / 'config.json', tmp_path)
   with pytest.raises(

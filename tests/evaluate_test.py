@@ -268,7 +268,11 @@ def test_the_command_draws(run, built, tmp_path):
     (('--split=test',), 1, "no split 'test'; there are: train, validation"),
     (('--temperature_from=valid',), 1, "no split 'valid'; there are: train"),
     (('--reliability=a.jpg',), 2, '--reliability=a.jpg: must end in .png'),
-    (('--run=nowhere',), 1, 'nowhere/config.json: there is no such file'),
+    (
+      ('--run=nowhere',),
+      1,
+      'nowhere: no trained run here: there is no such folder',
+    ),
   ],
 )
 def test_wrong_flags_are_one_line(run, built, flags, status, said):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imat_jax import artefact, config, errors, export, inference
+from imat_jax import artefact, config, errors, export, inference, outputs
 from imat_jax.data import garments
 from imat_jax.data.drawing import population
 from imat_jax.training import workdir
@@ -63,7 +63,7 @@ def test_what_was_there_stays_until_all_is_written(
   trained, tmp_path, monkeypatch
 ):
   path = tmp_path / 'here'
-  path.write_text('old')
+  outputs.write_text(path, 'old')
 
   def fail(*_):
     raise OSError(28, 'No space left on device')
@@ -73,7 +73,7 @@ def test_what_was_there_stays_until_all_is_written(
     with pytest.raises(OSError):
       run(trained, output=str(path))
   assert path.read_text() == 'old'
-  assert [p.name for p in tmp_path.iterdir()] == ['here']
+  assert {p.name for p in tmp_path.iterdir()} == {'here', outputs.RECORD}
   run(trained, output=str(path))
   assert metadata(path)['tasks']
 
@@ -81,7 +81,10 @@ def test_what_was_there_stays_until_all_is_written(
 @pytest.mark.parametrize(
   ('knobs', 'complaint'),
   [
-    ({'trained': 'nowhere'}, r'nowhere/config\.json: there is no such file'),
+    (
+      {'trained': 'nowhere'},
+      r'nowhere: no trained run here: there is no such folder',
+    ),
     ({'output': 'no/folder/model'}, 'no/folder: there is no such folder'),
     ({'output': '.'}, r'\.: is a folder'),
     ({'output': 'run/config.json/model'}, 'config.json: there is no such fol'),
@@ -96,6 +99,17 @@ def test_what_cannot_be_done_is_one_line(
   with pytest.raises(errors.UserError, match=complaint) as caught:
     run(**{'trained': 'run'} | knobs)
   assert '\n' not in str(caught.value)
+
+
+def test_a_file_of_the_users_stays(trained, tmp_path, monkeypatch):
+  monkeypatch.setattr(artefact, 'stablehlo', None)  # known before the work
+  path = tmp_path / 'model'
+  path.write_text('mine')
+  with pytest.raises(errors.UserError, match='model: .* did not write'):
+    run(trained, output=str(path))
+  with pytest.raises(errors.UserError, match='config.json: .* did not write'):
+    run(trained, output=str(pathlib.Path(trained, 'config.json')))
+  assert path.read_text() == 'mine'
 
 
 def test_a_file_in_a_bucket_is_refused():

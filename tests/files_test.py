@@ -1,4 +1,8 @@
-"""Names that come from data, and errors that name what the user knows."""
+"""Names from data, errors that name what the user knows, and caches."""
+
+import os
+import pathlib
+import tempfile
 
 import pytest
 from hypothesis import given
@@ -34,3 +38,50 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
 def test_what_other_programs_leave_is_foreign(name):
   assert files.is_foreign(name)
   assert not files.is_foreign('photo.jpg')
+
+
+@pytest.fixture
+def nobody(tmp_path, monkeypatch):
+  """A user whose temporary folder is `tmp_path`, with no home to write in."""
+  monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+  monkeypatch.setenv('HOME', '/dev/null')
+  monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path))
+  files.temporary_folder.cache_clear()
+  yield
+  files.temporary_folder.cache_clear()
+
+
+@pytest.mark.usefixtures('nobody')
+def test_caches_lie_where_the_user_has_them(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  assert files.cache_folder() == tmp_path / '.cache/imat_jax'
+  monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'here'))
+  assert files.cache_folder() == tmp_path / 'here/imat_jax'
+  monkeypatch.setenv('XDG_CACHE_HOME', 'relative')
+  assert files.cache_folder() == tmp_path / '.cache/imat_jax'
+
+
+@pytest.mark.usefixtures('nobody')
+def test_without_a_home_to_write_in_they_lie_in_a_temporary_folder(tmp_path):
+  folder = tmp_path / f'imat_jax-{os.getuid()}'
+  assert files.cache_folder() == folder
+  assert folder.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.usefixtures('nobody')
+def test_a_temporary_folder_of_another_is_not_used(tmp_path):
+  """Compiled programs are read from there."""
+  folder = tmp_path / f'imat_jax-{os.getuid()}'
+  folder.mkdir()
+  folder.chmod(0o777)
+  other = files.cache_folder()
+  assert other != folder
+  assert other.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.usefixtures('nobody')
+def test_a_link_is_not_followed_there(tmp_path):
+  target = tmp_path / 'target'
+  target.mkdir(mode=0o700)
+  pathlib.Path(tmp_path, f'imat_jax-{os.getuid()}').symlink_to(target)
+  assert files.cache_folder() != tmp_path / f'imat_jax-{os.getuid()}'

@@ -362,3 +362,124 @@ def test_a_command_starts_itself_once_to_set_malloc(tmp_path):
   out, _ = process.communicate(timeout=60)
   expected = flags.MALLOC if sys.platform == 'linux' else None
   assert out.split() == [str(process.pid), str(expected), '0.25']
+
+
+@pytest.mark.parametrize(
+  ('kind', 'field'),
+  [
+    (kind, field)
+    for kind in KINDS
+    for field in leaves(kind)
+    if config.is_path(field) and not is_argument(field)
+  ],
+  ids=lambda value: getattr(value, '__name__', None) or value.name,
+)
+def test_every_path_is_expanded_and_not_empty(kind, field, monkeypatch):
+  """bash leaves the ~ of --flag=~/x alone: a folder named ~ would be made."""
+  monkeypatch.setenv('HOME', '/home/me')
+  ending = (
+    '.png' if field.type is str and 'png' in field.metadata['help'] else ''
+  )
+  needed = [given(f) for f in leaves(kind) if is_required(f) and f != field]
+
+  def made(value):
+    argument = f'--{field.name}={value}'
+    found = flags.parse(kind, ['command', *needed, argument])
+    return getattr(found, field.name)
+
+  assert made(f'~/x{ending}') == f'/home/me/x{ending}'
+  with pytest.raises(ValueError, match='home folder'):
+    made(f'~nobody-of-this-name/x{ending}')
+  if field.default == '':  # its documented meaning
+    assert made('') == ''
+  else:
+    with pytest.raises(ValueError, match=f'--{field.name}=: is empty'):
+      made('')
+
+
+def test_arguments_are_expanded_and_not_empty(monkeypatch):
+  monkeypatch.setenv('HOME', '/home/me')
+  argv = ['predict', '--run=x', '~/a.jpg', 'b~.jpg', '-']
+  found = flags.parse(config.Predict, argv).paths
+  assert found == ('/home/me/a.jpg', 'b~.jpg', '-')
+  with pytest.raises(ValueError, match='must not be empty'):
+    flags.parse(config.Predict, ['predict', '--run=x', 'a.jpg', ''])
+
+
+COMMAND = """
+import sys
+from imat_jax import config, errors, flags
+def main(command):
+  print('f\\xfcr', command.annotations)
+  if command.train == 1:
+    raise errors.UserError('f\\xfcr')
+flags.run(main, config.Garments)
+"""
+
+
+def shell(tail: str, **environment: str) -> subprocess.CompletedProcess:
+  """Runs `COMMAND` under a shell that gives it odd streams."""
+  script = f'"$0" -c "$1" --images=b {tail}'
+  return subprocess.run(
+    ['bash', '-c', script, sys.executable, COMMAND],
+    env=os.environ | environment,
+    capture_output=True,
+  )
+
+
+@pytest.mark.parametrize(
+  ('tail', 'status', 'out'),
+  [
+    ('--annotations=a <&-', 0, b'f\xc3\xbcr a\n'),
+    ('--annotations=a >&-', 0, b''),
+    ('--annotations=a 2>&-', 0, b'f\xc3\xbcr a\n'),
+    ('--annotations=a --train=1 2>&-', 1, b'f\xc3\xbcr a\n'),
+    ('--annotations=a --train=0 <&- >&- 2>&-', 2, b''),
+    ('--annotations=a >/dev/full', 1, b''),
+    ('--annotations=a --train=1 2>/dev/full', 1, b'f\xc3\xbcr a\n'),
+    ('--help >&-', 0, b''),
+  ],
+)
+def test_closed_and_full_streams(tail, status, out):
+  done = shell(tail)
+  assert (done.returncode, done.stdout) == (status, out)
+  assert done.stderr.count(b'\n') == int(bool(status) and '2>' not in tail)
+
+
+def test_what_a_terminal_lacks_is_escaped():
+  """Names are bytes of any kind, and a terminal knows some letters."""
+  tail = "--annotations=$'\\xc3\\xbc\\xff' --train=1"
+  done = shell(tail, PYTHONIOENCODING='ascii')
+  assert done.returncode == 1
+  assert done.stdout == b'f\\xfcr \\xfc\xff\n'
+  assert done.stderr.endswith(b': f\\xfcr\n')
+  assert shell(tail).stdout == b'f\xc3\xbcr \xc3\xbc\xff\n'
+
+
+def test_a_user_without_a_home_gets_one(tmp_path):
+  """As `docker run --user 12345`: no HOME, and no entry in passwd."""
+  (tmp_path / 'sitecustomize.py').write_text(
+    'import pwd\n'
+    'def missing(uid): raise KeyError(uid)\n'
+    'pwd.getpwuid = missing\n'
+  )
+  code = (
+    'import pathlib\n'
+    'from imat_jax import config, files, flags\n'
+    'def main(command): print(pathlib.Path.home(), files.cache_folder())\n'
+    'flags.run(main, config.Garments)\n'
+  )
+  environment = {k: v for k, v in os.environ.items() if k != 'HOME'}
+  root = str(pathlib.Path(__file__).parent.parent)
+  done = subprocess.run(
+    [sys.executable, '-c', code, *GOOD],
+    env=environment
+    | {'PYTHONPATH': f'{tmp_path}:{root}', 'TMPDIR': str(tmp_path)},
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  home, cache = map(pathlib.Path, done.stdout.split())
+  assert home == tmp_path / f'imat_jax-{os.getuid()}'
+  assert home.stat().st_mode & 0o777 == 0o700
+  assert cache.is_relative_to(home)

@@ -24,6 +24,7 @@ LAYERS = (
     'tasks',
     'checks',
     'config',
+    'run_folders',
   ),
   ('scores', 'calibration'),
   ('data', 'models'),

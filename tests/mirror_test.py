@@ -414,7 +414,7 @@ def test_a_run_in_a_bucket_is_a_run_here(built, built_there, shop, whole):
 
 
 def test_no_run_is_one_line(shop):
-  with pytest.raises(errors.UserError, match=f'^{URL}: there is no run here'):
+  with pytest.raises(errors.UserError, match=f'^{URL}: no trained run here'):
     workdir.load(URL)
 
 

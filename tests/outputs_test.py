@@ -1,5 +1,7 @@
 """No file of a user's own is overwritten."""
 
+import os
+
 import pytest
 
 from imat_jax import errors, outputs
@@ -27,6 +29,19 @@ def test_a_file_that_the_user_changed_stays(tmp_path):
   with pytest.raises(errors.UserError, match='changed since'):
     outputs.write_text(path, 'new')
   assert path.read_text() == 'edited'
+
+
+def test_where_nothing_can_be_written_is_known_before(tmp_path):
+  (tmp_path / 'file').write_text('')
+  os.mkfifo(tmp_path / 'pipe')
+  for name, complaint in (
+    ('file/a.txt', 'no file can be written there'),
+    ('pipe', 'no regular file'),
+    ('.', 'is a folder'),
+  ):
+    with pytest.raises(errors.UserError, match=complaint):
+      outputs.check(tmp_path / name)
+  outputs.check(tmp_path / 'new/folder/a.txt')
 
 
 def test_a_torn_record_does_not_matter(tmp_path):

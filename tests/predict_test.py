@@ -41,11 +41,6 @@ def expected(trained, path) -> inference.Labelled:
   return found
 
 
-def test_folders_are_searched_by_name(folder):
-  found = [os.path.relpath(p, folder) for p in predict.photos_in(str(folder))]
-  assert found == ['a.JPG', 'b.jpg', 'broken.png', 'more/c.jpeg']
-
-
 def test_json_has_a_line_per_photo_and_task(trained, folder, capsys):
   out = run(trained, folder, capsys=capsys, format='json', top=2)
   lines = [json.loads(line) for line in out.splitlines()]
@@ -103,14 +98,64 @@ def test_standard_input_lists_photos(trained, folder, capsys, monkeypatch):
   assert lines[2] == {'path': str(folder / 'none.jpg'), 'error': 'no file'}
 
 
-def test_what_is_no_photo_is_counted(trained, folder, capsys):
+def test_the_last_line_counts(trained, folder, capsys):
   predict.main(config.Predict(run=trained, paths=(str(folder),)))
-  assert '3 photos labelled, 1 not readable' in capsys.readouterr().err
+  assert capsys.readouterr().err.splitlines()[-1] == (
+    f'3 photos labelled, 1 not readable, the first: {folder / "broken.png"}: '
+    'does not decode; passed over 1 that are no photos, the first: '
+    f'{folder / "notes.txt"}'
+  )
 
 
 def test_a_folder_without_photos_is_refused(trained, tmp_path):
-  with pytest.raises(errors.UserError, match='no file in this folder ends'):
+  with pytest.raises(errors.UserError, match='no photo to label$'):
     predict.main(config.Predict(run=trained, paths=(str(tmp_path),)))
+  (tmp_path / 'notes.txt').write_text('no photo')
+  with pytest.raises(errors.UserError, match='passed over 1 .*notes.txt'):
+    predict.main(config.Predict(run=trained, paths=(str(tmp_path),)))
+
+
+@pytest.mark.parametrize(
+  ('name', 'content', 'reason'),
+  [
+    (
+      'labels.csv',
+      'photo,style\n',
+      'text.*- < .*labels.csv.*imat_jax.data.own',
+    ),
+    ('labels.json', '[]', 'JSON.*imat_jax.data.own'),
+    ('page.jpg', '<!doctype html>', 'HTML page'),
+    ('empty.jpg', '', 'empty file'),
+  ],
+)
+def test_what_is_no_photo_is_named(trained, tmp_path, name, content, reason):
+  path = tmp_path / name
+  path.write_text(content)
+  with pytest.raises(
+    errors.UserError,
+    match=f'no photo labelled, 1 .*: does not decode: {reason}',
+  ):
+    predict.main(config.Predict(run=trained, paths=(str(path),)))
+
+
+def test_a_link_is_said_to_be_one(trained):
+  link = 'https://shop.example/1.jpg'
+  with pytest.raises(errors.UserError, match='no file: a link; download'):
+    predict.main(config.Predict(run=trained, paths=(link,)))
+
+
+def test_photos_of_any_name_are_labelled(trained, kaggle, tmp_path, capsys):
+  """As browsers, scanners and links name them; `own` takes the same."""
+  names = ['1.jfif', '2.JPE', '3.tif', '4.jpg_large', '5.jpg?w=640', '6']
+  body = (kaggle.images / 'validation/0.jpg').read_bytes()
+  for name in (*names, '.hidden.jpg', 'Thumbs.db'):
+    (tmp_path / name).write_bytes(body)
+  (tmp_path / '__MACOSX').mkdir()
+  (tmp_path / '__MACOSX/1.jpg').write_bytes(body)
+  out = run(trained, tmp_path, capsys=capsys, format='csv')
+  rows = list(csv.DictReader(io.StringIO(out)))
+  assert [os.path.basename(row['path']) for row in rows[::2]] == names
+  assert not any(row['error'] for row in rows)
 
 
 def test_the_grid_shows_photos_with_their_labels(trained, folder, capsys):
@@ -125,11 +170,28 @@ def test_the_grid_shows_photos_with_their_labels(trained, folder, capsys):
   assert is_colored > 100
 
 
-def test_a_grid_without_a_photo_is_a_picture(trained, tmp_path, capsys):
-  target = tmp_path / 'grid.png'
-  run(trained, 'none.jpg', capsys=capsys, save_grid=str(target))
-  with Image.open(target) as sheet:
-    sheet.load()
+def test_a_second_grid_does_not_show_the_first(trained, folder, capsys):
+  """It lies among the photos; it is replaced, and is no photo to label."""
+  target = folder / 'grid.png'
+  run(trained, folder, capsys=capsys, save_grid=str(target))
+  first = target.read_bytes()
+  out = run(trained, folder, capsys=capsys, save_grid=str(target), format='csv')
+  assert 'grid.png' not in out
+  assert target.read_bytes() == first
+
+
+def test_a_grid_overwrites_no_photo(trained, folder, monkeypatch):
+  """Known before the run is read."""
+  monkeypatch.setattr(inference, 'Predictor', None)
+  (folder / 'b.png').symlink_to('b.jpg')
+  for name in ('broken.png', 'b.png'):
+    target = folder / name
+    before = target.read_bytes()
+    with pytest.raises(errors.UserError, match=f'{name}.*did not write'):
+      predict.main(
+        config.Predict(run=trained, paths=(str(folder),), save_grid=str(target))
+      )
+    assert target.read_bytes() == before
 
 
 def test_names_may_be_any_bytes(trained, kaggle, tmp_path):
@@ -153,14 +215,16 @@ def test_names_may_be_any_bytes(trained, kaggle, tmp_path):
   assert b'\x1b' not in outputs['table']
 
 
-def test_wrong_use_has_its_status(trained, tmp_path):
+def test_wrong_use_has_its_status(trained, kaggle, tmp_path):
+  photo = kaggle.images / 'validation/0.jpg'
   command = [sys.executable, '-m', 'imat_jax.predict']
   for arguments, status in (
     ([f'--run={trained}'], 2),
     (['a.jpg'], 2),
     (['a.jpg', '--run=none'], 1),
     ([str(tmp_path), f'--run={trained}'], 1),
-    (['a.jpg', f'--run={trained}'], 0),
+    (['a.jpg', f'--run={trained}'], 1),
+    ([str(photo), f'--run={trained}'], 0),
   ):
     done = subprocess.run([*command, *arguments], capture_output=True)
     assert done.returncode == status, arguments

@@ -48,10 +48,13 @@ def photos_in(folder: str | os.PathLike, skipped: Skipped) -> Iterator[str]:
 
   Args:
     folder: where to look.
-    skipped: counts the files that are no photos.
+    skipped: counts the files that are no photos, and what cannot be read.
   """
   seen = set()
-  for parent, folders, names in os.walk(folder, followlinks=True):
+  walk = os.walk(
+    folder, followlinks=True, onerror=lambda error: skipped.add(error.filename)
+  )
+  for parent, folders, names in walk:
     where = os.path.realpath(parent)
     if where in seen:  # a link that leads back
       folders.clear()
@@ -60,9 +63,9 @@ def photos_in(folder: str | os.PathLike, skipped: Skipped) -> Iterator[str]:
     folders[:] = sorted(name for name in folders if not files.is_foreign(name))
     for name in sorted(names):
       path = os.path.join(parent, name)
-      if files.is_foreign(name) or not os.path.isfile(path):
+      if files.is_foreign(name):
         continue
-      if is_photo(path):
+      if os.path.isfile(path) and is_photo(path):
         yield path
       else:
         skipped.add(path)

@@ -104,7 +104,7 @@ class Finder:
     return Found(file=fits[0], by_search=True)
 
   def _as_written(self, cell: str) -> str | None:
-    for text in _spellings(cell):
+    for text in spellings(cell):
       path = os.path.join(self._root, os.path.expanduser(text))
       try:
         if os.path.isfile(path):
@@ -147,7 +147,7 @@ class Finder:
     return found
 
 
-def _spellings(cell: str) -> Iterator[str]:
+def spellings(cell: str) -> Iterator[str]:
   """The path as written, and as Windows and links write it."""
   yield cell
   text = cell
@@ -175,13 +175,13 @@ def _no_path(cell: str) -> str:
 
 
 def _is_absolute(cell: str) -> bool:
-  *_, text = _spellings(cell)
+  *_, text = spellings(cell)
   return bool(re.match(r'/|[a-z]:/|~', text, re.IGNORECASE))
 
 
 def _parts(path: str) -> Parts:
   """The folders and the name, in one Unicode form, without case."""
-  *_, text = _spellings(path)
+  *_, text = spellings(path)
   return tuple(
     _plain(part) for part in text.split('/') if part not in ('', '.')
   )

@@ -15,7 +15,6 @@ from imat_jax import config, errors, files
 from imat_jax.data import source
 from imat_jax.study import (
   assessment,
-  charts,
   findings,
   grid,
   provenance,
@@ -121,6 +120,8 @@ def _write(
   notes: Sequence[str],
 ) -> None:
   """Fills the template; `shown` has curves and matrices of which task."""
+  from imat_jax.study import charts  # loads altair, in a second
+
   page = _PAGES.get_template('page.html').render(
     title=title,
     facts=facts,
@@ -143,6 +144,8 @@ def _charts(
   found: findings.Found,
   shown: Sequence[tuple[Cell, str]],
 ) -> dict[str, dict[str, Any]]:
+  from imat_jax.study import charts
+
   drawn = {
     score: charts.curves(found, shown, score) for score in ('accuracy', 'loss')
   }

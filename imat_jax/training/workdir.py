@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 
 import jax
 
-from imat_jax import config, errors, files, progress, remote, tasks
+from imat_jax import (
+  config,
+  errors,
+  files,
+  progress,
+  remote,
+  run_folders,
+  tasks,
+)
 from imat_jax.training import checkpoint, cluster, mesh, mirror, program, seal
 from imat_jax.training.course import Course
 from imat_jax.training.group import Group
@@ -51,8 +59,8 @@ class Workdir:
   def __init__(self, path: str | pathlib.Path):
     self.url = path if remote.is_url(path) else None
     self.path = remote.working_folder(path) if self.url else pathlib.Path(path)
-    self.config = self.path / 'config.json'
-    self.checkpoints = self.path / 'checkpoints'
+    self.config = self.path / run_folders.CONFIG
+    self.checkpoints = self.path / run_folders.CHECKPOINTS
     self.metrics = self.path / 'metrics.jsonl'
     self.evaluation = self.path / 'evaluation.json'
     self.report = self.path / 'report.html'
@@ -119,7 +127,7 @@ def mirrored(workdir: Workdir) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lock(workdir: Workdir) -> Iterator[None]:
-  _refuse_foreign(workdir)
+  refuse_foreign(workdir)
   workdir.path.mkdir(parents=True, exist_ok=True)
   with workdir.lock.open('a+', encoding='utf-8', errors='replace') as file:
     try:
@@ -214,7 +222,9 @@ def load(path: str | pathlib.Path) -> Trained:
     url, parts = path, ('config.json', 'checkpoints/')
     path = remote.copied(url, parts, seal.sealed)
     if not any(path.iterdir()):
-      raise errors.UserError(f'{url}: there is no run here')
+      raise errors.UserError(f'{url}: no trained run here')
+  else:
+    run_folders.check(path)
   workdir = Workdir(path)
   run, task_set = read_run(workdir)
   described = identity(config.Run, files.read_json(workdir.config))
@@ -280,7 +290,7 @@ def _read_config(workdir: Workdir, kind: type) -> dict[str, Any]:
   return stored
 
 
-def _refuse_foreign(workdir: Workdir) -> None:
+def refuse_foreign(workdir: Workdir) -> None:
   """Keeps runs and studies out of folders that hold anything else.
 
   Of one whose config.json is gone or damaged there still are the lock, or

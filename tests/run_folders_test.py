@@ -1,0 +1,69 @@
+"""A folder that is no run is told from one, with the runs that are near."""
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+
+from imat_jax import config, errors, run_folders
+
+
+@pytest.fixture
+def study(tmp_path) -> pathlib.Path:
+  """A study of four runs, as its files lie."""
+  path = tmp_path / 'study'
+  path.mkdir()
+  settings = config.Study(data_dir='built', workdir='study')
+  stored = json.dumps({'config': dataclasses.asdict(settings)})
+  (path / 'config.json').write_text(stored)
+  (path / 'checkpoints').mkdir()
+  for seed in range(4):
+    run = path / f'runs/public_3m/apparel+color/seed_{seed}'
+    (run / 'checkpoints/7').mkdir(parents=True)
+    (run / 'config.json').write_text('{}')
+  return path
+
+
+def complaint(path: pathlib.Path) -> str:
+  with pytest.raises(errors.UserError) as caught:
+    run_folders.check(path)
+  return str(caught.value).removeprefix(f'{path}: no trained run here')
+
+
+def test_a_run_is_one(study):
+  run_folders.check(study / 'runs/public_3m/apparel+color/seed_0')
+
+
+@pytest.mark.parametrize('below', ['.', 'runs', 'runs/public_3m/..', '..'])
+def test_the_runs_of_a_study_are_named(study, below):
+  text = complaint(study / below)
+  assert text.startswith(', but 4 are below it: ')
+  assert 'apparel+color/seed_0, ' in text
+  assert 'seed_3' not in text  # no more than three
+
+
+def test_a_single_run_below_is_named(study):
+  text = complaint(study / 'runs/public_3m/apparel+color/seed_0/..')
+  assert '4 are' in text
+  only = study / 'one/run'
+  (only / 'checkpoints').mkdir(parents=True)
+  (only / 'config.json').write_text('{}')
+  assert complaint(study / 'one') == f', but 1 is below it: {only}'
+
+
+def test_a_part_of_a_run_leads_to_it(study):
+  run = study / 'runs/public_3m/apparel+color/seed_0'
+  for part in ('checkpoints', 'checkpoints/7', 'config.json'):
+    assert complaint(run / part) == f'; it is part of the run {run}'
+
+
+def test_what_is_nowhere_near_a_run(tmp_path):
+  assert complaint(tmp_path / 'none') == ': there is no such folder'
+  assert complaint(tmp_path).startswith(': it has no config.json')
+  (tmp_path / 'file').write_text('')
+  assert complaint(tmp_path / 'file').startswith(': it is a file')
+
+
+def test_a_bucket_is_left_to_its_reader():
+  run_folders.check('s3://shop/run')
