@@ -9,9 +9,10 @@ import setuptools
 
 REQUIRES = [
   'absl-py>=2.1',
-  'aiohttp>=3.12',
+  'aiohttp>=3.13.4',
   'altair>=6.0',
   'array_record>=0.8',
+  'flatbuffers>=24.3',  # jax.export uses it undeclared
   'flax>=0.12',
   'fsspec>=2025.9',
   'grain>=0.2.15',
@@ -35,6 +36,7 @@ REQUIRES = [
 BEAM = ['apache-beam>=2.77']
 DEMO = ['gradio>=6.0']
 ONNX = ['jax2onnx>=0.10', 'onnxruntime>=1.20']
+TABLES = ['openpyxl>=3.1', 'pyarrow>=20']
 TENSORBOARD = ['tensorboardX>=2.6']
 WANDB = ['wandb>=0.31']
 
@@ -47,6 +49,7 @@ EXTRAS = {
   's3': ['s3fs>=2026.9'],
   'gpu': ['jax[cuda13]>=0.10'],
   'onnx': ONNX,
+  'tables': TABLES,
   'tensorboard': TENSORBOARD,
   'tpu': ['jax[tpu]>=0.10'],
   'wandb': WANDB,
@@ -54,6 +57,7 @@ EXTRAS = {
     *BEAM,
     *DEMO,
     *ONNX,
+    *TABLES,
     *TENSORBOARD,
     *WANDB,
     'hypothesis>=6.100',

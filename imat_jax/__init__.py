@@ -6,10 +6,12 @@ The map, in the order in which modules may import each other:
   outputs, scratch           files beside a user's own; folders of work
   remote                     folders in buckets, copied here and back
   tasks, checks, config      labels and weights; what a value may be; every knob
+  run_folders                is a folder a trained run? before jax is loaded
   scores, calibration        accuracy to F1; are probabilities right as often?
   data      own, annotations → download → photos or, on many machines, fleet →
             build → source; draws, augment, and pipeline or, on the device,
-            resident; garments draws the demo data, with the package drawing
+            resident; garments draws the demo data, with the package drawing;
+            photo_lists and photo_files say which files are photos
   models    pooling, conv_pool with native's compiled kernel, trunk, heads, and
             the report's presets
   training  rng, cluster, mesh, losses, metrics, state, step, affinity;
@@ -26,6 +28,7 @@ The map, in the order in which modules may import each other:
             competition's file, an artefact, a page for a browser
   doctor    says whether a machine can train
   flags     turns configs into absl flags; only commands use it
+  commands  lists them: python -m imat_jax
 
 Start with `training.loop` for how runs go, `training.losses` for what it
 minimises, `data.pipeline` for what a batch is.

@@ -47,6 +47,7 @@ def run(main: Callable[[Any], None], maker: Maker) -> None:
   _open_streams()
   command = sys.modules['__main__']
   name = command.__spec__.name if command.__spec__ else sys.argv[0]
+  name = name.removesuffix('.__main__')
   if {'--help', '-help', '-h'} & set(sys.argv[1:]):
     about = command.__doc__ or ''
     sys.exit(_status(lambda: print(help_text(about, maker)), name))
@@ -145,7 +146,7 @@ def help_text(about: str, maker: Maker) -> str:
     lines += ['', 'arguments:']
   for field in arguments:
     lines += [f'  {field.metadata["arguments"]}', *_wrapped(field)]
-  lines += ['', 'flags:']
+  lines += ['', 'flags:'] if flagged else []
   for field, default in flagged:
     required = default is dataclasses.MISSING
     shown = '' if required else f'={config.text(default)}'

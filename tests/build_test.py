@@ -340,11 +340,12 @@ def test_two_builds_give_the_same_bytes(shop):
   assert any('array_record' in name for name in one)
 
 
-def test_beam_builds_the_same_bytes(shop):
+def test_beam_builds_the_same_bytes(shop, monkeypatch):
+  monkeypatch.setenv('HOME', str(shop.root))
   shop.build(shop.root / 'here')
   temp = shop.root / 'temp'
   shop.build(
-    shop.root / 'beam', beam=f"--runner=FnApiRunner --temp_location='{temp}'"
+    shop.root / 'beam', beam='--runner=FnApiRunner --temp_location=~/temp'
   )
   assert files_of(shop.root / 'here') == files_of(shop.root / 'beam')
   assert list(temp.iterdir()) == []
@@ -353,6 +354,12 @@ def test_beam_builds_the_same_bytes(shop):
 def test_a_pipeline_that_beam_does_not_know(shop):
   with pytest.raises(errors.UserError, match='--beam: Unexpected .* Nope'):
     shop.build(shop.root / 'built', beam='--runner=Nope')
+  assert_tidy(shop.root / 'built')
+
+
+def test_options_of_a_pipeline_that_are_no_command_line(shop):
+  with pytest.raises(errors.UserError, match='--beam: No closing quotation'):
+    shop.build(shop.root / 'built', beam="--temp_location='a")
   assert_tidy(shop.root / 'built')
 
 

@@ -33,7 +33,8 @@ LAYERS = (
   ('inference', 'artefact'),
   ('contact_sheet', 'saliency'),
   ('evaluate', 'predict', 'submit', 'export', 'demo', 'doctor', 'preflight'),
-  ('flags',),
+  ('flags', 'commands'),
+  ('__main__',),
 )
 
 

@@ -8,6 +8,7 @@ pipeline's `--temp_location` or one on this machine.
 import base64
 import io
 import json
+import os
 import pathlib
 import shlex
 import tempfile
@@ -72,14 +73,22 @@ def _beam(options: str):
     raise errors.UserError(
       "--beam: Apache Beam is not installed; pip install 'imat_jax[beam]'"
     ) from None
-  given = pipeline_options.PipelineOptions(shlex.split(options))
   try:
+    given = pipeline_options.PipelineOptions(
+      list(map(_expanded, shlex.split(options)))
+    )
     apache_beam.runners.create_runner(
       given.get_all_options().get('runner') or 'DirectRunner'
     )
   except ValueError as error:
     raise errors.UserError(f'--beam: {error}') from error
   return apache_beam, given
+
+
+def _expanded(option: str) -> str:
+  """`--name=~/folder` with the home folder in it."""
+  name, equals, value = option.rpartition('=')
+  return name + equals + os.path.expanduser(value)
 
 
 def _filesystems():

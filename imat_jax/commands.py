@@ -1,0 +1,39 @@
+"""The commands of a package, told from its source.
+
+A command is a module that can be run. It is read, not imported: jax
+takes seconds to load.
+"""
+
+import ast
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+
+
+@dataclasses.dataclass(frozen=True)
+class NoFlags:
+  """The config of a package, whose only work is this list."""
+
+
+def listed(package: str, folder: pathlib.Path) -> str:
+  """A line per command: its name, and the first line of its docstring.
+
+  Args:
+    package: its name.
+    folder: where its source lies.
+  """
+  found = dict(_commands(package, folder))
+  width = max(map(len, found))
+  return '\n'.join(
+    f'  {name:{width}}  {summary}' for name, summary in sorted(found.items())
+  )
+
+
+def _commands(package: str, folder: pathlib.Path) -> Iterator[tuple[str, str]]:
+  for path in folder.rglob('*.py'):
+    text = path.read_text(encoding='utf-8')
+    if path.stem.startswith('__') or '\nif __name__ == ' not in text:
+      continue
+    parts = path.relative_to(folder).with_suffix('').parts
+    about = ast.get_docstring(ast.parse(text)) or ''
+    yield '.'.join((package, *parts)), about.partition('\n')[0]

@@ -1,0 +1,146 @@
+"""What is not installed: told in a line with the mend, or not needed.
+
+The packages are hidden, not removed: the base installation is what setup.py
+asks for, and what that asks for in turn.
+"""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import setuptools
+from packaging import requirements
+
+ROOT = pathlib.Path(__file__).parents[1]
+# Runs commands, as `python -m` would, where modules are absent; both in JSON.
+WITHOUT = """
+import json, runpy, sys
+absent, commands = map(json.loads, sys.argv[1:])
+sys.modules.update(dict.fromkeys(absent))
+for command in commands:
+  sys.argv[:] = command
+  try:
+    runpy.run_module(command[0], run_name='__main__', alter_sys=True)
+  except SystemExit as end:
+    if end.code:
+      raise
+"""
+
+
+@pytest.fixture(scope='module')
+def declared() -> dict:
+  """What setup.py gives to setuptools."""
+  found = {}
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setattr(setuptools, 'setup', lambda **values: found.update(values))
+    patch.chdir(ROOT)
+    exec((ROOT / 'setup.py').read_text(), {'__name__': 'setup'})
+  return found
+
+
+@pytest.fixture(scope='module')
+def absent(declared) -> list[str]:
+  """The modules that a base installation lacks."""
+  base, waiting = {'pip', 'setuptools'}, list(declared['install_requires'])
+  while waiting:
+    wanted = requirements.Requirement(waiting.pop())
+    if wanted.marker and not wanted.marker.evaluate({'extra': ''}):
+      continue
+    key = (_plain(wanted.name), *sorted(wanted.extras))
+    if key in base:
+      continue
+    base |= {key, key[0]}
+    for text in importlib.metadata.requires(wanted.name) or ():
+      below = requirements.Requirement(text)
+      kinds = ('', *wanted.extras)
+      if not below.marker or any(
+        below.marker.evaluate({'extra': kind}) for kind in kinds
+      ):
+        below.marker = None
+        waiting.append(str(below))
+  found = importlib.metadata.packages_distributions()
+  return [
+    module
+    for module, owners in found.items()
+    if not base & set(map(_plain, owners))
+    and module not in ('imat_jax', 'experiments')
+    and not module.startswith('_')
+  ]
+
+
+def _plain(name: str) -> str:
+  return name.lower().replace('_', '-').replace('.', '-')
+
+
+def _run(absent: list[str], *commands) -> subprocess.CompletedProcess:
+  return subprocess.run(
+    [sys.executable, '-c', WITHOUT, json.dumps(absent), json.dumps(commands)],
+    env=os.environ | {'PYTHONPATH': str(ROOT)},
+    capture_output=True,
+    text=True,
+  )
+
+
+def test_the_extras_are_absent_there(absent):
+  hidden = set(absent)
+  assert {'gradio', 'jax2onnx', 'wandb', 'pytest', 'tensorboardX'} <= hidden
+  assert not {'jax', 'altair', 'flatbuffers', 'PIL', 'fsspec'} & hidden
+
+
+def test_the_base_installation_does_what_the_readme_shows(
+  absent, trained, built, kaggle, tmp_path
+):
+  run, photo = f'--run={trained}', str(kaggle.images / 'validation/0.jpg')
+  done = _run(
+    absent,
+    ('imat_jax.export', run, f'--output={tmp_path}/model'),
+    ('imat_jax.predict', run, photo, f'--save_grid={tmp_path}/a.png'),
+    (
+      *('imat_jax.evaluate', run, f'--data_dir={built}'),
+      f'--reliability={tmp_path}/b.png',
+    ),
+  )
+  assert done.returncode == 0, done.stderr
+  names = {path.name for path in tmp_path.iterdir()}
+  assert {'model', 'a.png', 'b.png'} <= names
+
+
+@pytest.mark.parametrize(
+  ('extra', 'command'),
+  [
+    ('onnx', 'imat_jax.export --run={run} --format=onnx'),
+    ('demo', 'imat_jax.demo --run={run}'),
+    ('s3', 'imat_jax.predict --run=s3://shop/run {photo}'),
+    (
+      'tensorboard',
+      'experiments.public_3m --data_dir={built} --workdir={out}/run '
+      '--tensorboard --tasks=color',
+    ),
+    (
+      'tables',
+      'imat_jax.data.own --source={out}/table.xlsx --annotations={out}/a '
+      '--images={out}/b',
+    ),
+    (
+      'beam',
+      'imat_jax.data.build --annotations={annotations} --images={images} '
+      '--data_dir={out}/built --beam=--runner=DirectRunner',
+    ),
+  ],
+)
+def test_an_extra_that_is_missing_is_asked_for_in_one_line(
+  extra, command, absent, trained, built, kaggle, tmp_path
+):
+  (tmp_path / 'table.xlsx').write_bytes(b'PK\3\4')
+  places = kaggle._asdict() | {'run': trained, 'built': built, 'out': tmp_path}
+  places['photo'] = kaggle.images / 'validation/0.jpg'
+  done = _run(absent, command.format(**places).split())
+  assert done.returncode == 1, done.stderr
+  last = done.stderr.splitlines()[-1]
+  assert last.startswith(f'{command.split()[0]}: ')
+  assert 'pip install ' in last and f'[{extra}]' in last
+  assert 'Traceback' not in done.stderr
