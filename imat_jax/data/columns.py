@@ -25,8 +25,18 @@ PHOTO_NAMES = (
 )
 SPLIT_NAMES = (
   *('split', 'set', 'subset', 'partition', 'data_split', 'dataset_split'),
-  *('ml_use', 'phase', 'evaluation_status', 'fold_name'),
+  *('ml_use', 'phase', 'evaluation_status', 'fold_name', 'dataset', 'usage'),
 )
+# Columns of yes and no that name a split by what they are called.
+_IS_SPLIT = {
+  **dict.fromkeys(('is_valid', 'is_val', 'is_validation'), ('val', 'train')),
+  **dict.fromkeys(('is_train', 'is_training'), ('train', 'val')),
+  'is_test': ('test', 'train'),
+}
+_YES_NO = {
+  **dict.fromkeys(('true', 'yes', '1', 't', 'y'), 0),
+  **dict.fromkeys(('false', 'no', '0', 'f', 'n'), 1),
+}
 TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'
 _SPLIT_WORDS = {
   **dict.fromkeys(('train', 'training', 'trn', 'tr'), TRAIN),
@@ -47,6 +57,7 @@ _NAMELESS = re.compile(r'unnamed(: ?\d+)?(_level_\d+)?|__index_level_\d+__')
 _FEW = 20  # photos of a label under which its scores mean little
 _LONG = 80  # letters of a mean cell: nobody's name of a class
 _PHOTO = re.compile(r'://|\.(jpe?g|png|webp|gif|bmp|tiff?)$', re.IGNORECASE)
+_SIGNS = frozenset({'-1', '0', '1'})
 # What pandas makes of whole numbers beside missing ones.
 _WHOLE = re.compile(r'(-?\d+)\.0')
 _FRACTION = re.compile(r'[^\d]{0,3}-?\d[\d.,\' ]*[.,]\d+[^\d]{0,3}')
@@ -82,9 +93,22 @@ def is_photo_name(name: str) -> bool:
   return _named(name) in PHOTO_NAMES
 
 
-def split_of(word: str) -> str | None:
-  """The split that a word means, if it means one."""
-  return _SPLIT_WORDS.get(key(word))
+def is_split_name(name: str) -> bool:
+  """Whether a column of this name may hold the splits."""
+  return _named(name) in (*SPLIT_NAMES, *_IS_SPLIT)
+
+
+def split_of(word: str, column: str = '') -> str | None:
+  """The split that a word means, if it means one.
+
+  Args:
+    word: a cell, or a folder's name.
+    column: its name; in `is_valid` True means validation.
+  """
+  plain = key(word)
+  if pair := _IS_SPLIT.get(_named(column)):
+    plain = pair[_YES_NO[plain]] if plain in _YES_NO else plain
+  return _SPLIT_WORDS.get(plain)
 
 
 def understand(
@@ -145,8 +169,6 @@ def _photo_column(
         'columns; put a first line such as photo,label before it (Vertex AI: '
         'split,photo,label)'
       )
-  if 'photo' in table.columns:
-    return 'photo', []
   named = sorted(
     filter(is_photo_name, table.columns),
     key=lambda name: PHOTO_NAMES.index(_named(name)),
@@ -154,8 +176,9 @@ def _photo_column(
   sample = table.rows[:: max(1, len(table.rows) // 100)]
 
   def share(name: str, search: bool = False) -> float:
-    led = [leads(row.cells[name], search) for row in sample]
-    return sum(led) / max(1, len(led))
+    """Of the rows, those whose cell leads to a photo of its own."""
+    led = {c for row in sample if leads(c := row.cells[name], search)}
+    return len(led) / max(1, len(sample))
 
   candidates = (
     [name for name in named if share(name)]
@@ -171,7 +194,7 @@ def _photo_column(
       'them holds the photos: --photo_column=NAME'
     )
   best = max(candidates, key=share)  # the better name where they tie
-  return best, [f"photos in the column '{best}'"]
+  return best, [] if best == 'photo' else [f"photos in the column '{best}'"]
 
 
 def _split_column(
@@ -183,16 +206,18 @@ def _split_column(
 ) -> str | None:
   if command.split_column:
     return _find(table, command.split_column, 'split_column')
-  for wanted in SPLIT_NAMES:
-    for name in names:
-      if _named(name) != wanted or name in kept:
-        continue
-      if wanted == 'split' or _only_splits(table, name):
-        if name != 'split':
-          notes.append(f"splits in the column '{name}'")
-        return name
-  for name in names:
-    if name not in kept and _only_splits(table, name):
+  rest = [name for name in names if name not in kept]
+  order = (*SPLIT_NAMES, *_IS_SPLIT)
+  for name in sorted(
+    (name for name in rest if _named(name) in order),
+    key=lambda name: order.index(_named(name)),
+  ):
+    if name == 'split' or _only_splits(table, name):
+      if name != 'split':
+        notes.append(f"splits in the column '{name}'")
+      return name
+  for name in rest:
+    if _some_splits(table, name):
       raise errors.UserError(
         f"{table.path}: the column '{name}' looks like a split; say "
         f'--split_column={name}, or --keep_columns={name} if it is a task'
@@ -202,8 +227,14 @@ def _split_column(
 
 def _only_splits(table: Table, name: str) -> bool:
   words = {row.cells[name] for row in table.rows} - {''}
-  splits = set(map(split_of, words))
+  splits = {split_of(word, name) for word in words}
   return len(splits) > 1 and None not in splits
+
+
+def _some_splits(table: Table, name: str) -> bool:
+  """Whether some cells are `train` and some of another split."""
+  words = {row.cells[name] for row in table.rows}
+  return len({split_of(word) for word in words} - {None}) > 1
 
 
 def task_names(names: Iterable[str], path: object) -> dict[str, str]:
@@ -235,6 +266,8 @@ class Labels:
   def __init__(self, cells: Sequence[str], command: config.Own):
     keep = set(map(key, command.keep_label))
     counts = collections.Counter(filter(None, cells))
+    if set(counts) <= _SIGNS:  # -1 is no, as in CelebA's
+      keep.add('-1')
     self.missing = collections.Counter()
     spellings = collections.defaultdict(dict)
     for cell, count in counts.items():
@@ -274,7 +307,7 @@ def not_learnable(labels: Sequence[str]) -> str:
   if alone == len(counts):
     return 'no label has two photos'
   if 2 * alone > len(labels) or (
-    len(labels) >= _FEW and 3 * len(counts) > len(labels)
+    len(labels) >= _FEW and 4 * len(counts) > len(labels)
   ):
     return f'{len(counts):,} values on {len(labels):,} photos'
   if sum(map(len, labels)) > _LONG * len(labels):
@@ -317,7 +350,7 @@ def split_word(row: Row, column: str) -> str | None:
   cell = row.cells[column]
   if key(cell) in MISSING:
     return None
-  if (split := split_of(cell)) is None:
+  if (split := split_of(cell, column)) is None:
     raise errors.UserError(
       f"{row.where}: the split '{cell}' is none of train, validation (val, "
       f"valid, dev), test; if '{column}' is no split: --drop_columns={column} "

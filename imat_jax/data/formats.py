@@ -44,6 +44,8 @@ _ENDINGS = {
 }
 _TABLES = ('.csv', '.tsv', '.xlsx', '.jsonl', '.json', '.parquet')
 _YES, _NO = 'yes', 'no'
+_ONE = frozenset({'1', '1.0', 'true'})
+_BINARY = _ONE | {'0', '0.0', 'false'}
 
 
 class Source(NamedTuple):
@@ -135,20 +137,28 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
   splits = {path: columns.split_of(path.name) for path in folders}
   of_splits = None not in splits.values() and columns.TRAIN in splits.values()
   places = {root: None} | (splits if of_splits else {})
-  inside = [
-    (place / name, split)
-    for place, split in places.items()
-    for name in _INSIDE
-    if (place / name).is_file()
-  ]
-  if inside:
-    first = inside[0][0].name
+  inside = {
+    place: next((place / n for n in _INSIDE if (place / n).is_file()), None)
+    for place in places
+  }
+  if any(inside.values()):
+    for place, path in inside.items():
+      if path is None and place != root:
+        raise errors.UserError(
+          f'{place}: has no table of its labels, as other splits have '
+          f'({", ".join(_INSIDE)})'
+        )
     parts = [
-      _inside(root, path, split, command)
-      for path, split in inside
-      if path.name == first
+      _inside(root, path, places[place], command)
+      for place, path in inside.items()
+      if path
     ]
     return _joined(root, parts)
+  for path in sorted(root.iterdir()):
+    if path.suffix.lower() in _TABLES:
+      raise errors.UserError(
+        f'{root}: a table is in this folder; give it as --source={path}'
+      )
   if of_splits:
     rows = [
       row
@@ -159,11 +169,6 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
     names = ('photo', 'split', command.task)
     return _filled(Table(root, names, rows, (note,)))
   rows = list(_class_rows(root, root, command, {}))
-  for path in sorted(root.iterdir()):
-    if path.suffix.lower() in _TABLES and len(folders) < 2:
-      raise errors.UserError(
-        f'{root}: a table is in this folder; give it as --source={path}'
-      )
   return _filled(Table(root, ('photo', command.task), rows))
 
 
@@ -204,7 +209,8 @@ def _inside(
 ) -> Table:
   """A table among its photos; its paths from the root, its split known."""
   table = _of_file(path, command)
-  names = [n for n in table.columns if columns.is_photo_name(n)]
+  names = ['file_name', *filter(columns.is_photo_name, table.columns)]
+  names = [name for name in names if name in table.columns]
   photo = command.photo_column or (names[0] if names else 'photo')
   folder = path.parent.relative_to(root).as_posix()
   rows = []
@@ -236,7 +242,8 @@ def _joined(root: pathlib.Path, parts: Sequence[Table]) -> Table:
 
 def _one_hot(table: Table, command: config.Own) -> Table:
   """Columns of 0 and 1 of which one is 1 become one task of their names."""
-  names = _binary_columns(table)
+  apart = map(columns.key, (*command.keep_columns, *command.drop_columns))
+  names = _binary_columns(table, set(apart))
   sums = collections.Counter(
     sum(_is_one(row.cells[name]) for name in names) for row in table.rows
   )
@@ -245,12 +252,12 @@ def _one_hot(table: Table, command: config.Own) -> Table:
     set(sums) == {1} or (roboflow and set(sums) <= {0, 1})
   ):
     return table
-  rows = []
+  hot_names, rows = set(names), []
   for row in table.rows:
     hot = [name for name in names if _is_one(row.cells[name])]
-    cells = {n: cell for n, cell in row.cells.items() if n not in names}
+    cells = {n: c for n, c in row.cells.items() if n not in hot_names}
     rows.append(Row(row.where, {**cells, command.task: ''.join(hot)}))
-  kept = [name for name in table.columns if name not in names]
+  kept = [name for name in table.columns if name not in hot_names]
   if command.task in kept:
     raise errors.UserError(
       f'{table.path}: the one-hot columns need a name that no column has: '
@@ -260,16 +267,19 @@ def _one_hot(table: Table, command: config.Own) -> Table:
   return Table(table.path, (*kept, command.task), rows, (*table.notes, note))
 
 
-def _binary_columns(table: Table) -> list[str]:
-  values = {
-    name: {row.cells[name] for row in table.rows} for name in table.columns
-  }
-  binary = {'0', '1', '0.0', '1.0'}
-  return [n for n, found in values.items() if found and found <= binary]
+def _binary_columns(table: Table, apart: set[str]) -> list[str]:
+  """Of 0 and 1 alone; but for those that flags speak of, and of splits."""
+  return [
+    name
+    for name in table.columns
+    if columns.key(name) not in apart
+    and not columns.is_split_name(name)
+    and all(row.cells[name].lower() in _BINARY for row in table.rows)
+  ]
 
 
 def _is_one(cell: str) -> bool:
-  return cell in ('1', '1.0')
+  return cell.lower() in _ONE
 
 
 # COCO, Fashionpedia, iMaterialist 2018
@@ -302,9 +312,14 @@ def _of_json(
 def _of_coco(
   path: pathlib.Path, content: dict[str, Any], command: config.Own
 ) -> Table:
-  names = {c['id']: c['name'] for c in content['categories']}
+  for kind in ('images', 'categories'):
+    ids = collections.Counter(record['id'] for record in content[kind])
+    for key, count in ids.items():
+      if count > 1:
+        raise errors.UserError(f"{path}: {kind}: duplicate id '{key}'")
+  names = {c['id']: tables.as_text(c['name']) for c in content['categories']}
   attributes = {
-    a['id']: (a.get('supercategory') or 'attribute', a['name'])
+    a['id']: (a.get('supercategory') or 'attribute', tables.as_text(a['name']))
     for a in content.get('attributes', ())
   }
   objects = collections.defaultdict(list)
@@ -312,8 +327,8 @@ def _of_coco(
     objects[annotation['image_id']].append(annotation)
   rows = []
   for number, image in enumerate(content['images'], 1):
-    photo = image.get('file_name') or image.get('coco_url') or ''
-    cells = {'photo': photo}
+    photo = image.get('file_name') or image.get('coco_url')
+    cells = {'photo': tables.as_text(photo)}
     if shown := objects[image['id']]:
       largest = max(shown, key=_area)
       cells[command.task] = names[largest['category_id']]
@@ -323,23 +338,27 @@ def _of_coco(
   several = sum(
     len({a['category_id'] for a in shown}) > 1 for shown in objects.values()
   )
-  note = f'COCO; {several:,} photos show several categories: the largest counts'
+  listed = {image['id'] for image in content['images']}
+  lost = sum(len(a) for key, a in objects.items() if key not in listed)
+  note = (
+    f'COCO; {several:,} photos show several categories: the largest counts; '
+    f'{lost:,} annotations are of images that are not listed'
+  )
   return _even(path, rows, note)
 
 
 def _area(annotation: Mapping[str, Any]) -> float:
-  if 'area' in annotation:
-    return float(annotation['area'])
   *_, width, height = annotation.get('bbox') or (0, 0)
-  return float(width * height)
+  return float(annotation.get('area') or width * height)
 
 
 def _of_label_lists(path: pathlib.Path, content: dict[str, Any]) -> Table:
   """iMaterialist 2018: links, and a list of label numbers of each photo."""
-  labels = {
-    str(a['imageId']): set(map(str, a['labelId']))
-    for a in content['annotations']
-  }
+  labels = {}
+  for annotation in content['annotations']:
+    if not isinstance(annotation['labelId'], list):
+      raise ValueError('labelId is no list')
+    labels[str(annotation['imageId'])] = set(map(str, annotation['labelId']))
   every = sorted(set().union(*labels.values()), key=lambda x: (len(x), x))
   rows = []
   for number, image in enumerate(content['images'], 1):
@@ -376,8 +395,8 @@ def _of_masks(path: pathlib.Path, command: config.Own) -> Table:
     for a in content.get('attributes', ())
   }
   largest: dict[str, tuple[int, Row]] = {}
-  with path.open(newline='', encoding='utf-8-sig') as file:
-    reader = csv.DictReader(tables.long_lines(file))
+  with path.open(newline='', encoding='utf-8-sig', errors='replace') as file:
+    reader = csv.DictReader(tables.long_lines(file), restval='')
     for record in reader:
       runs = record['EncodedPixels'].split()[1::2]
       area = sum(map(int, runs))
@@ -398,6 +417,8 @@ def _of_masks(path: pathlib.Path, command: config.Own) -> Table:
   return _even(path, rows, 'iMaterialist 2019 to 2021: the largest mask counts')
 
 
+_CELEBA = {'0': 'train', '1': 'validation', '2': 'test'}
+
 # DeepFashion, CelebA: a number of rows, a header, cells between blanks
 
 
@@ -407,6 +428,7 @@ def _of_list(path: pathlib.Path, command: config.Own) -> Table:
   names, types = _list_names(path, header, len(rows[0].split()) - 1, command)
   splits = _partition(path, command)
   categories = 'category' in path.name.lower()
+  numbers = {str(n): name for n, name in enumerate(names, 1)}
   found = []
   for number, line in enumerate(rows, 3):
     photo, *values = line.split()
@@ -418,8 +440,12 @@ def _of_list(path: pathlib.Path, command: config.Own) -> Table:
     if split := splits.get(photo):
       cells['split'] = split
     if categories:
-      place = int(values[0]) - 1
-      cells[command.task] = names[place] if place < len(names) else values[0]
+      if values[0] not in numbers:
+        raise errors.UserError(
+          f'{path}: line {number}: no category {values[0]}; there are 1 to '
+          f'{len(names)}'
+        )
+      cells[command.task] = numbers[values[0]]
     else:
       cells |= _grouped(names, types, values)
     found.append(Row(f'{path}: line {number}', cells))
@@ -473,6 +499,8 @@ def _partition(path: pathlib.Path, command: config.Own) -> dict[str, str]:
   name = 'list_eval_partition.txt'
   places = [path.with_name(name), path.parent.parent / 'Eval' / name]
   for place in filter(pathlib.Path.is_file, places):
-    lines = (line.split() for line in _list_lines(place, command)[2:])
-    return {photo: split for photo, *_, split in lines}
+    text, _ = tables.decode(place, place.read_bytes(), command.encoding)
+    cells = [line.split() for line in text.splitlines()]
+    # CelebA's has no header, and numbers.
+    return {c[0]: _CELEBA.get(c[-1], c[-1]) for c in cells if len(c) > 1}
   return {}

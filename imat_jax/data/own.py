@@ -83,7 +83,9 @@ def main(command: config.Own) -> None:
   if joined:
     notes.append(f'rows of a photo that another row has, too: {joined:,}')
   labels = _labels(photos, found.tasks, table.path, command, notes)
-  chosen = _splits(photos, labels, found.split, command, lost, notes)
+  chosen = _splits(
+    table.rows, photos, labels, found.split, command, lost, notes
+  )
   photo_store.place(photos, chosen, images)
   _write(photos, chosen, labels, target)
   said = [f'{table.path}: {note}' for note in notes]
@@ -141,7 +143,9 @@ def _labels(
     if of_task:
       learned[name] = task, of_task
   if not learned:
-    raise errors.UserError(f'{path}: there is no photo with a label')
+    raise errors.UserError(
+      '; '.join([f'{path}: there is no photo with a label', *notes])
+    )
   if left_out:
     reasons = ', '.join(f'{n} ({reason})' for n, reason in left_out.items())
     if learned.keys() <= left_out.keys():
@@ -204,6 +208,7 @@ def _column(
 
 
 def _splits(
+  rows: Sequence[Row],
   photos: photo_store.Photos,
   labels: Mapping[str, dict[str, str]],
   column: str | None,
@@ -212,27 +217,40 @@ def _splits(
   notes: list[str],
 ) -> dict[str, str]:
   """Image id → split: that of the rows, or drawn."""
-  asked, torn = {}, []
-  for image_id, photo in photos.items():
-    words = [columns.split_word(row, column) for row in photo.rows if column]
-    words = list(dict.fromkeys(filter(None, words)))
-    if words:
-      asked[image_id] = words[0]
-    if len(words) > 1:
-      torn.append(photo.rows[0].where)
+  words = {
+    image_id: {columns.split_word(row, column) for row in photo.rows if column}
+    for image_id, photo in photos.items()
+  }
+  torn = [
+    photos[i].rows[0].where for i, asked in words.items() if len(asked) > 1
+  ]
   if torn:
     notes.append(
-      f'{len(torn):,} photos are in several splits; the first row counts '
-      f'(first: {torn[0]})'
+      f'photos in several splits: {len(torn):,}, not trained on (first: '
+      f'{torn[0]})'
     )
-  if column and VALIDATION not in asked.values():
-    notes.append(
-      f"the column '{column}' has no validation photo; a share of the train "
-      'photos is for validation'
-    )
-    asked = {i: split for i, split in asked.items() if split == TEST}
-  drawn = {i: labels[i] for i in photos if i not in asked}
-  chosen = asked | splits.draw(drawn, command.validation_share)
+  # What is held out anywhere is not trained on.
+  order = (TEST, VALIDATION, TRAIN)
+  asked = {
+    image_id: next(split for split in order if split in of_photo)
+    for image_id, of_photo in words.items()
+    if of_photo - {None}
+  }
+  named = {columns.split_word(row, column) for row in rows if column}
+  if VALIDATION in named:
+    blank = dict.fromkeys(photos.keys() - asked.keys(), TRAIN)
+    if blank:
+      notes.append(f'photos without a split are for training: {len(blank):,}')
+    chosen = asked | blank
+  else:
+    if column:
+      notes.append(
+        f"the column '{column}' has no validation photo; a share of the train "
+        'photos is for validation'
+      )
+    chosen = {i: split for i, split in asked.items() if split == TEST}
+    drawn = {i: labels[i] for i in photos if i not in chosen}
+    chosen |= splits.draw(drawn, command.validation_share)
   counts = collections.Counter(chosen.values())
   if not counts[TRAIN] or not counts[VALIDATION]:
     raise errors.UserError(

@@ -44,23 +44,23 @@ def is_photo(path: str | os.PathLike) -> bool:
 def photos_in(folder: str | os.PathLike, skipped: Skipped) -> Iterator[str]:
   """The photos of a folder and all below it, by name; nothing foreign.
 
-  Symbolic links to folders are followed, each folder once.
+  Symbolic links to folders are followed, but not back to where they lie.
 
   Args:
     folder: where to look.
     skipped: counts the files that are no photos, and what cannot be read.
   """
-  seen = set()
   walk = os.walk(
     folder, followlinks=True, onerror=lambda error: skipped.add(error.filename)
   )
   for parent, folders, names in walk:
     where = os.path.realpath(parent)
-    if where in seen:  # a link that leads back
-      folders.clear()
-      continue
-    seen.add(where)
-    folders[:] = sorted(name for name in folders if not files.is_foreign(name))
+    folders[:] = sorted(
+      name
+      for name in folders
+      if not files.is_foreign(name)
+      and not _leads_back(os.path.join(parent, name), where)
+    )
     for name in sorted(names):
       path = os.path.join(parent, name)
       if files.is_foreign(name):
@@ -69,3 +69,11 @@ def photos_in(folder: str | os.PathLike, skipped: Skipped) -> Iterator[str]:
         yield path
       else:
         skipped.add(path)
+
+
+def _leads_back(path: str, where: str) -> bool:
+  """Whether a folder in `where` is a link to it, or to one around it."""
+  if not os.path.islink(path):
+    return False
+  target = os.path.realpath(path)
+  return os.path.commonpath([target, where]) == target

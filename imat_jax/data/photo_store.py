@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
 from imat_jax import errors, files, progress
-from imat_jax.data import file_kinds, manifest, photo_paths, picture
+from imat_jax.data import file_kinds, links, manifest, photo_paths, picture
 from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
 
@@ -126,10 +126,16 @@ def identify(
       lost.add(row, place.file, content)
       continue
     sha256, size = content
-    key = (sha256 or picture.digest(place.link.encode()))[:_ID_DIGITS]
+    key = (sha256 or _link_digest(place.link))[:_ID_DIGITS]
     photo = Photo(place.link, place.file, sha256, size, [])
     photos.setdefault(key, photo).rows.append(row)
   return photos
+
+
+def _link_digest(link: str) -> str:
+  """Of what is asked for: without a fragment, the host in small letters."""
+  scheme, authority, target = links.parts(link)
+  return picture.digest(f'{scheme}://{authority.lower()}{target}'.encode())
 
 
 def _read(path: str) -> tuple[str, tuple[int, int]] | str:

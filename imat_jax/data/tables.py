@@ -8,6 +8,7 @@ import collections
 import csv
 import io
 import json
+import os
 import pathlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ _MARKS = (  # UTF-32's begins with UTF-16's
   (b'\xff\xfe', 'utf-16'),
   (b'\xfe\xff', 'utf-16'),
 )
+_JSON = ('.json', '.jsonl', '.ndjson')
 _SNIFFED_ROWS = 50
 _LONGEST_CELL = 2**27
 # No text has these: \x1a ended files of DOS.
@@ -74,13 +76,13 @@ def read(
   except FileNotFoundError:
     raise errors.UserError(f'{path}: there is no such table') from None
   if body.startswith(b'PK'):
-    return _of_excel(path)
+    return _of_excel(path, skip_bad_rows, expects)
   if body.startswith(b'PAR1'):
     return _of_parquet(path)
   text, notes = decode(path, body, encoding)
-  if path.suffix.lower() in ('.jsonl', '.ndjson'):
+  if text.lstrip().startswith('{'):
     return of_records(path, _json_lines(path, text), 'line', notes)
-  if path.suffix.lower() == '.json':
+  if text.lstrip().startswith('[') and path.suffix.lower() in _JSON:
     return of_records(path, _json_list(path, text), 'record', notes)
   return _of_csv(path, text, notes, skip_bad_rows, expects)
 
@@ -125,12 +127,14 @@ def of_records(
       raise errors.UserError(f'{path}: {unit} {number}: not an object')
     cells = {}
     for name, value in record.items():
-      name = name.strip()
+      name = as_text(name)
+      if isinstance(value, list) and len(value) == 1:
+        value = value[0]
       if isinstance(value, dict | list | bytes):
         nested[name] += 1
         continue
       columns.setdefault(name)
-      cells[name] = _text(value)
+      cells[name] = as_text(value)
     rows.append(Row(f'{path}: {unit} {number}', cells))
   notes = list(notes)
   if nested:
@@ -140,7 +144,7 @@ def of_records(
   return Table(path, tuple(columns), rows, tuple(notes))
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
   """A value as one would type it: 3.0 is 3, a missing one is empty."""
   if value is None or value != value:  # NaN
     return ''
@@ -148,13 +152,14 @@ def _text(value: Any) -> str:
     return str(value).lower()
   if isinstance(value, float) and value.is_integer():
     return str(int(value))
-  return str(value).strip()
+  # Half of a letter, as JSON may have it, is in no name.
+  return str(value).encode(errors='replace').decode().strip()
 
 
 def _json_lines(
   path: pathlib.Path, text: str
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-  for number, line in enumerate(text.splitlines(), 1):
+  for number, line in enumerate(text.split('\n'), 1):
     if line.strip():
       try:
         yield number, json.loads(line)
@@ -193,8 +198,8 @@ def _of_csv(
     shown = '' if name == separator else f' ({ascii(separator)})'
     notes = (f'cells separated by {name}{shown}', *notes)
   records = _records(path, text, separator, first_line, skip_bad_rows)
-  header = next(records, (0, None))[1] or []
-  return _table(path, header, records, notes, skip_bad_rows)
+  header = next((cells for _, cells in records if cells and any(cells)), [])
+  return _table(path, header, records, notes, skip_bad_rows, separator)
 
 
 def _sniff(text: str, expects: Callable[[Cells], bool]) -> str:
@@ -272,6 +277,7 @@ def _table(
   records: Iterable[tuple[int, list[str] | None]],
   notes: tuple[str, ...],
   skip_bad_rows: bool,
+  separator: str = ',',
 ) -> Table:
   """The rows under the columns that have a name."""
   number = len(header)
@@ -283,6 +289,11 @@ def _table(
       raise errors.UserError(f"{path}: duplicate column '{name}'; rename one")
   rows, blank, bad = [], 0, []
   for line, cells in records:
+    if cells and _swallowed(cells, separator):
+      raise errors.UserError(
+        f'{path}: line {line}: a quotation mark (") opens a cell there that '
+        'holds further rows; close it, or take it away'
+      )
     if cells is None:
       bad.append(line)
     elif not any(cells):
@@ -304,31 +315,49 @@ def _table(
   return Table(path, tuple(name for _, name in named), rows, tuple(notes))
 
 
+def _swallowed(cells: Cells, separator: str) -> bool:
+  """Whether a cell holds rows: one of its lines begins as this row does."""
+  _, ending = os.path.splitext(cells[0])
+  return bool(ending) and any(
+    separator in line and line.split(separator)[0].rstrip('" ').endswith(ending)
+    for cell in cells
+    for line in cell.splitlines()[1:]
+  )
+
+
 def _count(cells: Cells, header: Cells) -> str:
   while cells and not cells[-1] and len(cells) > len(header):
     cells = cells[:-1]
   return f'{len(cells)} cells under {len(header)} columns'
 
 
-def _of_excel(path: pathlib.Path) -> Table:
+def _of_excel(
+  path: pathlib.Path, skip_bad_rows: bool, expects: Callable[[Cells], bool]
+) -> Table:
   openpyxl = _library('openpyxl', path)
   try:
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
-    sheets = [s for s in book.worksheets if s.max_row != 0]
-    rows = [list(map(_text, r)) for r in sheets[0].iter_rows(values_only=True)]
-    width = max(map(len, rows))
-    rows = [row + [''] * (width - len(row)) for row in rows]
+    sheets = {
+      sheet.title: [list(map(as_text, r)) for r in sheet.values]
+      for sheet in book.worksheets
+    }
   except Exception as error:  # zip, XML and openpyxl have their own
+    reason = str(error) or type(error).__name__
     raise errors.UserError(
-      f'{path}: not an Excel file (.xlsx): {error or type(error).__name__}; '
-      'unpack an archive, save another spreadsheet as CSV'
+      f'{path}: not an Excel file (.xlsx): {reason}; unpack an archive, save '
+      'another spreadsheet as CSV'
     ) from None
-  notes = (f'Excel sheet {sheets[0].title!r}',)
-  if len(book.worksheets) > 1:
-    notes = (f'{notes[0]}, the first of {len(book.worksheets)}',)
+  filled = {name: rows for name, rows in sheets.items() if any(map(any, rows))}
+  fitting = [n for n, rows in filled.items() if any(map(expects, rows[:10]))]
+  title = next(iter(fitting or filled), '')
+  rows = filled.get(title, [])
+  width = max(map(len, rows), default=0)
+  rows = [row + [''] * (width - len(row)) for row in rows]
+  notes = (f'Excel sheet {title!r} of {len(sheets)}',)
   start = next((i for i, row in enumerate(rows) if any(row)), 0)
   numbered = enumerate(rows[start + 1 :], start + 2)
-  return _table(path, rows[start] if rows else [], numbered, notes, False)
+  header = rows[start] if rows else []
+  return _table(path, header, numbered, notes, skip_bad_rows, '\0')
 
 
 def _of_parquet(path: pathlib.Path) -> Table:
