@@ -46,8 +46,9 @@ def not_empty(value):
 
 def task_name(value):
   """A name that a task of its own may have."""
-  if not value or ':' in value or value == tasks.APPAREL:
-    return f"must not be empty, have a colon, or be '{tasks.APPAREL}'"
+  taken = (tasks.APPAREL, 'photo', 'split')
+  if not value.strip() or ':' in value or value.strip() in taken:
+    return f'must not be empty, have a colon, or be one of {", ".join(taken)}'
 
 
 def some_of(names: Sequence[str]) -> Check:

@@ -233,3 +233,30 @@ def test_other_formats_are_recognised_in_a_line(tmp_path, name, content, said):
   with pytest.raises(errors.UserError, match=said) as caught:
     read(tmp_path, name)
   assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'said'),
+  [
+    ({'images': [{'id': 1, 'file_name': 'a'}] * 2}, "duplicate id '1'"),
+    ({'categories': [{'id': 1, 'name': 'a'}] * 2}, "duplicate id '1'"),
+  ],
+)
+def test_coco_with_an_id_twice_is_refused(tmp_path, changes, said):
+  write(tmp_path, 'coco.json', COCO | changes)
+  with pytest.raises(errors.UserError, match=said):
+    read(tmp_path, 'coco.json')
+
+
+def test_a_category_that_has_no_name_is_refused(tmp_path):
+  write(tmp_path, 'list_category_cloth.txt', '1\nname type\nAnorak 1\n')
+  write(tmp_path, 'list_category_img.txt', '1\nname label\nimg/1.jpg 0\n')
+  with pytest.raises(errors.UserError, match='line 3: no category 0'):
+    read(tmp_path, 'list_category_img.txt')
+
+
+def test_a_split_without_its_table_is_refused(tmp_path):
+  write(tmp_path, 'train/metadata.csv', 'file_name,style\n1.jpg,x\n')
+  write(tmp_path, 'validation/a/1.jpg', b'\xff\xd8\xff')
+  with pytest.raises(errors.UserError, match='validation: has no table'):
+    read(tmp_path, '.')

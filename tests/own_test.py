@@ -387,7 +387,6 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
     (b'photo,x\n1.jpg,\n', 'no photo with a label'),
     (b'photo,x\n', 'no row'),
     (b'photo,x\n,a\n', 'no photo is there: .*line 2'),
-    (b'photo,x\n1.jpg,a\n', '1 train and 0 validation .* 0 are not there'),
     (b'\x00\x01\x02\xff', 'neither a table nor text'),
   ],
 )
@@ -607,3 +606,105 @@ def test_the_record_of_what_was_written_is_hidden(shop):
   run(shop)
   run(shop)  # and may be written again
   assert outputs.RECORD in os.listdir(shop / 'annotations')
+
+
+# What an attack found.
+
+
+def test_paths_of_two_folders_do_not_share_photos(shop):
+  rows = [(f'/srv/other/{i}.jpg', 'shoe') for i in range(24)]
+  rows += [(f'/srv/photos/{i}.jpg', 'shirt') for i in range(23)]
+  write(shop / 'photos', ('photo', 'kind'), *rows)
+  own.main(
+    config.Own(
+      source=str(shop / 'photos/labels.csv'),
+      annotations=str(shop / 'annotations'),
+      images=str(shop / 'images'),
+    )
+  )
+  assert counts(shop) == {'kind': {'shirt': 23}}
+
+
+def test_sizes_are_no_photos(shop):
+  rows = [(f'A-{i}', i % 6, 'rb'[i % 2]) for i in range(60)]
+  write(shop, ('sku', 'size', 'color'), *rows)
+  with pytest.raises(errors.UserError, match="no column 'photo'"):
+    run(shop)
+
+
+def test_a_quotation_mark_does_not_swallow_rows(shop):
+  text = 'photo,size,kind\nphotos/1.jpg,"5 inch,a\nphotos/2.jpg,6,b\n'
+  (shop / 'labels.csv').write_text(text + 'photos/3.jpg,5",a\nphotos/4.jpg,6,b')
+  with pytest.raises(errors.UserError, match='line 2: a quotation mark'):
+    run(shop)
+
+
+def test_a_link_to_a_class_takes_no_photo_from_it(shop, capsys):
+  for photo, kind, _ in ROWS:
+    (shop / 'sorted' / kind).mkdir(parents=True, exist_ok=True)
+    shutil.copy(shop / photo, shop / 'sorted' / kind)
+  (shop / 'sorted/red').symlink_to('shirt')
+  (shop / 'sorted/shirt/all').symlink_to('..')
+  run(shop, 'sorted')
+  assert 'labels of rows of one photo disagree: 12' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+  ('column', 'yes', 'no'), [('is_valid', 'True', 'False'), ('Is_Train', 0, 1)]
+)
+def test_yes_and_no_may_name_a_split(shop, column, yes, no):
+  rows = [(p, k, yes if i < 6 else no) for i, (p, k, _) in enumerate(ROWS)]
+  write(shop, ('photo', 'kind', column), *rows)
+  run(shop)
+  assert len(labels(shop, 'validation')) == 6
+  assert counts(shop).keys() == {'kind'}
+
+
+def test_folders_in_the_paths_name_splits(shop):
+  rows = []
+  for i, (photo, kind, _) in enumerate(ROWS):
+    folder = 'val' if i < 6 else 'train'
+    (shop / folder).mkdir(exist_ok=True)
+    shutil.move(shop / photo, shop / folder / f'{i}.jpg')
+    rows.append((f'{folder}/{i}.jpg', kind))
+  write(shop, ('photo', 'kind'), *rows)
+  run(shop)
+  assert len(labels(shop, 'validation')) == 6
+
+
+def test_validation_photos_that_are_lost_are_not_replaced(shop, capsys):
+  rows = [(p, 'train', k) for p, k, _ in ROWS]
+  write(shop, ('photo', 'split', 'kind'), *rows, ('gone.jpg', 'val', 'shoe'))
+  run(shop)
+  assert 'warning: 24 train and 0 validation' in capsys.readouterr().out
+  assert not labels(shop, 'validation')
+
+
+def test_a_photo_that_is_held_out_somewhere_is_not_trained_on(shop):
+  rows = [
+    (p, 'train' if i % 2 else 'val', k) for i, (p, k, _) in enumerate(ROWS)
+  ]
+  again = ('photos/1.jpg', 'val', 'shoe')
+  write(shop, ('photo', 'split', 'kind'), *rows, again)
+  run(shop)
+  assert digest(shop / 'photos/1.jpg') in labels(shop, 'validation')
+
+
+def test_links_that_ask_for_the_same_are_one(shop):
+  pairs = ('https://a.example/1.jpg', 'HTTPS://A.example/1.jpg#x')
+  write(shop, HEADER, *ROWS, *((link, 'shirt', 'blue') for link in pairs))
+  run(shop)
+  assert sum(counts(shop)['kind'].values()) == 25
+
+
+@pytest.mark.parametrize(
+  ('text', 'said'),
+  [
+    ('写真'.encode('shift_jis') + b'\x81', 'say its --encoding'),
+    ('grün,schön,weiß\n'.encode() + 'ü'.encode('latin-1'), 'line 3: a letter'),
+  ],
+)
+def test_a_doubtful_encoding_is_not_guessed(shop, text, said):
+  (shop / 'labels.csv').write_bytes(b'photo,a,b\n' + text)
+  with pytest.raises(errors.UserError, match=said):
+    run(shop)

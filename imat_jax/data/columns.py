@@ -55,6 +55,7 @@ MISSING = frozenset(
 )
 _NAMELESS = re.compile(r'unnamed(: ?\d+)?(_level_\d+)?|__index_level_\d+__')
 _FEW = 20  # photos of a label under which its scores mean little
+_SHORT = 60  # letters of a cell in a message
 _LONG = 80  # letters of a mean cell: nobody's name of a class
 _PHOTO = re.compile(r'://|\.(jpe?g|png|webp|gif|bmp|tiff?)$', re.IGNORECASE)
 _SIGNS = frozenset({'-1', '0', '1'})
@@ -302,7 +303,7 @@ def not_learnable(labels: Sequence[str]) -> str:
   if not counts:
     return 'empty'
   if len(counts) == 1:
-    return f"one label only ('{next(iter(counts))}')"
+    return f"one label only ('{short(next(iter(counts)))}')"
   alone = sum(count == 1 for count in counts.values())
   if alone == len(counts):
     return 'no label has two photos'
@@ -337,8 +338,19 @@ def few(number: int, labels: Mapping[str, Sequence[str]]) -> str:
   (task, label), count = min(rare.items(), key=lambda pair: pair[1])
   return (
     f'{len(rare):,} labels have fewer than {_FEW} photos (fewest: {task} '
-    f"'{label}', {count}); expect scores near chance of them"
+    f"'{short(label)}', {count}); expect scores near chance of them"
   )
+
+
+def split_of_path(path: str) -> str | None:
+  """The split that a folder of a path names, if one does."""
+  folders = re.split(r'[\\/]', path)[:-1]
+  return next(filter(None, map(split_of, folders)), None)
+
+
+def short(text: str) -> str:
+  """A cell as a message has room for it."""
+  return text if len(text) <= _SHORT else f'{text[: _SHORT - 1]}…'
 
 
 def split_word(row: Row, column: str) -> str | None:

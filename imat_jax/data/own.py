@@ -35,6 +35,7 @@ in the folder and are not used.
 
 import collections
 import pathlib
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -52,6 +53,8 @@ from imat_jax.data.tables import Row
 
 # Kaggle's photos have a class and its tasks; these are all of one.
 _CLASS = 'photo'
+_SHOWN = 10  # columns that are named
+_LONG_NOTE = 400  # letters
 
 
 def main(command: config.Own) -> None:
@@ -83,9 +86,7 @@ def main(command: config.Own) -> None:
   if joined:
     notes.append(f'rows of a photo that another row has, too: {joined:,}')
   labels = _labels(photos, found.tasks, table.path, command, notes)
-  chosen = _splits(
-    table.rows, photos, labels, found.split, command, lost, notes
-  )
+  chosen = _splits(table.rows, photos, labels, found, command, notes)
   photo_store.place(photos, chosen, images)
   _write(photos, chosen, labels, target)
   said = [f'{table.path}: {note}' for note in notes]
@@ -101,10 +102,15 @@ def _find(
   notes: list[str],
 ) -> list[tuple[Row, photo_paths.Found]]:
   """Where the photo of each row is."""
-  found = finder.find_all(row.cells[column] for row in rows)
+  cells = [_first_link(row.cells[column]) for row in rows]
+  several = sum(a != r.cells[column] for a, r in zip(cells, rows, strict=True))
+  if several:
+    notes.append(
+      f'rows with several links, of which the first counts: {several:,}'
+    )
+  found = finder.find_all(cells)
   places, searched = [], []
-  for row in rows:
-    cell = row.cells[column]
+  for row, cell in zip(rows, cells, strict=True):
     place = found[cell]
     if not cell:
       lost.add(row, cell, 'rows without a photo')
@@ -120,6 +126,10 @@ def _find(
       f'the only file that fits it (first: {searched[0]})'
     )
   return places
+
+
+def _first_link(cell: str) -> str:
+  return re.split(r'[\s,;|]+(?=https?://)', cell, maxsplit=1)[0]
 
 
 def _labels(
@@ -148,6 +158,8 @@ def _labels(
     )
   if left_out:
     reasons = ', '.join(f'{n} ({reason})' for n, reason in left_out.items())
+    if len(left_out) > _SHOWN:
+      reasons = f'{reasons[:_LONG_NOTE]}… ({len(left_out):,} columns)'
     if learned.keys() <= left_out.keys():
       notes.append(
         f'warning: no column looks as if it can be learned: {reasons}'
@@ -156,7 +168,7 @@ def _labels(
       learned = {n: x for n, x in learned.items() if n not in left_out}
       notes.append(
         f'columns left out, as they cannot be learned: {reasons}; '
-        f'--keep_columns={",".join(left_out)} keeps them'
+        f'--keep_columns={",".join([*left_out][:_SHOWN])} keeps them'
       )
   labels = {image_id: {} for image_id in photos}
   for task, of_task in learned.values():
@@ -211,14 +223,18 @@ def _splits(
   rows: Sequence[Row],
   photos: photo_store.Photos,
   labels: Mapping[str, dict[str, str]],
-  column: str | None,
+  found: columns.Columns,
   command: config.Own,
-  lost: photo_store.Lost,
   notes: list[str],
 ) -> dict[str, str]:
   """Image id → split: that of the rows, or drawn."""
+  column = found.split
+  if column:
+    asked_by = {id(row): columns.split_word(row, column) for row in rows}
+  else:
+    asked_by = _by_folders(rows, found.photo, notes)
   words = {
-    image_id: {columns.split_word(row, column) for row in photo.rows if column}
+    image_id: {asked_by[id(row)] for row in photo.rows}
     for image_id, photo in photos.items()
   }
   torn = [
@@ -236,8 +252,7 @@ def _splits(
     for image_id, of_photo in words.items()
     if of_photo - {None}
   }
-  named = {columns.split_word(row, column) for row in rows if column}
-  if VALIDATION in named:
+  if VALIDATION in asked_by.values():
     blank = dict.fromkeys(photos.keys() - asked.keys(), TRAIN)
     if blank:
       notes.append(f'photos without a split are for training: {len(blank):,}')
@@ -253,9 +268,9 @@ def _splits(
     chosen |= splits.draw(drawn, command.validation_share)
   counts = collections.Counter(chosen.values())
   if not counts[TRAIN] or not counts[VALIDATION]:
-    raise errors.UserError(
-      f'{command.source}: {counts[TRAIN]} train and {counts[VALIDATION]} '
-      f'validation photos: each needs at least one; {lost}'
+    notes.append(
+      f'warning: {counts[TRAIN]} train and {counts[VALIDATION]} validation '
+      'photos; the build needs some of each'
     )
   if counts[TEST]:
     notes.append(
@@ -263,6 +278,17 @@ def _splits(
       'on nor scored'
     )
   return chosen
+
+
+def _by_folders(
+  rows: Sequence[Row], column: str, notes: list[str]
+) -> dict[int, str | None]:
+  """The splits that folders of all paths name; else none."""
+  named = {id(row): columns.split_of_path(row.cells[column]) for row in rows}
+  if None in named.values() or len(set(named.values())) < 2:
+    return dict.fromkeys(named)
+  notes.append('splits by the folders in the paths')
+  return named
 
 
 def _paths(folder: pathlib.Path) -> dict[str, pathlib.Path]:

@@ -13,7 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
 from imat_jax import errors, files, progress
-from imat_jax.data import file_kinds, links, manifest, photo_paths, picture
+from imat_jax.data import (
+  columns,
+  file_kinds,
+  links,
+  manifest,
+  photo_paths,
+  picture,
+)
 from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
 
@@ -50,7 +57,9 @@ class Lost:
     return sum(map(len, self._of_reason.values()))
 
   def add(self, row: Row, cell: str, reason: str) -> None:
-    self._of_reason.setdefault(reason, []).append(f"{row.where}: '{cell}'")
+    self._of_reason.setdefault(reason, []).append(
+      f"{row.where}: '{columns.short(cell)}'"
+    )
 
   def __str__(self) -> str:
     reasons = '; '.join(

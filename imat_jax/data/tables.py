@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 from imat_jax import errors
 
 SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs', '|': '|'}
-# Tried in this order where a file has no byte-order mark. Any bytes are
-# Latin-1, so it comes last.
-ENCODINGS = ('utf-8', 'cp1252', 'latin-1')
+# Tried in this order where a file has no byte-order mark. Windows-1252 is what
+# Excel writes in the west; its letters are those of Latin-1.
+ENCODINGS = ('utf-8', 'cp1252')
 _MARKS = (  # UTF-32's begins with UTF-16's
   (b'\xef\xbb\xbf', 'utf-8-sig'),
   (b'\xff\xfe\x00\x00', 'utf-32'),
@@ -30,6 +30,8 @@ _MARKS = (  # UTF-32's begins with UTF-16's
 _JSON = ('.json', '.jsonl', '.ndjson')
 _SNIFFED_ROWS = 50
 _LONGEST_CELL = 2**27
+_FOREIGN = re.compile(r'[^\x00-\x7f]')
+_FOREIGN_WORD = re.compile(r'\w*[^\W\x00-\x7f]\w*')
 # No text has these: \x1a ended files of DOS.
 _CONTROL = re.compile(r'[\x00-\x08\x0e-\x19]')
 
@@ -100,18 +102,38 @@ def decode(
     try:
       text = body.decode(name)
     except (UnicodeDecodeError, UnicodeError):
+      if not encoding and name == 'utf-8':
+        _refuse_damaged(path, body)
       continue
     except LookupError:
       raise errors.UserError(f'--encoding={name}: unknown encoding') from None
     if _CONTROL.search(text):
       break
-    plain = name in ('utf-8', 'utf-8-sig')
-    return text.removeprefix('\ufeff'), () if plain else (f'encoding {name}',)
+    if name in ('utf-8', 'utf-8-sig'):
+      return text.removeprefix('\ufeff'), ()
+    word = _FOREIGN_WORD.search(text)
+    shown = (
+      f', as in {word[0]!r}; --encoding=NAME if that is wrong' if word else ''
+    )
+    return text.removeprefix('\ufeff'), (f'encoding {name}{shown}',)
   raise errors.UserError(
-    f'{path}: neither a table nor text'
-    + (f' in {encoding}' if encoding else '')
-    + '; save it as CSV (UTF-8) or .xlsx'
+    f'{path}: neither a table nor text in '
+    f'{encoding or " or ".join(ENCODINGS)}; say its --encoding (cp1251, '
+    'shift_jis, gbk, …), or save it as UTF-8'
   )
+
+
+def _refuse_damaged(path: pathlib.Path, body: bytes) -> None:
+  """Raises where a few bytes of a UTF-8 file are of another encoding."""
+  text = body.decode('utf-8', 'replace')
+  bad = text.count('\ufffd')
+  letters = len(_FOREIGN.findall(text)) - bad
+  if letters > 2 * bad:
+    line = text[: text.index('\ufffd')].count('\n') + 1
+    raise errors.UserError(
+      f'{path}: line {line}: a letter that is not of UTF-8, as the others are; '
+      'correct it, or say another --encoding'
+    )
 
 
 def of_records(
