@@ -9,7 +9,7 @@ import setuptools
 
 REQUIRES = [
   'absl-py>=2.1',
-  'aiohttp>=3.12',
+  'aiohttp>=3.13.4',
   'altair>=6.0',
   'array_record>=0.8',
   'flatbuffers>=24.3',  # jax.export uses it undeclared

@@ -1,3 +1,4 @@
+import os
 import pathlib
 import shutil
 import subprocess
@@ -82,3 +83,18 @@ def test_a_finding_is_one_line():
   assert '\n' not in str(doctor.Finding('a', 'b\nc', 'd\n'))
   with pytest.raises(errors.UserError):
     doctor.main(config.Doctor(data_dir='nowhere'))
+
+
+@pytest.mark.parametrize('platforms', ['cuda', 'tpu', 'CPU'])
+def test_devices_that_jax_does_not_find_are_one_finding(platforms, tmp_path):
+  """The others follow; in a process of its own, as jax asks but once."""
+  command = [sys.executable, '-m', 'imat_jax.doctor', f'--workdir={tmp_path}']
+  done = subprocess.run(
+    command,
+    capture_output=True,
+    text=True,
+    env=os.environ | {'JAX_PLATFORMS': platforms},
+  )
+  assert done.returncode == 1
+  assert f'JAX_PLATFORMS={platforms}: jax finds no such' in done.stdout
+  assert 'workdir' in done.stdout and 'Traceback' not in done.stderr

@@ -4,7 +4,7 @@ import email.utils
 import pytest
 
 from imat_jax import config
-from imat_jax.data import fetcher, link
+from imat_jax.data import fetcher, link, links
 
 NOW = datetime.datetime(2022, 6, 1, 12, 0, 0, tzinfo=datetime.UTC)
 
@@ -50,3 +50,36 @@ def test_the_wait_is_at_least_what_the_server_asks_and_is_bounded():
   assert fetcher.seconds_to_wait(1, 7, config) == 7
   assert fetcher.seconds_to_wait(1, float('inf'), config) == 20
   assert fetcher.seconds_to_wait(5000, 0, config) == 20
+
+
+@pytest.mark.parametrize(
+  'base, reference, meant',
+  [
+    ('http://a/x//y?q', 'z', 'http://a/x//z'),
+    ('http://a/x/y?q', '?p=%2F', 'http://a/x/y?p=%2F'),
+    ('http://a/x/y/z', '../w?', 'http://a/x/w?'),
+    ('http://a', './z', 'http://a/z'),
+    ('https://a/x', '//b/c', 'https://b/c'),
+    ('http://u@a:81/x', '/v//w?', 'http://u@a:81/v//w?'),
+    ('http://a/x', 'HTTPS://b/c', 'HTTPS://b/c'),
+    ('http://a/x', '', 'http://a/x'),
+  ],
+)
+def test_a_reference_is_joined_as_it_is_written(base, reference, meant):
+  assert links.joined(base, reference) == meant
+
+
+@pytest.mark.parametrize(
+  'text, is_link',
+  [
+    ('http://a/b', True),
+    ('HTTPS://A', True),
+    ('http:///b', False),
+    ('http://', False),
+    ('https:\\\\a', False),
+    ('photos/http://a', False),
+    ('ftp://a/b', False),
+  ],
+)
+def test_what_a_link_is(text, is_link):
+  assert links.is_link(text) == is_link

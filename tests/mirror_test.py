@@ -194,6 +194,27 @@ def test_a_run_that_was_copied_by_hand_goes_on(shop, tmp_path):
   assert _content(tmp_path / 'here') == SEALED
 
 
+def test_what_other_programs_leave_is_no_obstacle(shop, tmp_path):
+  """A browser of buckets, or the Finder, was in both folders."""
+  foreign = {'.DS_Store': 'Bud1', 'Thumbs.db': 'x', '@eaDir/a': 'x'}
+  _fill(shop / 'run', foreign)
+  one = _start(tmp_path / 'here')
+  _fill(tmp_path / 'here', {'config.json': '{}', '.DS_Store': 'of here'})
+  one.end()
+  assert _content(shop / 'run') == foreign | {'config.json': '{}'}
+  other = _start(tmp_path / 'there')
+  other.end()
+  assert _content(tmp_path / 'there') == {'config.json': '{}'}
+
+
+@pytest.mark.parametrize('text', ['[]', '{}', '{"token": 1, "known": 2}'])
+def test_a_damaged_state_is_named(shop, tmp_path, text):
+  _start(tmp_path / 'here').end()
+  (tmp_path / 'here' / '.mirror.json').write_text(text)
+  with pytest.raises(errors.UserError, match='.mirror.json: damaged'):
+    _start(tmp_path / 'here')
+
+
 def test_files_that_are_no_run_are_left_alone(shop, tmp_path):
   _fill(shop / 'run', {'one/config.json': '{}', 'photo.jpg': ''})
   with pytest.raises(errors.UserError, match='^s3://shop/run: .*one/config.js'):

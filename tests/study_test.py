@@ -365,6 +365,28 @@ def test_dry_run_trains_nothing(built, tmp_path):
   assert not (tmp_path / 'study').exists()
 
 
+def test_files_that_a_study_did_not_write_stay(built, whole, tmp_path):
+  path = tmp_path / 'study'
+  shutil.copytree(whole, path)
+  mine = [path / 'tables' / 'prices.csv', path / 'groups' / 'notes' / 'a.txt']
+  mine.append(path / 'runs' / '.DS_Store')
+  for file in mine:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text('mine')
+  (path / 'tables' / 'affinity.csv').write_text('of an earlier grid')
+  (path / 'groups' / ('0' * 16)).mkdir()  # what a kill left of a group
+  _run(_config(built, path, task_sets='apparel', seeds=1))
+  assert [file.read_text() for file in mine] == ['mine'] * 3
+  assert not (path / 'tables' / 'affinity.csv').exists()
+  assert [p.name for p in (path / 'groups').iterdir()] == ['notes']
+
+
+def test_a_dry_run_refuses_the_folder_of_anything_else(built, tmp_path):
+  (tmp_path / 'notes.txt').write_text('mine')
+  with pytest.raises(errors.UserError, match=r'no run or study \(notes.txt\)'):
+    _run(_config(built, tmp_path, dry_run=True))
+
+
 def test_study_json_is_made_of_the_runs(whole):
   found = json.loads((whole / 'study.json').read_text())
   assert found['task'] == 'apparel'

@@ -46,13 +46,14 @@ def _run_study(study: config.Study) -> None:
     for line in planned.left_out:
       print(errors.printable(line), file=sys.stderr)
   sweep = Sweep(planned, built)
+  workdir = workdir_lib.Workdir(study.workdir)
   if study.dry_run:
+    workdir_lib.refuse_foreign(workdir)
     found = estimate.table(
       planned, sweep.whole_groups(), sweep.size, sweep.data
     )
     cluster.first(lambda: print(found))
     return
-  workdir = workdir_lib.Workdir(study.workdir)
   with workdir_lib.locked(workdir), workdir_lib.mirrored(workdir):
     task_set = built.select(planned.task_names)
     cluster.first(lambda: _claim(workdir, study, task_set, sweep.fingerprint))

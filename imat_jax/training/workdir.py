@@ -127,7 +127,7 @@ def mirrored(workdir: Workdir) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lock(workdir: Workdir) -> Iterator[None]:
-  _refuse_foreign(workdir)
+  refuse_foreign(workdir)
   workdir.path.mkdir(parents=True, exist_ok=True)
   with workdir.lock.open('a+', encoding='utf-8', errors='replace') as file:
     try:
@@ -290,7 +290,7 @@ def _read_config(workdir: Workdir, kind: type) -> dict[str, Any]:
   return stored
 
 
-def _refuse_foreign(workdir: Workdir) -> None:
+def refuse_foreign(workdir: Workdir) -> None:
   """Keeps runs and studies out of folders that hold anything else.
 
   Of one whose config.json is gone or damaged there still are the lock, or
