@@ -5,8 +5,8 @@
 
 The file holds the network of the best epoch, from photos in any number to a
 probability for each label of each task, and as metadata the tasks, the names of
-their labels and the preprocessing. stablehlo is for jax (with the package
-flatbuffers) on CPU, GPU or TPU; onnx is for onnxruntime and all else that reads
+their labels and the preprocessing. stablehlo is for jax, with the package
+flatbuffers, on CPU, GPU or TPU; onnx is for onnxruntime and all else that reads
 ONNX, and writing it takes jax2onnx: pip install 'imat_jax[onnx]'.
 docs/export.md has a program that loads each.
 """
