@@ -48,7 +48,8 @@ def main(command: config.Predict) -> None:
     outputs.check(command.save_grid)
     paths = _without(command.save_grid, paths, command.paths)
   if not paths:
-    raise errors.UserError(f'no photo to label{_passed_over(skipped)}')
+    empty = ': the list is empty' if photo_lists.LIST in command.paths else ''
+    raise errors.UserError(f'no photo to label{empty}{_passed_over(skipped)}')
   # Here, so that --help and a wrong path are quick.
   from imat_jax import contact_sheet, inference
 

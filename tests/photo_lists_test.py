@@ -100,3 +100,18 @@ def test_what_is_passed_over_is_counted(collect, tmp_path):
 def test_a_photo_in_the_place_of_a_list_is_refused(collect):
   with pytest.raises(errors.UserError, match='standard input is a photo'):
     collect('-', body=b'\xff\xd8\xff\xe0\0\x10JFIF')
+
+
+def test_a_folder_that_cannot_be_read_is_counted(collect, monkeypatch):
+  scandir = os.scandir
+
+  def denied(path):
+    if path == 'p/locked':
+      raise PermissionError(13, 'Permission denied', path)
+    return scandir(path)
+
+  os.mkdir('p/locked')
+  monkeypatch.setattr(os, 'scandir', denied)
+  skipped = photo_files.Skipped()
+  assert collect('p', skipped=skipped) == ['p/1.jpg', 'p/2.jpg']
+  assert (skipped.count, skipped.first) == (1, 'p/locked')

@@ -138,6 +138,13 @@ def test_what_is_no_photo_is_named(trained, tmp_path, name, content, reason):
     predict.main(config.Predict(run=trained, paths=(str(path),)))
 
 
+def test_an_empty_list_is_said_to_be_one(trained, monkeypatch):
+  stdin = io.TextIOWrapper(io.BytesIO(b'\r\n'))
+  monkeypatch.setattr(sys, 'stdin', stdin)
+  with pytest.raises(errors.UserError, match='the list is empty'):
+    predict.main(config.Predict(run=trained, paths=('-',)))
+
+
 def test_a_link_is_said_to_be_one(trained):
   link = 'https://shop.example/1.jpg'
   with pytest.raises(errors.UserError, match='no file: a link; download'):
