@@ -99,21 +99,19 @@ def _find(
   notes: list[str],
 ) -> list[tuple[Row, photo_paths.Found]]:
   """Where the photo of each row is."""
-  finder.learn_prefix(row.cells[column] for row in rows)
+  found = finder.find_all(row.cells[column] for row in rows)
   places, searched = [], []
   for row in rows:
     cell = row.cells[column]
+    place = found[cell]
     if not cell:
       lost.add(row, cell, 'rows without a photo')
-      continue
-    try:
-      place = finder.find(cell)
-    except photo_paths.NotFound as error:
-      lost.add(row, cell, str(error))
-      continue
-    places.append((row, place))
-    if place.by_search:
-      searched.append(f"{row.where}: '{cell}' is {place.file}")
+    elif isinstance(place, photo_paths.NotFound):
+      lost.add(row, cell, place.reason)
+    else:
+      places.append((row, place))
+      if place.by_search:
+        searched.append(f"{row.where}: '{cell}' is {place.file}")
   if searched:
     notes.append(
       f'{len(searched):,} photos are not at the path as it is written, but are '

@@ -3,8 +3,8 @@
 A file is looked for as it is written, below the table's folder; then as Windows
 and links write paths. What is not there may be deeper, without its ending, or
 in another Unicode form or case: it is found where exactly one file of the
-folder fits. An absolute path of another machine is found where all of them have
-one beginning in common. Nothing is guessed that could be another photo.
+folder fits. Paths of another machine or folder are found behind the beginning
+that stands for this one. Nothing is guessed that could be another photo.
 """
 
 import collections
@@ -31,8 +31,14 @@ class Found:
   by_search: bool = False
 
 
-class NotFound(Exception):
-  """No photo; `str()` is the kind of reason."""
+@dataclasses.dataclass(frozen=True)
+class NotFound:
+  """No photo: the kind of reason."""
+
+  reason: str
+
+
+_NOWHERE = NotFound('no such file')
 
 
 class Finder:
@@ -47,61 +53,77 @@ class Finder:
     self._root = root
     self._targets = {os.path.realpath(target) for target in targets}
     self._files: dict[str, list[tuple[Parts, str]]] | None = None
-    self._prefix: Parts | None = None
 
   def leads(self, cell: str, search: bool = False) -> bool:
     """Whether a cell leads to a photo: as it is written, or by a search."""
-    if not search:
-      return links.is_link(cell) or self._as_written(cell) is not None
-    try:
-      self.find(cell)
-    except NotFound:
-      return False
-    return True
+    if links.is_link(cell) or self._as_written(cell) is not None:
+      return True
+    return search and len(self._deeper(_parts(cell))) == 1
 
-  def learn_prefix(self, cells: Iterable[str]) -> None:
-    """Finds the beginning that absolute paths of another machine share."""
-    prefixes = collections.Counter()
-    for cell in cells:
-      if links.is_link(cell) or self._as_written(cell) is not None:
-        continue
-      parts = _parts(cell)
-      if _is_absolute(cell):
-        fits = [own for own, _ in self._named(parts) if _ends(parts, own)]
-        prefixes.update(
-          parts[: len(parts) - len(own)] for own in dict.fromkeys(fits)
-        )
-    if prefixes:
-      self._prefix = min(prefixes, key=lambda p: (-prefixes[p], len(p), p))
+  def find_all(self, cells: Iterable[str]) -> dict[str, Found | NotFound]:
+    """The link or file of each cell, or why there is none."""
+    found = {cell: self._find(cell) for cell in dict.fromkeys(cells)}
+    lost = [cell for cell, place in found.items() if place == _NOWHERE]
+    for cell, path in self._behind_prefix(lost).items():
+      found[cell] = Found(file=path, by_search=True)
+    # One file for two paths would give a photo the label of another.
+    files = collections.Counter(
+      os.path.realpath(place.file)
+      for place in found.values()
+      if isinstance(place, Found) and place.file
+    )
+    for cell, place in found.items():
+      if (
+        isinstance(place, Found)
+        and place.by_search
+        and files[os.path.realpath(place.file)] > 1
+      ):
+        found[cell] = NotFound('one file fits several paths')
+    return found
 
-  def find(self, cell: str) -> Found:
-    """The link or file of a cell.
-
-    Raises:
-      NotFound: it is neither.
-    """
+  def _find(self, cell: str) -> Found | NotFound:
     if links.is_link(cell):
       return Found(link=cell)
     if path := self._as_written(cell):
       return Found(file=path)
     if reason := _no_path(cell):
-      raise NotFound(reason)
-    if (self._root / cell).is_dir():
-      raise NotFound('a folder')
-    parts = _parts(cell)
-    if _is_absolute(cell):
-      prefix = self._prefix or parts
-      if parts[: len(prefix)] != prefix or len(parts) == len(prefix):
-        raise NotFound('no such file')
-      parts = parts[len(prefix) :]
-      fits = [path for own, path in self._named(parts) if own == parts]
-    else:
-      fits = [path for own, path in self._named(parts) if _ends(own, parts)]
+      return NotFound(reason)
+    if os.path.isdir(os.path.join(self._root, cell)):
+      return NotFound('a folder')
+    fits = [] if _is_absolute(cell) else self._deeper(_parts(cell))
     if len(fits) > 1:
-      raise NotFound('several files of this name')
-    if not fits:
-      raise NotFound('no such file')
-    return Found(file=fits[0], by_search=True)
+      return NotFound('several files of this name')
+    return Found(file=fits[0], by_search=True) if fits else _NOWHERE
+
+  def _deeper(self, parts: Parts) -> list[str]:
+    """The files whose path ends like this one."""
+    return [path for own, path in self._named(parts) if _ends(own, parts)]
+
+  def _behind_prefix(self, cells: Sequence[str]) -> dict[str, str]:
+    """The files of paths of another machine or folder.
+
+    Behind a beginning that stands for the root, the rest is a file's path. Of
+    several beginnings that claim one file, that counts which ends like the
+    root; else none.
+    """
+    claims: dict[Parts, dict[str, str]] = collections.defaultdict(dict)
+    for cell in cells:
+      parts = _parts(cell)
+      for own, path in self._named(parts):
+        if _ends(parts, own):
+          claims[parts[: len(parts) - len(own)]][cell] = path
+    if not claims:
+      return {}
+    root = _parts(os.path.realpath(self._root))
+
+    def merit(prefix: Parts) -> tuple[bool, int, Parts]:
+      return _ends(root, prefix[-1:]), len(claims[prefix]), prefix
+
+    best, *others = sorted(claims, key=merit, reverse=True)
+    claimed = set(claims[best].values())
+    rivals = [p for p in others if claimed & set(claims[p].values())]
+    is_plain = merit(best)[0] and not any(merit(p)[0] for p in rivals)
+    return claims[best] if is_plain or not rivals else {}
 
   def _as_written(self, cell: str) -> str | None:
     for text in spellings(cell):

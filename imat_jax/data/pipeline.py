@@ -170,12 +170,10 @@ def _reported(batches: grain.IterDataset, number: int) -> Iterator[Batch]:
     yield from batches
   except (RuntimeError, OSError) as error:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    free = shutil.disk_usage(_SHARED_MEMORY).free // 10**6
     raise errors.UserError(
       f'--loader_processes={number}: a process that loads photos ended '
-      f'({reason}); memory may be full ({_SHARED_MEMORY}: {free:,} MB free): '
-      'take fewer processes, or give a container more (docker run '
-      '--shm-size=2g)'
+      f'({reason}); the memory, or {_SHARED_MEMORY}, may be full: take fewer '
+      'processes, or give a container more (docker run --shm-size=2g)'
     ) from error
 
 
