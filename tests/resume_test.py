@@ -258,6 +258,8 @@ def test_what_other_programs_leave_is_no_damage(
     for name in ('.DS_Store', '._0', 'Thumbs.db', 'metrics.jsonl~', '.nfs01'):
       (folder / name).write_bytes(b'\0\0\0\1Bud1\xff')
     (folder / '@eaDir').mkdir()
+  for name in ('²', '٣', '007', '6 copy'):  # digits, but no step's folder
+    (path / 'checkpoints' / name).mkdir()
   said = _run_here(built, path)
   assert f'goes on at step {max(_steps(stopped))}' in said
   assert 'passed over' not in said

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import pathlib
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,8 @@ from imat_jax.training import affinity, cluster, metrics, seal
 from imat_jax.training.course import Course
 from imat_jax.training.state import TrainState
 
+# How the folder of a checkpoint is named.
+_STEP = re.compile('0|[1-9][0-9]*')
 # For the first process alone: orbax shall not wait for the others.
 _ALONE = ocp.options.MultiprocessingOptions(
   primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
@@ -52,8 +55,10 @@ def steps(directory: pathlib.Path) -> list[int]:
   """The steps of the checkpoints in a folder, the latest first."""
   if not directory.is_dir():
     return []
-  names = (path.name for path in directory.iterdir() if path.is_dir())
-  return sorted((int(name) for name in names if name.isdigit()), reverse=True)
+  names = [path.name for path in directory.iterdir() if path.is_dir()]
+  # Other folders are not ours, as `007`, or a `²` that `isdigit` takes.
+  found = [int(name) for name in names if _STEP.fullmatch(name)]
+  return sorted(found, reverse=True)
 
 
 def read_latest(
