@@ -25,13 +25,13 @@ What was understood is printed, with the flags that change it:
   (--keep_columns=NAME).
 * One photo in several rows, or files of the same bytes, is one photo. Of labels
   that disagree the most frequent counts, the first where they tie.
-* A column `split`, `is_valid` or the like says train, validation or test, or all
-  paths have such a folder; test photos are kept apart. Else a share of each
+* A column `split`, `is_valid` or the like says train, validation or test, or
+  all paths have such a folder; test photos are kept apart. Else a share of each
   label's photos is for validation: always the same.
 
-A photo's id is a digest of its bytes or its link, so a table may change: run this
-again, then the commands that it names at its end. Photos of a former table stay
-in the folder and are not used.
+A photo's id is a digest of its bytes or its link, so a table may change: run
+this again, then the commands that it names at its end. Photos of a former table
+stay in the folder and are not used.
 """
 
 import collections
