@@ -347,6 +347,21 @@ def test_columns_that_cannot_be_learned_are_left_out(shop, capsys):
   assert counts(shop).keys() == {'kind', 'sku'}
 
 
+def test_few_photos_of_some_kinds_are_a_task(shop):
+  rows = [(p, k, f'style {i % 8}') for i, (p, k, _) in enumerate(ROWS)]
+  write(shop, ('photo', 'kind', 'style'), *rows)
+  run(shop)
+  assert len(counts(shop)['style']) == 8
+
+
+def test_a_number_of_a_product_with_several_photos_is_no_task(shop):
+  more = [(f'https://a.example/{i}.jpg', 'shoe', '') for i in range(48)]
+  rows = [(*row[:2], f'A-{i // 3}') for i, row in enumerate([*ROWS, *more])]
+  write(shop, ('photo', 'kind', 'sku'), *rows)
+  run(shop)
+  assert counts(shop).keys() == {'kind'}
+
+
 def test_a_single_column_is_kept_with_a_warning(shop, capsys):
   write(shop, ('photo', 'sku'), *((row[0], i) for i, row in enumerate(ROWS)))
   run(shop)

@@ -308,7 +308,7 @@ def not_learnable(labels: Sequence[str]) -> str:
   if alone == len(counts):
     return 'no label has two photos'
   if 2 * alone > len(labels) or (
-    len(labels) >= _FEW and 4 * len(counts) > len(labels)
+    len(counts) >= _FEW and 4 * len(counts) > len(labels)
   ):
     return f'{len(counts):,} values on {len(labels):,} photos'
   if sum(map(len, labels)) > _LONG * len(labels):
