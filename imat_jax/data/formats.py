@@ -9,16 +9,15 @@ Where a photo shows several objects, that with the largest area gives its label.
 """
 
 import collections
-import csv
 import json
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imat_jax import config, errors, files
-from imat_jax.data import columns, photo_files, tables
+from imat_jax.data import coco, columns, list_files, photo_files, tables
 from imat_jax.data.tables import Row, Table
 
 # Tables that lie among the photos that they describe, in this order.
@@ -43,7 +42,6 @@ _ENDINGS = {
   **dict.fromkeys(('.yaml', '.yml'), 'yaml'),
 }
 _TABLES = ('.csv', '.tsv', '.xlsx', '.jsonl', '.json', '.parquet')
-_YES, _NO = 'yes', 'no'
 _ONE = frozenset({'1', '1.0', 'true'})
 _BINARY = _ONE | {'0', '0.0', 'false'}
 
@@ -81,7 +79,7 @@ def _of_file(path: pathlib.Path, command: config.Own) -> Table:
     if name.endswith(ending):
       raise errors.UserError(f'{path}: {_UNREAD[kind]}')
   if re.fullmatch(r'list_\w+\.txt', name):
-    return _of_list(path, command)
+    return list_files.read(path, command)
   if name.endswith('.json'):
     content = _json(path, command)
     if isinstance(content, dict):
@@ -89,7 +87,7 @@ def _of_file(path: pathlib.Path, command: config.Own) -> Table:
   with path.open('rb') as file:
     head = file.readline(4096)
   if b'EncodedPixels' in head and b'ClassId' in head:
-    return _of_masks(path, command)
+    return coco.of_masks(path, _described(path, command), command)
   table = tables.read(
     path,
     encoding=command.encoding,
@@ -114,6 +112,12 @@ def _refuse_label_studio(table: Table) -> None:
     raise errors.UserError(
       f"{table.path}: Label Studio's JSON; export the project as CSV or COCO"
     )
+
+
+def _described(path: pathlib.Path, command: config.Own) -> Any:
+  """What the classes of masks are called, where that lies beside them."""
+  described = path.with_name('label_descriptions.json')
+  return _json(described, command) if described.is_file() else {}
 
 
 def _json(path: pathlib.Path, command: config.Own) -> Any:
@@ -282,7 +286,7 @@ def _is_one(cell: str) -> bool:
   return cell.lower() in _ONE
 
 
-# COCO, Fashionpedia, iMaterialist 2018
+# JSON
 
 
 def _of_json(
@@ -301,206 +305,9 @@ def _of_json(
     )
   try:
     if 'categories' in content:
-      return _of_coco(path, content, command)
-    return _of_label_lists(path, content)
+      return coco.read(path, content, command)
+    return coco.of_label_lists(path, content)
   except (KeyError, TypeError, ValueError, AttributeError) as error:
     raise errors.UserError(
       f'{path}: neither COCO nor iMaterialist 2018: {error!r}'
     ) from None
-
-
-def _of_coco(
-  path: pathlib.Path, content: dict[str, Any], command: config.Own
-) -> Table:
-  for kind in ('images', 'categories'):
-    ids = collections.Counter(record['id'] for record in content[kind])
-    for key, count in ids.items():
-      if count > 1:
-        raise errors.UserError(f"{path}: {kind}: duplicate id '{key}'")
-  names = {c['id']: tables.as_text(c['name']) for c in content['categories']}
-  attributes = {
-    a['id']: (a.get('supercategory') or 'attribute', tables.as_text(a['name']))
-    for a in content.get('attributes', ())
-  }
-  objects = collections.defaultdict(list)
-  for annotation in content.get('annotations', ()):
-    objects[annotation['image_id']].append(annotation)
-  rows = []
-  for number, image in enumerate(content['images'], 1):
-    photo = image.get('file_name') or image.get('coco_url')
-    cells = {'photo': tables.as_text(photo)}
-    if shown := objects[image['id']]:
-      largest = max(shown, key=_area)
-      cells[command.task] = names[largest['category_id']]
-      for key in largest.get('attribute_ids', ()):
-        cells.setdefault(*attributes[key])
-    rows.append(Row(f'{path}: image {number}', cells))
-  several = sum(
-    len({a['category_id'] for a in shown}) > 1 for shown in objects.values()
-  )
-  listed = {image['id'] for image in content['images']}
-  lost = sum(len(a) for key, a in objects.items() if key not in listed)
-  note = (
-    f'COCO; {several:,} photos show several categories: the largest counts; '
-    f'{lost:,} annotations are of images that are not listed'
-  )
-  return _even(path, rows, note)
-
-
-def _area(annotation: Mapping[str, Any]) -> float:
-  *_, width, height = annotation.get('bbox') or (0, 0)
-  return float(annotation.get('area') or width * height)
-
-
-def _of_label_lists(path: pathlib.Path, content: dict[str, Any]) -> Table:
-  """iMaterialist 2018: links, and a list of label numbers of each photo."""
-  labels = {}
-  for annotation in content['annotations']:
-    if not isinstance(annotation['labelId'], list):
-      raise ValueError('labelId is no list')
-    labels[str(annotation['imageId'])] = set(map(str, annotation['labelId']))
-  every = sorted(set().union(*labels.values()), key=lambda x: (len(x), x))
-  rows = []
-  for number, image in enumerate(content['images'], 1):
-    (photo, *_) = (
-      [image['url']] if isinstance(image['url'], str) else image['url']
-    )
-    own = labels.get(str(image['imageId']))
-    cells = {} if own is None else _yes_or_no(every, own)
-    rows.append(Row(f'{path}: image {number}', {'photo': photo, **cells}))
-  return _even(path, rows, 'iMaterialist 2018: a task per label, yes or no')
-
-
-def _yes_or_no(every: Iterable[str], own: set[str]) -> dict[str, str]:
-  return {f'label_{name}': _YES if name in own else _NO for name in every}
-
-
-def _even(path: pathlib.Path, rows: Sequence[Row], note: str) -> Table:
-  """The table of rows that have not all the same cells."""
-  names = dict.fromkeys(name for row in rows for name in row.cells)
-  empty = dict.fromkeys(names, '')
-  rows = [Row(row.where, empty | row.cells) for row in rows]
-  return Table(path, tuple(names), rows, (note,))
-
-
-# iMaterialist 2019 to 2021: a row per object with its mask in run lengths
-
-
-def _of_masks(path: pathlib.Path, command: config.Own) -> Table:
-  described = path.with_name('label_descriptions.json')
-  content = _json(described, command) if described.is_file() else {}
-  names = {str(c['id']): c['name'] for c in content.get('categories', ())}
-  attributes = {
-    str(a['id']): (a.get('supercategory') or 'attribute', a['name'])
-    for a in content.get('attributes', ())
-  }
-  largest: dict[str, tuple[int, Row]] = {}
-  with path.open(newline='', encoding='utf-8-sig', errors='replace') as file:
-    reader = csv.DictReader(tables.long_lines(file), restval='')
-    for record in reader:
-      runs = record['EncodedPixels'].split()[1::2]
-      area = sum(map(int, runs))
-      # In 2019 the attributes stand behind the class: 6_12_34.
-      number, *own = record['ClassId'].split('_')
-      own += (record.get('AttributesIds') or '').split(',')
-      cells = {
-        'photo': record['ImageId'],
-        command.task: names.get(number, number),
-      }
-      for key in filter(None, own):
-        cells.setdefault(*attributes.get(key, (f'attribute_{key}', _YES)))
-      before = largest.get(record['ImageId'])
-      if before is None or area > before[0]:
-        row = Row(f'{path}: line {reader.line_num}', cells)
-        largest[record['ImageId']] = area, row
-  rows = [row for _, row in largest.values()]
-  return _even(path, rows, 'iMaterialist 2019 to 2021: the largest mask counts')
-
-
-_CELEBA = {'0': 'train', '1': 'validation', '2': 'test'}
-
-# DeepFashion, CelebA: a number of rows, a header, cells between blanks
-
-
-def _of_list(path: pathlib.Path, command: config.Own) -> Table:
-  lines = _list_lines(path, command)
-  header, rows = lines[1].split(), lines[2:]
-  names, types = _list_names(path, header, len(rows[0].split()) - 1, command)
-  splits = _partition(path, command)
-  categories = 'category' in path.name.lower()
-  numbers = {str(n): name for n, name in enumerate(names, 1)}
-  found = []
-  for number, line in enumerate(rows, 3):
-    photo, *values = line.split()
-    if len(values) != (1 if categories else len(names)):
-      raise errors.UserError(
-        f'{path}: line {number}: {len(values)} labels of {len(names)}'
-      )
-    cells = {'photo': photo}
-    if split := splits.get(photo):
-      cells['split'] = split
-    if categories:
-      if values[0] not in numbers:
-        raise errors.UserError(
-          f'{path}: line {number}: no category {values[0]}; there are 1 to '
-          f'{len(names)}'
-        )
-      cells[command.task] = numbers[values[0]]
-    else:
-      cells |= _grouped(names, types, values)
-    found.append(Row(f'{path}: line {number}', cells))
-  return _even(path, found, 'a list as of DeepFashion')
-
-
-def _list_lines(path: pathlib.Path, command: config.Own) -> list[str]:
-  text, _ = tables.decode(path, path.read_bytes(), command.encoding)
-  lines = [line for line in text.splitlines() if line.strip()]
-  if len(lines) < 3 or not lines[0].strip().isdigit():
-    raise errors.UserError(
-      f'{path}: a list as of DeepFashion begins with the number of its rows '
-      'and a line of names; save another table as CSV'
-    )
-  return lines
-
-
-def _list_names(
-  path: pathlib.Path, header: list[str], number: int, command: config.Own
-) -> tuple[list[str], list[str]]:
-  """The names of the values of a row, and the group that each is of."""
-  if len(header) in (number, number + 1) and number > 1:  # CelebA's
-    return header[-number:], ['0'] * number
-  kind = 'category' if 'category' in path.name.lower() else 'attr'
-  beside = path.with_name(f'list_{kind}_cloth.txt')
-  if not beside.is_file():
-    raise errors.UserError(
-      f'{path}: needs {beside.name} beside it, which names the labels'
-    )
-  lines = _list_lines(beside, command)[2:]
-  pairs = [line.rsplit(maxsplit=1) for line in lines]
-  return [p[0].strip() for p in pairs], [p[-1] for p in pairs]
-
-
-def _grouped(
-  names: Sequence[str], types: Sequence[str], values: Sequence[str]
-) -> dict[str, str]:
-  """One label per group where the groups are; else yes or no of each name."""
-  cells = {}
-  for name, kind, value in zip(names, types, values, strict=True):
-    if kind == '0':
-      if value != '0':
-        cells[name] = _YES if value == '1' else _NO
-    elif value == '1':
-      cells.setdefault(f'attribute_{kind}', name)
-  return cells
-
-
-def _partition(path: pathlib.Path, command: config.Own) -> dict[str, str]:
-  """Photo → split, where the list of them lies near."""
-  name = 'list_eval_partition.txt'
-  places = [path.with_name(name), path.parent.parent / 'Eval' / name]
-  for place in filter(pathlib.Path.is_file, places):
-    text, _ = tables.decode(place, place.read_bytes(), command.encoding)
-    cells = [line.split() for line in text.splitlines()]
-    # CelebA's has no header, and numbers.
-    return {c[0]: _CELEBA.get(c[-1], c[-1]) for c in cells if len(c) > 1}
-  return {}

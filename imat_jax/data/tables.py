@@ -166,6 +166,14 @@ def of_records(
   return Table(path, tuple(columns), rows, tuple(notes))
 
 
+def of_uneven_rows(path: pathlib.Path, rows: Sequence[Row], note: str) -> Table:
+  """The table of rows that have not all the same cells."""
+  names = dict.fromkeys(name for row in rows for name in row.cells)
+  empty = dict.fromkeys(names, '')
+  rows = [Row(row.where, empty | row.cells) for row in rows]
+  return Table(path, tuple(names), rows, (note,))
+
+
 def as_text(value: Any) -> str:
   """A value as one would type it: 3.0 is 3, a missing one is empty."""
   if value is None or value != value:  # NaN

@@ -1,0 +1,98 @@
+"""The `list_*.txt` of DeepFashion and CelebA as tables.
+
+A number of rows, a line of names, then cells between blanks.
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from imat_jax import config, errors
+from imat_jax.data import tables
+from imat_jax.data.tables import Row, Table
+
+_YES, _NO = 'yes', 'no'
+_CELEBA = {'0': 'train', '1': 'validation', '2': 'test'}
+
+
+def read(path: pathlib.Path, command: config.Own) -> Table:
+  lines = _list_lines(path, command)
+  header, rows = lines[1].split(), lines[2:]
+  names, types = _list_names(path, header, len(rows[0].split()) - 1, command)
+  splits = _partition(path, command)
+  categories = 'category' in path.name.lower()
+  numbers = {str(n): name for n, name in enumerate(names, 1)}
+  found = []
+  for number, line in enumerate(rows, 3):
+    photo, *values = line.split()
+    if len(values) != (1 if categories else len(names)):
+      raise errors.UserError(
+        f'{path}: line {number}: {len(values)} labels of {len(names)}'
+      )
+    cells = {'photo': photo}
+    if split := splits.get(photo):
+      cells['split'] = split
+    if categories:
+      if values[0] not in numbers:
+        raise errors.UserError(
+          f'{path}: line {number}: no category {values[0]}; there are 1 to '
+          f'{len(names)}'
+        )
+      cells[command.task] = numbers[values[0]]
+    else:
+      cells |= _grouped(names, types, values)
+    found.append(Row(f'{path}: line {number}', cells))
+  return tables.of_uneven_rows(path, found, 'a list as of DeepFashion')
+
+
+def _list_lines(path: pathlib.Path, command: config.Own) -> list[str]:
+  text, _ = tables.decode(path, path.read_bytes(), command.encoding)
+  lines = [line for line in text.splitlines() if line.strip()]
+  if len(lines) < 3 or not lines[0].strip().isdigit():
+    raise errors.UserError(
+      f'{path}: a list as of DeepFashion begins with the number of its rows '
+      'and a line of names; save another table as CSV'
+    )
+  return lines
+
+
+def _list_names(
+  path: pathlib.Path, header: list[str], number: int, command: config.Own
+) -> tuple[list[str], list[str]]:
+  """The names of the values of a row, and the group that each is of."""
+  if len(header) in (number, number + 1) and number > 1:  # CelebA's
+    return header[-number:], ['0'] * number
+  kind = 'category' if 'category' in path.name.lower() else 'attr'
+  beside = path.with_name(f'list_{kind}_cloth.txt')
+  if not beside.is_file():
+    raise errors.UserError(
+      f'{path}: needs {beside.name} beside it, which names the labels'
+    )
+  lines = _list_lines(beside, command)[2:]
+  pairs = [line.rsplit(maxsplit=1) for line in lines]
+  return [p[0].strip() for p in pairs], [p[-1] for p in pairs]
+
+
+def _grouped(
+  names: Sequence[str], types: Sequence[str], values: Sequence[str]
+) -> dict[str, str]:
+  """One label per group where the groups are; else yes or no of each name."""
+  cells = {}
+  for name, kind, value in zip(names, types, values, strict=True):
+    if kind == '0':
+      if value != '0':
+        cells[name] = _YES if value == '1' else _NO
+    elif value == '1':
+      cells.setdefault(f'attribute_{kind}', name)
+  return cells
+
+
+def _partition(path: pathlib.Path, command: config.Own) -> dict[str, str]:
+  """Photo → split, where the list of them lies near."""
+  name = 'list_eval_partition.txt'
+  places = [path.with_name(name), path.parent.parent / 'Eval' / name]
+  for place in filter(pathlib.Path.is_file, places):
+    text, _ = tables.decode(place, place.read_bytes(), command.encoding)
+    cells = [line.split() for line in text.splitlines()]
+    # CelebA's has no header, and numbers.
+    return {c[0]: _CELEBA.get(c[-1], c[-1]) for c in cells if len(c) > 1}
+  return {}
