@@ -19,6 +19,12 @@ _YES, _NO = 'yes', 'no'
 def read(
   path: pathlib.Path, content: dict[str, Any], command: config.Own
 ) -> Table:
+  """The category of each photo's largest object, and its attributes by group.
+
+  Raises:
+    UserError: an id stands twice.
+    KeyError, TypeError, ValueError: it is not of this form.
+  """
   for kind in ('images', 'categories'):
     ids = collections.Counter(record['id'] for record in content[kind])
     for key, count in ids.items():
@@ -87,6 +93,13 @@ def _yes_or_no(every: Iterable[str], own: set[str]) -> dict[str, str]:
 def of_masks(
   path: pathlib.Path, content: dict[str, Any], command: config.Own
 ) -> Table:
+  """iMaterialist 2019 to 2021: a row per object with its mask in run lengths.
+
+  Args:
+    path: of the CSV file.
+    content: of `label_descriptions.json`, or empty.
+    command: names the task of the class.
+  """
   names = {str(c['id']): c['name'] for c in content.get('categories', ())}
   attributes = {
     str(a['id']): (a.get('supercategory') or 'attribute', a['name'])

@@ -15,6 +15,11 @@ _CELEBA = {'0': 'train', '1': 'validation', '2': 'test'}
 
 
 def read(path: pathlib.Path, command: config.Own) -> Table:
+  """A task per attribute or group of attributes, or one of categories.
+
+  Raises:
+    UserError: a row does not fit, or the file that names the labels is missing.
+  """
   lines = _list_lines(path, command)
   header, rows = lines[1].split(), lines[2:]
   names, types = _list_names(path, header, len(rows[0].split()) - 1, command)
