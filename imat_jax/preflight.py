@@ -1,6 +1,7 @@
 """What config and data tell of a run or study before jax is loaded.
 
-Loading jax and compiling take seconds; a typo in --tasks is told at once.
+Loading jax and compiling take seconds; a typo in --tasks is told at once. Of
+several processes none may leave before all have met: they look later.
 """
 
 from imat_jax import config, errors, files
@@ -10,6 +11,8 @@ def check_run(run: config.Run) -> None:
   """Raises `UserError` where the data set has not what the run asks for."""
   from imat_jax.data import source  # here, so that --help is quick
 
+  if run.cluster.num_processes > 1:
+    return
   source.read_tasks(run.data_dir).select(run.tasks)
 
 
@@ -18,6 +21,8 @@ def check_study(study: config.Study) -> None:
   from imat_jax.data import source
   from imat_jax.study import grid
 
+  if study.cluster.num_processes > 1:
+    return
   planned = grid.make(study, source.read_tasks(study.data_dir))
   path = source.folder(study.data_dir) / 'statistics.json'
   compared = planned.task_names[0]

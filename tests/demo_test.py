@@ -76,7 +76,7 @@ def test_a_dropped_photo_is_labelled(browser_page, address, kaggle, predictor):
   'body, said',
   [
     (b'<html>', 'This is no photo'),
-    (b'\xff\xd8\xff' + bytes(99), 'This photo is damaged'),
+    (b'\xff\xd8\xff' + bytes(99), 'This photo breaks off'),
     (bytes(MAX_BYTES + 1), 'exceed the maximum'),
   ],
 )
