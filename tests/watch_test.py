@@ -449,6 +449,7 @@ def _warnings(said: str) -> list[str]:
 
 def test_a_full_disk_ends_no_training(built, whole, tmp_path):
   # What is written under the name that a point has first does not fit.
+  (tmp_path / 'lock').touch()  # the folder is of a run that was started
   (tmp_path / 'tensorboard').mkdir()
   (tmp_path / 'tensorboard' / '.writing-events').symlink_to('/dev/full')
   said = _run(built, tmp_path, tensorboard=True)
