@@ -723,3 +723,13 @@ def test_a_doubtful_encoding_is_not_guessed(shop, text, said):
   (shop / 'labels.csv').write_bytes(b'photo,a,b\n' + text)
   with pytest.raises(errors.UserError, match=said):
     run(shop)
+
+
+def test_a_file_of_anothers_in_the_place_of_a_manifest_stays(shop):
+  (shop / 'images').mkdir()
+  path = shop / 'images/train.manifest.jsonl'
+  path.write_text('my notes\n')
+  write(shop, HEADER, *ROWS)
+  with pytest.raises(errors.UserError, match='not a manifest'):
+    run(shop)
+  assert path.read_text() == 'my notes\n'

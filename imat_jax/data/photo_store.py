@@ -91,6 +91,12 @@ def check(images: pathlib.Path, sources: Sequence[str]) -> None:
           'fills; give a folder apart from your photos'
         )
   for split in SPLITS:
+    path = manifest.path(images, split)
+    if path.is_file() and path.stat().st_size and not manifest.read(path):
+      raise errors.UserError(
+        f'{path}: is not a manifest of photos; move it away, or give a new '
+        'folder as --images'
+      )
     for path in sorted(images.glob(f'{split}/*')):
       if files.is_foreign(path.name) or _is_id(path):
         continue
