@@ -6,7 +6,7 @@ The map, in the order in which modules may import each other:
   outputs, scratch           files beside a user's own; folders of work
   remote                     folders in buckets, copied here and back
   tasks, checks, config      labels and weights; what a value may be; every knob
-  run_folders                is a folder a trained run? before jax is loaded
+  run_folders, extras        what a folder is, what is installed; without jax
   scores, calibration        accuracy to F1; are probabilities right as often?
   data      own, annotations → download → photos or, on many machines, fleet →
             build → source; draws, augment, and pipeline or, on the device,
@@ -27,6 +27,7 @@ The map, in the order in which modules may import each other:
   evaluate, predict, submit, export, demo    commands: scores, labels, the
             competition's file, an artefact, a page for a browser
   doctor    says whether a machine can train
+  preflight what keeps a run from beginning, told before jax is loaded
   flags     turns configs into absl flags; only commands use it
   commands  lists them: python -m imat_jax
 

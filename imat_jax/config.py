@@ -189,6 +189,11 @@ class Own(Config):
   split_column: str = knob(
     'column with the splits, where its name is another', ''
   )
+  group_column: str = knob(
+    'column that photos of one product have in common, where its name is none '
+    'of sku, product_id and the like; a drawn split keeps them together',
+    '',
+  )
   keep_columns: tuple[str, ...] = knob(
     'columns that are tasks, though they look as if they could not be learned',
     (),

@@ -11,7 +11,7 @@ the network looked (imat_jax/saliency.py). It serves this machine alone unless
 import pathlib
 from typing import TYPE_CHECKING
 
-from imat_jax import config, errors, run_folders
+from imat_jax import config, errors, extras, run_folders
 
 if TYPE_CHECKING:
   import gradio
@@ -33,6 +33,7 @@ _WRONG = {
 def main(command: config.Demo) -> None:
   """Serves the page until it is interrupted."""
   run_folders.check(command.run)
+  extras.require('gradio', 'demo', 'the page')
   # Here, so that --help and a wrong path are quick.
   gradio = _gradio()
   from imat_jax import inference
@@ -141,12 +142,8 @@ def _gradio():
 
   os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
   os.environ.setdefault('HF_HUB_OFFLINE', '1')
-  try:
-    import gradio
-  except ImportError:
-    raise errors.UserError(
-      "the page needs gradio: pip install 'imat_jax[demo]'"
-    ) from None
+  import gradio
+
   return gradio
 
 

@@ -7,8 +7,9 @@
 
 prints JSON: per task the loss, accuracy, confusion matrix (rows = true, columns
 = predicted), and precision, recall and F1 per label; 95% intervals of accuracy
-and macro F1 over photos; and the calibration, which says whether the network is
-right as often as it is sure. --temperature_from adds a temperature per task,
+and macro F1 over photos; the accuracy of always saying the commonest train
+label; and the calibration, which says whether the network is right as often as
+it is sure. --temperature_from adds a temperature per task,
 and the calibration before and after on photos that it was not fitted on.
 docs/evaluation.md says how to read them.
 
@@ -20,7 +21,7 @@ import json
 import pathlib
 from typing import Any
 
-from imat_jax import config, errors, outputs, run_folders
+from imat_jax import config, errors, files, outputs, run_folders
 
 
 def main(command: config.Evaluate) -> None:
@@ -54,6 +55,11 @@ def evaluate(command: config.Evaluate) -> dict[str, Any]:
   with mesh.use(command.batch_size):
     tried = outputs(command.split)
     evaluation = assessment.assess(trained, tried, command.split)
+    of_train = _train_counts(command.data_dir)
+    for name, found in evaluation['tasks'].items():
+      found['commonest_accuracy'] = assessment.commonest_accuracy(
+        found, of_train.get(name, {})
+      )
     if not command.temperature_from:
       return evaluation
     if command.temperature_from == command.split:
@@ -65,6 +71,15 @@ def evaluate(command: config.Evaluate) -> dict[str, Any]:
   for name, temperature in found.items():
     evaluation['tasks'][name]['temperature'] = temperature
   return evaluation
+
+
+def _train_counts(data_dir: str) -> dict[str, dict[str, int]]:
+  """Task → label → train photos of a data set."""
+  from imat_jax.data import source
+
+  statistics = files.read_json(source.folder(data_dir) / 'statistics.json')
+  of_tasks = statistics['splits']['train']['tasks']
+  return {name: found['counts'] for name, found in of_tasks.items()}
 
 
 def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:

@@ -4,15 +4,21 @@ Loading jax and compiling take seconds; a typo in --tasks is told at once. Of
 several processes none may leave before all have met: they look later.
 """
 
-from imat_jax import config, errors, files
+from imat_jax import config, errors, extras, files, run_folders
 
 
 def check_run(run: config.Run) -> None:
-  """Raises `UserError` where the data set has not what the run asks for."""
+  """Raises `UserError` where a run could not begin.
+
+  A package is missing, its folder holds something else, or the data set has not
+  what it asks for.
+  """
   from imat_jax.data import source  # here, so that --help is quick
 
   if run.cluster.num_processes > 1:
     return
+  extras.require_for(run)
+  run_folders.refuse_foreign(run.workdir)
   source.read_tasks(run.data_dir).select(run.tasks)
 
 
@@ -23,6 +29,7 @@ def check_study(study: config.Study) -> None:
 
   if study.cluster.num_processes > 1:
     return
+  run_folders.refuse_foreign(study.workdir)
   planned = grid.make(study, source.read_tasks(study.data_dir))
   path = source.folder(study.data_dir) / 'statistics.json'
   compared = planned.task_names[0]

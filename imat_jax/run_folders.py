@@ -1,13 +1,16 @@
-"""Is this folder a trained run? Told before jax is loaded."""
+"""What a folder is: a run, a study, or something else; told without jax."""
 
 import os
 import pathlib
 from collections.abc import Iterator
+from typing import Any
 
-from imat_jax import config, errors, files, remote
+from imat_jax import config, errors, files, remote, tasks
 
 CONFIG = 'config.json'
 CHECKPOINTS = 'checkpoints'
+LOCK = 'lock'
+SEAL = 'SEAL.json'  # of a whole checkpoint
 _DEEPEST = 5  # a run of a study is four folders below it
 _MOST_FOLDERS = 2000  # that are looked into
 _SHOWN = 3
@@ -22,17 +25,59 @@ def check(path: str | pathlib.Path) -> None:
   if remote.is_url(path):
     return
   path = pathlib.Path(path)
-  if (path / CONFIG).is_file() and not _is_study(path):
+  if (path / CONFIG).is_file() and not is_of(path, config.Study):
     return
   raise errors.UserError(f'{path}: no trained run here{_hint(path)}')
 
 
-def _is_study(path: pathlib.Path) -> bool:
+def refuse_foreign(path: str | pathlib.Path) -> None:
+  """Keeps runs and studies out of folders that hold anything else.
+
+  Of one whose config.json is gone or damaged there still are the lock, or
+  checkpoints; what that means is told later, as what a bucket holds is.
+
+  Raises:
+    UserError: something else is here; names a file of it.
+  """
+  if remote.is_url(path):
+    return
+  path = pathlib.Path(path)
+  if is_of(path, config.Run) or is_of(path, config.Study):
+    return
+  if (path / LOCK).exists() or any(path.glob(f'{CHECKPOINTS}/*/{SEAL}')):
+    return
+  for file in sorted(path.glob('*')):
+    if not files.is_foreign(file.name):
+      raise errors.UserError(
+        f'{path}: holds files of no run or study ({file.name}); give a new '
+        'folder as --workdir'
+      )
+
+
+def is_of(path: pathlib.Path, kind: type) -> bool:
+  """Whether a folder is one of a run's (`config.Run`), or a study's."""
   try:
-    config.from_json(config.Study, files.read_json(path / CONFIG)['config'])
-  except (errors.UserError, ValueError, KeyError, TypeError):
+    read_config(path, kind)
+  except errors.UserError:
     return False
   return True
+
+
+def read_config(path: pathlib.Path, kind: type) -> dict[str, Any]:
+  """What `config.json` holds.
+
+  Raises:
+    UserError: there is none, it is damaged, or of another kind.
+  """
+  stored = files.read_json(path / CONFIG)
+  try:
+    config.from_json(kind, stored['config'])
+    tasks.TaskSet.from_json(stored['tasks'])
+    if not isinstance(stored['data_set'], str):
+      raise ValueError('data_set is no fingerprint')
+  except (ValueError, KeyError, TypeError) as error:
+    raise errors.UserError(f'{path / CONFIG}: damaged: {error}') from None
+  return stored
 
 
 def _hint(path: pathlib.Path) -> str:
@@ -54,7 +99,7 @@ def _hint(path: pathlib.Path) -> str:
 
 def _looks_like_one(path: pathlib.Path) -> bool:
   is_one = (path / CONFIG).is_file() and (path / CHECKPOINTS).is_dir()
-  return is_one and not _is_study(path)
+  return is_one and not is_of(path, config.Study)
 
 
 def _below(path: pathlib.Path) -> Iterator[str]:

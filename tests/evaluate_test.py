@@ -67,6 +67,7 @@ def test_it_says_what_the_run_says(run, built):
     assert mine.keys() - theirs.keys() == {
       'accuracy_interval',
       'macro_f1_interval',
+      'commonest_accuracy',
       'calibration',
     }
 

@@ -25,6 +25,7 @@ LAYERS = (
     'checks',
     'config',
     'run_folders',
+    'extras',
   ),
   ('scores', 'calibration'),
   ('data', 'models'),

@@ -228,6 +228,19 @@ def test_the_column_of_photos_is_the_one_that_leads_to_photos(shop):
   assert counts(shop)['kind'] == EXPECTED['kind']
 
 
+def test_a_page_of_a_product_is_no_photo(shop):
+  photos = [f'https://a.example/{i}.jpg' if i else '' for i in range(24)]
+  rows = [
+    (f'https://a.example/page/{i}', photo, KINDS[i % 2])
+    for i, photo in enumerate(photos)
+  ]
+  write(shop, ('link', 'Picture 1', 'kind'), *rows)
+  run(shop)
+  listed = (shop / 'annotations').glob('*.json')
+  assert not any('page' in path.read_text() for path in listed)
+  assert sum(counts(shop)['kind'].values()) == 23
+
+
 def test_numbers_of_products_find_their_photos(shop, capsys):
   rows = [(i, kind, f'201{i % 3}.0') for i, (_, kind, _) in enumerate(ROWS)]
   write(shop, ('id', 'kind', 'year'), *rows)
@@ -286,6 +299,18 @@ def test_a_task_that_looks_like_a_split_is_questioned(shop):
   assert counts(shop)['part'] == {'val': 6, 'train': 18}
   run(shop, split_column='part')
   assert len(labels(shop, 'validation')) == 6
+
+
+@pytest.mark.parametrize('column', ['fold', 'partition'])
+def test_numbers_of_folds_are_questioned(shop, column):
+  rows = [(p, k, f'{i % 4}.0') for i, (p, k, _) in enumerate(ROWS)]
+  write(shop, ('photo', 'kind', column), *rows)
+  with pytest.raises(errors.UserError, match=f'--drop_columns={column} to dr'):
+    run(shop)
+  run(shop, keep_columns=(column,))
+  assert counts(shop)[column] == {str(n): 6 for n in range(4)}
+  run(shop, drop_columns=(column,))
+  assert counts(shop).keys() == {'kind'}
 
 
 def test_missing_labels_are_spelled_in_many_ways(shop, capsys):
@@ -354,12 +379,21 @@ def test_few_photos_of_some_kinds_are_a_task(shop):
   assert len(counts(shop)['style']) == 8
 
 
-def test_a_number_of_a_product_with_several_photos_is_no_task(shop):
-  more = [(f'https://a.example/{i}.jpg', 'shoe', '') for i in range(48)]
-  rows = [(*row[:2], f'A-{i // 3}') for i, row in enumerate([*ROWS, *more])]
-  write(shop, ('photo', 'kind', 'sku'), *rows)
-  run(shop)
+@pytest.mark.parametrize('column', ['SKU', 'product'])
+def test_photos_of_one_product_are_in_one_split(shop, column):
+  rows = [(f'photos/{i}.jpg', KINDS[i % 2], f'A-{i // 4}') for i in range(24)]
+  write(shop, ('photo', 'kind', column), *rows)
+  run(shop, group_column='' if column == 'SKU' else column)
   assert counts(shop).keys() == {'kind'}
+  sides = collections.defaultdict(set)
+  for split in ('train', 'validation'):
+    for image_id in labels(shop, split):
+      (number,) = (
+        i for i in range(24) if digest(shop / rows[i][0]) == image_id
+      )
+      sides[number // 4].add(split)
+  assert len(sides) == 6 and all(len(of_one) == 1 for of_one in sides.values())
+  assert set.union(*sides.values()) == {'train', 'validation'}
 
 
 def test_a_single_column_is_kept_with_a_warning(shop, capsys):
@@ -529,6 +563,29 @@ def test_folders_of_splits_hold_the_labels(shop):
   assert labels(shop, 'validation').keys() == {
     digest(shop / row[0]) for row in ROWS[:6]
   }
+
+
+def test_folders_of_splits_lie_below_the_labels(shop):
+  for i, (photo, kind, _) in enumerate(ROWS):
+    # One photo lies beside them.
+    folder = (
+      shop / 'data' / kind / ('' if i == 9 else 'val' if i < 6 else 'train')
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(shop / photo, folder)
+  run(shop, 'data')
+  assert counts(shop) == {'kind': EXPECTED['kind']}
+  assert labels(shop, 'validation').keys() == {
+    digest(shop / row[0]) for row in ROWS[:6]
+  }
+
+
+def test_folders_of_splits_beside_others_are_questioned(shop):
+  for folder in ('train/a', 'val/a', 'extra'):
+    (shop / 'data' / folder).mkdir(parents=True)
+    shutil.copy(shop / 'photos/0.jpg', shop / 'data' / folder)
+  with pytest.raises(errors.UserError, match="splits and 'extra' lie side by"):
+    run(shop, 'data')
 
 
 def test_a_table_in_a_folder_is_named(shop):

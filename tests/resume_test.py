@@ -142,6 +142,7 @@ def test_killed_many_times_equals_uninterrupted(built, whole, tmp_path):
     process.communicate()
   said = _finish(_start(built, path, loader_processes=2))
   assert re.search(r'goes on at step \d+', said)
+  assert 'leaked' not in said  # shared memory, of its loader processes
   assert _results(path) == _results(whole)
   assert workdir.times_resumed(workdir.Workdir(path)) == 4
   assert 'resumed 4 times' in (path / 'report.html').read_text()

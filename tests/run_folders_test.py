@@ -15,7 +15,9 @@ def study(tmp_path) -> pathlib.Path:
   path = tmp_path / 'study'
   path.mkdir()
   settings = config.Study(data_dir='built', workdir='study')
-  stored = json.dumps({'config': dataclasses.asdict(settings)})
+  stored = json.dumps(
+    {'config': dataclasses.asdict(settings), 'tasks': {}, 'data_set': ''}
+  )
   (path / 'config.json').write_text(stored)
   (path / 'checkpoints').mkdir()
   for seed in range(4):

@@ -568,6 +568,19 @@ def test_a_config_of_another_program_stays(built, tmp_path):
   assert (tmp_path / 'config.json').read_text() == '{"model_type": "vit"}'
 
 
+def test_tasks_that_differ_in_case_alone_do_not_share_a_folder(tmp_path):
+  both = tasks.TaskSet(
+    tuple(tasks.Task(name, ('a', 'b')) for name in ('Color', 'color', 'x'))
+  )
+  for task_sets in ('x,Color;x,color', 'x,Color,color;x,color,Color'):
+    study = _config('built', tmp_path, task_sets=task_sets)
+    with pytest.raises(errors.UserError, match='differ in case alone'):
+      grid.make(study, both)
+  study = _config('built', tmp_path, task_sets='Color;color,x')
+  with pytest.raises(errors.UserError, match='begin with one task'):
+    grid.make(study, both)
+
+
 def test_many_long_names_of_tasks_fit_into_a_folder():
   cell = grid.Cell('public_3m', tuple(f'признак {i}' * 5 for i in range(9)))
   study = config.Study(data_dir='d', workdir='w')

@@ -497,12 +497,7 @@ def test_a_missing_package_is_told_at_once(
   built, tmp_path, monkeypatch, package
 ):
   extra = package.lower().removesuffix('x')
-  find = watch.importlib.util.find_spec
-  monkeypatch.setattr(
-    watch.importlib.util,
-    'find_spec',
-    lambda n: None if n == package else find(n),
-  )
+  monkeypatch.setitem(sys.modules, package, None)
   install = rf"--{extra}: .* pip install 'imat_jax\[{extra}\]'"
   with pytest.raises(errors.UserError, match=install):
     _run(built, tmp_path, **{extra: True})

@@ -27,6 +27,15 @@ SPLIT_NAMES = (
   *('split', 'set', 'subset', 'partition', 'data_split', 'dataset_split'),
   *('ml_use', 'phase', 'evaluation_status', 'fold_name', 'dataset', 'usage'),
 )
+_FOLD_NAMES = (
+  *('fold', 'folds', 'kfold', 'k_fold', 'cv_fold', 'fold_id', 'fold_number'),
+)
+# What photos of one product have in common.
+_GROUP_NAMES = (
+  *('item_group_id', 'parent_sku', 'parent_id', 'product_id', 'productid'),
+  *('sku', 'handle', 'style_id', 'style_code', 'article_id', 'item_id'),
+  *('article_number', 'product_code', 'item_code', 'listing_id', 'asin'),
+)
 # Columns of yes and no that name a split by what they are called.
 _IS_SPLIT = {
   **dict.fromkeys(('is_valid', 'is_val', 'is_validation'), ('val', 'train')),
@@ -77,6 +86,7 @@ class Columns:
 
   photo: str
   split: str | None
+  group: str | None
   tasks: tuple[str, ...]
 
 
@@ -91,7 +101,7 @@ def key(text: str) -> str:
 
 def is_photo_name(name: str) -> bool:
   """Whether a column of this name may hold the photos."""
-  return _named(name) in PHOTO_NAMES
+  return _unnumbered(name) in PHOTO_NAMES
 
 
 def is_split_name(name: str) -> bool:
@@ -115,7 +125,7 @@ def split_of(word: str, column: str = '') -> str | None:
 def understand(
   table: Table, command: config.Own, leads: Leads
 ) -> tuple[Columns, list[str]]:
-  """Finds the columns of photos, of splits and of tasks.
+  """Finds the columns of photos, of splits, of groups and of tasks.
 
   Args:
     table: as it was read.
@@ -137,12 +147,19 @@ def understand(
   kept = {_find(table, n, 'keep_columns') for n in command.keep_columns}
   names = [name for name in names if name not in dropped]
   split = _split_column(table, names, kept, command, notes)
-  learned = tuple(name for name in names if name != split)
-  return Columns(photo, split, learned), notes
+  rest = [name for name in names if name != split]
+  group = _group_column(table, rest, kept, command, notes)
+  learned = tuple(name for name in rest if name != group)
+  return Columns(photo, split, group, learned), notes
 
 
 def _named(name: str) -> str:
   return re.sub(r'[\s_\-]+', '_', key(name))
+
+
+def _unnumbered(name: str) -> str:
+  """Of `Image 1`, image: the first of a product's photos."""
+  return re.sub(r'_?0?1$', '', _named(name))
 
 
 def _find(table: Table, name: str, flag: str) -> str:
@@ -172,7 +189,7 @@ def _photo_column(
       )
   named = sorted(
     filter(is_photo_name, table.columns),
-    key=lambda name: PHOTO_NAMES.index(_named(name)),
+    key=lambda name: PHOTO_NAMES.index(_unnumbered(name)),
   )
   sample = table.rows[:: max(1, len(table.rows) // 100)]
 
@@ -194,7 +211,10 @@ def _photo_column(
       f'first line, which must name the columns; it names: {names}. If one of '
       'them holds the photos: --photo_column=NAME'
     )
-  best = max(candidates, key=share)  # the better name where they tie
+  # The best name of those that lead to many: of a page `link` and of a picture
+  # `image_link`, which some products lack.
+  most = max(map(share, candidates))
+  best = next(name for name in candidates if 2 * share(name) >= most)
   return best, [] if best == 'photo' else [f"photos in the column '{best}'"]
 
 
@@ -223,6 +243,45 @@ def _split_column(
         f"{table.path}: the column '{name}' looks like a split; say "
         f'--split_column={name}, or --keep_columns={name} if it is a task'
       )
+    if _is_numbered(table, name):
+      raise errors.UserError(
+        f"{table.path}: the column '{name}' looks like numbered splits; say "
+        'which photos are for validation in a column split (train, '
+        f'validation), or --drop_columns={name} to draw them, or '
+        f'--keep_columns={name} if it is a task'
+      )
+  return None
+
+
+def _is_numbered(table: Table, name: str) -> bool:
+  """Whether a column holds numbers of folds, or of splits."""
+  cells = {_whole(row.cells[name]) for row in table.rows} - {''}
+  named = _named(name) in (*SPLIT_NAMES, *_FOLD_NAMES)
+  return named and len(cells) > 1 and all(map(str.isdecimal, cells))
+
+
+def _group_column(
+  table: Table,
+  names: Sequence[str],
+  kept: set[str],
+  command: config.Own,
+  notes: list[str],
+) -> str | None:
+  """The column that photos of one product have in common, if one has."""
+  if command.group_column:
+    return _find(table, command.group_column, 'group_column')
+  found = sorted(
+    (name for name in names if _named(name) in _GROUP_NAMES),
+    key=lambda name: _GROUP_NAMES.index(_named(name)),
+  )
+  for name in found:
+    cells = [cell for row in table.rows if (cell := row.cells[name])]
+    if name not in kept and 1 < len(set(cells)) < len(cells):
+      notes.append(
+        f"photos with the same '{name}' stay together where splits are drawn "
+        f'(--keep_columns={name} makes it a task)'
+      )
+      return name
   return None
 
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from imat_jax import errors, files
+from imat_jax import errors, extras, files
 from imat_jax.data import photos
 
 
@@ -66,13 +66,10 @@ def store(
 
 
 def _beam(options: str):
-  try:
-    import apache_beam
-    from apache_beam.options import pipeline_options
-  except ImportError:
-    raise errors.UserError(
-      "--beam: Apache Beam is not installed; pip install 'imat_jax[beam]'"
-    ) from None
+  extras.require('apache_beam', 'beam', '--beam')
+  import apache_beam
+  from apache_beam.options import pipeline_options
+
   try:
     given = pipeline_options.PipelineOptions(
       list(map(_expanded, shlex.split(options)))

@@ -172,6 +172,13 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
     note = f'splits by folders: {", ".join(path.name for path in folders)}'
     names = ('photo', 'split', command.task)
     return _filled(Table(root, names, rows, (note,)))
+  named = set(splits.values())
+  if columns.TRAIN in named and len(named) > 2:
+    of_none = next(path.name for path, split in splits.items() if not split)
+    raise errors.UserError(
+      f"{root}: the folders of splits and '{of_none}' lie side by side; move "
+      'one of them away'
+    )
   rows = list(_class_rows(root, root, command, {}))
   return _filled(Table(root, ('photo', command.task), rows))
 

@@ -26,8 +26,9 @@ What was understood is printed, with the flags that change it:
 * One photo in several rows, or files of the same bytes, is one photo. Of labels
   that disagree the most frequent counts, the first where they tie.
 * A column `split`, `is_valid` or the like says train, validation or test, or
-  all paths have such a folder; test photos are kept apart. Else a share of each
-  label's photos is for validation: always the same.
+  folders in the paths do; test photos are kept apart. Else a share of each
+  label's photos is for validation: always the same. Photos of one product
+  (columns such as sku or product_id; --group_column=NAME) stay together.
 
 A photo's id is a digest of its bytes or its link, so a table may change: run
 this again, then the commands that it names at its end. Photos of a former table
@@ -266,7 +267,8 @@ def _splits(
       )
     chosen = {i: split for i, split in asked.items() if split == TEST}
     drawn = {i: labels[i] for i in photos if i not in chosen}
-    chosen |= splits.draw(drawn, command.validation_share)
+    groups = _groups(photos, found.group) if found.group else {}
+    chosen |= splits.draw(drawn, command.validation_share, groups)
   counts = collections.Counter(chosen.values())
   if not counts[TRAIN] or not counts[VALIDATION]:
     notes.append(
@@ -281,12 +283,23 @@ def _splits(
   return chosen
 
 
+def _groups(photos: photo_store.Photos, column: str) -> dict[str, str]:
+  """Image id → the group of the photo's first row that has one."""
+  found = {}
+  for image_id, photo in photos.items():
+    for row in reversed(photo.rows):
+      if columns.key(cell := row.cells[column]) not in columns.MISSING:
+        found[image_id] = cell
+  return found
+
+
 def _by_folders(
   rows: Sequence[Row], column: str, notes: list[str]
 ) -> dict[int, str | None]:
-  """The splits that folders of all paths name; else none."""
+  """The splits that folders of the paths name, train and another."""
   named = {id(row): columns.split_of_path(row.cells[column]) for row in rows}
-  if None in named.values() or len(set(named.values())) < 2:
+  there = set(named.values()) - {None}
+  if TRAIN not in there or len(there) < 2:
     return dict.fromkeys(named)
   notes.append('splits by the folders in the paths')
   return named

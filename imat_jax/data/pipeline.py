@@ -9,6 +9,7 @@ Pictures stay uint8 until the step makes them [0, 1].
 """
 
 import functools
+import gc
 import math
 import pathlib
 import shutil
@@ -166,8 +167,9 @@ def check_shared_memory(
 
 def _reported(batches: grain.IterDataset, number: int) -> Iterator[Batch]:
   """The batches; a process that ends is told in one line."""
+  ahead = iter(batches)
   try:
-    yield from batches
+    yield from ahead
   except (RuntimeError, OSError) as error:
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     raise errors.UserError(
@@ -175,6 +177,11 @@ def _reported(batches: grain.IterDataset, number: int) -> Iterator[Batch]:
       f'({reason}); the memory, or {_SHARED_MEMORY}, may be full: take fewer '
       'processes, or give a container more (docker run --shm-size=2g)'
     ) from error
+  finally:
+    # Gives back the shared memory: of batches that nobody took, and of the last
+    # one, which grain's thread holds in a cycle with the error that ended it.
+    ahead.close()
+    gc.collect()
 
 
 def _leave_interrupts_to_the_loop(worker: int, workers: int) -> None:

@@ -3,10 +3,12 @@
 A share of each label's photos, those with the smallest ids: ids are digests, so
 this is a random choice that is the same each time. More photos move only the
 few that lie at the border of their label's share. Labels with a photo on one
-side alone get one on the other where they have two photos.
+side alone get one on the other where they have two photos. Photos of a group,
+as of one product, stay together.
 """
 
 import collections
+import types
 from collections.abc import Mapping
 
 from imat_jax.data.columns import TRAIN, VALIDATION
@@ -14,13 +16,32 @@ from imat_jax.data.columns import TRAIN, VALIDATION
 Labels = Mapping[str, str]  # task → label
 
 
-def draw(photos: Mapping[str, Labels], share: float) -> dict[str, str]:
+def draw(
+  photos: Mapping[str, Labels],
+  share: float,
+  groups: Mapping[str, str] = types.MappingProxyType({}),
+) -> dict[str, str]:
   """Image id → train or validation.
 
   Args:
     photos: image id → the photo's labels; ids are hexadecimal digests.
     share: of the photos for validation, between 0 and 1.
+    groups: image id → its group; a photo without one is alone.
   """
+  together = collections.defaultdict(list)
+  for image_id in sorted(photos):
+    group = ('group', groups[image_id]) if image_id in groups else image_id
+    together[group].append(image_id)
+  # A group is drawn as its first photo, with the labels of all.
+  labels = {
+    ids[0]: dict(pair for i in reversed(ids) for pair in photos[i].items())
+    for ids in together.values()
+  }
+  drawn = _draw(labels, share)
+  return {i: drawn[ids[0]] for ids in together.values() for i in ids}
+
+
+def _draw(photos: Mapping[str, Labels], share: float) -> dict[str, str]:
   splits = {}
   for ids in _strata(photos).values():
     number = round(share * len(ids))

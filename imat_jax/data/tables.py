@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from imat_jax import errors
+from imat_jax import errors, extras
 
 SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs', '|': '|'}
 # Tried in this order where a file has no byte-order mark. Windows-1252 is what
@@ -364,7 +364,9 @@ def _count(cells: Cells, header: Cells) -> str:
 def _of_excel(
   path: pathlib.Path, skip_bad_rows: bool, expects: Callable[[Cells], bool]
 ) -> Table:
-  openpyxl = _library('openpyxl', path)
+  extras.require('openpyxl', 'tables', str(path))
+  import openpyxl
+
   try:
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     sheets = {
@@ -391,7 +393,7 @@ def _of_excel(
 
 
 def _of_parquet(path: pathlib.Path) -> Table:
-  _library('pyarrow', path)
+  extras.require('pyarrow', 'tables', str(path))
   import pyarrow
   import pyarrow.parquet
 
@@ -400,13 +402,3 @@ def _of_parquet(path: pathlib.Path) -> Table:
   except (pyarrow.ArrowException, OSError) as error:
     raise errors.UserError(f'{path}: not a Parquet file: {error}') from None
   return of_records(path, enumerate(table.to_pylist(), 1), 'row', ('Parquet',))
-
-
-def _library(name: str, path: pathlib.Path) -> Any:
-  try:
-    return __import__(name)
-  except ImportError:
-    raise errors.UserError(
-      f'{path}: reading it needs {name}: pip install '
-      "'imat_jax[tables]', or save the table as CSV"
-    ) from None

@@ -79,12 +79,26 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
         )
       else:
         cells.append(Cell(model, built.select(names).names))
+  _check_folders(cells)
   if not cells:
     raise errors.UserError(
       f'{study.data_dir}: {"; ".join(left_out.values())}; it has: '
       f'{", ".join(built.names)}'
     )
   return Grid(study, tuple(cells), tuple(left_out.values()))
+
+
+def _check_folders(cells: Sequence[Cell]) -> None:
+  """Refuses folders that macOS and Windows would take for one."""
+  found = {}
+  for cell in cells:
+    other = found.setdefault(_folder_name(cell.tasks).lower(), cell.tasks)
+    if other != cell.tasks:
+      raise errors.UserError(
+        f'tasks {" + ".join(other)} and {" + ".join(cell.tasks)} differ in '
+        'case alone, and so would the folders of their runs; give one of them '
+        'another name'
+      )
 
 
 def run_folder(study: config.Study, cell: Cell, seed: int) -> str:
@@ -114,6 +128,10 @@ def _task_sets(
       tuple(tasks.resolve(n.strip(), built.names) for n in one.split(','))
       for one in study.task_sets.split(';')
     ]
+    if len({names[0] for names in given}) > 1:  # Color and color, both there
+      raise errors.UserError(
+        f'--task_sets={study.task_sets}: all must begin with one task'
+      )
     return list(dict.fromkeys(given))
   more = (2, 3) if model == 'public_3m_three_tasks' else (1,)
   return [(tasks.APPAREL,)] + [

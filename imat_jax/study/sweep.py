@@ -17,7 +17,7 @@ from typing import Any
 
 import jax
 
-from imat_jax import config, errors, files, progress, tasks
+from imat_jax import config, errors, files, progress, run_folders, tasks
 from imat_jax.data import source
 from imat_jax.models import heads
 from imat_jax.study import engine, estimate, grid, report, results
@@ -48,7 +48,7 @@ def _run_study(study: config.Study) -> None:
   sweep = Sweep(planned, built)
   workdir = workdir_lib.Workdir(study.workdir)
   if study.dry_run:
-    workdir_lib.refuse_foreign(workdir)
+    run_folders.refuse_foreign(workdir.path)
     found = estimate.table(
       planned, sweep.whole_groups(), sweep.size, sweep.data
     )

@@ -10,9 +10,9 @@ import pathlib
 from collections.abc import Mapping
 from typing import TypeVar
 
-from imat_jax import files
+from imat_jax import files, run_folders
 
-NAME = 'SEAL.json'
+NAME = run_folders.SEAL
 
 File = TypeVar('File')
 

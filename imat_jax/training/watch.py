@@ -13,7 +13,6 @@ the end it has each epoch once.
 import contextlib
 import dataclasses
 import functools
-import importlib.util
 import os
 import pathlib
 import re
@@ -26,7 +25,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 from PIL import Image
 
-from imat_jax import config, errors, files, progress, tasks
+from imat_jax import config, errors, extras, files, progress, tasks
 from imat_jax.data import pipeline
 from imat_jax.training import cluster, pictures
 from imat_jax.training.workdir import Workdir
@@ -159,24 +158,13 @@ def watching(
   """
   if not (run.tensorboard or run.wandb):
     return contextlib.nullcontext()
-  cluster.first(lambda: _check_packages(run))
+  cluster.first(lambda: extras.require_for(run))
   observers = []
   if run.tensorboard and cluster.leads():
     observers.append(TensorBoard(workdir.tensorboard))
   if run.wandb and cluster.leads():
     observers.append(WeightsAndBiases(workdir, run, identity))
   return Watch(observers, task_set)
-
-
-def _check_packages(run: config.Run) -> None:
-  needed = (run.tensorboard, 'tensorboardX'), (run.wandb, 'wandb')
-  for wanted, package in needed:
-    if wanted and importlib.util.find_spec(package) is None:
-      extra = package.lower().removesuffix('x')
-      raise errors.UserError(
-        f'--{extra}: needs the package {package}: pip install '
-        f"'imat_jax[{extra}]'"
-      )
 
 
 def scalars(row: Row) -> dict[str, float]:

@@ -69,7 +69,7 @@ class Workdir:
     self.starts = self.path / 'starts.jsonl'
     self.tensorboard = self.path / 'tensorboard'
     self.wandb = self.path / 'wandb.json'
-    self.lock = self.path / 'lock'
+    self.lock = self.path / run_folders.LOCK
 
 
 class Trained(NamedTuple):
@@ -127,7 +127,7 @@ def mirrored(workdir: Workdir) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _lock(workdir: Workdir) -> Iterator[None]:
-  refuse_foreign(workdir)
+  run_folders.refuse_foreign(workdir.path)
   workdir.path.mkdir(parents=True, exist_ok=True)
   with workdir.lock.open('a+', encoding='utf-8', errors='replace') as file:
     try:
@@ -168,7 +168,7 @@ def claim(
   mine, kind = describe(settings, task_set, fingerprint), type(settings)
   _refuse_other_kind(workdir, kind)
   if begun and workdir.config.exists():
-    there = _read_config(workdir, kind)
+    there = run_folders.read_config(workdir.path, kind)
     differing = _differences(_fixed(kind, there), _fixed(kind, mine))
     epochs = there['config']['epochs']
     if 'epochs' in _MAY_CHANGE[kind] and settings.epochs < epochs:
@@ -206,7 +206,7 @@ def read_run(workdir: Workdir) -> tuple[config.Run, tasks.TaskSet]:
   Raises:
     UserError: there is none, or it is damaged.
   """
-  stored = _read_config(workdir, config.Run)
+  stored = run_folders.read_config(workdir.path, config.Run)
   run = config.from_json(config.Run, stored['config'])
   return run, tasks.TaskSet.from_json(stored['tasks'])
 
@@ -278,48 +278,10 @@ def read_rows(workdir: Workdir) -> list[dict[str, Any]]:
   return rows
 
 
-def _read_config(workdir: Workdir, kind: type) -> dict[str, Any]:
-  stored = files.read_json(workdir.config)
-  try:
-    config.from_json(kind, stored['config'])
-    tasks.TaskSet.from_json(stored['tasks'])
-    if not isinstance(stored['data_set'], str):
-      raise ValueError('data_set is no fingerprint')
-  except (ValueError, KeyError, TypeError) as error:
-    raise errors.UserError(f'{workdir.config}: damaged: {error}') from None
-  return stored
-
-
-def refuse_foreign(workdir: Workdir) -> None:
-  """Keeps runs and studies out of folders that hold anything else.
-
-  Of one whose config.json is gone or damaged there still are the lock, or
-  checkpoints; what that means is told later.
-  """
-  if any(_is_of(workdir, kind) for kind in _MAY_CHANGE):
-    return
-  if workdir.lock.exists() or any(workdir.checkpoints.glob(f'*/{seal.NAME}')):
-    return
-  for path in sorted(workdir.path.glob('*')):
-    if not files.is_foreign(path.name):
-      raise errors.UserError(
-        f'{workdir.path}: holds files of no run or study ({path.name}); give a '
-        'new folder as --workdir'
-      )
-
-
-def _is_of(workdir: Workdir, kind: type) -> bool:
-  try:
-    _read_config(workdir, kind)
-  except errors.UserError:
-    return False
-  return True
-
-
 def _refuse_other_kind(workdir: Workdir, kind: type) -> None:
   """Keeps a study out of the folder of a run, and a run out of a study's."""
   for other in set(_MAY_CHANGE) - {kind}:
-    if _is_of(workdir, other):
+    if run_folders.is_of(workdir.path, other):
       raise errors.UserError(
         f'{workdir.path}: a {other.__name__.lower()} is here; give another '
         '--workdir'

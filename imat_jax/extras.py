@@ -1,0 +1,31 @@
+"""Packages that only some commands need, and the extras that bring them."""
+
+import importlib.util
+
+from imat_jax import config, errors
+
+
+def require(package: str, extra: str, wanted_by: str) -> None:
+  """Raises unless a package is installed.
+
+  Args:
+    package: its name, as it is imported.
+    extra: of setup.py, that brings it.
+    wanted_by: the flag or file that needs it.
+
+  Raises:
+    UserError: it is not; says what installs it.
+  """
+  if importlib.util.find_spec(package) is None:
+    raise errors.UserError(
+      f'{wanted_by}: needs the package {package}: pip install '
+      f"'imat_jax[{extra}]'"
+    )
+
+
+def require_for(run: config.Run) -> None:
+  """Raises unless the packages that a run's flags need are installed."""
+  if run.tensorboard:
+    require('tensorboardX', 'tensorboard', '--tensorboard')
+  if run.wandb:
+    require('wandb', 'wandb', '--wandb')

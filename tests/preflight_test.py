@@ -1,0 +1,54 @@
+"""What keeps a run from beginning is told where jax cannot even be loaded."""
+
+import subprocess
+import sys
+
+import pytest
+
+# Runs a command, as `python -m` would, without packages.
+WITHOUT = """
+import runpy, sys
+absent, *sys.argv[:] = sys.argv[1:]
+sys.modules.update(dict.fromkeys(absent.split(',')))
+runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)
+"""
+
+
+def _fail(command: str, absent: str = 'jax') -> str:
+  """The one line that a command which cannot begin says."""
+  done = subprocess.run(
+    [sys.executable, '-c', WITHOUT, absent, *command.split()],
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 1, done.stderr
+  (line,) = done.stderr.splitlines()
+  assert line.startswith(f'{command.split()[0]}: ')
+  return line
+
+
+@pytest.mark.parametrize('command', ['public_3m', 'study', 'study --dry_run'])
+def test_a_folder_of_other_files(command, built, tmp_path):
+  (tmp_path / 'notes.txt').write_text('mine')
+  line = _fail(f'experiments.{command} --data_dir={built} --workdir={tmp_path}')
+  assert f'{tmp_path}: holds files of no run or study (notes.txt)' in line
+
+
+@pytest.mark.parametrize(
+  'command', ['public_3m --tasks=colr', 'study --task_sets=colr']
+)
+def test_a_typo(command, built, tmp_path):
+  places = f'--data_dir={built} --workdir={tmp_path}/new'
+  line = _fail(f'experiments.{command} {places}')
+  assert 'colr' in line and 'color' in line
+  assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize('package', ['tensorboardX', 'wandb'])
+def test_a_package(package, built, tmp_path):
+  extra = package.lower().removesuffix('x')
+  line = _fail(
+    f'experiments.public_3m --data_dir={built} --workdir={tmp_path} --{extra}',
+    f'jax,{package}',
+  )
+  assert f"pip install 'imat_jax[{extra}]'" in line
