@@ -72,7 +72,7 @@ EXTRAS = {
   ],
 }
 
-# The kernels for a CPU, once per instruction set (see imat_jax/models/native).
+# The kernels for a CPU, once per instruction set (see imat_jax/models/kernels).
 # Without a compiler the installation goes on, and so does imat_jax, slower.
 INSTRUCTION_SETS = {
   'x86_64_v4': ['-march=x86-64-v4'],
@@ -83,9 +83,9 @@ if platform.machine().lower() not in ('x86_64', 'amd64'):
 JAXLIB = importlib.util.find_spec('jaxlib')
 KERNELS = [
   setuptools.Extension(
-    f'imat_jax.models.native.conv_pool_{name}',
-    ['imat_jax/models/native/conv_pool.cc'],
-    depends=glob.glob('imat_jax/models/native/*.h'),
+    f'imat_jax.models.kernels.conv_pool_{name}',
+    ['imat_jax/models/kernels/conv_pool.cc'],
+    depends=glob.glob('imat_jax/models/kernels/*.h'),
     include_dirs=[str(pathlib.Path(JAXLIB.origin).parent / 'include')],
     extra_compile_args=['-O3', '-std=c++17', '-ffp-contract=fast', *flags],
     language='c++',
@@ -102,8 +102,8 @@ setuptools.setup(
   python_requires='>=3.11',
   packages=setuptools.find_packages(include=['imat_jax*', 'experiments*']),
   package_data={
-    'imat_jax.models.native': ['*.h'],
-    'imat_jax.study': ['templates/*'],
+    'imat_jax.models.kernels': ['*.h'],
+    'imat_jax.reporting': ['templates/*'],
   },
   ext_modules=KERNELS,
   install_requires=REQUIRES,

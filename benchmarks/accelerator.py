@@ -22,10 +22,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from imat_jax import config, tasks
-from imat_jax.data import pipeline, resident
+from imat_jax.data import device_dataset, input_pipeline
 from imat_jax.training import program
-from imat_jax.training.feed import Feed
-from imat_jax.training.group import Group
+from imat_jax.training.ensemble import Ensemble
+from imat_jax.training.inputs import Feed
 
 STORED_SIDE = 160
 LABELS = {'apparel': 4, 'material': 34, 'color': 33, 'gender': 3, 'age': 3}
@@ -59,16 +59,16 @@ def main() -> None:
 
 
 def training(
-  photos: resident.Photos, number: int, steps: int
+  photos: device_dataset.Photos, number: int, steps: int
 ) -> tuple[float, float, dict]:
   """Seconds of a step, seconds of it on the host, and the compiler's count."""
-  group = Group(tuple(map(run_config, range(number))), TASKS)
+  group = Ensemble(tuple(map(run_config, range(number))), TASKS)
   here, update, fed = (
     program.start(group),
     program.update(group),
     feeds(photos, group),
   )
-  active_R, so_far = np.ones(number, bool), here.so_far
+  active_R, so_far = np.ones(number, bool), here.metrics
   lowered = update.lower(here.state, so_far, active_R, next(fed))
   cost = lowered.compile().cost_analysis()
   now = here.state
@@ -92,25 +92,25 @@ def run_config(number: int) -> config.Run:
   return config.Run(
     data_dir='',
     workdir='',
-    resident=True,
+    cache_on_device=True,
     seed=number // len(sets),
     tasks=sets[number % len(sets)],
   )
 
 
-def feeds(photos: resident.Photos, group: Group) -> Iterator[Feed]:
+def feeds(photos: device_dataset.Photos, group: Ensemble) -> Iterator[Feed]:
   batch_size = group.training.batch_size
-  steps = pipeline.num_steps(len(photos.label_NxT), batch_size)
-  order = resident.order(group.seed_R, 0, steps, batch_size)
+  steps = input_pipeline.num_steps(len(photos.label_NxT), batch_size)
+  order = device_dataset.order(group.seed_R, 0, steps, batch_size)
   while True:
     yield Feed(photos, order)
 
 
-def noise(photos: int) -> resident.Photos:
+def noise(photos: int) -> device_dataset.Photos:
   shape = (photos, STORED_SIDE, STORED_SIDE, 3)
   rng = np.random.default_rng(0)
   label_NxT = rng.integers(-1, 3, (photos, len(TASKS)))
-  return resident.Photos(
+  return device_dataset.Photos(
     jax.random.bits(jax.random.key(0), shape, jnp.uint8),
     jnp.asarray(label_NxT, jnp.int32),
   )

@@ -16,10 +16,10 @@ import jax
 import numpy as np
 
 from imat_jax import config, tasks
-from imat_jax.data.pipeline import Batch
+from imat_jax.data.input_pipeline import Batch
 from imat_jax.training import checkpoint, program
-from imat_jax.training.feed import Feed
-from imat_jax.training.group import Group
+from imat_jax.training.ensemble import Ensemble
+from imat_jax.training.inputs import Feed
 
 RUN = config.Run(data_dir='', workdir='')
 TASKS = tasks.TaskSet(
@@ -38,13 +38,13 @@ def main() -> None:
     rng.integers(0, 256, (RUN.batch_size, 128, 128, 3), np.uint8),
     rng.integers(-1, 2, (RUN.batch_size, 2)).astype(np.int32),
   )
-  group = Group((RUN,), TASKS)
+  group = Ensemble((RUN,), TASKS)
   here, update = program.start(group), program.update(group)
   rest = np.array([True]), Feed(batch, None)
   plain, saving = [], []
   with (
     tempfile.TemporaryDirectory() as folder,
-    checkpoint.Store(pathlib.Path(folder), 'benchmark') as store,
+    checkpoint.Checkpointer(pathlib.Path(folder), 'benchmark') as store,
   ):
     for number in range(2 * rounds + 1):
       saves = number % 2 == 0
@@ -52,8 +52,8 @@ def main() -> None:
       if saves:
         store.save(number, here)
       for _ in range(WINDOW):
-        now, so_far = update(here.state, here.so_far, *rest)
-        here = here._replace(state=jax.block_until_ready(now), so_far=so_far)
+        now, so_far = update(here.state, here.metrics, *rest)
+        here = here._replace(state=jax.block_until_ready(now), metrics=so_far)
       seconds = time.perf_counter() - start
       if number:  # the first round compiles
         (saving if saves else plain).append(seconds)

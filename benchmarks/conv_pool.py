@@ -15,8 +15,8 @@ from flax import linen as nn
 
 from benchmarks import stepping
 from imat_jax import config, tasks
-from imat_jax.data.pipeline import Batch
-from imat_jax.models import conv_pool, native
+from imat_jax.data.input_pipeline import Batch
+from imat_jax.models import conv_pool, kernels
 from imat_jax.training import program
 
 RUN = config.Run(data_dir='', workdir='')
@@ -35,10 +35,10 @@ def main() -> None:
     rng.integers(0, 256, (RUN.batch_size, 128, 128, 3), np.uint8),
     rng.integers(-1, 2, (RUN.batch_size, 2)).astype(np.int32),
   )
-  if native.kernels() is None:
-    raise SystemExit(native.note())
+  if kernels.kernels() is None:
+    raise SystemExit(kernels.note())
   steps = {'the kernel': timed_step(batch)}
-  with mock.patch.object(native, 'register', return_value=None):
+  with mock.patch.object(kernels, 'register', return_value=None):
     steps['XLA, our pooling'] = timed_step(batch)
     with mock.patch.dict(conv_pool.POOLINGS, {2: linen_pool}):
       steps["XLA, linen's pooling"] = timed_step(batch)

@@ -18,8 +18,9 @@ import numpy as np
 import onnxruntime
 
 from imat_jax import artefact, config, tasks
-from imat_jax.models import heads, native
-from imat_jax.training import course, workdir
+from imat_jax.models import kernels
+from imat_jax.models.network import Network
+from imat_jax.training import history, workdir
 
 RUN = config.Run(data_dir='', workdir='')
 TASKS = tasks.TaskSet((tasks.Task('apparel', tuple('dops')),))
@@ -28,13 +29,13 @@ ROUNDS = 15
 
 def main() -> None:
   rng = np.random.default_rng(0)
-  network = heads.Network(RUN.model, TASKS)
+  network = Network(RUN.model, TASKS)
   params = jax.jit(lambda key, x: network.init(key, x, deterministic=True))(
     jax.random.key(0), np.zeros((1, 128, 128, 3), np.float32)
   )['params']
-  trained = workdir.Trained(RUN, TASKS, params, course.Course())
+  trained = workdir.TrainedModel(RUN, TASKS, params, history.History())
   contestants = {
-    f'in process ({"kernel" if native.kernels() else "XLA"})': jax.jit(
+    f'in process ({"kernel" if kernels.kernels() else "XLA"})': jax.jit(
       artefact.probabilities(trained)
     ),
     'stablehlo': stablehlo(trained),

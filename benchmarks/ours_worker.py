@@ -18,10 +18,10 @@ import numpy as np
 
 from benchmarks.peers import worker, workload
 from imat_jax import config, tasks
-from imat_jax.data import pipeline, source
-from imat_jax.models import heads, trunk
-from imat_jax.training import feed, metrics, program
-from imat_jax.training.group import Group
+from imat_jax.data import input_pipeline, source
+from imat_jax.models import network, trunk
+from imat_jax.training import inputs, metrics, program
+from imat_jax.training.ensemble import Ensemble
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def run_config(flags: argparse.Namespace, names) -> config.Run:
     tasks=names,
     batch_size=flags.batch_size,
     model=config.Model(geometry=flags.geometry),
-    resident=flags.source == 'memory',
+    cache_on_device=flags.source == 'memory',
   )
 
 
@@ -57,12 +57,12 @@ def prepare_step(flags: argparse.Namespace):
       for name, count in counts.items()
     )
   )
-  batch = pipeline.Batch(
+  batch = input_pipeline.Batch(
     *workload.step_batch(flags.geometry, counts, flags.batch_size)
   )
-  fed, trainer = feed.Feed(batch, None), Trainer(run, task_set)
+  fed, trainer = inputs.Feed(batch, None), Trainer(run, task_set)
   if flags.tasks == 1:
-    size = heads.num_params(run.model, task_set)
+    size = network.num_params(run.model, task_set)
     assert size == workload.PARAMETERS
   for _ in range(3):
     trainer.train([fed])
@@ -108,10 +108,10 @@ class Trainer:
   """The loop's steps, without its checkpoints and evaluations."""
 
   def __init__(self, run: config.Run, task_set: tasks.TaskSet):
-    group = Group((run,), task_set)
+    group = Ensemble((run,), task_set)
     here, self._update = program.start(group), program.update(group)
     self._task_set, self._active_R = task_set, np.array([True])
-    self.state, self._so_far = here.state, here.so_far
+    self.state, self._so_far = here.state, here.metrics
 
   def train(self, fed) -> None:
     """A step for each feed, one ahead of the device, as the loop does."""
@@ -127,7 +127,7 @@ class Trainer:
   def losses(self) -> list[float]:
     """The mean loss of each task over the last `train`."""
     here = jax.tree.map(lambda leaf: leaf[0], self._so_far)
-    found = metrics.read(here, self._task_set)
+    found = metrics.compute(here, self._task_set)
     return [of_task['loss'] for of_task in found.values()]
 
 
@@ -137,26 +137,26 @@ class Passes:
   def __init__(self, run: config.Run, task_set: tasks.TaskSet):
     examples = source.Source(run.data_dir, 'train', task_set)
     self.num_examples, self._run, self._epoch = len(examples), run, 0
-    self._steps = pipeline.num_steps(len(examples), run.batch_size)
-    self._dataset = pipeline.train_dataset(
+    self._steps = input_pipeline.num_steps(len(examples), run.batch_size)
+    self._dataset = input_pipeline.train_dataset(
       examples,
       trunk.image_side(run.model.geometry),
       run.batch_size,
       run.seed,
       run.augmentation,
     )
-    if run.resident:
-      data = feed.open_data(run, run.model.geometry, task_set)
+    if run.cache_on_device:
+      data = inputs.open_data(run, run.model.geometry, task_set)
       self._fed = data.train([run.seed], 0)
 
   def next(self):
-    if self._run.resident:
+    if self._run.cache_on_device:
       return itertools.islice(self._fed, self._steps)
     start = self._epoch * self._steps
     self._epoch += 1
     epoch = self._dataset[: start + self._steps]
-    batches = pipeline.iterate(epoch, self._run.loader, start)
-    return (feed.Feed(batch, None) for batch in batches)
+    batches = input_pipeline.iterate(epoch, self._run.loader, start)
+    return (inputs.Feed(batch, None) for batch in batches)
 
 
 if __name__ == '__main__':

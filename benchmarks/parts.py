@@ -21,9 +21,9 @@ import optax
 from flax import linen as nn
 
 from imat_jax import config
-from imat_jax.data import resident
-from imat_jax.data.pipeline import Batch
-from imat_jax.models import conv_pool, native
+from imat_jax.data import device_dataset
+from imat_jax.data.input_pipeline import Batch
+from imat_jax.models import conv_pool, kernels
 
 BATCH, PHOTOS, STORED, REPETITIONS = 128, 1024, 160, 21
 LAYERS = (128, 3, 8), (64, 8, 16), (32, 16, 32)  # side, channels, filters
@@ -32,8 +32,8 @@ PARAMETERS = 3_354_428
 
 
 def main() -> None:
-  if native.kernels() is None:
-    raise SystemExit(native.note())
+  if kernels.kernels() is None:
+    raise SystemExit(kernels.note())
   time_pictures()
   for number, layer in enumerate(LAYERS):
     time_convolution(f'convolution {number + 1}', *layer)
@@ -65,12 +65,14 @@ def show(name: str, part: Callable, *arguments: Any, work: int = 0) -> None:
 def time_pictures() -> None:
   rng = np.random.default_rng(0)
   stored = rng.integers(0, 256, (PHOTOS, STORED, STORED, 3), np.uint8)
-  photos = resident.Photos(jnp.asarray(stored), jnp.zeros((PHOTOS, 2), int))
-  (order_SxB,) = resident.order([0], 0, PHOTOS // BATCH, BATCH)
+  photos = device_dataset.Photos(
+    jnp.asarray(stored), jnp.zeros((PHOTOS, 2), int)
+  )
+  (order_SxB,) = device_dataset.order([0], 0, PHOTOS // BATCH, BATCH)
   knobs = config.Augmentation()
 
-  def warp(photos: resident.Photos) -> Batch:
-    return resident.batch(
+  def warp(photos: device_dataset.Photos) -> Batch:
+    return device_dataset.batch(
       photos, order_SxB, np.uint32(0), jnp.int32(0), 128, knobs
     )
 

@@ -53,17 +53,19 @@ def parts(run: str, paths: list[str]) -> dict[str, Callable[[], object]]:
   from PIL import Image
 
   from imat_jax import inference
-  from imat_jax.data import augment, photos, pipeline, source
+  from imat_jax.data import augment, input_pipeline, preprocess, source
 
   predictor = inference.Predictor(run)
   side = predictor.side
   files = [pathlib.Path(path) for path in paths]
-  square = [photos.square(f, photos.stored_side(side)) for f in files]
-  jpegs = [source.Record(photos.compressed(p), '', np.empty(0)) for p in square]
-  stored = [pipeline.decode(record) for record in jpegs]
+  square = [preprocess.square(f, preprocess.stored_side(side)) for f in files]
+  jpegs = [
+    source.Record(preprocess.compressed(p), '', np.empty(0)) for p in square
+  ]
+  stored = [input_pipeline.decode(record) for record in jpegs]
   warped = [augment.warp(s, augment.IDENTITY, side, 'nearest') for s in stored]
   batch_NxHxWxC = np.stack(warped)
-  stored_side = photos.stored_side(side)
+  stored_side = preprocess.stored_side(side)
 
   def decode(file):
     with Image.open(file) as image:
@@ -72,10 +74,10 @@ def parts(run: str, paths: list[str]) -> dict[str, Callable[[], object]]:
   return {
     'decode': lambda: [decode(f) for f in files],
     'decode, turn, squash': lambda: [
-      photos.square(f, stored_side) for f in files
+      preprocess.square(f, stored_side) for f in files
     ],
-    'compress': lambda: [photos.compressed(p) for p in square],
-    'decode again': lambda: [pipeline.decode(r) for r in jpegs],
+    'compress': lambda: [preprocess.compressed(p) for p in square],
+    'decode again': lambda: [input_pipeline.decode(r) for r in jpegs],
     'resize': lambda: [
       augment.warp(s, augment.IDENTITY, side, 'nearest') for s in stored
     ],

@@ -29,10 +29,10 @@ import numpy as np
 from benchmarks import duel
 from benchmarks.peers import workload
 from imat_jax import config, tasks
-from imat_jax.data import annotations, build, builder, source
+from imat_jax.data import build, kaggle, source, tfds_builder
 from imat_jax.data import statistics as data_statistics
-from imat_jax.training import feed, program
-from imat_jax.training.group import Group
+from imat_jax.training import inputs, program
+from imat_jax.training.ensemble import Ensemble
 
 VALIDATION = 128  # photos; only opened here
 
@@ -98,7 +98,7 @@ def write_copies(data_dir: str, target: pathlib.Path, size: int) -> float:
 
   target.mkdir()
   start = time.perf_counter()
-  builder.write(
+  tfds_builder.write(
     {name: (lambda count=n: rows(count)) for name, n in counts.items()},
     metadata['stored_side'],
     metadata | {'num_examples': counts, 'fingerprint': f'copies {size}'},
@@ -111,15 +111,15 @@ def training(data_dir: str) -> Callable[[int], float]:
   """Returns a function of a number of steps: trains; gives photos/s."""
   run = config.Run(data_dir=data_dir, workdir='', tasks=workload.EPOCH_TASKS)
   task_set = source.read_tasks(data_dir).select(run.tasks)
-  group = Group((run,), task_set)
-  fed = feed.open_data(run, run.model.geometry, task_set).train([run.seed], 0)
+  group = Ensemble((run,), task_set)
+  fed = inputs.open_data(run, run.model.geometry, task_set).train([run.seed], 0)
   here, update = program.start(group), program.update(group)
   now, active_R = here.state, np.array([True])
 
   def train(steps: int) -> float:
     nonlocal now
     start = time.perf_counter()
-    so_far = jax.tree.map(jnp.zeros_like, here.so_far)
+    so_far = jax.tree.map(jnp.zeros_like, here.metrics)
     for batch in itertools.islice(fed, steps):
       before = so_far
       now, so_far = update(now, before, active_R, batch)
@@ -162,8 +162,8 @@ def build_table(flags: argparse.Namespace, folder: pathlib.Path) -> str:
 def statistics_seconds(raw: pathlib.Path) -> float:
   """Reading the annotations and counting the labels, without the photos."""
   start = time.perf_counter()
-  split = annotations.read_split(str(raw), 'train')
-  labels, _ = annotations.labels_by_image(split)
+  split = kaggle.read_split(str(raw), 'train')
+  labels, _ = kaggle.labels_by_image(split)
   rows = list(labels.values())
   task_set = build.all_tasks({'train': rows}, config.Build.min_label_share)
   data_statistics.describe(task_set, rows)

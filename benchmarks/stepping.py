@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from imat_jax import config, tasks
-from imat_jax.data.pipeline import Batch
+from imat_jax.data.input_pipeline import Batch
 from imat_jax.training import program
-from imat_jax.training.feed import Feed
-from imat_jax.training.group import Group
+from imat_jax.training.ensemble import Ensemble
+from imat_jax.training.inputs import Feed
 
 
 def timed_step(
@@ -19,9 +19,9 @@ def timed_step(
 ) -> Callable[[], float]:
   """Compiles a step; returns a function that runs it and gives its seconds."""
   run = dataclasses.replace(run, tasks=task_set.names)
-  group = Group((run,), task_set)
+  group = Ensemble((run,), task_set)
   here, update = program.start(group), program.update(group)
-  rest = here.so_far, np.array([True]), Feed(batch, None)
+  rest = here.metrics, np.array([True]), Feed(batch, None)
   now = [update(here.state, *rest)[0]]
 
   def step() -> float:

@@ -20,7 +20,7 @@ from imat_jax import config, flags, preflight
 
 DEFAULTS = functools.partial(
   config.Study,
-  resident=True,
+  cache_on_device=True,
   affinity_steps=20,
   saving=config.Saving(save_epochs=False),
 )

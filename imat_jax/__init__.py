@@ -9,8 +9,8 @@ The map, in the order in which modules may import each other:
   run_folders, extras        what a folder is, what is installed; without jax
   scores, calibration        accuracy to F1; are probabilities right as often?
   data      own, annotations → download → photos or, on many machines, fleet →
-            build → source; draws, augment, and pipeline or, on the device,
-            resident; garments draws the demo data, with the package drawing;
+            build → source; random, augment, and input_pipeline or device_dataset;
+            garments draws the demo data, with the package drawing;
             photo_lists and photo_files say which files are photos
   models    pooling, conv_pool with native's compiled kernel, trunk, heads, and
             the report's presets
@@ -32,7 +32,7 @@ The map, in the order in which modules may import each other:
   commands  lists them: python -m imat_jax
 
 Start with `training.loop` for how runs go, `training.losses` for what it
-minimises, `data.pipeline` for what a batch is.
+minimises, `data.input_pipeline` for what a batch is.
 
 Shapes are in the names, one capital letter per axis:
 

@@ -19,11 +19,12 @@ import numpy as np
 from jax.interpreters import batching
 
 from imat_jax import errors
-from imat_jax.data import photos, pipeline
-from imat_jax.models import conv_pool, heads, trunk
-from imat_jax.study import provenance
+from imat_jax.data import input_pipeline, preprocess
+from imat_jax.models import conv_pool, trunk
+from imat_jax.models.network import Network
+from imat_jax.runtime import environment
 from imat_jax.training import step
-from imat_jax.training.workdir import Trained
+from imat_jax.training.workdir import TrainedModel
 
 # The members of a StableHLO artefact, which is a zip file.
 ABOUT = 'metadata.json'
@@ -35,7 +36,7 @@ INPUT = 'photos'
 OPSET = 21
 
 
-def stablehlo(trained: Trained) -> bytes:
+def stablehlo(trained: TrainedModel) -> bytes:
   """A zip file with the network, serialized by `jax.export`, and `about`.
 
   The same run gives the same bytes.
@@ -51,7 +52,7 @@ def stablehlo(trained: Trained) -> bytes:
   return archive.getvalue()
 
 
-def onnx(trained: Trained) -> bytes:
+def onnx(trained: TrainedModel) -> bytes:
   """An ONNX model with an output per task; `about` is in its metadata.
 
   Raises:
@@ -104,17 +105,17 @@ def converter() -> ModuleType:
 
 
 def probabilities(
-  trained: Trained,
+  trained: TrainedModel,
 ) -> Callable[[jax.Array], dict[str, jax.Array]]:
   """The network as a function of photos, uint8, B × side × side × 3.
 
   It gives, per task, the probability of each of its labels, B × K.
   """
   task_set = trained.task_set
-  network = heads.Network(trained.run.model, task_set)
+  network = Network(trained.run.model, task_set)
 
   def of_photos(image_BxHxWxC: jax.Array) -> dict[str, jax.Array]:
-    batch = pipeline.Batch(image_BxHxWxC, None)
+    batch = input_pipeline.Batch(image_BxHxWxC, None)
     logits_BxTxK = step.logits(network, trained.params, batch)
     found = {}
     for t, task in enumerate(task_set):
@@ -128,15 +129,15 @@ def probabilities(
   return of_photos
 
 
-def about(trained: Trained) -> dict[str, Any]:
+def about(trained: TrainedModel) -> dict[str, Any]:
   """What a user of the network must know: JSON.
 
   `tasks` has the names of the labels in the order of the probabilities;
   `preprocessing` says how the evaluation makes the network's input of a photo.
   """
-  run, stopping = trained.run, trained.course.stopping
+  run, stopping = trained.run, trained.history.stopping
   side = trunk.image_side(run.model.geometry)
-  stored = photos.stored_side(side)
+  stored = preprocess.stored_side(side)
   return {
     'tasks': trained.task_set.to_json(),
     'input': {
@@ -147,13 +148,13 @@ def about(trained: Trained) -> dict[str, Any]:
     },
     'preprocessing': {
       'stored_side': stored,
-      'jpeg_quality': photos.QUALITY,
+      'jpeg_quality': preprocess.QUALITY,
       'image_side': side,
       'steps': [
         'turn the photo upright as its EXIF data say; RGB, transparency on '
         'white',
         f'squash it to {stored} × {stored} pixels, bilinear, antialiased',
-        f'encode it as JPEG of quality {photos.QUALITY} and decode it',
+        f'encode it as JPEG of quality {preprocess.QUALITY} and decode it',
         f'sample it at {side} × {side} places, bilinear, not antialiased; '
         f'place p lies at pixel (p + 1/2) {stored} / {side} - 1/2',
         'leave it uint8: the network divides by 255',
@@ -161,19 +162,19 @@ def about(trained: Trained) -> dict[str, Any]:
     },
     'training': {
       'epoch': stopping.best_epoch,
-      'step': trained.course.best_step,
+      'step': trained.history.best_step,
       'seed': run.seed,
       'geometry': run.model.geometry,
     },
-    'versions': provenance.describe()['versions'],
+    'versions': environment.describe()['versions'],
   }
 
 
-def _text(trained: Trained) -> str:
+def _text(trained: TrainedModel) -> str:
   return json.dumps(about(trained), indent=2, ensure_ascii=False)
 
 
-def _input(trained: Trained) -> jax.ShapeDtypeStruct:
+def _input(trained: TrainedModel) -> jax.ShapeDtypeStruct:
   side = trunk.image_side(trained.run.model.geometry)
   (batch_size,) = jax.export.symbolic_shape('B')
   return jax.ShapeDtypeStruct((batch_size, side, side, 3), np.uint8)

@@ -11,13 +11,13 @@ import os
 import typing
 from typing import Any, Literal
 
-from imat_jax import checks
+from imat_jax import validators
 
 
-def knob(
+def option(
   help: str,
   default: Any = dataclasses.MISSING,
-  check: checks.Check | None = None,
+  check: validators.Check | None = None,
 ):
   """A dataclass field with the help text and the check of its flag."""
   metadata = {'help': help, 'check': check}
@@ -26,14 +26,14 @@ def knob(
 
 def arguments(name: str, help: str):
   """A field that holds what stands on the command line beside the flags."""
-  metadata = {'help': help, 'check': checks.not_empty, 'arguments': name}
+  metadata = {'help': help, 'check': validators.not_empty, 'arguments': name}
   return dataclasses.field(metadata=metadata)
 
 
 def is_path(field: dataclasses.Field) -> bool:
   """Whether a field holds a path, or the paths beside the flags."""
   check = field.metadata.get('check')
-  return check in checks.PATHS or 'arguments' in field.metadata
+  return check in validators.PATHS or 'arguments' in field.metadata
 
 
 def text(value: Any) -> str:
@@ -45,20 +45,20 @@ def text(value: Any) -> str:
 MODELS = ('private_1_4m', 'public_1_4m', 'public_3m', 'public_3m_three_tasks')
 
 # jax folds larger seeds onto smaller ones.
-_SEED = checks.between(0, 2**32 - 1)
+_SEED = validators.between(0, 2**32 - 1)
 
 
 def _here(help):
-  return knob(help, check=checks.folder)
+  return option(help, check=validators.folder)
 
 
 def _file(help, default=dataclasses.MISSING):
-  return knob(help, default, checks.file)
+  return option(help, default, validators.file)
 
 
 def _anywhere(help, default=dataclasses.MISSING):
-  return knob(
-    f'{help}; or in a bucket: gs://, s3://, az://', default, checks.place
+  return option(
+    f'{help}; or in a bucket: gs://, s3://, az://', default, validators.place
   )
 
 
@@ -93,58 +93,62 @@ class Download(Config):
 
   annotations: str = _here('folder with the fgvc4_iMat.*.json files')
   images: str = _here('folder that receives SPLIT/ID.jpg and the manifests')
-  splits: tuple[str, ...] = knob(
+  splits: tuple[str, ...] = option(
     'splits to fetch: train, validation, test',
     ('train', 'validation'),
-    checks.not_empty,
+    validators.not_empty,
   )
-  url_prefix: str = knob(
+  url_prefix: str = option(
     'OLD=NEW: links that begin with OLD are fetched from NEW',
     '',
-    checks.prefix_pair,
+    validators.prefix_pair,
   )
-  allow_private_hosts: bool = knob(
+  allow_private_hosts: bool = option(
     'links may lead to this machine and its network; the host of --url_prefix '
     'always may be there',
     False,
   )
-  concurrency: int = knob('links in flight at once', 64, checks.at_least(1))
-  per_host: int = knob('of these, at most per host', 4, checks.at_least(1))
-  per_loopback_host: int = knob(
-    'the same for this machine; 0 is no cap', 0, checks.at_least(0)
+  concurrency: int = option(
+    'links in flight at once', 64, validators.at_least(1)
   )
-  connect_timeout: float = knob(
-    'seconds to connect', 10.0, checks.at_least(0.01)
+  per_host: int = option(
+    'of these, at most per host', 4, validators.at_least(1)
   )
-  read_timeout: float = knob(
-    'seconds without a byte of the reply', 20.0, checks.at_least(0.01)
+  per_loopback_host: int = option(
+    'the same for this machine; 0 is no cap', 0, validators.at_least(0)
   )
-  total_timeout: float = knob(
+  connect_timeout: float = option(
+    'seconds to connect', 10.0, validators.at_least(0.01)
+  )
+  read_timeout: float = option(
+    'seconds without a byte of the reply', 20.0, validators.at_least(0.01)
+  )
+  total_timeout: float = option(
     'seconds for one try of a link, from the first to the last byte',
     120.0,
-    checks.at_least(0.01),
+    validators.at_least(0.01),
   )
-  retries: int = knob(
+  retries: int = option(
     'further tries of a link that fails for a passing reason',
     3,
-    checks.at_least(0),
+    validators.at_least(0),
   )
-  backoff: float = knob(
+  backoff: float = option(
     'seconds before the first retry, half as many to half as many again at '
     'random; doubles with each retry',
     0.5,
-    checks.at_least(0),
+    validators.at_least(0),
   )
-  max_wait: float = knob(
+  max_wait: float = option(
     'longest wait in seconds before a retry, whatever Retry-After says',
     30.0,
-    checks.at_least(0),
+    validators.at_least(0),
   )
-  max_bytes: int = knob(
-    'largest body that is kept', 25_000_000, checks.at_least(1)
+  max_bytes: int = option(
+    'largest body that is kept', 25_000_000, validators.at_least(1)
   )
-  min_side: int = knob(
-    'smallest width and height in pixels', 8, checks.at_least(1)
+  min_side: int = option(
+    'smallest width and height in pixels', 8, validators.at_least(1)
   )
 
 
@@ -154,11 +158,11 @@ class Garments(Config):
 
   annotations: str = _here('folder that receives the fgvc4_iMat.*.json files')
   images: str = _here('folder that receives SPLIT/ID.jpg and the manifests')
-  train: int = knob('photos in the train split', 2400, checks.at_least(1))
-  validation: int = knob(
-    'photos in the validation split', 600, checks.at_least(1)
+  train: int = option('photos in the train split', 2400, validators.at_least(1))
+  validation: int = option(
+    'photos in the validation split', 600, validators.at_least(1)
   )
-  seed: int = knob('the same seed draws the same photos', 0, _SEED)
+  seed: int = option('the same seed draws the same photos', 0, _SEED)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,52 +175,52 @@ class Own(Config):
   )
   annotations: str = _here('folder that receives the fgvc4_iMat.*.json files')
   images: str = _here('folder that receives SPLIT/ID.jpg')
-  task: str = knob(
+  task: str = option(
     'what folders, one-hot columns or categories are labels of',
     'kind',
-    checks.task_name,
+    validators.task_name,
   )
-  photo_column: str = knob(
+  photo_column: str = option(
     'column with the file or link of each photo, where its name is another',
     '',
   )
-  photo_folder: str = knob(
+  photo_folder: str = option(
     'folder that the files of the table are relative to; empty for that of the '
     'table',
     '',
-    checks.folder,
+    validators.folder,
   )
-  split_column: str = knob(
+  split_column: str = option(
     'column with the splits, where its name is another', ''
   )
-  group_column: str = knob(
+  group_column: str = option(
     'column that photos of one product have in common, where its name is none '
     'of sku, product_id and the like; a drawn split keeps them together',
     '',
   )
-  keep_columns: tuple[str, ...] = knob(
+  keep_columns: tuple[str, ...] = option(
     'columns that are tasks, though they look as if they could not be learned',
     (),
   )
-  drop_columns: tuple[str, ...] = knob('columns that are no tasks', ())
-  keep_label: tuple[str, ...] = knob(
+  drop_columns: tuple[str, ...] = option('columns that are no tasks', ())
+  keep_label: tuple[str, ...] = option(
     'labels that look like missing ones, such as NA, none or -', ()
   )
-  exact_labels: bool = knob(
+  exact_labels: bool = option(
     'labels that differ in case or blanks are different ones', False
   )
-  skip_bad_rows: bool = knob(
+  skip_bad_rows: bool = option(
     'leave out rows with more or fewer cells than columns', False
   )
-  encoding: str = knob(
+  encoding: str = option(
     'of the table, such as cp1251; empty to try UTF-8, UTF-16 where it is '
     'marked, and Windows-1252',
     '',
   )
-  validation_share: float = knob(
+  validation_share: float = option(
     'share of the photos that is for validation, where no column says it',
     0.2,
-    checks.between(0.01, 0.99),
+    validators.between(0.01, 0.99),
   )
 
 
@@ -227,28 +231,28 @@ class Build(Config):
   annotations: str = _here('folder with the fgvc4_iMat.*.json files')
   images: str = _here('folder with SPLIT/ID.jpg, as the download leaves it')
   data_dir: str = _anywhere('folder that receives the data set')
-  image_size: int = knob(
+  image_size: int = option(
     'training size in pixels; stored photos have a quarter more for the warp',
     128,
-    checks.between(8, 4096),
+    validators.between(8, 4096),
   )
-  min_label_share: float = knob(
+  min_label_share: float = option(
     "labels on a smaller share of a task's labelled train photos become "
     "'other'; where they are together on over 36%, the task is kept whole",
     0.01,
-    checks.between(0, 1),
+    validators.between(0, 1),
   )
-  require_any_of: tuple[str, ...] = knob(
+  require_any_of: tuple[str, ...] = option(
     'keep only photos with a label for one of these tasks, such as '
     'color,material,gender,age (the selection of the 2022 report)',
     (),
   )
-  drop_duplicates: bool = knob(
+  drop_duplicates: bool = option(
     'leave out validation photos of which a near-duplicate stands in train',
     False,
   )
-  overwrite: bool = knob('replace a different data set in data_dir', False)
-  beam: str = knob(
+  overwrite: bool = option('replace a different data set in data_dir', False)
+  beam: str = option(
     'options of an Apache Beam pipeline that decodes the photos, such as '
     "'--runner=FlinkRunner --temp_location=gs://bucket/temp'; without them "
     'this machine does',
@@ -268,17 +272,21 @@ class Doctor(Config):
 class Augmentation(Config):
   """The random warp of a train photo; the defaults are the report's."""
 
-  rotation: float = knob(
-    'degrees, uniform in ±this', 45.0, checks.between(0, 180)
+  rotation: float = option(
+    'degrees, uniform in ±this', 45.0, validators.between(0, 180)
   )
-  shift: float = knob(
-    'share of width and height, uniform in ±this', 0.25, checks.between(0, 1)
+  shift: float = option(
+    'share of width and height, uniform in ±this',
+    0.25,
+    validators.between(0, 1),
   )
-  zoom: float = knob(
-    'per axis, uniform in 1 ± this', 0.2, checks.between(0, 0.9)
+  zoom: float = option(
+    'per axis, uniform in 1 ± this', 0.2, validators.between(0, 0.9)
   )
-  flip: float = knob('probability of a mirror image', 0.5, checks.between(0, 1))
-  fill: Literal['nearest', 'constant', 'reflect'] = knob(
+  flip: float = option(
+    'probability of a mirror image', 0.5, validators.between(0, 1)
+  )
+  fill: Literal['nearest', 'constant', 'reflect'] = option(
     'what stands outside of the photo', 'nearest'
   )
 
@@ -287,9 +295,9 @@ class Augmentation(Config):
 class Loader(Config):
   """How batches are made; changes no number, only the speed."""
 
-  loader_threads: int = knob('reading threads', 4, checks.at_least(1))
-  loader_processes: int = knob(
-    'worker processes; 0 loads in this one', 0, checks.at_least(0)
+  loader_threads: int = option('reading threads', 4, validators.at_least(1))
+  loader_processes: int = option(
+    'worker processes; 0 loads in this one', 0, validators.at_least(0)
   )
 
 
@@ -300,30 +308,32 @@ class Model(Config):
   `models.presets` has the report's; the defaults are public 3M.
   """
 
-  geometry: Literal['report', 'original'] = knob(
+  geometry: Literal['report', 'original'] = option(
     'report: 128x128, three poolings of stride 2; original: 256x256, two '
     'poolings of stride 4',
     'report',
   )
-  filters: tuple[int, ...] = knob(
-    'filters of the three convolutions', (8, 16, 32), checks.three_counts
+  filters: tuple[int, ...] = option(
+    'filters of the three convolutions', (8, 16, 32), validators.three_counts
   )
-  dropout: float = knob('rate after the trunk', 0.5, checks.between(0, 0.99))
-  shared_widths: tuple[int, ...] = knob(
+  dropout: float = option(
+    'rate after the trunk', 0.5, validators.between(0, 0.99)
+  )
+  shared_widths: tuple[int, ...] = option(
     'widths of the dense layers that all tasks share',
     (384, 384),
-    checks.at_least(1),
+    validators.at_least(1),
   )
-  shared_activation: Literal['relu', 'tanh'] = knob(
+  shared_activation: Literal['relu', 'tanh'] = option(
     'activation of the shared layers', 'relu'
   )
-  head_widths: tuple[int, ...] = knob(
-    "widths of a head's hidden layers", (128,), checks.at_least(1)
+  head_widths: tuple[int, ...] = option(
+    "widths of a head's hidden layers", (128,), validators.at_least(1)
   )
-  head_activation: Literal['relu', 'tanh'] = knob(
+  head_activation: Literal['relu', 'tanh'] = option(
     "activation of a head's hidden layers", 'tanh'
   )
-  head_widths_per_label: bool = knob(
+  head_widths_per_label: bool = option(
     "head_widths are multiplied by the task's number of labels", False
   )
 
@@ -332,29 +342,35 @@ class Model(Config):
 class Optimizer(Config):
   """Adam, with the report's constants."""
 
-  learning_rate: float = knob('step size of Adam', 1e-3, checks.at_least(0))
-  adam_b1: float = knob('decay of the mean', 0.9, checks.between(0, 0.999999))
-  adam_b2: float = knob(
-    'decay of the square', 0.999, checks.between(0, 0.999999)
+  learning_rate: float = option(
+    'step size of Adam', 1e-3, validators.at_least(0)
+  )
+  adam_b1: float = option(
+    'decay of the mean', 0.9, validators.between(0, 0.999999)
+  )
+  adam_b2: float = option(
+    'decay of the square', 0.999, validators.between(0, 0.999999)
   )
   # Not 0: a number without a gradient, as padding is, would become 0 / 0.
-  adam_epsilon: float = knob('added to the root', 1e-7, checks.at_least(1e-12))
+  adam_epsilon: float = option(
+    'added to the root', 1e-7, validators.at_least(1e-12)
+  )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stopping(Config):
   """Early stopping on the total validation loss."""
 
-  min_delta: float = knob(
+  min_delta: float = option(
     'a smaller fall of the validation loss is no change',
     0.001,
-    checks.at_least(0),
+    validators.at_least(0),
   )
-  patience: int = knob(
+  patience: int = option(
     'epochs without a change before the run stops; 0 takes the rule '
     'int(max(6, 1 + sqrt(epochs)))',
     0,
-    checks.at_least(0),
+    validators.at_least(0),
   )
 
   def epochs_to_wait(self, epochs: int) -> int:
@@ -366,33 +382,35 @@ class Stopping(Config):
 class Saving(Config):
   """When a run saves a checkpoint, besides at its start and its end."""
 
-  save_seconds: float = knob(
-    'seconds between checkpoints; 0 for none by time', 60.0, checks.at_least(0)
+  save_seconds: float = option(
+    'seconds between checkpoints; 0 for none by time',
+    60.0,
+    validators.at_least(0),
   )
-  save_steps: int = knob(
-    'steps between checkpoints; 0 for none by steps', 0, checks.at_least(0)
+  save_steps: int = option(
+    'steps between checkpoints; 0 for none by steps', 0, validators.at_least(0)
   )
-  save_epochs: bool = knob('a checkpoint at the end of each epoch', True)
+  save_epochs: bool = option('a checkpoint at the end of each epoch', True)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Cluster(Config):
   """The processes of a job; on TPU and Slurm they find each other."""
 
-  coordinator: str = knob(
+  coordinator: str = option(
     'HOST:PORT at which the first of several processes waits for the others',
     '',
-    checks.host_and_port,
+    validators.host_and_port,
   )
-  num_processes: int = knob('processes of the job', 1, checks.at_least(1))
-  process_id: int = knob(
-    'which of them this is: 0, 1, …', 0, checks.at_least(0)
+  num_processes: int = option('processes of the job', 1, validators.at_least(1))
+  process_id: int = option(
+    'which of them this is: 0, 1, …', 0, validators.at_least(0)
   )
-  heartbeat_seconds: int = knob(
+  heartbeat_seconds: int = option(
     'after so many without a sign of life a process counts as dead, and the '
     'others end',
     60,
-    checks.at_least(5),
+    validators.at_least(5),
   )
 
   def __post_init__(self):
@@ -415,24 +433,28 @@ class Training(Config):
 
   data_dir: str = _anywhere('folder with the built data set')
   workdir: str = _anywhere('folder of the results; start again to resume')
-  task_weight_decay: float = knob(
-    'weight of a task over that of the task before', 0.95, checks.between(0, 1)
+  task_weight_decay: float = option(
+    'weight of a task over that of the task before',
+    0.95,
+    validators.between(0, 1),
   )
-  epochs: int = knob('passes over the train photos', 20, checks.at_least(1))
-  batch_size: int = knob('photos per step', 128, checks.at_least(1))
-  eval_augmented: bool = knob(
+  epochs: int = option(
+    'passes over the train photos', 20, validators.at_least(1)
+  )
+  batch_size: int = option('photos per step', 128, validators.at_least(1))
+  eval_augmented: bool = option(
     'augment the validation photos too, as the report did', False
   )
-  resident: bool = knob(
+  cache_on_device: bool = option(
     'decode all photos at the start, keep them on the device and warp them in '
     'the step; on a CPU they stay in memory',
     False,
   )
-  affinity_steps: int = knob(
+  affinity_steps: int = option(
     "compare the tasks' gradients on the trunk every so many steps; 0 for "
     'never',
     0,
-    checks.at_least(0),
+    validators.at_least(0),
   )
   augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
   optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
@@ -446,21 +468,21 @@ class Training(Config):
 class Run(Training):
   """One training run: the config of `experiments.*`."""
 
-  tasks: tuple[str, ...] = knob(
+  tasks: tuple[str, ...] = option(
     'tasks, the first with weight 1, the next with 0.95, 0.95^2, …',
     ('apparel',),
-    checks.not_empty,
+    validators.not_empty,
   )
-  seed: int = knob('seed of everything random', 0, _SEED)
-  profile: bool = knob(
+  seed: int = option('seed of everything random', 0, _SEED)
+  profile: bool = option(
     'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto', False
   )
-  tensorboard: bool = knob(
+  tensorboard: bool = option(
     'write event files for TensorBoard into WORKDIR/tensorboard: scores, the '
     'first batch, confusion matrices',
     False,
   )
-  wandb: bool = knob(
+  wandb: bool = option(
     'log the same to Weights & Biases; with WANDB_MODE=offline into '
     'WORKDIR/wandb',
     False,
@@ -472,39 +494,39 @@ class Run(Training):
 class Study(Training):
   """The grid models × task sets × seeds: the config of `experiments.study`."""
 
-  models: tuple[str, ...] = knob(
+  models: tuple[str, ...] = option(
     f'some of {", ".join(MODELS)}',
     ('private_1_4m', 'public_1_4m', 'public_3m'),
-    checks.some_of(MODELS),
+    validators.some_of(MODELS),
   )
-  task_sets: str = knob(
+  task_sets: str = option(
     "such as 'apparel;apparel,color;apparel,age': all begin with the task that "
     'is compared, and the others are compared with the set of that task alone; '
     "empty for the report's",
     '',
-    checks.task_sets,
+    validators.task_sets,
   )
-  seeds: int = knob('how many: 0, 1, …', 8, checks.at_least(1))
-  geometry: Literal['report', 'original'] = knob(
+  seeds: int = option('how many: 0, 1, …', 8, validators.at_least(1))
+  geometry: Literal['report', 'original'] = option(
     'of all networks; report: 128x128, original: 256x256', 'report'
   )
-  runs_at_once: int = knob(
-    'runs in one program, which needs --resident; 0: on a CPU one, elsewhere '
-    'as many as the memory holds',
+  runs_at_once: int = option(
+    'runs in one program, which needs --cache_on_device; 0: on a CPU one, '
+    'elsewhere as many as the memory holds',
     0,
-    checks.at_least(0),
+    validators.at_least(0),
   )
-  dry_run: bool = knob(
+  dry_run: bool = option(
     'only print the grid, its parameters, and the time and memory it needs',
     False,
   )
 
   def __post_init__(self):
     super().__post_init__()
-    if self.runs_at_once > 1 and not self.resident:
+    if self.runs_at_once > 1 and not self.cache_on_device:
       raise ValueError(
         f'--runs_at_once={self.runs_at_once}: needs the photos on the device '
-        '(--resident)'
+        '(--cache_on_device)'
       )
 
 
@@ -514,16 +536,16 @@ class Evaluate(Config):
 
   run: str = _anywhere('workdir of a trained run')
   data_dir: str = _anywhere('folder with a built data set, any one')
-  split: str = knob('split to score', 'validation')
-  temperature_from: str = knob(
+  split: str = option('split to score', 'validation')
+  temperature_from: str = option(
     'split on which a temperature per task is fitted; where it is the scored '
     'one, half of its photos at random are for that and the others are scored',
     '',
   )
-  reliability: str = knob(
-    'FILE.png that receives the reliability diagrams', '', checks.png
+  reliability: str = option(
+    'FILE.png that receives the reliability diagrams', '', validators.png
   )
-  batch_size: int = knob('photos per step', 128, checks.at_least(1))
+  batch_size: int = option('photos per step', 128, validators.at_least(1))
   loader: Loader = dataclasses.field(default_factory=Loader)
 
 
@@ -537,18 +559,18 @@ class Predict(Config):
     'on standard input',
   )
   run: str = _anywhere('workdir of a trained run')
-  format: Literal['auto', 'table', 'csv', 'json'] = knob(
+  format: Literal['auto', 'table', 'csv', 'json'] = option(
     'how the labels are listed: json has a line per photo and task; auto: '
     'table on a terminal, else csv',
     'auto',
   )
-  top: int = knob('how many labels of each task', 3, checks.at_least(1))
-  save_grid: str = knob(
+  top: int = option('how many labels of each task', 3, validators.at_least(1))
+  save_grid: str = option(
     'FILE.png that receives the first 64 photos with their labels',
     '',
-    checks.png,
+    validators.png,
   )
-  batch_size: int = knob('photos per step', 64, checks.at_least(1))
+  batch_size: int = option('photos per step', 64, validators.at_least(1))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -556,13 +578,13 @@ class Demo(Config):
   """Knobs of `imat_jax.demo`."""
 
   run: str = _anywhere('workdir of a trained run')
-  host: str = knob('address to serve at; 0.0.0.0 for all', '127.0.0.1')
-  port: int = knob('port to serve at', 7860, checks.between(1, 65535))
-  max_bytes: int = knob(
-    'largest photo that is taken', 25_000_000, checks.at_least(1)
+  host: str = option('address to serve at; 0.0.0.0 for all', '127.0.0.1')
+  port: int = option('port to serve at', 7860, validators.between(1, 65535))
+  max_bytes: int = option(
+    'largest photo that is taken', 25_000_000, validators.at_least(1)
   )
-  min_side: int = knob(
-    'smallest width and height in pixels', 8, checks.at_least(1)
+  min_side: int = option(
+    'smallest width and height in pixels', 8, validators.at_least(1)
   )
 
 
@@ -574,7 +596,7 @@ class Submit(Config):
   annotations: str = _here('folder with the fgvc4_iMat.*.json files')
   images: str = _here('folder with test/ID.jpg, as the download leaves it')
   output: str = _file('FILE.csv that receives the submission')
-  batch_size: int = knob('photos per step', 64, checks.at_least(1))
+  batch_size: int = option('photos per step', 64, validators.at_least(1))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -582,12 +604,16 @@ class Export(Config):
   """Knobs of `imat_jax.export`."""
 
   run: str = _anywhere('workdir of a trained run')
-  format: Literal['stablehlo', 'onnx'] = knob(
+  format: Literal['stablehlo', 'onnx'] = option(
     'stablehlo: for jax; onnx: for onnxruntime and others', 'stablehlo'
   )
   output: str = _file(
     'file to write; without it RUN/model.stablehlo or RUN/model.onnx', ''
   )
+
+
+# What fields were called in the config.json of earlier runs.
+_RENAMED = {'resident': 'cache_on_device'}
 
 
 def from_json(kind: type, value: Any) -> Any:
@@ -597,6 +623,8 @@ def from_json(kind: type, value: Any) -> Any:
     ValueError: an unknown or missing field, a wrong type, or a failed check.
   """
   fields = {field.name: field for field in dataclasses.fields(kind)}
+  if isinstance(value, dict):
+    value = {_RENAMED.get(name, name): v for name, v in value.items()}
   if not isinstance(value, dict) or value.keys() != fields.keys():
     raise ValueError(f'the fields are not those of {kind.__name__}')
   return kind(**{n: _field_from_json(fields[n], v) for n, v in value.items()})

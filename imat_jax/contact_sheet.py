@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 from imat_jax import errors, inference, tasks
-from imat_jax.data import photos, picture
+from imat_jax.data import image_validation, preprocess
 
 _SIDE = 180  # of a photo
 _GAP = 10
@@ -18,7 +18,9 @@ _MOST_TASKS = 8  # that have a line
 _INK, _SURE, _UNSURE = '#222222', '#1a7f37', '#b35900'
 
 
-def draw(shown: Sequence[inference.Labelled], task_set: tasks.TaskSet) -> bytes:
+def draw(
+  shown: Sequence[inference.Prediction], task_set: tasks.TaskSet
+) -> bytes:
   """A PNG of photos with the likeliest label of each of the first tasks.
 
   A label is green where the run is sure of it, with a probability of a half or
@@ -51,9 +53,9 @@ def draw(shown: Sequence[inference.Labelled], task_set: tasks.TaskSet) -> bytes:
 
 
 def _thumbnail(path: str) -> Image.Image:
-  with picture.opened(pathlib.Path(path)) as image:
+  with image_validation.opened(pathlib.Path(path)) as image:
     image.draft('RGB', (_SIDE, _SIDE))
-    upright = photos.upright_rgb(image)
+    upright = preprocess.upright_rgb(image)
   upright.thumbnail((_SIDE, _SIDE))
   return upright
 

@@ -4,14 +4,15 @@
   python -m imat_jax.demo --run=runs/demo
 
 prints the address of the page, which shows each task's probabilities and where
-the network looked (imat_jax/saliency.py). It serves this machine alone unless
---host=0.0.0.0. What is dropped is held to the limits of the download.
+the network looked (imat_jax/models/saliency.py). It serves this machine alone
+unless --host=0.0.0.0. What is dropped is held to the limits of the download.
 """
 
 import pathlib
 from typing import TYPE_CHECKING
 
-from imat_jax import config, errors, extras, run_folders
+from imat_jax import config, errors
+from imat_jax.runtime import extras, run_folders
 
 if TYPE_CHECKING:
   import gradio
@@ -108,17 +109,18 @@ def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
 
   from PIL import Image
 
-  from imat_jax import inference, saliency
-  from imat_jax.data import photos, picture
+  from imat_jax import inference
+  from imat_jax.data import image_validation, preprocess
+  from imat_jax.models import saliency
 
   body = pathlib.Path(path).read_bytes()
   try:
-    picture.check(body, min_side)
-  except picture.BadPicture as bad:
+    image_validation.check(body, min_side)
+  except image_validation.InvalidImage as bad:
     raise errors.UserError(_WRONG[str(bad)]) from None
   image_HxWxC = inference.prepare(io.BytesIO(body), predictor.side)
   if isinstance(image_HxWxC, str):
-    slow = image_HxWxC == photos.TOO_SLOW
+    slow = image_HxWxC == preprocess.TOO_SLOW
     raise errors.UserError(_WRONG['too_slow' if slow else 'damaged'])
   trained, task_set = predictor.trained, predictor.task_set
   (found_TxK,) = predictor.probabilities(image_HxWxC[None])

@@ -22,11 +22,11 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 
-from imat_jax import config, errors, remote
+from imat_jax import config, errors
 from imat_jax.data import source
-from imat_jax.models import native
-from imat_jax.study import provenance
-from imat_jax.training import mesh
+from imat_jax.models import kernels
+from imat_jax.runtime import environment, storage
+from imat_jax.training import sharding
 
 _ROOM = 2**30  # bytes; a run with its checkpoints takes a tenth of it
 _SIDE = 2048  # of the matrices
@@ -62,9 +62,9 @@ def main(config: config.Doctor) -> None:
 
 def examine(config: config.Doctor) -> Iterator[Finding]:
   """The findings, one after the other: some take seconds."""
-  found = provenance.versions().items()
+  found = environment.versions().items()
   yield Finding('versions', ', '.join(f'{name} {v}' for name, v in found))
-  hardware = provenance.machine()
+  hardware = environment.machine()
   yield Finding(
     'machine',
     f'{platform.system()} {platform.machine()}, {hardware["processor"]}, '
@@ -74,7 +74,7 @@ def examine(config: config.Doctor) -> Iterator[Finding]:
   yield devices
   if not devices.wrong:
     if jax.default_backend() == 'cpu':
-      missing = native.note()
+      missing = kernels.note()
       yield Finding('kernels', missing or 'compiled ones for this CPU')
     yield Finding('speed', _speed())
   if _SHARED_MEMORY.is_dir():
@@ -95,7 +95,7 @@ def _checked(what: str, look: Callable[[], str]) -> Finding:
 
 
 def _devices() -> str:
-  mesh.check_devices()
+  sharding.check_devices()
   found = jax.devices()
   kinds = sorted({device.device_kind for device in found})
   seen = f'{len(found)} × {", ".join(kinds)} ({jax.default_backend()})'
@@ -150,15 +150,15 @@ def _speed() -> str:
 
 
 def _workdir(place: str) -> Iterator[Finding]:
-  if remote.is_url(place):
+  if storage.is_url(place):
     yield _checked('bucket', lambda: _write_to(place))
-    place = remote.working_folder(place)
+    place = storage.working_folder(place)
   yield _checked('workdir', lambda: _write_in(pathlib.Path(place)))
 
 
 def _write_to(url: str) -> str:
   start = time.perf_counter()
-  remote.Folder(url).check()
+  storage.RemoteDir(url).check()
   return (
     f'{url}: a file was written and removed in '
     f'{time.perf_counter() - start:.1f} s'

@@ -21,7 +21,8 @@ import json
 import pathlib
 from typing import Any
 
-from imat_jax import config, errors, files, outputs, run_folders
+from imat_jax import config, errors
+from imat_jax.runtime import files, outputs, run_folders
 
 
 def main(command: config.Evaluate) -> None:
@@ -38,8 +39,8 @@ def evaluate(command: config.Evaluate) -> dict[str, Any]:
   """What is printed."""
   run_folders.check(command.run)
   # Here, so that --help is quick.
-  from imat_jax.study import assessment
-  from imat_jax.training import mesh, scoring, workdir
+  from imat_jax.reporting import assessment
+  from imat_jax.training import scoring, sharding, workdir
 
   trained = workdir.load(command.run)
 
@@ -52,7 +53,7 @@ def evaluate(command: config.Evaluate) -> dict[str, Any]:
       loader=command.loader,
     )
 
-  with mesh.use(command.batch_size):
+  with sharding.set_mesh(command.batch_size):
     tried = outputs(command.split)
     evaluation = assessment.assess(trained, tried, command.split)
     of_train = _train_counts(command.data_dir)
@@ -84,7 +85,7 @@ def _train_counts(data_dir: str) -> dict[str, dict[str, int]]:
 
 def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:
   """Writes a reliability diagram per task, with a temperature two."""
-  from imat_jax.study import charts
+  from imat_jax.reporting import charts
 
   panels = {}
   for name, found in evaluation['tasks'].items():

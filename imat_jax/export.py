@@ -13,7 +13,8 @@ docs/export.md has a program that loads each.
 
 import pathlib
 
-from imat_jax import config, errors, outputs, progress, remote, run_folders
+from imat_jax import config, errors
+from imat_jax.runtime import outputs, progress, run_folders, storage
 
 
 def main(command: config.Export) -> None:
@@ -44,7 +45,7 @@ def target(command: config.Export) -> pathlib.Path:
   """
   if command.output:
     path = pathlib.Path(command.output)
-  elif remote.is_url(command.run):
+  elif storage.is_url(command.run):
     raise errors.UserError(
       f'{command.run}: is in a bucket; say with --output=FILE where the file '
       'is to be written'

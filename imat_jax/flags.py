@@ -21,7 +21,8 @@ from typing import IO, Any
 
 from absl import flags as absl_flags
 
-from imat_jax import config, errors, files
+from imat_jax import config, errors
+from imat_jax.runtime import files
 
 # What makes a config: its class, or a functools.partial of it that holds the
 # values in which a command differs.

@@ -17,13 +17,13 @@ import jax
 import numpy as np
 
 from imat_jax import tasks
-from imat_jax.data import augment, photos, pipeline, source
+from imat_jax.data import augment, input_pipeline, preprocess, source
 from imat_jax.models import trunk
 from imat_jax.training import program, workdir
-from imat_jax.training.group import Group
+from imat_jax.training.ensemble import Ensemble
 
 
-class Labelled(NamedTuple):
+class Prediction(NamedTuple):
   """What a run says of a photo: a probability per label, or an error."""
 
   path: str
@@ -56,12 +56,12 @@ class Predictor:
     self.task_set = self.trained.task_set
     self.side = trunk.image_side(self.trained.run.model.geometry)
     self._batch_size = batch_size
-    self._logits = program.logits(Group((self.trained.run,), self.task_set))
+    self._logits = program.logits(Ensemble((self.trained.run,), self.task_set))
     self._params_R = jax.device_put(
       jax.tree.map(lambda leaf: leaf[None], self.trained.params)
     )
 
-  def label(self, paths: Iterable[str]) -> Iterator[Labelled]:
+  def label(self, paths: Iterable[str]) -> Iterator[Prediction]:
     """Labels photos, in their order; reads some batches ahead, no more."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
       read = _ahead(pool, self._read, paths, 3 * self._batch_size)
@@ -82,21 +82,21 @@ class Predictor:
     missing = self._batch_size - number
     padded = np.pad(image_BxHxWxC, ((0, missing), (0, 0), (0, 0), (0, 0)))
     nothing_BxT = np.zeros((self._batch_size, len(self.task_set)), np.int32)
-    batch = pipeline.Batch(padded, nothing_BxT)
+    batch = input_pipeline.Batch(padded, nothing_BxT)
     (logits_BxTxK,) = jax.device_get(self._logits(self._params_R, batch))
     return logits_BxTxK[:number]
 
   def _read(self, path: str) -> tuple[str, np.ndarray | str]:
     return path, prepare(pathlib.Path(path), self.side)
 
-  def _label(self, chunk: list[tuple[str, Any]]) -> Iterator[Labelled]:
+  def _label(self, chunk: list[tuple[str, Any]]) -> Iterator[Prediction]:
     images = [found for _, found in chunk if not isinstance(found, str)]
     said = iter(self.probabilities(np.stack(images)) if images else ())
     for path, found in chunk:
       if isinstance(found, str):
-        yield Labelled(path, None, found)
+        yield Prediction(path, None, found)
       else:
-        yield Labelled(path, next(said))
+        yield Prediction(path, next(said))
 
 
 def prepare(file: pathlib.Path | io.BytesIO, side: int) -> np.ndarray | str:
@@ -106,11 +106,11 @@ def prepare(file: pathlib.Path | io.BytesIO, side: int) -> np.ndarray | str:
     uint8, `side` × `side` × 3.
   """
   # Compressed, as it would be in a data set: that changes pixels a little.
-  found = photos.encoded(file, photos.stored_side(side))
+  found = preprocess.encoded(file, preprocess.stored_side(side))
   if isinstance(found, str):
     return found
   record = source.Record(found.jpeg, str(file), np.empty(0))
-  stored_HxWxC = pipeline.decode(record)
+  stored_HxWxC = input_pipeline.decode(record)
   return augment.warp(stored_HxWxC, augment.IDENTITY, side, 'nearest')
 
 

@@ -21,15 +21,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-from imat_jax import config, errors, outputs, progress, run_folders
+from imat_jax import config, errors
 from imat_jax.data import (
   file_kinds,
-  links,
+  image_validation,
   photo_files,
   photo_lists,
-  photos,
-  picture,
+  preprocess,
+  urls,
 )
+from imat_jax.runtime import outputs, progress, run_folders
 
 _ON_GRID = 64
 _LISTS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.xlsx', '.parquet')
@@ -92,16 +93,16 @@ def _without(
 
 def _reason(path: str, error: str) -> str:
   """Why a file is no photo, a little closer."""
-  if error == photos.NO_FILE and links.is_link(path):
+  if error == preprocess.NO_FILE and urls.is_link(path):
     return f'{error}: a link; download its photo first'
-  if error != photos.NOT_DECODED:
+  if error != preprocess.NOT_DECODED:
     return error
   try:
     with open(path, 'rb') as file:
       head = file.read(file_kinds.HEAD)
   except OSError as fault:
     return fault.strerror or error
-  if picture.begins_like_a_picture(head):
+  if image_validation.begins_like_a_picture(head):
     return error
   return f'{error}: {file_kinds.name(head)}'
 

@@ -4,7 +4,8 @@ Loading jax and compiling take seconds; a typo in --tasks is told at once. Of
 several processes none may leave before all have met: they look later.
 """
 
-from imat_jax import config, errors, extras, files, run_folders
+from imat_jax import config, errors
+from imat_jax.runtime import extras, files, run_folders
 
 
 def check_run(run: config.Run) -> None:

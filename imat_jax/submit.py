@@ -19,16 +19,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from imat_jax import (
-  config,
-  errors,
-  files,
-  outputs,
-  progress,
-  run_folders,
-  tasks,
-)
-from imat_jax.data import annotations
+from imat_jax import config, errors, tasks
+from imat_jax.data import kaggle
+from imat_jax.runtime import files, outputs, progress, run_folders
 
 _SPLIT = 'test'
 
@@ -37,10 +30,10 @@ def main(command: config.Submit) -> None:
   """Writes the submission and says what is in it."""
   run_folders.check(command.run)
   outputs.check(command.output)
-  images = annotations.read_split(command.annotations, _SPLIT).images
-  maps = annotations.read_maps(command.annotations)
-  train = annotations.read_split(command.annotations, 'train')
-  labels, _ = annotations.labels_by_image(train)
+  images = kaggle.read_split(command.annotations, _SPLIT).images
+  maps = kaggle.read_maps(command.annotations)
+  train = kaggle.read_split(command.annotations, 'train')
+  labels, _ = kaggle.labels_by_image(train)
   usual = commonest(maps, _pairs(labels.values()))
   # Here, so that --help and a wrong folder are quick.
   from imat_jax import inference
@@ -73,7 +66,7 @@ def main(command: config.Submit) -> None:
 
 
 def commonest(
-  maps: annotations.Maps, pairs: Iterable[tuple[str, str]]
+  maps: kaggle.Maps, pairs: Iterable[tuple[str, str]]
 ) -> dict[str, str]:
   """Task id → the id of its commonest label.
 
@@ -125,9 +118,7 @@ class _Column:
     self.ids = [label_ids[task.labels[k]] for k in self.places]
 
 
-def _known(
-  maps: annotations.Maps, task_set: tasks.TaskSet
-) -> dict[str, _Column]:
+def _known(maps: kaggle.Maps, task_set: tasks.TaskSet) -> dict[str, _Column]:
   """The tasks of the map, by id, of which the run knows a label."""
   label_ids = {name: key for key, name in maps.labels.items()}
   columns = {

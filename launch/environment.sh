@@ -33,7 +33,7 @@ prepare_environment() {
   local extra=${IMAT_JAX_EXTRA:-$1} package python wanted stamp=.venv/installed
   PYTHON=$PWD/.venv/bin/python
   wanted=$(cat requirements.lock setup.py pyproject.toml \
-    imat_jax/models/native/*.cc imat_jax/models/native/*.h | cksum)$PWD
+    imat_jax/models/kernels/*.cc imat_jax/models/kernels/*.h | cksum)$PWD
   # Line 1 of the stamp says what was installed from, line 2 with which extras.
   if [ -x "$PYTHON" ] && [ "$(sed -n 1p "$stamp" 2>/dev/null)" = "$wanted" ] &&
     sed -n 2p "$stamp" | grep -qw "$extra"; then

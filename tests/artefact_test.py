@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 
 from imat_jax import artefact, config, errors, inference, tasks
-from imat_jax.data import garments, pipeline
+from imat_jax.data import garments, input_pipeline
 from imat_jax.data.drawing import population
-from imat_jax.models import heads, presets, trunk
-from imat_jax.training import course, step, workdir
+from imat_jax.models import presets, trunk
+from imat_jax.models.network import Network
+from imat_jax.training import history, step, workdir
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
 REAL = SHARED / 'data/clothing/images/validation'
@@ -42,11 +43,11 @@ NETWORKS = {
 
 
 @functools.cache
-def network(name: str) -> workdir.Trained:
+def network(name: str) -> workdir.TrainedModel:
   """A network whose numbers are all from a dice, its biases too."""
   run = config.Run(data_dir='', workdir='', model=NETWORKS[name])
   side = trunk.image_side(run.model.geometry)
-  params = heads.Network(run.model, TASKS).init(
+  params = Network(run.model, TASKS).init(
     jax.random.key(0), np.zeros((1, side, side, 3)), deterministic=True
   )['params']
   rng = np.random.default_rng(0)
@@ -59,7 +60,7 @@ def network(name: str) -> workdir.Trained:
     params,
   )
   shaken = jax.tree.map(lambda leaf: leaf.astype(np.float32), shaken)
-  return workdir.Trained(run, TASKS, shaken, course.Course())
+  return workdir.TrainedModel(run, TASKS, shaken, history.History())
 
 
 @functools.cache
@@ -74,11 +75,11 @@ def photos(kind: str, side: int) -> np.ndarray:
 
 
 def expected(
-  trained: workdir.Trained, image_BxHxWxC: np.ndarray
+  trained: workdir.TrainedModel, image_BxHxWxC: np.ndarray
 ) -> dict[str, np.ndarray]:
   """Softmax, in numpy's doubles, of the logits that the evaluation takes."""
   said = jax.jit(functools.partial(step.logits, _module(trained)))
-  logits_BxTxK = said(trained.params, pipeline.Batch(image_BxHxWxC, None))
+  logits_BxTxK = said(trained.params, input_pipeline.Batch(image_BxHxWxC, None))
   found = {}
   for t, task in enumerate(trained.task_set):
     own_BxK = np.float64(logits_BxTxK)[:, t, : len(task.labels)]
@@ -87,12 +88,12 @@ def expected(
   return found
 
 
-def _module(trained: workdir.Trained) -> heads.Network:
-  return heads.Network(trained.run.model, trained.task_set)
+def _module(trained: workdir.TrainedModel) -> Network:
+  return Network(trained.run.model, trained.task_set)
 
 
 @pytest.fixture(scope='module', params=NETWORKS)
-def trained(request) -> workdir.Trained:
+def trained(request) -> workdir.TrainedModel:
   return network(request.param)
 
 

@@ -54,9 +54,9 @@ def test_a_process_that_was_killed_while_it_waited_costs_nothing():
 
 
 def _loaded() -> set[str]:
-  from imat_jax.data import photos
+  from imat_jax.data import preprocess
 
-  assert photos
+  assert preprocess
   return {'jax', 'flax', 'grain', 'tensorflow'} & set(sys.modules)
 
 

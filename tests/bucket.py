@@ -17,7 +17,7 @@ from unittest import mock
 import fsspec
 from fsspec.implementations import dirfs, local
 
-from imat_jax import files
+from imat_jax.runtime import files
 
 ROOT = 'IMAT_JAX_TEST_BUCKETS'
 

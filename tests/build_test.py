@@ -11,8 +11,15 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from imat_jax import config, errors, outputs, progress, tasks
-from imat_jax.data import build, builder, manifest, picture, source
+from imat_jax import config, errors, tasks
+from imat_jax.data import (
+  build,
+  image_validation,
+  manifest,
+  source,
+  tfds_builder,
+)
+from imat_jax.runtime import outputs, progress
 
 SIDE = 10  # of a stored photo for an image_size of 8
 CLASSES = ('dress', 'shoe')
@@ -142,7 +149,7 @@ def _write_manifest(path, split, number):
   lines = [
     manifest.failed(name, 'https://shop.example', failed[name], 1)
     if name in failed
-    else manifest.came(name, None, picture.Picture('', 32, 24), 1)
+    else manifest.ok(name, None, image_validation.Picture('', 32, 24), 1)
     for name in names
     if name != NOT_FOUND
   ]
@@ -384,7 +391,7 @@ def overwrite_refused(shop, data_dir, **knobs):
   before = files_of(data_dir)
   with pytest.raises(errors.UserError) as caught:
     shop.build(data_dir, **knobs)
-  assert str(builder.directory(data_dir)) in str(caught.value)
+  assert str(tfds_builder.directory(data_dir)) in str(caught.value)
   assert '--overwrite' in str(caught.value)
   assert files_of(data_dir) == before
   assert_tidy(data_dir)
@@ -498,7 +505,7 @@ def test_a_failure_while_writing_leaves_nothing_behind(shop, monkeypatch):
   def fail(*arguments):
     raise OSError(28, 'No space left on device')
 
-  monkeypatch.setattr(builder, 'write', fail)
+  monkeypatch.setattr(tfds_builder, 'write', fail)
   with pytest.raises(OSError, match='No space left'):
     shop.build(shop.root / 'built')
   assert list((shop.root / 'built').iterdir()) == []
@@ -514,7 +521,7 @@ def test_a_failed_overwrite_keeps_the_old_data_set(shop, monkeypatch):
   data_dir = shop.root / 'built'
   shop.build(data_dir)
   before = files_of(data_dir)
-  monkeypatch.setattr(builder, 'write', fail)
+  monkeypatch.setattr(tfds_builder, 'write', fail)
   with pytest.raises(OSError, match='No space left'):
     shop.build(data_dir, image_size=16, overwrite=True)
   assert files_of(data_dir) == before
@@ -524,7 +531,7 @@ def test_overwrite_mends_a_damaged_data_set(shop):
   data_dir = shop.root / 'built'
   shop.build(data_dir)
   before = files_of(data_dir)
-  (builder.directory(data_dir) / 'metadata.json').write_text('{')
+  (tfds_builder.directory(data_dir) / 'metadata.json').write_text('{')
   shop.build(data_dir, overwrite=True)
   assert files_of(data_dir) == before
 
@@ -759,7 +766,7 @@ def test_files_of_the_users_are_not_overwritten(shop, name, is_built):
 def test_half_a_data_set_is_replaced_where_one_asks_for_it(shop):
   data_dir = shop.root / 'built'
   shop.build(data_dir)
-  (builder.directory(data_dir) / 'metadata.json').unlink()
+  (tfds_builder.directory(data_dir) / 'metadata.json').unlink()
   overwrite_refused(shop, data_dir)
   shop.build(data_dir, overwrite=True)
   assert len(plain_read(data_dir, 'train')) == 36
@@ -795,7 +802,7 @@ def test_photos_and_data_set_may_share_a_folder(shop):
 def test_what_file_managers_leave_does_not_matter(shop):
   data_dir = shop.root / 'built'
   shop.build(data_dir)
-  home = builder.directory(data_dir)
+  home = tfds_builder.directory(data_dir)
   names = ('.DS_Store', '._metadata.json', '._1.jpg', 'Thumbs.db')
   litter = [
     folder / name

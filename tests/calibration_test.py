@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import optimize, special, stats
 from sklearn import metrics as sklearn_metrics
 
-from imat_jax import calibration
+from imat_jax.reporting import calibration
 
 
 def _photos(seed: int, number: int, labels: int, scale: float = 2.0):

@@ -77,20 +77,20 @@ def one_device() -> Iterator[None]:
 
   For the session, so that fixtures of a module have no more than its tests.
   """
-  from imat_jax.training import mesh
+  from imat_jax.training import sharding
 
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(mesh, 'most_devices', lambda: 1)
+    patch.setattr(sharding, 'max_devices', lambda: 1)
     yield
 
 
 @pytest.fixture(autouse=True)
 def devices(request, monkeypatch) -> None:
   """`@pytest.mark.devices(4)` gives a test more than one."""
-  from imat_jax.training import mesh
+  from imat_jax.training import sharding
 
   if wanted := request.node.get_closest_marker('devices'):
-    monkeypatch.setattr(mesh, 'most_devices', lambda: wanted.args[0])
+    monkeypatch.setattr(sharding, 'max_devices', lambda: wanted.args[0])
 
 
 @pytest.fixture(scope='session')

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from imat_jax.models import conv_pool, native
+from imat_jax.models import conv_pool
+from imat_jax.models import kernels as kernels_lib
 
 # Channels, filters, stride, side: what the two geometries need.
 CASES = [
@@ -21,7 +22,7 @@ CASES = [
 ]
 
 needs_kernel = pytest.mark.skipif(
-  native.kernels() is None, reason='no C++ compiler made the kernels here'
+  kernels_lib.kernels() is None, reason='no C++ compiler made the kernels here'
 )
 
 
@@ -53,7 +54,7 @@ def _value_and_gradients(function, x, kernel, bias_C, stride):
 @needs_kernel
 @pytest.mark.parametrize(('channels', 'filters', 'stride', 'side'), CASES)
 def test_kernel_equals_plain_with_ties(channels, filters, stride, side):
-  assert native.register(channels, filters, stride)
+  assert kernels_lib.register(channels, filters, stride)
   arguments = _arguments(channels, filters, side)
   found = _value_and_gradients(conv_pool.conv_pool, *arguments, stride)
   expected = _value_and_gradients(conv_pool.plain, *arguments, stride)
@@ -63,11 +64,11 @@ def test_kernel_equals_plain_with_ties(channels, filters, stride, side):
 @needs_kernel
 @pytest.mark.parametrize('level', ['x86_64_v3', 'x86_64_v4', 'any'])
 def test_each_instruction_set_gives_the_same(level, monkeypatch):
-  features = {level: native._FEATURES[level]}
-  monkeypatch.setattr(native, '_FEATURES', features)
-  if native.kernels.__wrapped__() is None:
+  features = {level: kernels_lib._FEATURES[level]}
+  monkeypatch.setattr(kernels_lib, '_FEATURES', features)
+  if kernels_lib.kernels.__wrapped__() is None:
     pytest.skip(f'this machine has no {level}')
-  lib = native.kernels.__wrapped__()
+  lib = kernels_lib.kernels.__wrapped__()
   name = f'imat_jax_test_forward_{level}'
   handler = jax.ffi.pycapsule(lib.forward_8_16_2)
   jax.ffi.register_ffi_target(name, handler, platform='cpu')
@@ -146,7 +147,7 @@ def test_a_broken_filter_shows():
 
 def test_other_filters_take_the_plain_way():
   arguments = _arguments(5, 7, 16)
-  assert native.register(5, 7, 2) is None
+  assert kernels_lib.register(5, 7, 2) is None
   np.testing.assert_array_equal(
     conv_pool.conv_pool(*arguments, 2), conv_pool.plain(*arguments, 2)
   )
@@ -167,7 +168,7 @@ def test_portable_is_the_same_without_a_kernel(channels, filters, stride, side):
     assert 'ffi_call' not in traced(*arguments)
   np.testing.assert_array_equal(y, conv_pool.plain(*arguments, stride))
   assert traced(*arguments) == before
-  assert ('ffi_call' in before) == (native.kernels() is not None)
+  assert ('ffi_call' in before) == (kernels_lib.kernels() is not None)
 
 
 def test_runs_of_a_study_at_once():

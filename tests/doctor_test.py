@@ -8,7 +8,7 @@ from collections import namedtuple
 import pytest
 
 from imat_jax import config, doctor, errors
-from imat_jax.data import builder, source
+from imat_jax.data import source, tfds_builder
 
 
 def findings(**knobs) -> dict[str, doctor.Finding]:
@@ -36,7 +36,7 @@ def test_no_data_set(tmp_path):
 def test_a_damaged_data_set(built, tmp_path):
   copy = tmp_path / 'copy'
   shutil.copytree(built, copy)
-  (record,) = builder.directory(copy).glob('*train.array_record*')
+  (record,) = tfds_builder.directory(copy).glob('*train.array_record*')
   record.write_bytes(b'')
   assert 'damaged' in findings(data_dir=str(copy))['data set'].wrong
 

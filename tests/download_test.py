@@ -21,8 +21,9 @@ import pytest
 from fault_server import FaultServer, Reply
 from PIL import Image
 
-from imat_jax import config, errors, files
+from imat_jax import config, errors
 from imat_jax.data import download
+from imat_jax.runtime import files
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
 KEYS = ['imageId', 'status', 'url', 'sha256']

@@ -197,7 +197,7 @@ def test_augmented_evaluation_differs(built, whole, tmp_path):
 
 
 def test_photos_on_the_device_train_the_same_run(built, whole, tmp_path):
-  _run(_config(built, tmp_path / 'run', resident=True, epochs=1))
+  _run(_config(built, tmp_path / 'run', cache_on_device=True, epochs=1))
   found = _rows(tmp_path / 'run')[0]
   for split in ('train', 'validation'):
     for task, scores in _rows(whole)[0][split].items():
@@ -209,7 +209,7 @@ def test_photos_on_the_device_train_the_same_run(built, whole, tmp_path):
 
 def test_photos_on_the_device_go_on_exactly(built, tmp_path):
   for path, epochs in (('part', 1), ('part', 2), ('whole', 2)):
-    _run(_config(built, tmp_path / path, resident=True, epochs=epochs))
+    _run(_config(built, tmp_path / path, cache_on_device=True, epochs=epochs))
   assert _rows(tmp_path / 'part') == _rows(tmp_path / 'whole')
 
 

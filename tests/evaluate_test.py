@@ -13,7 +13,8 @@ from PIL import Image
 
 from imat_jax import config, errors, evaluate, tasks
 from imat_jax.data import build
-from imat_jax.study import assessment, engine
+from imat_jax.reporting import assessment
+from imat_jax.study import engine
 from imat_jax.training import scoring
 
 MODEL = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))

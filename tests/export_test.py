@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imat_jax import artefact, config, errors, export, inference, outputs
+from imat_jax import artefact, config, errors, export, inference
 from imat_jax.data import garments
 from imat_jax.data.drawing import population
+from imat_jax.runtime import outputs
 from imat_jax.training import workdir
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

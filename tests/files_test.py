@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imat_jax import files
+from imat_jax.runtime import files
 
 NAMES = st.text(st.characters(codec='utf-8', exclude_characters='/\0'))
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from imat_jax import config, errors
-from imat_jax.data import annotations, garments, manifest, picture
+from imat_jax.data import garments, image_validation, kaggle, manifest
 from imat_jax.data.drawing import (
   difficulty,
   dyes,
@@ -131,8 +131,8 @@ def test_photos_of_a_download_are_not_overwritten(tmp_path):
   path = manifest.path(tmp_path / 'photos', 'train')
   (path.parent / 'train').mkdir(parents=True)
   (path.parent / 'train' / '1.jpg').write_bytes(b'mine')
-  found = picture.Picture(picture.digest(b'mine'), 9, 9)
-  line = manifest.came('1', 'https://shop.example/1.jpg', found, 1)
+  found = image_validation.Picture(image_validation.digest(b'mine'), 9, 9)
+  line = manifest.ok('1', 'https://shop.example/1.jpg', found, 1)
   manifest.write(path, [line])
   before = contents(tmp_path)
   with pytest.raises(errors.UserError, match='did not draw'):
@@ -207,7 +207,7 @@ def test_maps_have_the_form_of_kaggle(folder):
 
 
 def test_annotations_read_as_they_were_drawn(folder):
-  split = annotations.read_split(folder / 'raw', 'train')
+  split = kaggle.read_split(folder / 'raw', 'train')
   read = [(a.image_id, f'{a.apparel}:{a.attribute}', a.label)
           for a in split.annotations]  # fmt: skip
   assert read == [

@@ -67,24 +67,24 @@ def _outcome(path: pathlib.Path) -> dict[str, Any]:
   }
 
 
-@pytest.mark.parametrize('resident', [False, True])
-def test_a_run(built, tmp_path, resident):
+@pytest.mark.parametrize('cached', [False, True])
+def test_a_run(built, tmp_path, cached):
   _run(
     public_3m.main,
     public_3m.DEFAULTS,
     f'--data_dir={built}',
     f'--workdir={tmp_path}/run',
     '--tasks=apparel,color',
-    f'--resident={resident}',
+    f'--cache_on_device={cached}',
     *('--filters=2,3,4', '--shared_widths=8', '--head_widths=4', '--seed=7'),
     *COMMON,
   )
-  name = 'run_cached' if resident else 'run_streamed'
+  name = 'run_cached' if cached else 'run_streamed'
   _compare(name, _outcome(tmp_path / 'run'))
 
 
-@pytest.mark.parametrize('resident', [False, True])
-def test_a_study(built, tmp_path, monkeypatch, resident):
+@pytest.mark.parametrize('cached', [False, True])
+def test_a_study(built, tmp_path, monkeypatch, cached):
   monkeypatch.setattr(presets, 'BY_NAME', {'public_1_4m': SMALL})
   path = tmp_path / 'study'
   _run(
@@ -95,12 +95,12 @@ def test_a_study(built, tmp_path, monkeypatch, resident):
     '--task_sets=apparel;apparel,color',
     '--models=public_1_4m',
     '--seeds=2',
-    f'--resident={resident}',
+    f'--cache_on_device={cached}',
     *COMMON,
   )
   runs = sorted(path.glob('runs/*/*/*'))
   _compare(
-    'study_cached' if resident else 'study_streamed',
+    'study_cached' if cached else 'study_streamed',
     {
       'study': _json(path / 'study.json'),
       'runs': {

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from imat_jax import config, errors, inference, tasks
-from imat_jax.data import photos
+from imat_jax.data import preprocess
 from imat_jax.training import scoring, workdir
 
 CLASSES = ('dress', 'outerwear', 'pants', 'shoe')
@@ -69,10 +69,10 @@ def test_a_file_that_is_no_photo_has_its_place(predictor, paths, tmp_path):
   found = list(predictor.label(mixed))
   assert [labelled.path for labelled in found] == mixed
   assert [labelled.error for labelled in found] == [
-    photos.NOT_DECODED,
+    preprocess.NOT_DECODED,
     '',
-    photos.NO_FILE,
-    photos.NOT_DECODED,
+    preprocess.NO_FILE,
+    preprocess.NOT_DECODED,
   ]
   (alone,) = predictor.label([paths[3]])
   np.testing.assert_array_equal(found[1].probability_TxK, alone.probability_TxK)
@@ -92,7 +92,7 @@ def test_the_likeliest_labels_come_first():
   color = tasks.Task('color', ('blue', 'red', 'green'))
   apparel = tasks.Task('apparel', ('shoe', 'dress'))
   probability_TxK = np.float32([[0.2, 0.7, 0.1], [0.5, 0.5, 0]])
-  found = inference.Labelled('a.jpg', probability_TxK)
+  found = inference.Prediction('a.jpg', probability_TxK)
   task_set = tasks.TaskSet((color, apparel))
   best = found.best(task_set, 'color', 2)
   assert [label for label, _ in best] == ['red', 'blue']

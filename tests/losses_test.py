@@ -23,7 +23,7 @@ def _example(size=12):
 
 def test_equals_the_loss_of_the_labelled_rows():
   logits_BxTxK, label_BxT = _example()
-  found = losses.by_task(logits_BxTxK, label_BxT)
+  found = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
   for t, number in enumerate(NUM_LABELS[:2]):
     kept_B = np.asarray(label_BxT)[:, t] >= 0
     expected = log_loss(
@@ -37,16 +37,16 @@ def test_equals_the_loss_of_the_labelled_rows():
 
 def test_a_task_with_a_single_label_has_no_loss():
   logits_BxTxK, label_BxT = _example()
-  found = losses.by_task(logits_BxTxK, label_BxT)
+  found = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
   assert found.weight_T[2] > 0
   assert found.value_T()[2] == 0
 
 
 def test_halves_merge_to_the_whole():
   logits_BxTxK, label_BxT = _example()
-  whole = losses.by_task(logits_BxTxK, label_BxT)
-  first = losses.by_task(logits_BxTxK[:3], label_BxT[:3])
-  second = losses.by_task(logits_BxTxK[3:], label_BxT[3:])
+  whole = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
+  first = losses.masked_cross_entropy(logits_BxTxK[:3], label_BxT[:3])
+  second = losses.masked_cross_entropy(logits_BxTxK[3:], label_BxT[3:])
   merged = jax.tree.map(jnp.add, first, second)
   np.testing.assert_allclose(merged.value_T(), whole.value_T(), rtol=1e-6)
 
@@ -56,10 +56,10 @@ def test_a_task_without_labels_has_no_loss_and_no_gradient():
   label_BxT = label_BxT.at[:, 0].set(-1)
 
   def loss(logits_BxTxK):
-    return losses.by_task(logits_BxTxK, label_BxT).value_T().sum()
+    return losses.masked_cross_entropy(logits_BxTxK, label_BxT).value_T().sum()
 
   gradient_BxTxK = jax.grad(loss)(logits_BxTxK)
-  assert losses.by_task(logits_BxTxK, label_BxT).value_T()[0] == 0
+  assert losses.masked_cross_entropy(logits_BxTxK, label_BxT).value_T()[0] == 0
   np.testing.assert_array_equal(gradient_BxTxK[:, 0], 0)
   assert gradient_BxTxK[:, 1].any()
 
@@ -68,7 +68,7 @@ def test_what_is_no_label_has_no_gradient():
   logits_BxTxK, label_BxT = _example()
 
   def loss(logits_BxTxK):
-    return losses.by_task(logits_BxTxK, label_BxT).value_T().sum()
+    return losses.masked_cross_entropy(logits_BxTxK, label_BxT).value_T().sum()
 
   gradient_BxTxK = jax.grad(loss)(logits_BxTxK)
   assert jnp.isfinite(gradient_BxTxK).all()
@@ -77,7 +77,7 @@ def test_what_is_no_label_has_no_gradient():
 
 def test_total_is_the_weighted_sum():
   logits_BxTxK, label_BxT = _example()
-  found = losses.by_task(logits_BxTxK, label_BxT.at[:, 1].set(-1))
+  found = losses.masked_cross_entropy(logits_BxTxK, label_BxT.at[:, 1].set(-1))
   expected = found.value_T()[0] + 0.25 * found.value_T()[2]
-  total = losses.total(found, jnp.array([1.0, 0.5, 0.25]))
+  total = losses.weighted_sum(found, jnp.array([1.0, 0.5, 0.25]))
   assert float(total) == pytest.approx(float(expected), rel=1e-6)

@@ -8,19 +8,19 @@ import tempfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imat_jax.data import manifest, picture
+from imat_jax.data import image_validation, manifest
 
 VALUES = st.recursive(
   st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
   lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
   max_leaves=8,
 )
-NAMES = [field.name for field in dataclasses.fields(manifest.Line)]
+NAMES = [field.name for field in dataclasses.fields(manifest.Entry)]
 TEXTS = st.text()
 SIZES = st.integers(1, 10**5)
 CAME = st.builds(
-  lambda image_id, url, width, height, attempts: manifest.came(
-    image_id, url, picture.Picture('0' * 64, width, height), attempts
+  lambda image_id, url, width, height, attempts: manifest.ok(
+    image_id, url, image_validation.Picture('0' * 64, width, height), attempts
   ),
   TEXTS,
   st.none() | TEXTS,
@@ -31,7 +31,7 @@ CAME = st.builds(
 FAILED = st.builds(manifest.failed, TEXTS, st.none() | TEXTS, TEXTS, SIZES)
 
 
-def _read(content: bytes) -> dict[str, manifest.Line]:
+def _read(content: bytes) -> dict[str, manifest.Entry]:
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder, 'a.manifest.jsonl')
     path.write_bytes(content)
@@ -47,7 +47,7 @@ def test_any_bytes_are_lines_or_none(content):
 @given(st.fixed_dictionaries({name: VALUES for name in NAMES}))
 def test_any_values_are_a_line_or_none(fields):
   for line in _read(json.dumps(fields).encode()).values():
-    assert isinstance(line.is_final, bool)
+    assert isinstance(line.is_permanent, bool)
     assert isinstance(line.imageId, str)
 
 

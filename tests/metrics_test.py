@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imat_jax import scores, tasks
-from imat_jax.training import losses, metrics
+from imat_jax import tasks
+from imat_jax.training import losses, metrics, scores
 
 TASKS = tasks.TaskSet(
   (tasks.Task('b', ('x', 'y', 'z')), tasks.Task('a', ('u', 'v')))
@@ -24,8 +24,8 @@ def _parts(size=20):
 
 
 def _of(logits_BxTxK, label_BxT):
-  found = losses.by_task(logits_BxTxK, label_BxT)
-  return metrics.of_batch(logits_BxTxK, found, label_BxT)
+  found = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
+  return metrics.from_batch(logits_BxTxK, found, label_BxT)
 
 
 def test_merge_of_halves_is_the_whole():
@@ -37,8 +37,8 @@ def test_merge_of_halves_is_the_whole():
   merged = metrics.merge(
     metrics.merge(metrics.zeros(TASKS), halves[0]), halves[1]
   )
-  whole = metrics.read(_of(logits_BxTxK, label_BxT), TASKS)
-  for name, found in metrics.read(merged, TASKS).items():
+  whole = metrics.compute(_of(logits_BxTxK, label_BxT), TASKS)
+  for name, found in metrics.compute(merged, TASKS).items():
     expected = whole[name]
     np.testing.assert_array_equal(found['confusion'], expected['confusion'])
     assert found['loss'] == pytest.approx(expected['loss'], rel=1e-6)
@@ -46,7 +46,7 @@ def test_merge_of_halves_is_the_whole():
 
 def test_confusion_counts_the_labelled():
   logits_BxTxK, label_BxT = _parts()
-  read = metrics.read(jax.jit(_of)(logits_BxTxK, label_BxT), TASKS)
+  read = metrics.compute(jax.jit(_of)(logits_BxTxK, label_BxT), TASKS)
   for t, task in enumerate(TASKS):
     found, number = read[task.name], len(task.labels)
     true_B = np.asarray(label_BxT[:, t])
@@ -57,6 +57,6 @@ def test_confusion_counts_the_labelled():
 
 
 def test_nothing_labelled_has_no_score():
-  found = metrics.read(metrics.zeros(TASKS), TASKS)
+  found = metrics.compute(metrics.zeros(TASKS), TASKS)
   assert [of['loss'] for of in found.values()] == [None, None]
   assert [of['accuracy'] for of in found.values()] == [None, None]

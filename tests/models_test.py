@@ -10,7 +10,9 @@ import pytest
 from flax import linen as nn
 
 from imat_jax import config, tasks
-from imat_jax.models import heads, pooling, presets, trunk
+from imat_jax.models import network as network_lib
+from imat_jax.models import pooling, presets, trunk
+from imat_jax.models.network import Network
 
 APPAREL = tasks.Task('apparel', ('dress', 'outerwear', 'pants', 'shoe'))
 MATERIAL = tasks.Task('material', tuple(f'material {n}' for n in range(34)))
@@ -19,7 +21,7 @@ SMALL = config.Model(filters=(2, 2, 2), shared_widths=(8,))
 
 
 def _shapes(model, *task_list):
-  network = heads.Network(model, tasks.TaskSet(task_list))
+  network = Network(model, tasks.TaskSet(task_list))
   side = trunk.image_side(model.geometry)
   image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
 
@@ -41,7 +43,7 @@ def _shapes(model, *task_list):
 )
 def test_parameter_counts_of_the_report(geometry, model, task_list, count):
   model = dataclasses.replace(model, geometry=geometry)
-  assert heads.num_params(model, tasks.TaskSet(task_list)) == count
+  assert network_lib.num_params(model, tasks.TaskSet(task_list)) == count
 
 
 @pytest.mark.parametrize('geometry', ['report', 'original'])
@@ -85,7 +87,7 @@ def test_the_first_of_tied_maxima_has_the_gradient():
 
 
 def test_dropout_only_in_training():
-  network = heads.Network(SMALL, tasks.TaskSet((APPAREL,)))
+  network = Network(SMALL, tasks.TaskSet((APPAREL,)))
   image = jax.random.uniform(jax.random.key(3), (2, 128, 128, 3))
   params = network.init(jax.random.key(0), image, deterministic=True)
 

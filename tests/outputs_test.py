@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from imat_jax import errors, outputs
+from imat_jax import errors
+from imat_jax.runtime import outputs
 
 
 def test_what_a_command_wrote_it_may_replace(tmp_path):

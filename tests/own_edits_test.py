@@ -12,8 +12,9 @@ from fault_server import FaultServer, Reply
 from hypothesis import strategies as st
 from PIL import Image
 
-from imat_jax import config, files
-from imat_jax.data import annotations, download, own, photo_store, picture
+from imat_jax import config
+from imat_jax.data import download, image_validation, kaggle, own, photo_store
+from imat_jax.runtime import files
 
 # What a row can be: a photo by its number, its link or its file, its split.
 PLACES = st.tuples(
@@ -80,10 +81,10 @@ def prepare(root: pathlib.Path, target: str) -> None:
 def state(root: pathlib.Path, target: str) -> dict[tuple[str, str], str]:
   """(split, image id) → the photo's digest; each has the label it should."""
   folder = root / target
-  _, label_map = annotations.read_maps(folder / 'raw')
+  _, label_map = kaggle.read_maps(folder / 'raw')
   seen = {}
   for split in photo_store.SPLITS:
-    content = files.read_json(annotations.split_path(folder / 'raw', split))
+    content = files.read_json(kaggle.split_path(folder / 'raw', split))
     labels = {
       a['imageId']: label_map[a['labelId']]
       for a in content.get('annotations', ())
@@ -91,7 +92,7 @@ def state(root: pathlib.Path, target: str) -> dict[tuple[str, str], str]:
     for image in content['images']:
       image_id = image['imageId']
       body = (folder / f'images/{split}/{image_id}.jpg').read_bytes()
-      seen[split, image_id] = picture.digest(body)
+      seen[split, image_id] = image_validation.digest(body)
       if split != 'test':
         assert labels[image_id] == f'number {PHOTOS.index(body)}'
   return seen

@@ -10,8 +10,10 @@ import shutil
 
 import pytest
 
-from imat_jax import config, errors, outputs
-from imat_jax.data import annotations, build, own, picture, source
+from imat_jax import config, errors
+from imat_jax.data import build, image_validation, own, source
+from imat_jax.data import kaggle as kaggle_lib
+from imat_jax.runtime import outputs
 
 KINDS, COLORS = ('shirt', 'shoe'), ('', 'blue', 'black', '', 'blue', 'white')
 EXPECTED = {
@@ -55,8 +57,8 @@ def write(root: pathlib.Path, *rows, name='labels.csv') -> None:
 
 def labels(root: pathlib.Path, split: str) -> dict[str, dict[str, str]]:
   """Image id → task → label."""
-  read = annotations.read_split(root / 'annotations', split)
-  found, _ = annotations.labels_by_image(read)
+  read = kaggle_lib.read_split(root / 'annotations', split)
+  found, _ = kaggle_lib.labels_by_image(read)
   return {
     image_id: {
       name: label
@@ -78,7 +80,7 @@ def counts(root: pathlib.Path) -> dict[str, dict[str, int]]:
 
 
 def digest(path: pathlib.Path) -> str:
-  return picture.digest(path.read_bytes())[:20]
+  return image_validation.digest(path.read_bytes())[:20]
 
 
 def test_labels_and_photos_belong_together(shop, capsys):
@@ -280,7 +282,7 @@ def test_test_photos_are_kept_apart(shop, capsys):
   assert '8 test photos are kept apart' in capsys.readouterr().out
   kept_apart = {
     image.image_id
-    for image in annotations.read_split(shop / 'annotations', 'test').images
+    for image in kaggle_lib.read_split(shop / 'annotations', 'test').images
   }
   used = labels(shop, 'train').keys() | labels(shop, 'validation').keys()
   assert kept_apart == {digest(shop / row[0]) for row in rows[2::3]}
@@ -530,11 +532,11 @@ def test_links_are_for_the_download(shop, capsys):
   images = [
     image
     for split in ('train', 'validation')
-    for image in annotations.read_split(shop / 'annotations', split).images
+    for image in kaggle_lib.read_split(shop / 'annotations', split).images
     if image.urls
   ]
   assert {image.image_id: image.urls for image in images} == {
-    picture.digest(link.replace('HTTP', 'http').encode())[:20]: (link,)
+    image_validation.digest(link.replace('HTTP', 'http').encode())[:20]: (link,)
     for link in links
   }
 

@@ -44,7 +44,7 @@ def _run_study(data_dir: str, path: pathlib.Path, sets: str) -> pathlib.Path:
     seeds=2,
     epochs=3,
     batch_size=16,
-    resident=True,
+    cache_on_device=True,
     affinity_steps=2,
   )
   with (

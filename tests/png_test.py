@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from imat_jax import inference
-from imat_jax.data import photos, picture, png
+from imat_jax.data import image_validation, png, preprocess
 
 RNG = np.random.default_rng(0)
 IMAGE = Image.fromarray(RNG.integers(0, 256, (20, 30, 3), np.uint8))
@@ -58,11 +58,11 @@ NOTES = {
 @pytest.mark.parametrize('place', [HEAD, END])
 def test_notes_cost_no_photo(tmp_path, name, place):
   body = PLAIN[:place] + NOTES[name] + PLAIN[place:]
-  assert picture.check(body, 8).width == 30
+  assert image_validation.check(body, 8).width == 30
   path = tmp_path / 'a.jpg'
   path.write_bytes(body)
-  clean = photos.encoded(io.BytesIO(PLAIN), 16).jpeg
-  assert photos.encoded(path, 16).jpeg == clean
+  clean = preprocess.encoded(io.BytesIO(PLAIN), 16).jpeg
+  assert preprocess.encoded(path, 16).jpeg == clean
   assert inference.prepare(path, 12).shape == (12, 12, 3)
 
 
@@ -94,8 +94,8 @@ def test_an_editor_may_say_in_a_text_how_it_is_turned(how, packed):
 
 def test_the_first_picture_of_a_film():
   body = saved(save_all=True, append_images=[Image.new('RGB', IMAGE.size)])
-  assert photos.encoded(io.BytesIO(body), 16).jpeg == (
-    photos.encoded(io.BytesIO(PLAIN), 16).jpeg
+  assert preprocess.encoded(io.BytesIO(body), 16).jpeg == (
+    preprocess.encoded(io.BytesIO(PLAIN), 16).jpeg
   )
 
 
@@ -110,5 +110,5 @@ def test_the_first_picture_of_a_film():
   ],
 )
 def test_truncated_is_what_is_cut_off(body, fault):
-  with pytest.raises(picture.BadPicture, match=fault):
-    picture.check(body, 8)
+  with pytest.raises(image_validation.InvalidImage, match=fault):
+    image_validation.check(body, 8)

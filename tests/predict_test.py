@@ -36,7 +36,7 @@ def run(trained, *paths, capsys, **knobs) -> str:
   return capsys.readouterr().out
 
 
-def expected(trained, path) -> inference.Labelled:
+def expected(trained, path) -> inference.Prediction:
   (found,) = inference.Predictor(trained).label([str(path)])
   return found
 

@@ -24,8 +24,9 @@ import numpy as np
 import pytest
 
 from imat_jax import config, errors
+from imat_jax.runtime import checksums, distributed
 from imat_jax.study import engine
-from imat_jax.training import cluster, seal, workdir
+from imat_jax.training import workdir
 
 FLAGS = {
   'tasks': 'apparel,age',
@@ -184,7 +185,7 @@ def test_a_signal_to_another_process_saves_and_leaves(
   path = tmp_path / 'run'
   with monkeypatch.context() as patched:
     patched.setattr(
-      cluster, 'told_to_go', lambda step, _: signal.SIGTERM * (step == 5)
+      distributed, 'any_preempted', lambda step, _: signal.SIGTERM * (step == 5)
     )
     with pytest.raises(errors.Interrupted, match='saved at step 5') as left:
       _run_here(built, path)
@@ -225,7 +226,7 @@ def test_damage_to_any_file_is_found(stopped, tmp_path, how):
     copy = tmp_path / str(number)
     shutil.copytree(newest, copy)
     _damage(copy / file.relative_to(newest), how)
-    assert seal.fault(copy), file
+    assert checksums.verify(copy), file
 
 
 @pytest.mark.parametrize('how', ['missing', 'truncated', 'garbage'])
@@ -267,7 +268,7 @@ def test_what_other_programs_leave_is_no_damage(
   assert not list((path / 'checkpoints').glob('damaged-*'))
   assert all((folder / 'Thumbs.db').exists() for folder in folders[:2])
   assert _results(path) == _results(whole)
-  assert len(workdir.load(path).course.rows) == 3
+  assert len(workdir.load(path).history.rows) == 3
 
 
 @pytest.mark.parametrize('name', ['starts.jsonl', 'lock', 'metrics.jsonl'])
@@ -330,7 +331,7 @@ def test_the_last_two_checkpoints_and_the_best_are_kept(whole):
 
 def test_a_second_process_is_refused(built, stopped):
   with (
-    workdir.locked(workdir.Workdir(stopped)),
+    workdir.lock(workdir.Workdir(stopped)),
     pytest.raises(
       errors.UserError, match=rf'at work here \(pid {os.getpid()} on'
     ),
@@ -438,4 +439,4 @@ def _is_json(path: pathlib.Path) -> bool:
 
 def _reseal(folder: pathlib.Path) -> None:
   (folder / 'SEAL.json').unlink(missing_ok=True)
-  seal.write(folder)
+  checksums.write(folder)

@@ -6,7 +6,8 @@ import pathlib
 
 import pytest
 
-from imat_jax import config, errors, run_folders
+from imat_jax import config, errors
+from imat_jax.runtime import run_folders
 
 
 @pytest.fixture

@@ -3,8 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imat_jax import inference, saliency
-from imat_jax.models import heads
+from imat_jax import inference
+from imat_jax.models import saliency
+from imat_jax.models.network import Network
 
 
 @pytest.fixture(scope='module')
@@ -43,7 +44,7 @@ def test_it_is_how_the_answer_changes_with_a_pixel(trained_run, monkeypatch):
   found_TxHxW = np.asarray(
     plain(run.run.model, run.task_set, run.params, image_HxWxC)
   )
-  network = heads.Network(run.run.model, run.task_set)
+  network = Network(run.run.model, run.task_set)
 
   @jax.jit
   def log_prob(image_HxWxC):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from imat_jax import scores
+from imat_jax.training import scores
 
 
 def _labels(seed: int, size: int, num_labels: int):

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from imat_jax import scratch
+from imat_jax.runtime import scratch
 
 HOLD = """
 import pathlib, sys

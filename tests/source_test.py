@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from imat_jax import errors, tasks
-from imat_jax.data import builder, source
+from imat_jax.data import source, tfds_builder
 
 APPAREL = tasks.Task('apparel', ('dress', 'outerwear', 'pants', 'shoe'))
 COLOR = tasks.Task('color', ('blue', 'green', 'red'))
@@ -126,7 +126,7 @@ NEEDED = ['tasks', 'num_examples', 'stored_side', 'fingerprint', 'image_size']
 
 @pytest.mark.parametrize('key', NEEDED)
 def test_metadata_without_a_fact(copied, key):
-  path = builder.directory(copied) / 'metadata.json'
+  path = tfds_builder.directory(copied) / 'metadata.json'
   metadata = json.loads(path.read_text())
   del metadata[key]
   path.write_text(json.dumps(metadata))
@@ -136,7 +136,7 @@ def test_metadata_without_a_fact(copied, key):
 
 @pytest.mark.parametrize('value', [None, 3, 'text', [], {'age': 3}])
 def test_metadata_whose_tasks_are_none(copied, value):
-  path = builder.directory(copied) / 'metadata.json'
+  path = tfds_builder.directory(copied) / 'metadata.json'
   metadata = json.loads(path.read_text())
   path.write_text(json.dumps(metadata | {'tasks': value}))
   with pytest.raises(errors.UserError, match='damaged'):
@@ -147,7 +147,7 @@ def test_metadata_whose_tasks_are_none(copied, value):
   'body', [b'', b'{', b'[]', b'3', b'null', b'"text"', b'{}', b'\xff\xfe']
 )
 def test_metadata_that_is_damaged(copied, body):
-  path = builder.directory(copied) / 'metadata.json'
+  path = tfds_builder.directory(copied) / 'metadata.json'
   path.write_bytes(body)
   with pytest.raises(errors.UserError) as caught:
     source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
@@ -157,7 +157,7 @@ def test_metadata_that_is_damaged(copied, body):
 
 @pytest.mark.parametrize('name', ['dataset_info.json', 'features.json'])
 def test_a_file_that_is_missing(copied, name):
-  directory = pathlib.Path(builder.directory(copied))
+  directory = pathlib.Path(tfds_builder.directory(copied))
   (directory / name).unlink()
   with pytest.raises(errors.UserError, match='damaged'):
     source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
@@ -165,7 +165,7 @@ def test_a_file_that_is_missing(copied, name):
 
 @pytest.mark.parametrize('damage', ['missing', 'empty', 'cut', 'zeros'])
 def test_damaged_records(copied, damage):
-  (path,) = builder.directory(copied).glob('*validation.array_record*')
+  (path,) = tfds_builder.directory(copied).glob('*validation.array_record*')
   body = path.read_bytes()
   path.unlink()
   content = {
@@ -180,14 +180,14 @@ def test_damaged_records(copied, damage):
 
 
 def test_damaged_info(copied):
-  (builder.directory(copied) / 'dataset_info.json').write_text('{')
+  (tfds_builder.directory(copied) / 'dataset_info.json').write_text('{')
   with pytest.raises(errors.UserError, match='damaged'):
     source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
 
 
 @pytest.mark.parametrize('value', [5, None, 'train'])
 def test_metadata_of_another_kind(copied, value):
-  path = builder.directory(copied) / 'metadata.json'
+  path = tfds_builder.directory(copied) / 'metadata.json'
   metadata = json.loads(path.read_text()) | {'num_examples': value}
   path.write_text(json.dumps(metadata))
   with pytest.raises(errors.UserError, match='damaged'):
@@ -195,14 +195,14 @@ def test_metadata_of_another_kind(copied, value):
 
 
 def test_metadata_that_nests_without_end(copied):
-  (builder.directory(copied) / 'metadata.json').write_text('[' * 10**5)
+  (tfds_builder.directory(copied) / 'metadata.json').write_text('[' * 10**5)
   with pytest.raises(errors.UserError, match='damaged'):
     source.read_metadata(copied)
 
 
 def test_nothing_is_imported_that_a_data_set_names(copied, tmp_path):
   (tmp_path / 'evil_module.py').write_text('raise SystemExit("imported")')
-  path = builder.directory(copied) / 'features.json'
+  path = tfds_builder.directory(copied) / 'features.json'
   name = 'tensorflow_datasets.core.features.text_feature.Text'
   path.write_text(path.read_text().replace(name, 'evil_module.Text'))
   with pytest.MonkeyPatch.context() as patched:
@@ -220,7 +220,7 @@ def test_nothing_is_imported_that_a_data_set_names(copied, tmp_path):
   ],
 )
 def test_no_other_files_are_read(copied, old, new):
-  path = builder.directory(copied) / 'dataset_info.json'
+  path = tfds_builder.directory(copied) / 'dataset_info.json'
   path.write_text(path.read_text().replace(old, new))
   with pytest.raises(errors.UserError, match='damaged'):
     source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))

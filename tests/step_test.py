@@ -10,10 +10,10 @@ import optax
 import pytest
 
 from imat_jax import config, tasks
-from imat_jax.data.pipeline import Batch
-from imat_jax.models import heads
-from imat_jax.training import feed, metrics, program, state, step
-from imat_jax.training.group import Group
+from imat_jax.data.input_pipeline import Batch
+from imat_jax.models.network import Network
+from imat_jax.training import inputs, metrics, program, state, step
+from imat_jax.training.ensemble import Ensemble
 
 MODEL = config.Model(filters=(2, 2, 2), shared_widths=(8,), head_widths=(4,))
 # Not in alphabetical order: a dict that jax sorts by name would swap them.
@@ -23,7 +23,7 @@ TASKS = tasks.TaskSet(
 RUN = config.Run(
   data_dir='', workdir='', tasks=('color', 'age'), model=MODEL, seed=3
 )
-NETWORK = heads.Network(MODEL, TASKS)
+NETWORK = Network(MODEL, TASKS)
 STEP = jax.jit(
   functools.partial(step.train_step, NETWORK, state.optimizer(RUN.optimizer))
 )
@@ -58,7 +58,7 @@ def test_a_head_without_labels_stays_where_it_is():
   assert not _changed(_head(before, 'age'), _head(after, 'age'))
   assert _changed(_head(before, 'color'), _head(after, 'color'))
   assert _changed(before.params['trunk'], after.params['trunk'])
-  assert metrics.read(found, TASKS)['age']['loss'] is None
+  assert metrics.compute(found, TASKS)['age']['loss'] is None
 
 
 def test_a_weight_of_zero_stops_every_gradient_of_a_task():
@@ -75,16 +75,16 @@ def test_a_batch_of_padding_changes_nothing_but_the_step():
   after, found = STEP(before, _batch([[-1, -1]] * 2))
   assert not _changed(before.params, after.params)
   assert after.step == 1
-  assert [x['loss'] for x in metrics.read(found, TASKS).values()] == [None] * 2
+  assert [x['loss'] for x in metrics.compute(found, TASKS).values()] == [
+    None
+  ] * 2
 
 
 def test_padding_does_not_move_the_update():
   before = _start()
   model = config.Model(**vars(MODEL) | {'dropout': 0.0})
   one_step = jax.jit(
-    functools.partial(
-      step.train_step, heads.Network(model, TASKS), optax.sgd(0.1)
-    )
+    functools.partial(step.train_step, Network(model, TASKS), optax.sgd(0.1))
   )
   before = before.replace(opt_state=optax.sgd(0.1).init(before.params))
   batch = _batch([[0, 1], [1, -1], [-1, -1], [-1, -1]])
@@ -112,7 +112,7 @@ def test_metrics_belong_to_their_task():
   now = _start()
   batch = _batch([[0, 1], [1, -1], [2, 0]])
   found, guesses = step.eval_step(NETWORK, now.params, batch)
-  found = metrics.read(found, TASKS)
+  found = metrics.compute(found, TASKS)
   color, age = found['color']['confusion'], found['age']['confusion']
   assert color.shape == (3, 3)
   np.testing.assert_array_equal(color.sum(1), [1, 1, 1])
@@ -140,22 +140,22 @@ def test_a_loss_that_is_not_finite_is_known_by_its_task():
   }
   batch = _batch([[0, 1], [1, 0]])
   _, found = STEP(before.replace(params=broken), batch)
-  assert found.broken_T.tolist() == [0, 1]
+  assert found.nonfinite_T.tolist() == [0, 1]
   _, found = STEP(before, batch)
-  assert found.broken_T.tolist() == [0, 0]
+  assert found.nonfinite_T.tolist() == [0, 0]
 
 
 def test_a_broken_gradient_of_the_trunk_counts_for_every_task():
   before = _start()
   gradient = jax.tree.map(jnp.zeros_like, before.params)
-  assert step.broken_gradients(gradient).tolist() == [0, 0]
+  assert step.nonfinite_gradients(gradient).tolist() == [0, 0]
   gradient['trunk']['conv_1']['bias'] += jnp.inf
-  assert step.broken_gradients(gradient).tolist() == [1, 1]
+  assert step.nonfinite_gradients(gradient).tolist() == [1, 1]
   for layer, part in (('dense_0', 'kernel'), ('logits', 'bias')):
     broken = jax.tree.map(jnp.copy, gradient)
     leaf = broken['heads'][layer][part]
     broken['heads'][layer][part] = leaf.at[..., 0, 1].set(-jnp.nan)
-    assert step.broken_gradients(broken).tolist() == [1, 0]
+    assert step.nonfinite_gradients(broken).tolist() == [1, 0]
 
 
 def test_randomness_is_a_function_of_seed_and_step():
@@ -178,11 +178,11 @@ def test_steps_seeds_and_task_sets_are_one_trace(monkeypatch):
   found = []
   for seed, names in ((3, ('color', 'age')), (4, ('age',))):
     run = dataclasses.replace(RUN, seed=seed, tasks=names)
-    group = Group((run,), TASKS)
+    group = Ensemble((run,), TASKS)
     here, update = program.start(group), program.update(group)
-    now, so_far = here.state, here.so_far
+    now, so_far = here.state, here.metrics
     for number in range(2):
-      fed = feed.Feed(_batch([[0, 1], [1, 0]], seed=number), None)
+      fed = inputs.Feed(_batch([[0, 1], [1, 0]], seed=number), None)
       now, so_far = update(now, so_far, np.array([True]), fed)
     found.append(now.params)
   assert len(traces) == 1

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats import contingency_tables, multitest
 
-from imat_jax import scores
-from imat_jax.study import statistics
+from imat_jax.reporting import statistics
+from imat_jax.training import scores
 
 # Darwin's maize: crossed less self-fertilised, in eighths of an inch; Fisher,
 # "The design of experiments" (1935), gives 835 + 28 of 2**14 signs as at least

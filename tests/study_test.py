@@ -19,17 +19,11 @@ import pytest
 from imat_jax import config, errors, evaluate, tasks
 from imat_jax.data import source
 from imat_jax.models import presets
-from imat_jax.study import (
-  engine,
-  estimate,
-  findings,
-  grid,
-  results,
-  sweep,
-  tables,
-)
-from imat_jax.training import cluster, loop, program, workdir
-from imat_jax.training.group import Group
+from imat_jax.reporting import analysis, results, tables
+from imat_jax.runtime import distributed
+from imat_jax.study import dry_run, engine, grid, sweep
+from imat_jax.training import loop, program, workdir
+from imat_jax.training.ensemble import Ensemble
 
 SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
 SETS = 'apparel;apparel,color;apparel,age'
@@ -51,7 +45,7 @@ def _config(data_dir, path, **knobs) -> config.Study:
     'seeds': 2,
     'epochs': 2,
     'batch_size': 16,
-    'resident': True,
+    'cache_on_device': True,
     'affinity_steps': 2,
     'saving': config.Saving(save_epochs=False),
   }
@@ -76,7 +70,7 @@ def whole(built, tmp_path_factory) -> pathlib.Path:
 
 
 def _signal_before(at: int):
-  """In place of `cluster.told_to_go`: a process gets a SIGTERM."""
+  """In place of `distributed.any_preempted`: a process gets a SIGTERM."""
   return lambda step, _: signal.SIGTERM * (step == at)
 
 
@@ -166,7 +160,10 @@ def test_spellings_and_repetitions_of_sets(built, tmp_path):
     ({'models': ('public_4m',)}, 'must be some of private_1_4m'),
     ({'task_sets': 'apparel;color,age'}, 'begin with the task'),
     ({'task_sets': 'apparel;;apparel,age'}, 'must look like'),
-    ({'runs_at_once': 2, 'resident': False}, 'needs the photos on the device'),
+    (
+      {'runs_at_once': 2, 'cache_on_device': False},
+      'needs the photos on the device',
+    ),
     ({'seeds': 0}, 'at least 1'),
   ],
 )
@@ -183,7 +180,7 @@ def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
     seed=1,
     epochs=2,
     batch_size=16,
-    resident=True,
+    cache_on_device=True,
     affinity_steps=2,
     model=SMALL,
   )
@@ -217,7 +214,7 @@ def test_runs_at_once_are_runs_in_turn(built, tmp_path, model):
 
 def test_seeds_share_their_start_across_task_sets(built, tmp_path):
   planned = grid.make(_config(built, tmp_path), source.read_tasks(built))
-  group = Group(
+  group = Ensemble(
     tuple(planned.runs('public_3m')),
     source.read_tasks(built).select(planned.task_names),
   )
@@ -265,7 +262,7 @@ def test_interrupted_anywhere_it_goes_on_exactly(
     return signal.SIGTERM * (step == at and is_late)
 
   with monkeypatch.context() as patched:
-    patched.setattr(cluster, 'told_to_go', notice)
+    patched.setattr(distributed, 'any_preempted', notice)
     with pytest.raises(errors.Interrupted, match=f'saved at step {at} in'):
       _run(part)
   assert len(list((tmp_path / 'part' / 'groups').glob('*/group.json'))) == 1
@@ -336,9 +333,9 @@ def test_memory_decides_how_many_runs_go_at_once(built, tmp_path, monkeypatch):
   sweeping = sweep.Sweep(grid.make(study, found), found)
   group = sweeping.whole_groups()['public_3m']
   data = sweeping.data(group.task_set)
-  assert estimate.runs_that_fit(group, data) == 1  # on a CPU
+  assert dry_run.runs_that_fit(group, data) == 1  # on a CPU
   needed = {
-    n: estimate.bytes_needed(
+    n: dry_run.bytes_needed(
       dataclasses.replace(group, runs=group.runs[:n]), data
     )
     for n in (2, 3, 6)
@@ -352,11 +349,11 @@ def test_memory_decides_how_many_runs_go_at_once(built, tmp_path, monkeypatch):
   monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
   monkeypatch.setattr(jax, 'devices', lambda: [Device()])
   monkeypatch.setattr(
-    estimate,
+    dry_run,
     'bytes_needed',
     lambda group, data: needed[len(group)],
   )
-  assert estimate.runs_that_fit(group, data) == 3
+  assert dry_run.runs_that_fit(group, data) == 3
 
 
 def test_dry_run_trains_nothing(built, tmp_path):
@@ -498,7 +495,7 @@ def test_killed_anywhere_it_goes_on_exactly(built, tmp_path):
 
 
 def test_a_signal_number_is_kept(built, tmp_path, monkeypatch):
-  monkeypatch.setattr(cluster, 'told_to_go', _signal_before(3))
+  monkeypatch.setattr(distributed, 'any_preempted', _signal_before(3))
   with pytest.raises(errors.Interrupted) as left:
     _run(_config(built, tmp_path))
   assert left.value.status == 128 + signal.SIGTERM
@@ -510,7 +507,7 @@ def test_verdict_sentences():
     return {'tasks': ['apparel', added], 'scores': scores}
 
   silent = 'no evidence either way'
-  said = findings._verdict(
+  said = analysis._verdict(
     'apparel',
     [
       compared('color', -0.05, 'worse'),
@@ -533,7 +530,7 @@ def test_a_group_of_an_earlier_grid_is_no_obstacle(
   """Left by a kill; its runs were finished in another way since."""
   study = _config(built, tmp_path, runs_at_once=3)
   with monkeypatch.context() as patched:
-    patched.setattr(cluster, 'told_to_go', _signal_before(3))
+    patched.setattr(distributed, 'any_preempted', _signal_before(3))
     with pytest.raises(errors.Interrupted):
       _run(study)
   (tmp_path / 'groups' / 'note.txt').write_text('not ours')
@@ -623,7 +620,7 @@ def test_without_its_config_a_study_does_not_go_on(built, whole, tmp_path):
 
 def test_what_is_on_its_way_is_not_halved(built, tmp_path, monkeypatch):
   study = _config(built, tmp_path, runs_at_once=3)
-  monkeypatch.setattr(cluster, 'told_to_go', _signal_before(3))
+  monkeypatch.setattr(distributed, 'any_preempted', _signal_before(3))
   with pytest.raises(errors.Interrupted):
     _run(study)
 
@@ -668,6 +665,6 @@ def test_without_a_labelled_photo_nothing_is_compared(whole):
       result.evaluation['tasks']['apparel'].update(
         count=0, loss=None, accuracy=None, macro_f1=None, weighted_f1=None
       )
-  facts = findings.collect(found)
+  facts = analysis.collect(found)
   assert not facts['comparisons']
   assert 'no validation photo has a label for apparel' in facts['warnings']

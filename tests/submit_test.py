@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from imat_jax import config, errors, inference, submit
-from imat_jax.data import annotations
+from imat_jax.data import kaggle as kaggle_lib
 
 CLOTHING = pathlib.Path(__file__).parents[2] / 'shared/data/clothing'
 
@@ -70,7 +70,7 @@ def test_all_tasks_trains_the_tasks_of_one_class(all_tasks):
 
 def test_every_image_and_task_has_a_row(kaggle_test, all_tasks, capsys):
   header, *rows = _submit(kaggle_test, all_tasks)
-  maps = annotations.read_maps(kaggle_test / 'annotations')
+  maps = kaggle_lib.read_maps(kaggle_test / 'annotations')
   assert header == ['id', 'predicted']
   assert [key for key, _ in rows] == [
     f'{image}_{task_id}' for image in range(21) for task_id in maps.tasks
@@ -83,7 +83,7 @@ def test_every_image_and_task_has_a_row(kaggle_test, all_tasks, capsys):
 
 def test_a_row_has_the_likeliest_label(kaggle_test, all_tasks):
   rows = dict(_submit(kaggle_test, all_tasks)[1:])
-  maps = annotations.read_maps(kaggle_test / 'annotations')
+  maps = kaggle_lib.read_maps(kaggle_test / 'annotations')
   predictor = inference.Predictor(all_tasks)
   ids = [str(i) for i in range(21) if i != 5]
   paths = [str(kaggle_test / f'images/test/{i}.jpg') for i in ids]
@@ -100,9 +100,9 @@ def test_where_nothing_is_known_the_commonest_label_stands(
 ):
   """Image 5 has no photo; the other run has no task of one class."""
   rows = _submit(kaggle_test, trained)[1:]
-  maps = annotations.read_maps(kaggle_test / 'annotations')
-  split = annotations.read_split(kaggle.annotations, 'train')
-  found, _ = annotations.labels_by_image(split)
+  maps = kaggle_lib.read_maps(kaggle_test / 'annotations')
+  split = kaggle_lib.read_split(kaggle.annotations, 'train')
+  found, _ = kaggle_lib.labels_by_image(split)
   for key, label_id in rows:
     name = maps.tasks[key.partition('_')[2]]
     labels = [photo[name] for photo in found.values() if name in photo]
@@ -112,7 +112,7 @@ def test_where_nothing_is_known_the_commonest_label_stands(
 
 
 def test_a_task_without_train_labels_has_those_of_its_attribute():
-  maps = annotations.Maps(
+  maps = kaggle_lib.Maps(
     {'1': 'shoe:color', '2': 'dress:color', '3': 'dress:length'},
     {'10': 'red', '11': 'blue'},
   )
@@ -121,7 +121,7 @@ def test_a_task_without_train_labels_has_those_of_its_attribute():
 
 
 def test_other_is_no_answer(kaggle_test, all_tasks):
-  maps = annotations.read_maps(kaggle_test / 'annotations')
+  maps = kaggle_lib.read_maps(kaggle_test / 'annotations')
   assert 'other' not in maps.labels.values()
   rows = _submit(kaggle_test, all_tasks)[1:]
   assert all(label_id in maps.labels for _, label_id in rows)

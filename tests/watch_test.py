@@ -23,10 +23,12 @@ from tensorboardX import record_writer
 from tensorboardX.proto import event_pb2
 from wandb.proto import wandb_internal_pb2
 
-from imat_jax import config, errors, remote
-from imat_jax.data import pipeline, source
+from imat_jax import config, errors
+from imat_jax.data import input_pipeline, source
+from imat_jax.runtime import storage, sync
 from imat_jax.study import engine
-from imat_jax.training import mirror, pictures, watch, workdir
+from imat_jax.training import watch, workdir
+from imat_jax.writers import plots
 
 ROOT = pathlib.Path(__file__).parent.parent
 MODEL = config.Model(filters=(2, 2, 2), shared_widths=(4,), head_widths=(4,))
@@ -39,7 +41,7 @@ class Told(NamedTuple):
   """What an observer was told: by name, the value at each step."""
 
   scalars: dict[str, dict[int, float]]
-  pictures: dict[str, dict[int, Image.Image]]
+  plots: dict[str, dict[int, Image.Image]]
 
 
 def _config(data_dir: str, path: pathlib.Path, **knobs) -> config.Run:
@@ -211,7 +213,7 @@ def test_the_matrix_of_an_epoch_is_that_of_its_photos(whole):
   epoch = evaluation['epoch']
   for name in TASKS:
     found = evaluation['tasks'][name]
-    wanted = pictures.confusion(
+    wanted = plots.confusion(
       np.array(found['confusion_matrix']),
       found['labels'],
       f'{name}, validation, epoch {epoch}',
@@ -230,18 +232,20 @@ def _tiles(sheet: Image.Image, number: int, side: int = 128) -> np.ndarray:
   return np.stack(tiles)
 
 
-@pytest.mark.parametrize('resident', [False, True])
-def test_the_first_batch_is_what_the_network_sees(built, tmp_path, resident):
-  knobs = {'batch_size': 10, 'epochs': 1, 'seed': 3, 'resident': resident}
+@pytest.mark.parametrize('cached', [False, True])
+def test_the_first_batch_is_what_the_network_sees(built, tmp_path, cached):
+  knobs = {'batch_size': 10, 'epochs': 1, 'seed': 3, 'cache_on_device': cached}
   _run(built, tmp_path, tensorboard=True, **knobs)
   (sheet,) = _tensorboard(tmp_path).pictures['photos/first_batch'].values()
   task_set = source.read_tasks(built).select(TASKS)
   examples = source.Source(built, 'train', task_set)
-  dataset = pipeline.train_dataset(examples, 128, 10, 3, config.Augmentation())
+  dataset = input_pipeline.train_dataset(
+    examples, 128, 10, 3, config.Augmentation()
+  )
   image_BxHxWxC, label_BxT = dataset[0]
   # Photos on the device are the same to one grey level.
   difference = _tiles(sheet, 10).astype(int) - image_BxHxWxC
-  assert np.abs(difference).max() <= resident
+  assert np.abs(difference).max() <= cached
   assert sheet.size == (8 * 130 - 2, 2 * 146 - 2)
   names = [dict(enumerate(task.labels)) | {-1: ''} for task in task_set]
   captions = [
@@ -249,7 +253,7 @@ def test_the_first_batch_is_what_the_network_sees(built, tmp_path, resident):
     for row in label_BxT.tolist()
   ]
   assert any(',' in caption for caption in captions)
-  rows = np.asarray(pictures.grid(image_BxHxWxC, captions))
+  rows = np.asarray(plots.grid(image_BxHxWxC, captions))
   for top in (128, 146 + 128):
     np.testing.assert_array_equal(np.asarray(sheet)[top:][:16], rows[top:][:16])
 
@@ -269,7 +273,7 @@ def _cells(sheet: Image.Image, size: int, cell: int = 44) -> np.ndarray:
 def test_a_matrix_is_shaded_by_the_share_of_its_row():
   names = ['a long name of a label', 'b', 'c']
   counts = np.array([[3, 1, 0], [0, 50, 0], [0, 0, 0]])
-  cells = _cells(pictures.confusion(counts, names, 'task'), 3).astype(int)
+  cells = _cells(plots.confusion(counts, names, 'task'), 3).astype(int)
   share = (255 - cells[..., 0]) / (255 - cells[1, 1, 0])
   wanted = [[0.75, 0.25, 0], [0, 1, 0]]
   np.testing.assert_allclose(share[:2], wanted, atol=0.01)
@@ -281,14 +285,14 @@ def test_a_matrix_is_shaded_by_the_share_of_its_row():
 def test_matrices_of_any_size_and_names(size):
   odd = ['', '\x1b[2J', '\ud800', '衣服', 'x' * 300, '\u202e', 'a\nb']
   names = [odd[k % len(odd)] for k in range(size)]
-  sheet = pictures.confusion(np.eye(size, dtype=int), names, '\x00')
+  sheet = plots.confusion(np.eye(size, dtype=int), names, '\x00')
   assert min(sheet.size) >= 16 * size
   assert max(sheet.size) < 16 * size + 700
 
 
 def test_a_grid_of_one_photo_with_any_caption():
   photo = np.full((1, 8, 8, 3), 7, np.uint8)
-  sheet = pictures.grid(photo, ['\ud800\n' * 100])
+  sheet = plots.grid(photo, ['\ud800\n' * 100])
   np.testing.assert_array_equal(_tiles(sheet, 1, 8)[0], photo[0])
 
 
@@ -562,12 +566,12 @@ def test_its_own_variables_are_heeded(built, tmp_path, monkeypatch):
 
 
 def test_event_files_are_copied_to_a_bucket(built, tmp_path, monkeypatch):
-  monkeypatch.setattr(mirror, '_LOOK', 0.02)
+  monkeypatch.setattr(sync, '_LOOK', 0.02)
   with bucket.known(tmp_path) as shop:
     _run(built, 's3://shop/run', tensorboard=True, wandb=True)
     told = _tensorboard(shop / 'run'), _wandb(shop / 'run')
     rows = _wanted(_rows(shop / 'run'))
-  remote.copied.cache_clear()
+  storage.cached_download.cache_clear()
   for found in told:
     _close(found.scalars, rows)
     assert len(found.pictures) == 1 + len(TASKS)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from imat_jax import config
-from imat_jax.data import draws
+from imat_jax.data import random
 
 IDENTITY = np.eye(3, dtype=np.float32)
 
@@ -39,7 +39,7 @@ def random_warps(
     knobs: the ranges.
   """
   xp = number_B.__array_namespace__()
-  uniform_Bx6 = draws.uniforms(seed, name, number_B, 6)
+  uniform_Bx6 = random.uniform(seed, name, number_B, 6)
   turn, across, down, wide, high = xp.moveaxis(2 * uniform_Bx6 - 1, 1, 0)[:5]
   angle = turn * np.float32(np.deg2rad(knobs.rotation))
   # The edges are 2 apart, so a share s of the width is a way of 2 s.

@@ -34,29 +34,22 @@ from typing import Any
 import numpy as np
 
 from imat_jax import config as config_lib
-from imat_jax import (
-  errors,
-  files,
-  outputs,
-  progress,
-  remote,
-  scratch,
-  tasks,
-)
+from imat_jax import errors, tasks
 from imat_jax.data import (
-  annotations,
+  beam,
   build_files,
-  builder,
-  duplicates,
-  fleet,
+  image_validation,
+  kaggle,
   label_notes,
   lost_photos,
   manifest,
-  photos,
-  picture,
+  near_duplicates,
+  preprocess,
   source,
   statistics,
+  tfds_builder,
 )
+from imat_jax.runtime import files, outputs, progress, scratch, storage
 
 _SPLITS = build_files.SPLITS
 
@@ -67,11 +60,11 @@ Labels = Mapping[str, str]  # task name → label name
 class Selected:
   """The photos of a split that are wanted, and why others are not."""
 
-  split: annotations.Split
+  split: kaggle.Split
   labels: Mapping[str, Labels]  # of all photos
   chosen: list[str]
   lost: Mapping[str, str]  # image id → why
-  irregular: annotations.Irregularities
+  irregular: kaggle.Irregularities
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,31 +72,35 @@ class Kept:
   """The photos of a split that stay, and what became of the others."""
 
   listed: int
-  stored: Mapping[str, photos.Stored]
+  stored: Mapping[str, preprocess.Stored]
   labels: Mapping[str, Labels]
   lost: Mapping[str, str]  # image id → why
-  irregular: annotations.Irregularities
+  irregular: kaggle.Irregularities
 
 
 def main(config: config_lib.Build) -> None:
   """Builds the data set and prints its table."""
-  if remote.is_url(config.data_dir):
-    _build_and_upload(config, remote.Folder(config.data_dir))
+  if storage.is_url(config.data_dir):
+    _build_and_upload(config, storage.RemoteDir(config.data_dir))
   else:
     _build(config, pathlib.Path(config.data_dir))
 
 
-def _build_and_upload(config: config_lib.Build, there: remote.Folder) -> None:
+def _build_and_upload(
+  config: config_lib.Build, there: storage.RemoteDir
+) -> None:
   """Builds on this machine first: a data set comes whole."""
   there.check()
   cache = files.cache_folder()
   cache.mkdir(parents=True, exist_ok=True)
   with scratch.folder(cache, 'build-') as here:
-    before = there.list([f'{builder.FOLDER}/'])
+    before = there.list([f'{tfds_builder.FOLDER}/'])
     if config.overwrite:
-      builder.check_names(f'{there.url}/{builder.FOLDER}', _names(before))
+      tfds_builder.check_names(
+        f'{there.url}/{tfds_builder.FOLDER}', _names(before)
+      )
     # What says which data set is there, and whose the files beside it are.
-    wanted = [f'{builder.FOLDER}/{builder.MARK}', outputs.RECORD]
+    wanted = [f'{tfds_builder.FOLDER}/{tfds_builder.MARK}', outputs.RECORD]
     wanted += build_files.NAMES
     there.get(there.list(wanted), here)
     try:
@@ -120,31 +117,31 @@ def _build_and_upload(config: config_lib.Build, there: remote.Folder) -> None:
     gone = [
       name
       for name in before
-      if is_new and name not in sizes and builder.is_ours(_name(name))
+      if is_new and name not in sizes and tfds_builder.is_ours(_name(name))
     ]
     megabytes = sum(sizes.values()) // 10**6
     with progress.Progress(megabytes, f'copy to {there.url}', 'MB') as bar:
-      there.update(here, list(sizes), gone, [builder.MARK], bar)
+      there.update(here, list(sizes), gone, [tfds_builder.MARK], bar)
 
 
-def _names(listing: remote.Listing) -> list[str]:
+def _names(listing: storage.Listing) -> list[str]:
   return list(map(_name, listing))
 
 
 def _name(path: str) -> str:
-  return path.removeprefix(f'{builder.FOLDER}/')
+  return path.removeprefix(f'{tfds_builder.FOLDER}/')
 
 
 def _build(config: config_lib.Build, data_dir: pathlib.Path) -> bool:
   """Builds in a folder of this machine; False if the data set was there."""
   build_files.check(config, data_dir)
-  splits = [annotations.read_split(config.annotations, s) for s in _SPLITS]
+  splits = [kaggle.read_split(config.annotations, s) for s in _SPLITS]
   _check_selection(config)
   selected = [_select(split, config) for split in splits]
   data_dir.mkdir(parents=True, exist_ok=True)
   with scratch.folder(data_dir, '.build-') as work:
     kept = {one.split.name: _keep(one, config, work) for one in selected}
-    twins = duplicates.find(
+    twins = near_duplicates.find(
       {
         name: {key: stored.hash_4 for key, stored in k.stored.items()}
         for name, k in kept.items()
@@ -161,7 +158,9 @@ def _build(config: config_lib.Build, data_dir: pathlib.Path) -> bool:
   outputs.write_text(
     data_dir / build_files.LOST, lost_photos.as_csv(config.images, splits, lost)
   )
-  outputs.write_text(data_dir / build_files.TWINS, duplicates.as_csv(twins))
+  outputs.write_text(
+    data_dir / build_files.TWINS, near_duplicates.as_csv(twins)
+  )
   outputs.write_json(data_dir / build_files.STATISTICS, report)
   notes = label_notes.lines(
     label_notes.train_counts(labels),
@@ -206,16 +205,16 @@ def _folder(config: config_lib.Build, split: str) -> str:
   return f'{config.images}/{split}'
 
 
-def _select(split: annotations.Split, config: config_lib.Build) -> Selected:
+def _select(split: kaggle.Split, config: config_lib.Build) -> Selected:
   """The photos to decode; a split without any is refused before the work."""
-  path = annotations.split_path(config.annotations, split.name)
+  path = kaggle.split_path(config.annotations, split.name)
   if not split.images:
     raise errors.UserError(
       f'{path}: lists no {split.name} photo; a data set has train and '
       'validation photos: list some there (imat_jax.data.own draws a share of '
       'them for validation where no column split says it)'
     )
-  labels, irregular = annotations.labels_by_image(split)
+  labels, irregular = kaggle.labels_by_image(split)
   lost = {
     key: 'without annotations' for key, found in labels.items() if not found
   }
@@ -250,11 +249,13 @@ def _keep(
   folder = _folder(config, name)
   target = work / name
   target.mkdir()
-  chosen, side = selected.chosen, photos.stored_side(config.image_size)
+  chosen, side = selected.chosen, preprocess.stored_side(config.image_size)
   if config.beam:
-    stored, failed = fleet.store(chosen, folder, target, side, config.beam)
+    stored, failed = beam.store(chosen, folder, target, side, config.beam)
   else:
-    stored, failed = photos.store(chosen, pathlib.Path(folder), target, side)
+    stored, failed = preprocess.store(
+      chosen, pathlib.Path(folder), target, side
+    )
   lines = manifest.read(manifest.path(config.images, name))
   lost = dict(selected.lost)
   for image_id, why in failed.items():
@@ -262,7 +263,7 @@ def _keep(
     downloaded = line and line.error and f'download: {line.error}'
     lost[image_id] = downloaded or lost_photos.reason(folder, image_id, why)
   if not stored:
-    missing = [key for key, why in lost.items() if why == photos.NO_FILE]
+    missing = [key for key, why in lost.items() if why == preprocess.NO_FILE]
     raise errors.UserError(
       f'{folder}: none of the {len(selected.labels):,} listed photos can be '
       f'used: {lost_photos.summary(folder, lost)}'
@@ -273,7 +274,7 @@ def _keep(
 
 
 def _without_train(
-  validation: Kept, twins: Collection[duplicates.Twin]
+  validation: Kept, twins: Collection[near_duplicates.NearDuplicate]
 ) -> Kept:
   """Without the photos that stand in train too."""
   twice = _in_both(twins)
@@ -290,7 +291,7 @@ def _without_train(
   )
 
 
-def _in_both(twins: Collection[duplicates.Twin]) -> set[str]:
+def _in_both(twins: Collection[near_duplicates.NearDuplicate]) -> set[str]:
   """The validation photos that stand in train, which comes before them."""
   return {twin.image_id for twin in twins if twin.split != twin.twin_split}
 
@@ -301,7 +302,7 @@ def _selected(labels: Labels, config: config_lib.Build) -> bool:
 
 
 def _check_selection(config: config_lib.Build) -> None:
-  known = annotations.task_names(config.annotations)
+  known = kaggle.task_names(config.annotations)
   for name in config.require_any_of:
     if tasks.resolve(name, known) not in known:
       raise errors.UserError(
@@ -313,17 +314,17 @@ def _check_selection(config: config_lib.Build) -> None:
 def _metadata(
   config: config_lib.Build, kept: Mapping[str, Kept], task_set: tasks.TaskSet
 ) -> dict[str, Any]:
-  paths = [annotations.split_path(config.annotations, s) for s in _SPLITS]
-  paths += annotations.map_paths(config.annotations)
+  paths = [kaggle.split_path(config.annotations, s) for s in _SPLITS]
+  paths += kaggle.map_paths(config.annotations)
   metadata = {
     'image_size': config.image_size,
-    'stored_side': photos.stored_side(config.image_size),
+    'stored_side': preprocess.stored_side(config.image_size),
     'min_label_share': config.min_label_share,
     'require_any_of': list(config.require_any_of),
     'drop_duplicates': config.drop_duplicates,
     'tasks': task_set.to_json(),
     'num_examples': {name: len(k.stored) for name, k in kept.items()},
-    'sources': {p.name: picture.digest(p.read_bytes()) for p in paths},
+    'sources': {p.name: image_validation.digest(p.read_bytes()) for p in paths},
   }
   return metadata | {'fingerprint': _fingerprint(metadata, kept)}
 
@@ -332,7 +333,9 @@ def _fingerprint(metadata: dict[str, Any], kept: Mapping[str, Kept]) -> str:
   digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
   stored = [pair for split in kept.values() for pair in split.stored.items()]
   for image_id, (path, _) in progress.each(stored, 'fingerprint', 'photo'):
-    digest.update(f'{image_id} {picture.digest(path.read_bytes())}'.encode())
+    digest.update(
+      f'{image_id} {image_validation.digest(path.read_bytes())}'.encode()
+    )
   return digest.hexdigest()
 
 
@@ -349,8 +352,8 @@ def _write(
   Returns:
     False if this very data set was there.
   """
-  home = builder.directory(data_dir)
-  shown = f'{config.data_dir}/{builder.FOLDER}'
+  home = tfds_builder.directory(data_dir)
+  shown = f'{config.data_dir}/{tfds_builder.FOLDER}'
   if home.exists() and not config.overwrite:
     there = source.read_metadata(data_dir)['fingerprint']
     if there == metadata['fingerprint']:
@@ -369,7 +372,7 @@ def _write(
       label_T = _numbers(kept[name].labels[image_id], task_set)
       yield image_id, path.read_bytes(), label_T
 
-  builder.write(
+  tfds_builder.write(
     {name: (lambda name=name: rows(name)) for name in kept},
     metadata['stored_side'],
     metadata,
@@ -379,7 +382,7 @@ def _write(
   replaced = work / 'replaced'
   if home.exists():
     home.rename(replaced)
-  builder.directory(work).rename(home)
+  tfds_builder.directory(work).rename(home)
   if replaced.is_dir():  # what a file manager left there is not ours to remove
     for path in replaced.iterdir():
       if files.is_foreign(path.name):
@@ -395,7 +398,7 @@ def _statistics(
   metadata: dict[str, Any],
   kept: Mapping[str, Kept],
   task_set: tasks.TaskSet,
-  twins: Collection[duplicates.Twin],
+  twins: Collection[near_duplicates.NearDuplicate],
 ) -> dict[str, Any]:
   splits = {
     name: {

@@ -3,8 +3,9 @@
 import json
 import pathlib
 
-from imat_jax import config, errors, outputs
-from imat_jax.data import annotations, builder, duplicates
+from imat_jax import config, errors
+from imat_jax.data import kaggle, near_duplicates, tfds_builder
+from imat_jax.runtime import outputs
 
 SPLITS = ('train', 'validation')
 LOST = 'lost_photos.csv'
@@ -23,23 +24,23 @@ def check(command: config.Build, data_dir: pathlib.Path) -> None:
   Raises:
     UserError: names the file or the flags.
   """
-  target = {'--data_dir': f'{command.data_dir}/{builder.NAME}'}
+  target = {'--data_dir': f'{command.data_dir}/{tfds_builder.NAME}'}
   for split in SPLITS:
     outputs.check_apart(
       target,
       {
         '--images': f'{command.images}/{split}',
-        '--annotations': annotations.split_path(command.annotations, split),
+        '--annotations': kaggle.split_path(command.annotations, split),
       },
     )
   outputs.adopt(data_dir / STATISTICS, _is_statistics)
   outputs.adopt(data_dir / TWINS, _is_list_of_twins)
   for name in NAMES:
     outputs.check(data_dir / name)
-  home = builder.directory(data_dir)
+  home = tfds_builder.directory(data_dir)
   if command.overwrite and home.is_dir():
-    builder.check_names(home, [path.name for path in home.iterdir()])
-  elif home.exists() and not (home / builder.MARK).is_file():
+    tfds_builder.check_names(home, [path.name for path in home.iterdir()])
+  elif home.exists() and not (home / tfds_builder.MARK).is_file():
     raise errors.UserError(
       f'{home}: is there, but no whole data set; --overwrite replaces it, or '
       'give another --data_dir'
@@ -56,4 +57,6 @@ def _is_statistics(content: bytes) -> bool:
 
 def _is_list_of_twins(content: bytes) -> bool:
   """The same of `near_duplicates.csv`."""
-  return content.startswith(','.join(duplicates.Twin._fields).encode())
+  return content.startswith(
+    ','.join(near_duplicates.NearDuplicate._fields).encode()
+  )

@@ -51,9 +51,12 @@ import pathlib
 from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, TextIO
 
-from imat_jax import config, errors, files, progress
-from imat_jax.data import annotations, fetcher, links, manifest, survey
-from imat_jax.data.manifest import Line
+from imat_jax import config, errors
+from imat_jax.data import kaggle, manifest
+from imat_jax.data import urls as urls_lib
+from imat_jax.data.downloading import fetcher, on_disk
+from imat_jax.data.manifest import Entry
+from imat_jax.runtime import files, progress
 
 # A line per --url_prefix that photos of a folder came by.
 _RULES = '.url_prefixes'
@@ -64,7 +67,7 @@ _ROWS = ('images', 'ok', '  already there', '  new', 'failed')
 def main(config: config.Download) -> None:
   """Fetches the splits one after the other and prints what came."""
   source = pathlib.Path(config.annotations)
-  splits = [annotations.read_split(source, s) for s in config.splits]
+  splits = [kaggle.read_split(source, s) for s in config.splits]
   try:
     counts = {split.name: fetch_split(config, split) for split in splits}
   except OSError as error:
@@ -79,7 +82,7 @@ def main(config: config.Download) -> None:
 
 
 def fetch_split(
-  config: config.Download, split: annotations.Split
+  config: config.Download, split: kaggle.Split
 ) -> collections.Counter[str]:
   """Fetches what is missing of a split and leaves its manifest.
 
@@ -96,7 +99,7 @@ def fetch_split(
     path = manifest.path(config.images, split.name)
     known = manifest.read(path)
     rules = _rules(config)
-    settled = survey.settled_lines(folder, split.images, known, rules)
+    settled = on_disk.settled_lines(folder, split.images, known, rules)
     # Before anything is appended: the last line may be torn.
     manifest.write(path, (known | settled).values())
     missing = [
@@ -137,7 +140,7 @@ def _nothing(config: config.Download, total: collections.Counter[str]) -> str:
       'links into this machine or its network need --allow_private_hosts, or '
       '--url_prefix=OLD=NEW for the server that has them'
     )
-  elif manifest.COULD_STILL_COME & failures.keys():
+  elif manifest.RETRYABLE & failures.keys():
     advice = 'is this machine online? Then run it again'
   else:
     advice = f'{config.images}/*.manifest.jsonl have each link'
@@ -161,8 +164,8 @@ def _rules(config: config.Download) -> list[str]:
   return list(dict.fromkeys(['', *earlier, config.url_prefix]))
 
 
-def _with_prefix(image: annotations.Image, rule: str) -> annotations.Image:
-  urls = (links.with_prefix(url, rule) for url in image.urls)
+def _with_prefix(image: kaggle.Image, rule: str) -> kaggle.Image:
+  urls = (urls_lib.with_prefix(url, rule) for url in image.urls)
   return dataclasses.replace(image, urls=tuple(dict.fromkeys(urls)))
 
 
@@ -172,7 +175,7 @@ def _remove_leftovers(folder: pathlib.Path) -> None:
     leftover.unlink()
 
 
-def _run(work: Coroutine[Any, Any, dict[str, Line]]) -> dict[str, Line]:
+def _run(work: Coroutine[Any, Any, dict[str, Entry]]) -> dict[str, Entry]:
   try:
     return _run_anywhere(work)
   except ExceptionGroup as group:
@@ -204,10 +207,10 @@ def _run_anywhere(work: Coroutine[Any, Any, Any]) -> Any:
 async def _fetch_all(
   config: config.Download,
   folder: pathlib.Path,
-  missing: Sequence[annotations.Image],
-  known: dict[str, Line],
+  missing: Sequence[kaggle.Image],
+  known: dict[str, Entry],
   file: TextIO,
-) -> dict[str, Line]:
+) -> dict[str, Entry]:
   """Fetches the images; appends each line to `file` as soon as it is known.
 
   Links that were spared for their host's sake are tried when the others are
@@ -216,7 +219,7 @@ async def _fetch_all(
   """
   lines = {}
 
-  async def fetch(image: annotations.Image) -> annotations.Image | None:
+  async def fetch(image: kaggle.Image) -> kaggle.Image | None:
     """Returns the image with the links that were spared, if any were."""
     line, body, spared = await web.fetch(image)
     before = lines.get(image.image_id) or known.get(image.image_id)
@@ -226,7 +229,7 @@ async def _fetch_all(
     manifest.append(file, line)
     if line.is_ok:
       await web.in_thread(
-        files.write_bytes, survey.photo_path(folder, image), body
+        files.write_bytes, on_disk.photo_path(folder, image), body
       )
     lines[image.image_id] = line
     bar.advance(not spared)
@@ -245,13 +248,13 @@ async def _fetch_all(
   return lines
 
 
-def _add_attempts(line: Line, before: Line | None) -> Line:
+def _add_attempts(line: Entry, before: Entry | None) -> Entry:
   attempts = line.attempts + (before.attempts if before else 0)
   return dataclasses.replace(line, attempts=attempts)
 
 
 def _count(
-  settled: Collection[Line], fetched: Collection[Line]
+  settled: Collection[Entry], fetched: Collection[Entry]
 ) -> collections.Counter[str]:
   already = sum(line.is_ok for line in settled)
   new = sum(line.is_ok for line in fetched)

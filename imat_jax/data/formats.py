@@ -16,9 +16,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from imat_jax import config, errors, files
+from imat_jax import config, errors
 from imat_jax.data import coco, columns, list_files, photo_files, tables
 from imat_jax.data.tables import Row, Table
+from imat_jax.runtime import files
 
 # Tables that lie among the photos that they describe, in this order.
 _INSIDE = (

@@ -27,8 +27,8 @@ import numpy as np
 from PIL import Image
 
 from imat_jax import config as config_lib
-from imat_jax import errors, files, outputs, progress
-from imat_jax.data import annotations, manifest, picture
+from imat_jax import errors
+from imat_jax.data import image_validation, kaggle, manifest
 from imat_jax.data.drawing import (
   camera,
   labels,
@@ -38,6 +38,7 @@ from imat_jax.data.drawing import (
   wardrobe,
 )
 from imat_jax.data.drawing.population import Photo
+from imat_jax.runtime import files, outputs, progress
 
 _CHUNK = 16  # photos that go to a process at a time
 
@@ -49,10 +50,10 @@ def main(config: config_lib.Garments) -> None:
     UserError: a file is in the way that this command did not write.
   """
   counts = {'train': config.train, 'validation': config.validation}
-  for path in annotations.map_paths(config.annotations):
+  for path in kaggle.map_paths(config.annotations):
     outputs.check(path)
   for split, count in counts.items():
-    outputs.check(annotations.split_path(config.annotations, split))
+    outputs.check(kaggle.split_path(config.annotations, split))
     _check_photos(config.images, split, count)
   _write_maps(config.annotations)
   with _processes() as pool:
@@ -150,7 +151,7 @@ def _check_photos(images: str, split: str, count: int) -> None:
     if os.path.lexists(photo) and not (
       line
       and photo.is_file()
-      and line.sha256 == picture.digest(photo.read_bytes())
+      and line.sha256 == image_validation.digest(photo.read_bytes())
     ):
       raise errors.UserError(
         f'{photo}: a photo that this command did not draw, or that was changed '
@@ -163,7 +164,7 @@ def _path(images: str, split: str, image_id: str) -> pathlib.Path:
 
 
 def _write_maps(directory: str) -> None:
-  task_path, label_path = annotations.map_paths(directory)
+  task_path, label_path = kaggle.map_paths(directory)
   outputs.write_json(task_path, vocabulary.task_map())
   outputs.write_json(label_path, vocabulary.label_map())
 
@@ -172,7 +173,7 @@ def _write_split(
   config: config_lib.Garments, split: str, count: int, pool: Executor
 ) -> None:
   photos = list(population.photos(config.seed, split, count))
-  path = annotations.split_path(config.annotations, split)
+  path = kaggle.split_path(config.annotations, split)
   outputs.write_json(path, split_content(split, photos))
   path = manifest.path(config.images, split)
   lines = manifest.read(path)
@@ -205,13 +206,15 @@ def _processes() -> Executor:
   )
 
 
-def _draw(seed: int, split: str, index: int) -> tuple[manifest.Line, bytes]:
+def _draw(seed: int, split: str, index: int) -> tuple[manifest.Entry, bytes]:
   """Draws a photo: its line in the manifest, and its JPEG."""
   image_id = str(index + 1)
   photo = population.photo(seed, split, index)
   body = encoded(photo)
-  found = picture.Picture(picture.digest(body), *photo.setting.size)
-  line = manifest.came(image_id, url(split, image_id), found, attempts=1)
+  found = image_validation.Picture(
+    image_validation.digest(body), *photo.setting.size
+  )
+  line = manifest.ok(image_id, url(split, image_id), found, attempts=1)
   return line, body
 
 

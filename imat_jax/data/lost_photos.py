@@ -7,23 +7,23 @@ import pathlib
 from collections.abc import Collection, Iterator, Mapping
 
 from imat_jax import errors
-from imat_jax.data import annotations, file_kinds, photos, picture
+from imat_jax.data import file_kinds, image_validation, kaggle, preprocess
 
 Lost = Mapping[str, str]  # image id → why
 
 
 def reason(folder: str, image_id: str, why: str) -> str:
   """Why a photo is lost, with the kind of a file that does not decode."""
-  if why != photos.NOT_DECODED or '://' in folder:
+  if why != preprocess.NOT_DECODED or '://' in folder:
     return why
   with (pathlib.Path(folder) / f'{image_id}.jpg').open('rb') as file:
     head = file.read(file_kinds.HEAD)
-  if picture.begins_like_a_picture(head):  # damaged, or broken off
+  if image_validation.begins_like_a_picture(head):  # damaged, or broken off
     return why
   return f'{why}: {file_kinds.name(head)}'
 
 
-def question(split: annotations.Split, missing: Collection[str]) -> str:
+def question(split: kaggle.Split, missing: Collection[str]) -> str:
   """What to ask where files are missing that have links."""
   missing = set(missing)
   has_links = any(i.urls for i in split.images if i.image_id in missing)
@@ -58,7 +58,7 @@ def lines(images: str, lost: Mapping[str, Lost], path: str) -> Iterator[str]:
 
 def as_csv(
   images: str,
-  splits: Collection[annotations.Split],
+  splits: Collection[kaggle.Split],
   lost: Mapping[str, Lost],
 ) -> str:
   """The text of `lost_photos.csv`, in the order of the annotations."""

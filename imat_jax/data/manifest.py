@@ -14,13 +14,14 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from imat_jax import errors, files
-from imat_jax.data import picture
+from imat_jax import errors
+from imat_jax.data import image_validation
+from imat_jax.runtime import files
 
 # The classes of failure that may pass; a later run tries these images again.
 # A dead name is among them: a machine that is offline sees only dead names; and
 # a private address, which another start may allow.
-COULD_STILL_COME = frozenset(
+RETRYABLE = frozenset(
   {
     'dns',
     'dead_host',
@@ -38,7 +39,7 @@ COULD_STILL_COME = frozenset(
 
 
 @dataclasses.dataclass(frozen=True)
-class Line:
+class Entry:
   """One image; the fields are the keys of the JSON, in its order."""
 
   imageId: str
@@ -56,22 +57,22 @@ class Line:
     return self.status == 'ok'
 
   @property
-  def is_final(self) -> bool:
+  def is_permanent(self) -> bool:
     """Whether it failed for good: its links need no further try."""
-    return not self.is_ok and self.error not in COULD_STILL_COME
+    return not self.is_ok and self.error not in RETRYABLE
 
 
-def came(
-  image_id: str, url: str | None, found: picture.Picture, attempts: int
-) -> Line:
+def ok(
+  image_id: str, url: str | None, found: image_validation.Picture, attempts: int
+) -> Entry:
   """The line of a photo; without `url` nobody knows whence it came."""
   size = found.width, found.height
-  return Line(image_id, 'ok', url, found.sha256, *size, attempts, None)
+  return Entry(image_id, 'ok', url, found.sha256, *size, attempts, None)
 
 
-def failed(image_id: str, url: str | None, error: str, attempts: int) -> Line:
+def failed(image_id: str, url: str | None, error: str, attempts: int) -> Entry:
   """The line of an image without a photo; `url` is the link that `error`s."""
-  return Line(image_id, 'failed', url, None, None, None, attempts, error)
+  return Entry(image_id, 'failed', url, None, None, None, attempts, error)
 
 
 def path(images: pathlib.Path, split: str) -> pathlib.Path:
@@ -103,7 +104,7 @@ def locked(images: pathlib.Path, split: str) -> Iterator[None]:
     yield
 
 
-def read(path: pathlib.Path) -> dict[str, Line]:
+def read(path: pathlib.Path) -> dict[str, Entry]:
   """The last good line of each image; empty where there is no file.
 
   Lines that are none are left out: a killed run leaves a torn last one.
@@ -116,30 +117,30 @@ def read(path: pathlib.Path) -> dict[str, Line]:
   return {line.imageId: line for line in lines}
 
 
-def append(file: TextIO, line: Line) -> None:
+def append(file: TextIO, line: Entry) -> None:
   """Adds a line that a killed process does not lose."""
   file.write(_text(line))
   file.flush()
 
 
-def write(path: pathlib.Path, lines: Iterable[Line]) -> None:
+def write(path: pathlib.Path, lines: Iterable[Entry]) -> None:
   """Replaces the manifest in one step."""
   files.write_text(path, ''.join(map(_text, lines)))
 
 
-def _text(line: Line) -> str:
+def _text(line: Entry) -> str:
   return json.dumps(dataclasses.asdict(line)) + '\n'
 
 
-def _parse(text: bytes) -> Line | None:
+def _parse(text: bytes) -> Entry | None:
   try:
-    line = Line(**json.loads(text))
+    line = Entry(**json.loads(text))
   except (ValueError, TypeError, RecursionError):
     return None
   return line if _is_well_formed(line) else None
 
 
-def _is_well_formed(line: Line) -> bool:
+def _is_well_formed(line: Entry) -> bool:
   return (
     isinstance(line.imageId, str)
     and isinstance(line.attempts, int)

@@ -41,17 +41,18 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from imat_jax import config, errors, outputs
+from imat_jax import config, errors
 from imat_jax.data import (
-  annotations,
   columns,
   formats,
+  kaggle,
   photo_paths,
   photo_store,
   splits,
 )
 from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
+from imat_jax.runtime import outputs
 
 # Kaggle's photos have a class and its tasks; these are all of one.
 _CLASS = 'photo'
@@ -306,10 +307,10 @@ def _by_folders(
 
 
 def _paths(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-  """The files that this command writes, as `annotations` names them."""
-  tasks_path, labels_path = annotations.map_paths(folder)
+  """The files that this command writes, as `kaggle` names them."""
+  tasks_path, labels_path = kaggle.map_paths(folder)
   of_splits = {
-    split: annotations.split_path(folder, split) for split in photo_store.SPLITS
+    split: kaggle.split_path(folder, split) for split in photo_store.SPLITS
   }
   return {**of_splits, 'tasks': tasks_path, 'labels': labels_path}
 

@@ -4,8 +4,8 @@ import dataclasses
 import os
 from collections.abc import Iterator
 
-from imat_jax import files
-from imat_jax.data import picture
+from imat_jax.data import image_validation
+from imat_jax.runtime import files
 
 # Named like photos; those that are none are then labelled as such, not skipped.
 ENDINGS = frozenset(
@@ -36,7 +36,9 @@ def is_photo(path: str | os.PathLike) -> bool:
     return True
   try:
     with open(path, 'rb') as file:
-      return picture.begins_like_a_picture(file.read(picture.HEAD))
+      return image_validation.begins_like_a_picture(
+        file.read(image_validation.HEAD)
+      )
   except OSError:
     return False
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from imat_jax import errors
-from imat_jax.data import photo_files, photo_paths, picture
+from imat_jax.data import image_validation, photo_files, photo_paths
 
 LIST = '-'
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -65,7 +65,7 @@ def _unmarked_utf_16(body: bytes) -> str:
 
 def _standard_input() -> list[str]:
   body = sys.stdin.buffer.read()
-  if picture.begins_like_a_picture(body):
+  if image_validation.begins_like_a_picture(body):
     raise errors.UserError(
       'standard input is a photo; give the path of its file, or a list of paths'
     )

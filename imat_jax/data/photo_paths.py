@@ -16,8 +16,8 @@ import unicodedata
 import urllib.parse
 from collections.abc import Iterable, Iterator, Sequence
 
-from imat_jax import files, progress
-from imat_jax.data import links, photo_files
+from imat_jax.data import photo_files, urls
+from imat_jax.runtime import files, progress
 
 Parts = tuple[str, ...]
 
@@ -56,7 +56,7 @@ class Finder:
 
   def leads(self, cell: str, search: bool = False) -> bool:
     """Whether a cell leads to a photo: as it is written, or by a search."""
-    if links.is_link(cell) or self._as_written(cell) is not None:
+    if urls.is_link(cell) or self._as_written(cell) is not None:
       return True
     return search and len(self._deeper(_parts(cell))) == 1
 
@@ -82,7 +82,7 @@ class Finder:
     return found
 
   def _find(self, cell: str) -> Found | NotFound:
-    if links.is_link(cell):
+    if urls.is_link(cell):
       return Found(link=cell)
     if path := self._as_written(cell):
       return Found(file=path)

@@ -12,17 +12,18 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
-from imat_jax import errors, files, progress
+from imat_jax import errors
 from imat_jax.data import (
   columns,
   file_kinds,
-  links,
+  image_validation,
   manifest,
   photo_paths,
-  picture,
+  urls,
 )
 from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
+from imat_jax.runtime import files, progress
 
 SPLITS = (TRAIN, VALIDATION, TEST)
 _ID_DIGITS = 20  # of a SHA-256: 80 bits
@@ -38,9 +39,9 @@ class Photo(NamedTuple):
   size: tuple[int, int]  # width, height; 0, 0 of a link
   rows: list[Row]
 
-  def as_picture(self) -> picture.Picture:
+  def as_picture(self) -> image_validation.Picture:
     """What the manifest says of a file."""
-    return picture.Picture(self.sha256, *self.size)
+    return image_validation.Picture(self.sha256, *self.size)
 
 
 Photos = dict[str, Photo]  # by image id
@@ -149,8 +150,10 @@ def identify(
 
 def _link_digest(link: str) -> str:
   """Of what is asked for: without a fragment, the host in small letters."""
-  scheme, authority, target = links.parts(link)
-  return picture.digest(f'{scheme}://{authority.lower()}{target}'.encode())
+  scheme, authority, target = urls.parts(link)
+  return image_validation.digest(
+    f'{scheme}://{authority.lower()}{target}'.encode()
+  )
 
 
 def _read(path: str) -> tuple[str, tuple[int, int]] | str:
@@ -161,20 +164,20 @@ def _read(path: str) -> tuple[str, tuple[int, int]] | str:
     return f'cannot be read: {error.strerror}'
   if not body:
     return 'empty files'
-  if not picture.begins_like_a_picture(body):
+  if not image_validation.begins_like_a_picture(body):
     return f'no photo but: {file_kinds.name(body[: file_kinds.HEAD])}'
   try:
-    size = picture.size(body)
-  except picture.BadPicture:  # the build will name it
+    size = image_validation.size(body)
+  except image_validation.InvalidImage:  # the build will name it
     size = 0, 0
-  return picture.digest(body), size
+  return image_validation.digest(body), size
 
 
 class _Split(NamedTuple):
   """The folder of a split, and its manifest, as it was and to append to."""
 
   folder: pathlib.Path
-  known: dict[str, manifest.Line]
+  known: dict[str, manifest.Entry]
   file: TextIO
 
   def path(self, image_id: str) -> pathlib.Path:
@@ -230,7 +233,7 @@ def _place_file(image_id: str, photo: Photo, split: _Split) -> None:
       'write; move it away'
     )
   if not is_there or not is_known:
-    line = manifest.came(image_id, None, photo.as_picture(), 0)
+    line = manifest.ok(image_id, None, photo.as_picture(), 0)
     manifest.append(split.file, line)
   if not is_there:
     _put(photo.file, target)
@@ -250,7 +253,7 @@ def _is_there(photo: Photo, target: pathlib.Path) -> bool:
   if not target.is_file():
     return False
   return os.path.samefile(photo.file, target) or (
-    picture.digest(target.read_bytes()) == photo.sha256
+    image_validation.digest(target.read_bytes()) == photo.sha256
   )
 
 

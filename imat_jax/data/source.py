@@ -10,8 +10,9 @@ import tensorflow_datasets as tfds
 from google.protobuf import json_format
 from tensorflow_datasets.core import naming
 
-from imat_jax import errors, files, remote, tasks
-from imat_jax.data import builder
+from imat_jax import errors, tasks
+from imat_jax.data import tfds_builder
+from imat_jax.runtime import files, storage
 
 _KINDS = {
   'fingerprint': str,
@@ -59,7 +60,7 @@ class Source:
     self.split = split
     self.task_set = task_set
     self._columns = _columns(built, task_set)
-    self._directory = builder.directory(folder(data_dir))
+    self._directory = tfds_builder.directory(folder(data_dir))
     _check_description(self._directory, self.stored_side, len(built))
     self._records = _open(self._directory, split)
 
@@ -85,15 +86,17 @@ def folder(data_dir: str | pathlib.Path) -> pathlib.Path:
   Raises:
     UserError: the bucket cannot be read.
   """
-  if not remote.is_url(data_dir):
+  if not storage.is_url(data_dir):
     return pathlib.Path(data_dir)
-  parts = f'{builder.FOLDER}/', 'statistics.json'
-  return remote.copied(data_dir, parts, _whole)
+  parts = f'{tfds_builder.FOLDER}/', 'statistics.json'
+  return storage.cached_download(data_dir, parts, _whole)
 
 
-def _whole(listing: remote.Listing) -> remote.Listing:
+def _whole(listing: storage.Listing) -> storage.Listing:
   """Nothing, unless the data set is there."""
-  return listing if f'{builder.FOLDER}/{builder.MARK}' in listing else {}
+  return (
+    listing if f'{tfds_builder.FOLDER}/{tfds_builder.MARK}' in listing else {}
+  )
 
 
 def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
   Raises:
     UserError: there is no data set, or its metadata is damaged.
   """
-  path = builder.directory(folder(data_dir)) / builder.MARK
+  path = tfds_builder.directory(folder(data_dir)) / tfds_builder.MARK
   if not path.is_file():
     raise errors.UserError(
       f'{data_dir}: there is no data set here; make one with '
@@ -133,7 +136,7 @@ def _check_description(directory: pathlib.Path, side: int, number: int) -> None:
   `dataset_info.json` names.
   """
   expected = json_format.MessageToDict(
-    builder.features(side, number).to_proto()
+    tfds_builder.features(side, number).to_proto()
   )
   try:
     info = files.read_json(directory / 'dataset_info.json')

@@ -4,7 +4,8 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imat_jax import errors, progress, tasks
+from imat_jax import errors, tasks
+from imat_jax.runtime import progress
 
 
 def describe(

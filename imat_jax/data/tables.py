@@ -14,7 +14,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from imat_jax import errors, extras
+from imat_jax import errors
+from imat_jax.runtime import extras
 
 SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs', '|': '|'}
 # Tried in this order where a file has no byte-order mark. Windows-1252 is what

@@ -2,7 +2,7 @@
 
 `plain` says what it is, in XLA's operations. On a CPU these are slow, above all
 their gradients, so there a compiled kernel does the same in one pass over the
-picture (`native/conv_pool.cc`; benchmarks/README.md has the figures).
+picture (`kernels/conv_pool.cc`; benchmarks/README.md has the figures).
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from imat_jax.models import native, pooling
+from imat_jax.models import kernels, pooling
 
 # The axis of the devices' mesh over which a batch is spread (training.mesh).
 DATA = 'data'
@@ -63,7 +63,7 @@ def conv_pool(
   is_wide = x_BxHxWxC.shape[2] * bias_C.size >= 256
   fits = is_wide and x_BxHxWxC.dtype in (jnp.float32, jnp.uint8)
   of = *kernel.shape[2:], stride
-  if jax.default_backend() == 'cpu' and fits and native.register(*of):
+  if jax.default_backend() == 'cpu' and fits and kernels.register(*of):
     return _on_each_device(x_BxHxWxC, kernel, bias_C, stride)
   return plain(x_BxHxWxC, kernel, bias_C, stride)
 
@@ -155,7 +155,7 @@ _compiled.defvjp(_forward, _backward)
 def _call(kind, *results, arguments, of):
   """One of the kernels, compiled for `of`: channels, filters and stride."""
   return jax.ffi.ffi_call(
-    f'imat_jax_{kind}_{native.register(*of)}',
+    f'imat_jax_{kind}_{kernels.register(*of)}',
     [jax.ShapeDtypeStruct(*result) for result in results],
     vmap_method='sequential',
   )(*arguments)

@@ -6,32 +6,25 @@ import sys
 
 import jax
 
-from imat_jax import config, errors, files
+from imat_jax import config, errors
 from imat_jax.data import source
-from imat_jax.models import native
-from imat_jax.study import report, results
-from imat_jax.training import (
-  checkpoint,
-  cluster,
-  feed,
-  loop,
-  mesh,
-  scoring,
-  watch,
-)
+from imat_jax.models import kernels
+from imat_jax.reporting import page, results
+from imat_jax.runtime import distributed, files
+from imat_jax.training import checkpoint, inputs, loop, scoring, sharding, watch
 from imat_jax.training import workdir as workdir_lib
-from imat_jax.training.group import Group
+from imat_jax.training.ensemble import Ensemble
 
 
 def run_one(run: config.Run) -> None:
   """Trains, evaluates and reports one run; goes on where it was stopped."""
-  with cluster.joined(run.cluster):
+  with distributed.initialize(run.cluster):
     prepare()
     workdir = workdir_lib.Workdir(run.workdir)
     with (
-      workdir_lib.locked(workdir),
-      workdir_lib.mirrored(workdir),
-      mesh.use(run.batch_size),
+      workdir_lib.lock(workdir),
+      workdir_lib.synced(workdir),
+      sharding.set_mesh(run.batch_size),
     ):
       _run(run, workdir)
 
@@ -43,11 +36,11 @@ def _run(run: config.Run, workdir: workdir_lib.Workdir) -> None:
 
   def claim() -> str:
     begun = bool(checkpoint.steps(workdir.checkpoints))
-    return workdir_lib.claim(workdir, run, task_set, fingerprint, begun)
+    return workdir_lib.init_or_check(workdir, run, task_set, fingerprint, begun)
 
-  identity = cluster.first(claim)
-  group = Group((run,), task_set)
-  data = feed.open_data(run, run.model.geometry, task_set)
+  identity = distributed.broadcast_from_primary(claim)
+  group = Ensemble((run,), task_set)
+  data = inputs.open_data(run, run.model.geometry, task_set)
   with watch.watching(run, workdir, task_set, identity) as watched:
     end = loop.train(
       group,
@@ -55,16 +48,18 @@ def _run(run: config.Run, workdir: workdir_lib.Workdir) -> None:
       workdir.checkpoints,
       identity,
       on_start=lambda here: _started(workdir, run, here, watched),
-      on_save=lambda here: workdir_lib.write_metrics(workdir, here.courses[0]),
+      on_save=lambda here: workdir_lib.write_metrics(
+        workdir, here.histories[0]
+      ),
       watched=watched,
     )
     (scored,) = score(group, data, end)
 
     def finish() -> None:
       results.write(workdir, scored)
-      print(report.write_run(workdir))
+      print(page.write_run(workdir))
 
-    cluster.first(finish)
+    distributed.broadcast_from_primary(finish)
 
 
 def one_fingerprint(data_dir: str) -> str:
@@ -74,7 +69,7 @@ def one_fingerprint(data_dir: str) -> str:
     UserError: there is no data set, or the first process has another one.
   """
   own = source.read_metadata(data_dir)['fingerprint']
-  if own != cluster.first(lambda: own):
+  if own != distributed.broadcast_from_primary(lambda: own):
     raise errors.UserError(
       f'{data_dir}: not the data set that the first process has; give all '
       'processes the same one'
@@ -83,13 +78,13 @@ def one_fingerprint(data_dir: str) -> str:
 
 
 def score(
-  group: Group, data: feed.Data, end: checkpoint.Checkpoint
+  group: Ensemble, data: inputs.Data, end: checkpoint.Checkpoint
 ) -> list[scoring.Scored]:
   """Scores the runs of a group at their best epochs, on validation photos."""
   return scoring.score_runs(
     group,
     end.best_params,
-    end.courses,
+    end.histories,
     data.validation(),
     'validation',
     data.num_validation,
@@ -98,10 +93,10 @@ def score(
 
 def prepare() -> None:
   """What each start of a training command needs first."""
-  mesh.check_devices()
+  sharding.check_devices()
   _use_compilation_cache()
-  note = native.note()
-  if note and cluster.leads():
+  note = kernels.note()
+  if note and distributed.is_primary():
     print(note, file=sys.stderr)
 
 
@@ -112,7 +107,7 @@ def _started(
   watched: watch.Watch | None,
 ) -> None:
   """Says what a start found; counts it unless all is done."""
-  (course,) = here.courses
+  (course,) = here.histories
   # What an earlier process wrote may be ahead of its last checkpoint.
   workdir_lib.write_metrics(workdir, course)
   if watched:
@@ -123,7 +118,7 @@ def _started(
     return
   if here.at:
     print(f'{workdir.path}: goes on at step {here.at}', flush=True)
-  workdir_lib.note_start(workdir, here.at)
+  workdir_lib.log_start(workdir, here.at)
 
 
 def _use_compilation_cache() -> None:

@@ -8,8 +8,9 @@ import urllib.parse
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from imat_jax import config, errors, files, tasks
+from imat_jax import config, errors, tasks
 from imat_jax.models import presets
+from imat_jax.runtime import files
 
 # In the order of the report's tables.
 _ATTRIBUTES = ('material', 'color', 'gender', 'age')

@@ -17,13 +17,15 @@ from typing import Any
 
 import jax
 
-from imat_jax import config, errors, files, progress, run_folders, tasks
+from imat_jax import config, errors, tasks
 from imat_jax.data import source
-from imat_jax.models import heads
-from imat_jax.study import engine, estimate, grid, report, results
-from imat_jax.training import checkpoint, cluster, feed, loop, mesh, scoring
+from imat_jax.models import network
+from imat_jax.reporting import page, results
+from imat_jax.runtime import distributed, files, progress, run_folders
+from imat_jax.study import dry_run, engine, grid
+from imat_jax.training import checkpoint, inputs, loop, scoring, sharding
 from imat_jax.training import workdir as workdir_lib
-from imat_jax.training.group import Group
+from imat_jax.training.ensemble import Ensemble
 
 # What XLA says when the device's memory is full.
 _FULL = 'RESOURCE_EXHAUSTED'
@@ -33,32 +35,34 @@ _OWN_FOLDER = re.compile('[0-9a-f]{16}')
 
 def run_study(study: config.Study) -> None:
   """Trains, compares and reports; goes on where it was stopped."""
-  with cluster.joined(study.cluster):
+  with distributed.initialize(study.cluster):
     engine.prepare()
-    with mesh.use(study.batch_size):
+    with sharding.set_mesh(study.batch_size):
       _run_study(study)
 
 
 def _run_study(study: config.Study) -> None:
   built = source.read_tasks(study.data_dir)
   planned = grid.make(study, built)
-  if cluster.leads():
+  if distributed.is_primary():
     for line in planned.left_out:
       print(errors.printable(line), file=sys.stderr)
   sweep = Sweep(planned, built)
   workdir = workdir_lib.Workdir(study.workdir)
   if study.dry_run:
     run_folders.refuse_foreign(workdir.path)
-    found = estimate.table(
-      planned, sweep.whole_groups(), sweep.size, sweep.data
-    )
-    cluster.first(lambda: print(found))
+    found = dry_run.table(planned, sweep.whole_groups(), sweep.size, sweep.data)
+    distributed.broadcast_from_primary(lambda: print(found))
     return
-  with workdir_lib.locked(workdir), workdir_lib.mirrored(workdir):
+  with workdir_lib.lock(workdir), workdir_lib.synced(workdir):
     task_set = built.select(planned.task_names)
-    cluster.first(lambda: _claim(workdir, study, task_set, sweep.fingerprint))
+    distributed.broadcast_from_primary(
+      lambda: _claim(workdir, study, task_set, sweep.fingerprint)
+    )
     sweep.train_all()
-    cluster.first(lambda: print(report.write_study(workdir, planned)))
+    distributed.broadcast_from_primary(
+      lambda: print(page.write_study(workdir, planned))
+    )
 
 
 def _claim(
@@ -73,7 +77,7 @@ def _claim(
       f'{workdir.path}: runs are here, but {workdir.config.name} is gone; '
       'put it back or give another --workdir'
     )
-  workdir_lib.claim(workdir, study, task_set, fingerprint, begun)
+  workdir_lib.init_or_check(workdir, study, task_set, fingerprint, begun)
 
 
 class Sweep:
@@ -85,7 +89,7 @@ class Sweep:
     self._root = workdir_lib.Workdir(self._study.workdir).path
     self.fingerprint = engine.one_fingerprint(self._study.data_dir)
 
-  def whole_groups(self) -> dict[str, Group]:
+  def whole_groups(self) -> dict[str, Ensemble]:
     """All runs of each model."""
     names = self._planned.task_names
     return {
@@ -94,9 +98,9 @@ class Sweep:
     }
 
   @functools.lru_cache(maxsize=1)  # noqa: B019 — a process has one sweep
-  def data(self, task_set: tasks.TaskSet) -> feed.Data:
+  def data(self, task_set: tasks.TaskSet) -> inputs.Data:
     """The photos, with labels of these tasks; those of the last ones stay."""
-    return feed.open_data(self._study, self._study.geometry, task_set)
+    return inputs.open_data(self._study, self._study.geometry, task_set)
 
   def train_all(self) -> None:
     """Trains the runs that are not finished, as many at once as fit."""
@@ -109,27 +113,31 @@ class Sweep:
       for group in whole.values():
         size = None
         while todo := _unfinished(group.runs):
-          size = size or self.size(Group(todo, group.task_set))
-          part = Group(todo[:size], group.task_set)
+          size = size or self.size(Ensemble(todo, group.task_set))
+          part = Ensemble(todo[:size], group.task_set)
           if not self._train(part, bar):
             size = (len(part) + 1) // 2
             bar.say(f'{len(part)} runs at once do not fit; now {size}')
 
-  def size(self, group: Group) -> int:
+  def size(self, group: Ensemble) -> int:
     """How many runs of a group go at once."""
-    if self._study.runs_at_once or not self._study.resident:
+    if self._study.runs_at_once or not self._study.cache_on_device:
       return self._study.runs_at_once or 1
-    return estimate.runs_that_fit(group, self.data(group.task_set))
+    return dry_run.runs_that_fit(group, self.data(group.task_set))
 
-  def _group(self, runs: Sequence[config.Run], names: Sequence[str]) -> Group:
-    return Group(tuple(runs), self._built.select(names))
+  def _group(
+    self, runs: Sequence[config.Run], names: Sequence[str]
+  ) -> Ensemble:
+    return Ensemble(tuple(runs), self._built.select(names))
 
-  def _in_progress(self) -> Iterator[Group]:
+  def _in_progress(self) -> Iterator[Ensemble]:
     """Groups that an earlier start left, if the grid still has their runs."""
     models = self._study.models
     runs = [run for model in models for run in self._planned.runs(model)]
     known = {self._name(run): run for run in runs}
-    for folder, names, of_tasks in cluster.first(lambda: _left(self._root)):
+    for folder, names, of_tasks in distributed.broadcast_from_primary(
+      lambda: _left(self._root)
+    ):
       if not set(names) <= known.keys() or not set(of_tasks) <= {
         *self._built.names
       }:
@@ -139,39 +147,41 @@ class Sweep:
         yield group
       else:
         path = self._root / 'groups' / folder
-        cluster.first(lambda path=path: _discard(path))
+        distributed.broadcast_from_primary(lambda path=path: _discard(path))
 
   def _name(self, run: config.Run) -> str:
     path = workdir_lib.Workdir(run.workdir).path
     return str(path.relative_to(self._root))
 
-  def _described(self, group: Group) -> list[dict[str, Any]]:
+  def _described(self, group: Ensemble) -> list[dict[str, Any]]:
     """What the `config.json` of each run will hold."""
     return [
       workdir_lib.describe(run, group.own_tasks(r), self.fingerprint)
       for r, run in enumerate(group.runs)
     ]
 
-  def _identity(self, group: Group) -> str:
+  def _identity(self, group: Ensemble) -> str:
     """A digest of all that must not change while a group is trained."""
     runs = [
-      workdir_lib.identity(config.Run, described)
+      workdir_lib.config_hash(config.Run, described)
       for described in self._described(group)
     ]
     text = json.dumps([runs, group.task_set.to_json()])
     return hashlib.sha256(text.encode()).hexdigest()
 
-  def _folder(self, group: Group) -> pathlib.Path:
+  def _folder(self, group: Ensemble) -> pathlib.Path:
     return self._root / 'groups' / self._identity(group)[:16]
 
-  def _train(self, group: Group, bar: progress.Progress) -> bool:
+  def _train(self, group: Ensemble, bar: progress.Progress) -> bool:
     """Trains a group and leaves its runs' results; False if it does not fit."""
     folder = self._folder(group)
     content = {
       'tasks': group.task_set.names,
       'runs': [self._name(run) for run in group.runs],
     }
-    cluster.first(lambda: files.write_json(folder / 'group.json', content))
+    distributed.broadcast_from_primary(
+      lambda: files.write_json(folder / 'group.json', content)
+    )
     end = self._train_if_it_fits(group, folder / 'checkpoints')
     if end is not None:
       new = _unfinished(group.runs)
@@ -183,13 +193,13 @@ class Sweep:
           if run in new:
             _leave(group, r, end, scored[r], described[r])
 
-      cluster.first(leave)
+      distributed.broadcast_from_primary(leave)
       bar.advance(len(new))
-    cluster.first(lambda: _discard(folder))
+    distributed.broadcast_from_primary(lambda: _discard(folder))
     return end is not None
 
   def _train_if_it_fits(
-    self, group: Group, checkpoints: pathlib.Path
+    self, group: Ensemble, checkpoints: pathlib.Path
   ) -> checkpoint.Checkpoint | None:
     try:
       return loop.train(
@@ -204,7 +214,9 @@ class Sweep:
     except jax.errors.JaxRuntimeError as error:
       if _FULL not in str(error) or len(group) == 1:
         raise
-      if cluster.first(lambda: any(checkpoint.steps(checkpoints))):
+      if distributed.broadcast_from_primary(
+        lambda: any(checkpoint.steps(checkpoints))
+      ):
         raise errors.UserError(
           f'{checkpoints.parent}: {len(group)} runs that are on their way do '
           'not fit into the memory now; free some and start again'
@@ -213,7 +225,7 @@ class Sweep:
 
 
 def _leave(
-  group: Group,
+  group: Ensemble,
   number: int,
   end: checkpoint.Checkpoint,
   scored: scoring.Scored,
@@ -222,13 +234,13 @@ def _leave(
   """Fills the folder of a run, as if it had been trained alone."""
   workdir = workdir_lib.Workdir(group.runs[number].workdir)
   files.write_json(workdir.config, described)
-  checkpoint.write_best(
+  checkpoint.save_best(
     workdir.checkpoints,
-    workdir_lib.identity(config.Run, described),
+    workdir_lib.config_hash(config.Run, described),
     _own_params(group, number, end.best_params),
-    end.courses[number],
+    end.histories[number],
   )
-  workdir_lib.write_metrics(workdir, end.courses[number])
+  workdir_lib.write_metrics(workdir, end.histories[number])
   results.write(workdir, scored)
 
 
@@ -260,15 +272,17 @@ def _discard(folder: pathlib.Path) -> None:
   shutil.rmtree(folder)
 
 
-def _own_params(group: Group, number: int, params: dict) -> dict:
+def _own_params(group: Ensemble, number: int, params: dict) -> dict:
   """A run's parameters, R = 1, in a network that has its tasks alone."""
   own = jax.tree.map(lambda leaf_R: leaf_R[number], params)
-  own = heads.select(own, group.model, group.task_set, group.own_tasks(number))
+  own = network.select(
+    own, group.model, group.task_set, group.own_tasks(number)
+  )
   return jax.tree.map(lambda leaf: leaf[None], own)
 
 
 def _unfinished(runs: Sequence[config.Run]) -> tuple[config.Run, ...]:
-  finished = cluster.first(
+  finished = distributed.broadcast_from_primary(
     lambda: [results.is_finished(run.workdir) for run in runs]
   )
   return tuple(

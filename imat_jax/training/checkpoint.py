@@ -24,12 +24,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from imat_jax import errors
-from imat_jax.training import affinity, cluster, metrics, seal
-from imat_jax.training.course import Course
+from imat_jax.runtime import checksums, distributed
+from imat_jax.training import gradient_similarity, metrics
+from imat_jax.training.history import History
 from imat_jax.training.state import TrainState
 
 # How the folder of a checkpoint is named.
 _STEP = re.compile('0|[1-9][0-9]*')
+# What only training needs: the field, its name on disk.
+_ON_DISK = {'state': 'state', 'metrics': 'so_far', 'cosines': 'cosines'}
 # For the first process alone: orbax shall not wait for the others.
 _ALONE = ocp.options.MultiprocessingOptions(
   primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
@@ -41,9 +44,9 @@ class Checkpoint(NamedTuple):
 
   state: TrainState
   best_params: dict  # those of each run's best epoch so far
-  so_far: metrics.Metrics  # of the epoch's steps so far
-  cosines: affinity.Cosines  # the same
-  courses: tuple[Course, ...]
+  metrics: metrics.Metrics  # of the epoch's steps so far
+  cosines: gradient_similarity.Cosines  # the same
+  histories: tuple[History, ...]
 
   @property
   def at(self) -> int:
@@ -61,8 +64,8 @@ def steps(directory: pathlib.Path) -> list[int]:
   return sorted(found, reverse=True)
 
 
-def read_latest(
-  directory: pathlib.Path, identity: str, like: Checkpoint
+def restore_latest(
+  directory: pathlib.Path, config_hash: str, like: Checkpoint
 ) -> Checkpoint | None:
   """The latest whole checkpoint, or None where nothing was saved yet.
 
@@ -80,14 +83,14 @@ def read_latest(
   if folder is None:
     return None
   with _read(folder):
-    return _restore(folder, identity, like)
+    return _restore(folder, config_hash, like)
 
 
 def _latest_whole(directory: pathlib.Path) -> pathlib.Path | None:
   found = steps(directory)
   for step in found:
     folder = directory / str(step)
-    fault = seal.fault(folder)
+    fault = checksums.verify(folder)
     if fault is None:
       return folder
     print(f'{folder}: {fault}; passed over', file=sys.stderr)
@@ -100,9 +103,9 @@ def _latest_whole(directory: pathlib.Path) -> pathlib.Path | None:
   return None
 
 
-def read_best(
-  directory: pathlib.Path, identity: str, like: dict
-) -> tuple[dict, tuple[Course, ...]] | None:
+def restore_best(
+  directory: pathlib.Path, config_hash: str, like: dict
+) -> tuple[dict, tuple[History, ...]] | None:
   """The best parameters and the courses of the latest whole checkpoint.
 
   As `read_latest`; `like` has the shapes of the parameters.
@@ -111,11 +114,11 @@ def read_best(
   if folder is None:
     return None
   with _read(folder):
-    return _restore_best(folder, identity, like)
+    return _restore_best(folder, config_hash, like)
 
 
-def write_best(
-  directory: pathlib.Path, identity: str, params: dict, course: Course
+def save_best(
+  directory: pathlib.Path, config_hash: str, params: dict, history: History
 ) -> None:
   """Saves a finished run without what only its training needs.
 
@@ -125,21 +128,21 @@ def write_best(
     params: those of the best epoch, with R = 1 in front.
     course: of the run.
   """
-  folder = directory.resolve() / str(course.rows[-1]['step'])
+  folder = directory.resolve() / str(history.rows[-1]['step'])
   with _reported(directory):
     shutil.rmtree(folder, ignore_errors=True)  # left by a start that was killed
-    with _checkpointer() as writer:
+    with _orbax_checkpointer() as writer:
       writer.save(
         folder,
         args=ocp.args.Composite(
           best=ocp.args.StandardSave(_copied(params)),
-          facts=ocp.args.JsonSave(_facts(identity, (course,))),
+          facts=ocp.args.JsonSave(_metadata(config_hash, (history,))),
         ),
       )
-    seal.write(folder)
+    checksums.write(folder)
 
 
-class Store:
+class Checkpointer:
   """Saves the checkpoints of a group; a context manager.
 
   Keeps the last two and that of the first run's best epoch. Each save waits for
@@ -147,19 +150,19 @@ class Store:
   the first it does nothing.
   """
 
-  def __init__(self, directory: pathlib.Path, identity: str):
-    self._directory, self._identity = directory.resolve(), identity
+  def __init__(self, directory: pathlib.Path, config_hash: str):
+    self._directory, self._identity = directory.resolve(), config_hash
     self._kept = _LastTwoAndBest()
     self._background = futures.ThreadPoolExecutor(1)
     self._saved = futures.Future()
     self._saved.set_result(None)
 
-  def __enter__(self) -> 'Store':
-    if not cluster.leads():
+  def __enter__(self) -> 'Checkpointer':
+    if not distributed.is_primary():
       return self
     with _reported(self._directory):
       self._directory.mkdir(parents=True, exist_ok=True)
-      _put_faulty_aside(self._directory)
+      _quarantine_corrupt(self._directory)
       self._manager = ocp.CheckpointManager(
         self._directory,
         options=ocp.CheckpointManagerOptions(
@@ -187,12 +190,12 @@ class Store:
     Raises:
       UserError: the disk did not take this one, or the one before.
     """
-    if not cluster.leads():
+    if not distributed.is_primary():
       return
     self.wait()
     if step in self._manager.all_steps():
       return  # as after a start that did not come to a step
-    self._kept.best_step = checkpoint.courses[0].best_step
+    self._kept.best_step = checkpoint.histories[0].best_step
     with _reported(self._directory):
       _check_room(self._directory, checkpoint)
       self._manager.save(
@@ -200,7 +203,9 @@ class Store:
         args=ocp.args.Composite(
           training=ocp.args.StandardSave(_copied(_training(checkpoint))),
           best=ocp.args.StandardSave(_copied(checkpoint.best_params)),
-          facts=ocp.args.JsonSave(_facts(self._identity, checkpoint.courses)),
+          facts=ocp.args.JsonSave(
+            _metadata(self._identity, checkpoint.histories)
+          ),
         ),
         force=True,
       )
@@ -214,7 +219,7 @@ class Store:
   def _seal(self, step: int) -> None:
     # orbax calls its own callback before the last rename: too early.
     self._manager.wait_until_finished()
-    seal.write(self._directory / str(step))
+    checksums.write(self._directory / str(step))
 
   def latest(self) -> int:
     """The last step that was saved."""
@@ -234,31 +239,32 @@ class _LastTwoAndBest:
 
 
 def _restore(
-  folder: pathlib.Path, identity: str, like: Checkpoint
+  folder: pathlib.Path, config_hash: str, like: Checkpoint
 ) -> Checkpoint:
-  best_params, courses = _restore_best(folder, identity, like.best_params)
+  best_params, histories = _restore_best(folder, config_hash, like.best_params)
   if not (folder / 'training').is_dir():
     raise errors.UserError(
       f'{folder}: a trained network that cannot be trained further'
     )
-  with _checkpointer() as reader:
+  with _orbax_checkpointer() as reader:
     found = reader.restore(
       folder.resolve(),
       args=ocp.args.Composite(
         training=ocp.args.StandardRestore(_arrays(_training(like)))
       ),
     )
-  return Checkpoint(**found.training, best_params=best_params, courses=courses)
+  arrays = {name: found.training[on_disk] for name, on_disk in _ON_DISK.items()}
+  return Checkpoint(**arrays, best_params=best_params, histories=histories)
 
 
 def _restore_best(
-  folder: pathlib.Path, identity: str, like: dict
-) -> tuple[dict, tuple[Course, ...]]:
-  with _checkpointer() as reader:
-    facts = reader.restore(
+  folder: pathlib.Path, config_hash: str, like: dict
+) -> tuple[dict, tuple[History, ...]]:
+  with _orbax_checkpointer() as reader:
+    metadata = reader.restore(
       folder.resolve(), args=ocp.args.Composite(facts=ocp.args.JsonRestore())
     ).facts
-    if facts['identity'] != identity:
+    if metadata['identity'] != config_hash:
       raise errors.UserError(
         f'{folder}: of another run than config.json says; give another '
         '--workdir'
@@ -267,13 +273,13 @@ def _restore_best(
       folder.resolve(),
       args=ocp.args.Composite(best=ocp.args.StandardRestore(_arrays(like))),
     ).best
-  courses = tuple(map(Course.from_json, facts['courses']))
-  if len(courses) != jax.tree.leaves(like)[0].shape[0]:
+  histories = tuple(map(History.from_json, metadata['courses']))
+  if len(histories) != jax.tree.leaves(like)[0].shape[0]:
     raise ValueError('facts are of another number of runs')
-  return best, courses
+  return best, histories
 
 
-def _checkpointer() -> ocp.Checkpointer:
+def _orbax_checkpointer() -> ocp.Checkpointer:
   options = ocp.CompositeOptions(multiprocessing_options=_ALONE)
   return ocp.Checkpointer(
     ocp.CompositeCheckpointHandler(composite_options=options),
@@ -293,21 +299,21 @@ def _arrays(shapes: Any) -> Any:
 
 def _training(checkpoint: Checkpoint) -> dict[str, Any]:
   """What only the training needs."""
-  arrays = checkpoint._asdict()
-  del arrays['courses'], arrays['best_params']
-  return arrays
+  return {on_disk: getattr(checkpoint, n) for n, on_disk in _ON_DISK.items()}
 
 
-def _facts(identity: str, courses: tuple[Course, ...]) -> dict[str, Any]:
-  shown = [course.to_json() for course in courses]
-  return {'identity': identity, 'courses': shown}
+def _metadata(
+  config_hash: str, histories: tuple[History, ...]
+) -> dict[str, Any]:
+  shown = [history.to_json() for history in histories]
+  return {'identity': config_hash, 'courses': shown}
 
 
-def _put_faulty_aside(directory: pathlib.Path) -> None:
+def _quarantine_corrupt(directory: pathlib.Path) -> None:
   """Renames damaged checkpoints: their numbers will be saved again."""
   for step in steps(directory):
     folder = directory / str(step)
-    if seal.fault(folder):
+    if checksums.verify(folder):
       aside = folder.with_name(f'damaged-{step}')
       number = 1
       while aside.exists():
@@ -318,7 +324,7 @@ def _put_faulty_aside(directory: pathlib.Path) -> None:
 
 def _check_room(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
   """Raises before orbax's threads fail one by one on a full disk."""
-  leaves = jax.tree.leaves(checkpoint._replace(courses=()))
+  leaves = jax.tree.leaves(checkpoint._replace(histories=()))
   needed = sum(leaf.nbytes for leaf in leaves) + 2**20
   if shutil.disk_usage(directory).free < needed:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -330,7 +336,9 @@ def _reported(directory: pathlib.Path) -> Iterator[None]:
   try:
     yield
   except Exception as error:
-    whole = [s for s in steps(directory) if not seal.fault(directory / str(s))]
+    whole = [
+      s for s in steps(directory) if not checksums.verify(directory / str(s))
+    ]
     last = f'step {whole[0]} is whole' if whole else 'none is whole yet'
     raise errors.UserError(
       f'{directory}: could not save a checkpoint: {_first_line(error)}; of '

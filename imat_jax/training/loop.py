@@ -16,29 +16,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from imat_jax import config, errors, progress
-from imat_jax.data import pipeline
+from imat_jax import config, errors
+from imat_jax.data import input_pipeline
+from imat_jax.runtime import distributed, preemption, profiling, progress
 from imat_jax.training import (
-  affinity,
   checkpoint,
-  cluster,
-  feed,
-  interruption,
-  mesh,
+  gradient_similarity,
+  inputs,
   metrics,
-  profiling,
   program,
+  sharding,
   step,
   watch,
 )
 from imat_jax.training.checkpoint import Checkpoint
-from imat_jax.training.course import Course, row
-from imat_jax.training.group import Group
+from imat_jax.training.ensemble import Ensemble
+from imat_jax.training.history import History, epoch_metrics
 
 
 def train(
-  group: Group,
-  data: feed.Data,
+  group: Ensemble,
+  data: inputs.Data,
   checkpoints: pathlib.Path,
   identity: str,
   on_start: Callable[[Checkpoint], None],
@@ -52,7 +50,7 @@ def train(
     group: the runs.
     data: what they read.
     checkpoints: the folder of the checkpoints.
-    identity: what the runs are, see `checkpoint.read_latest`.
+    identity: what the runs are, see `checkpoint.restore_latest`.
     on_start: called, in the first process, with what a start finds.
     on_save: the same with what is saved.
     says_epochs: whether each epoch has a line on stderr.
@@ -66,8 +64,8 @@ def train(
     Interrupted: by SIGTERM or SIGINT to any process, once saved.
   """
   here = _latest(group, checkpoints, identity) or program.start(group)
-  here = Checkpoint(*mesh.on_each(here[:-1]), here.courses)
-  cluster.first(lambda: on_start(here))
+  here = Checkpoint(*sharding.replicate(here[:-1]), here.histories)
+  distributed.broadcast_from_primary(lambda: on_start(here))
   if not _is_active(group, here).any():
     return here
   at, training = here.at, group.training
@@ -75,18 +73,18 @@ def train(
   fed = data.train(group.seed_R, at)
 
   with (
-    interruption.Interruption() as stop,
-    checkpoint.Store(checkpoints, identity) as store,
+    preemption.PreemptionHandler() as stop,
+    checkpoint.Checkpointer(checkpoints, identity) as store,
     progress.Progress(training.epochs * data.steps, 'train', 'step', at) as bar,
     profiling.Trace(_profiles(group, checkpoints)) as trace,
   ):
     saved_at = -math.inf
     while True:
       due = _is_due(training.saving, at, saved_at)
-      leaving = cluster.told_to_go(at, stop.received)
+      leaving = distributed.any_preempted(at, stop.received)
       epoch_ends = at == data.steps * (_epochs(here) + 1)
       if epoch_ends or due or leaving:
-        _check_finite(group, here.so_far, _is_active(group, here), at, store)
+        _check_finite(group, here.metrics, _is_active(group, here), at, store)
       if epoch_ends:
         here = _after_epoch(group, here, at, data, score, store, watched)
         if says_epochs:
@@ -95,7 +93,7 @@ def train(
       done = not active_R.any()
       if due or leaving or done or (epoch_ends and training.saving.save_epochs):
         store.save(at, here)
-        if cluster.leads():
+        if distributed.is_primary():
           on_save(here)
         saved_at = time.monotonic()
       if done:
@@ -104,7 +102,7 @@ def train(
         store.wait()
         raise _interrupted(checkpoints.parent, leaving, at)
       trace.advance()
-      started, before = time.monotonic(), here.so_far
+      started, before = time.monotonic(), here.metrics
       batch = next(fed)
       if watched and not at:
         shown = time.monotonic()
@@ -117,33 +115,33 @@ def train(
       # fill the memory.
       _check_finite(group, before, active_R, at, store)
       seconds = time.monotonic() - started
-      courses = tuple(c.later(seconds / active_R.sum()) for c in here.courses)
-      here = here._replace(state=now, so_far=so_far, courses=courses)
+      courses = tuple(c.later(seconds / active_R.sum()) for c in here.histories)
+      here = here._replace(state=now, metrics=so_far, histories=courses)
       at += 1
       bar.advance()
 
 
 def _latest(
-  group: Group, checkpoints: pathlib.Path, identity: str
+  group: Ensemble, checkpoints: pathlib.Path, identity: str
 ) -> Checkpoint | None:
   """The latest checkpoint that the first process has."""
   shapes, found = program.start_shapes(group), None
 
   def read() -> list | None:
     nonlocal found
-    found = checkpoint.read_latest(checkpoints, identity, shapes)
-    return found and [course.to_json() for course in found.courses]
+    found = checkpoint.restore_latest(checkpoints, identity, shapes)
+    return found and [course.to_json() for course in found.histories]
 
-  courses = cluster.first(read)
+  courses = distributed.broadcast_from_primary(read)
   if courses is None:
     return None
-  arrays = cluster.arrays_of_first(found and found[:-1], shapes[:-1])
-  return Checkpoint(*arrays, tuple(map(Course.from_json, courses)))
+  arrays = distributed.broadcast_arrays(found and found[:-1], shapes[:-1])
+  return Checkpoint(*arrays, tuple(map(History.from_json, courses)))
 
 
-def score_all(
-  score: program.Score, params: dict, batches: Iterable[pipeline.Batch]
-) -> tuple[metrics.Metrics, list[step.Guesses]]:
+def evaluate_batches(
+  score: program.Score, params: dict, batches: Iterable[input_pipeline.Batch]
+) -> tuple[metrics.Metrics, list[step.Predictions]]:
   """The metrics of a whole data set, and each batch's guesses."""
   total, guesses = None, []
   for batch in batches:
@@ -155,24 +153,26 @@ def score_all(
   return total, guesses
 
 
-def _profiles(group: Group, checkpoints: pathlib.Path) -> pathlib.Path | None:
+def _profiles(
+  group: Ensemble, checkpoints: pathlib.Path
+) -> pathlib.Path | None:
   (run, *more) = group.runs
-  wanted = not more and run.profile and cluster.leads()
+  wanted = not more and run.profile and distributed.is_primary()
   return checkpoints.parent / 'profile' if wanted else None
 
 
 def _epochs(here: Checkpoint) -> int:
   """Finished epochs; a run that stopped early has fewer."""
-  return max(len(course.rows) for course in here.courses)
+  return max(len(course.rows) for course in here.histories)
 
 
-def _is_active(group: Group, here: Checkpoint) -> np.ndarray:
+def _is_active(group: Ensemble, here: Checkpoint) -> np.ndarray:
   """Which runs are not finished, R."""
-  pairs = zip(group.runs, here.courses, strict=True)
+  pairs = zip(group.runs, here.histories, strict=True)
   return np.array([not course.finished(run) for run, course in pairs])
 
 
-def _compares(group: Group, at: int) -> bool:
+def _compares(group: Ensemble, at: int) -> bool:
   """Whether gradients are to be compared before this step."""
   every = group.training.affinity_steps
   return bool(every) and at % every == 0 and group.most_tasks > 1
@@ -185,27 +185,29 @@ def _is_due(saving: config.Saving, at: int, saved_at: float) -> bool:
   if by_steps or waited == math.inf:
     return True
   # Processes have clocks of their own.
-  if not saving.save_seconds or not cluster.asks(at):
+  if not saving.save_seconds or not distributed.is_sync_step(at):
     return False
-  return cluster.first(lambda: waited >= saving.save_seconds)
+  return distributed.broadcast_from_primary(
+    lambda: waited >= saving.save_seconds
+  )
 
 
 def _after_epoch(
-  group: Group,
+  group: Ensemble,
   here: Checkpoint,
   at: int,
-  data: feed.Data,
+  data: inputs.Data,
   score: program.Score,
-  store: checkpoint.Store,
+  store: checkpoint.Checkpointer,
   watched: watch.Watch | None,
 ) -> Checkpoint:
   """Evaluates; notes the runs' rows, and their parameters where it is best."""
   epoch = _epochs(here) + 1
-  validation, _ = score_all(score, here.state.params, data.validation())
-  active_R, courses = _is_active(group, here), list(here.courses)
+  validation, _ = evaluate_batches(score, here.state.params, data.validation())
+  active_R, courses = _is_active(group, here), list(here.histories)
   _check_finite(group, validation, active_R, at, store)
   train, validation, cosines = jax.device_get(
-    (here.so_far, validation, here.cosines)
+    (here.metrics, validation, here.cosines)
   )
   for r, course in enumerate(courses):
     if not active_R[r]:
@@ -213,10 +215,10 @@ def _after_epoch(
     own = group.own_tasks(r)
     of_run = functools.partial(jax.tree.map, operator.itemgetter(r))
     results = {
-      'train': metrics.read(of_run(train), group.task_set),
-      'validation': metrics.read(of_run(validation), group.task_set),
+      'train': metrics.compute(of_run(train), group.task_set),
+      'validation': metrics.compute(of_run(validation), group.task_set),
     }
-    new = row(
+    new = epoch_metrics(
       group.runs[r],
       own.names,
       epoch=epoch,
@@ -224,33 +226,34 @@ def _after_epoch(
       seconds=course.seconds,
       num_examples=data.num_train,
       **results,
-      cosines=affinity.read(of_run(cosines), group.task_set.names),
+      cosines=gradient_similarity.read(of_run(cosines), group.task_set.names),
     )
     courses[r] = course.after(new, group.training.stopping)
     if watched:
       watched.epoch(new, results['validation'])
   better_R = active_R & [c.stopping.best_epoch == epoch for c in courses]
   best_params = program.keep(better_R, here.state.params, here.best_params)
-  zeros = jax.tree.map(jnp.zeros_like, (here.so_far, here.cosines))
+  zeros = jax.tree.map(jnp.zeros_like, (here.metrics, here.cosines))
   return Checkpoint(here.state, best_params, *zeros, tuple(courses))
 
 
 def _check_finite(
-  group: Group,
+  group: Ensemble,
   so_far: metrics.Metrics,
   active_R: np.ndarray,
   at: int,
-  store: checkpoint.Store,
+  store: checkpoint.Checkpointer,
 ) -> None:
   """Waits for the steps before `at`; none may have lost its numbers."""
-  broken_RxT = jax.device_get(so_far.broken_T) * active_R[:, None]
+  broken_RxT = jax.device_get(so_far.nonfinite_T) * active_R[:, None]
   if broken_RxT.any():
     names = ', '.join(np.array(group.task_set.names)[broken_RxT.any(0)])
     run = group.runs[broken_RxT.any(1).argmax()]
     of = f' in {run.workdir}' if len(group) > 1 else ''
+    latest = distributed.broadcast_from_primary(store.latest)
     raise errors.UserError(
       f'step {at}: the loss or a gradient of {names}{of} is not finite; the '
-      f'last good checkpoint is that of step {cluster.first(store.latest)}; a '
+      f'last good checkpoint is that of step {latest}; a '
       'smaller --learning_rate in another --workdir may help'
     )
 
@@ -266,9 +269,9 @@ def _interrupted(
   )
 
 
-def _line(group: Group, here: Checkpoint) -> str:
+def _line(group: Ensemble, here: Checkpoint) -> str:
   """What is said of an epoch: of its first run, where it has several."""
-  new, run = here.courses[0].rows[-1], group.runs[0]
+  new, run = here.histories[0].rows[-1], group.runs[0]
   first = next(iter(new['validation']))
   accuracy = new['validation'][first]['accuracy']
   losses = {split: _shown(loss) for split, loss in new['total'].items()}

@@ -24,7 +24,7 @@ class Mean:
     return self.sum_T / jnp.where(self.weight_T > 0, self.weight_T, 1)
 
 
-def by_task(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> Mean:
+def masked_cross_entropy(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> Mean:
   """Each task's softmax cross entropy in nats over what has a label.
 
   Args:
@@ -39,7 +39,7 @@ def by_task(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> Mean:
   return Mean((loss_BxT * weight_BxT).sum(0), weight_BxT.sum(0))
 
 
-def total(loss: Mean, weight_T: jax.Array) -> jax.Array:
+def weighted_sum(loss: Mean, weight_T: jax.Array) -> jax.Array:
   """The sum over tasks of weight × mean loss: what training minimises.
 
   A task with weight 0 sends no gradient through its head.

@@ -1,7 +1,7 @@
 """Metrics that add up on the device and are read once per epoch.
 
 Per task: the loss as (sum, weight) and the confusion matrix, from which every
-score of `imat_jax.scores` follows.
+score of `imat_jax.training.scores` follows.
 """
 
 from typing import Any
@@ -11,8 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from imat_jax import scores, tasks
-from imat_jax.training import losses
+from imat_jax import tasks
+from imat_jax.training import losses, scores
 
 
 @struct.dataclass
@@ -21,7 +21,9 @@ class Metrics:
 
   loss: losses.Mean
   confusion_TxKxK: jax.Array  # int32; rows = true, columns = predicted
-  broken_T: jax.Array  # int32; steps with a loss or gradient that is not finite
+  nonfinite_T: (
+    jax.Array
+  )  # int32; steps with a loss or gradient that is not finite
 
 
 def zeros(task_set: tasks.TaskSet) -> Metrics:
@@ -35,7 +37,7 @@ def zeros(task_set: tasks.TaskSet) -> Metrics:
   )
 
 
-def of_batch(
+def from_batch(
   logits_BxTxK: jax.Array, loss: losses.Mean, label_BxT: jax.Array
 ) -> Metrics:
   """Metrics of one batch; examples without a label count nowhere."""
@@ -48,7 +50,7 @@ def merge(first: Metrics, second: Metrics) -> Metrics:
   return jax.tree.map(jnp.add, first, second)
 
 
-def read(metrics: Metrics, task_set: tasks.TaskSet) -> dict[str, Any]:
+def compute(metrics: Metrics, task_set: tasks.TaskSet) -> dict[str, Any]:
   """Brings metrics to the host.
 
   Returns:

@@ -12,28 +12,38 @@ import jax.numpy as jnp
 import numpy as np
 
 from imat_jax import config, tasks
-from imat_jax.data import pipeline
-from imat_jax.models import heads, trunk
-from imat_jax.training import affinity, feed, mesh, metrics, state, step
+from imat_jax.data import input_pipeline
+from imat_jax.models import trunk
+from imat_jax.models.network import Network
+from imat_jax.training import (
+  gradient_similarity,
+  inputs,
+  metrics,
+  sharding,
+  state,
+  step,
+)
 from imat_jax.training.checkpoint import Checkpoint
-from imat_jax.training.course import Course
-from imat_jax.training.group import Group, over_runs
+from imat_jax.training.ensemble import Ensemble, vmap_runs
+from imat_jax.training.history import History
 
-Score = Callable[[dict, pipeline.Batch], tuple[metrics.Metrics, step.Guesses]]
+Score = Callable[
+  [dict, input_pipeline.Batch], tuple[metrics.Metrics, step.Predictions]
+]
 
 
-def start(group: Group) -> Checkpoint:
+def start(group: Ensemble) -> Checkpoint:
   """The runs before their first step."""
   return Checkpoint(*_start_of(group)(*_rows(group)), _new_courses(group))
 
 
-def start_shapes(group: Group) -> Checkpoint:
+def start_shapes(group: Ensemble) -> Checkpoint:
   """The shapes and types of `start`'s arrays."""
   shapes = jax.eval_shape(_start_of(group), *_rows(group))
   return Checkpoint(*shapes, _new_courses(group))
 
 
-def update(group: Group) -> Callable:
+def update(group: Ensemble) -> Callable:
   """The jitted step: (state, metrics, active_R, feed) → (state, metrics).
 
   The metrics are those so far. A run that is not active stays as it is.
@@ -44,22 +54,22 @@ def update(group: Group) -> Callable:
   )
 
 
-def score(group: Group) -> Score:
+def score(group: Ensemble) -> Score:
   """The jitted evaluation: (params, batch) → (metrics, guesses)."""
   return _score(group.model, group.task_set)
 
 
-def logits(group: Group) -> Callable:
+def logits(group: Ensemble) -> Callable:
   """The jitted network: (params, batch) → logits, R × B × T × K."""
   return _logits(group.model, group.task_set)
 
 
-def compare(group: Group) -> Callable:
+def compare(group: Ensemble) -> Callable:
   """The jitted comparison of gradients: (checkpoint, feed) → cosines."""
   return _compare(group.model, group.task_set, group.training.augmentation)
 
 
-def seen(group: Group, number: int) -> Callable:
+def seen(group: Ensemble, number: int) -> Callable:
   """What the first run's network sees: (state, feed) → photos of its batch."""
   training = group.training
   return _seen(group.model.geometry, training.augmentation, number)
@@ -72,36 +82,36 @@ def _update(
   optimizer: config.Optimizer,
   augmentation: config.Augmentation,
 ) -> Callable:
-  network, adam = heads.Network(model, task_set), state.optimizer(optimizer)
+  network, adam = Network(model, task_set), state.optimizer(optimizer)
   side = trunk.image_side(model.geometry)
 
   def of_run(now, so_far, active, shared, own):
-    batch = feed.to_batch(shared, own, now, side, augmentation)
+    batch = inputs.to_batch(shared, own, now, side, augmentation)
     after, found = step.train_step(network, adam, now, batch)
     after = jax.tree.map(functools.partial(jnp.where, active), after, now)
     return after, metrics.merge(so_far, found)
 
-  of_runs = over_runs(of_run, (0, 0, 0, None, 0))
+  of_runs = vmap_runs(of_run, (0, 0, 0, None, 0))
 
   def update(now, so_far, active_R, fed):
     found = of_runs(now, so_far, active_R, fed.shared, fed.own)
-    return mesh.on_each_inside(found)
+    return sharding.constrain_replicated(found)
 
   return jax.jit(update, donate_argnums=0)
 
 
 @functools.cache
 def _score(model: config.Model, task_set: tasks.TaskSet) -> Score:
-  of_run = functools.partial(step.eval_step, heads.Network(model, task_set))
-  of_runs = over_runs(of_run, (0, None))
-  return jax.jit(lambda *given: mesh.on_each_inside(of_runs(*given)))
+  of_run = functools.partial(step.eval_step, Network(model, task_set))
+  of_runs = vmap_runs(of_run, (0, None))
+  return jax.jit(lambda *given: sharding.constrain_replicated(of_runs(*given)))
 
 
 @functools.cache
 def _logits(model: config.Model, task_set: tasks.TaskSet) -> Callable:
-  of_run = functools.partial(step.logits, heads.Network(model, task_set))
-  of_runs = over_runs(of_run, (0, None))
-  return jax.jit(lambda *given: mesh.on_each_inside(of_runs(*given)))
+  of_run = functools.partial(step.logits, Network(model, task_set))
+  of_runs = vmap_runs(of_run, (0, None))
+  return jax.jit(lambda *given: sharding.constrain_replicated(of_runs(*given)))
 
 
 @functools.cache
@@ -110,15 +120,17 @@ def _compare(
   task_set: tasks.TaskSet,
   augmentation: config.Augmentation,
 ) -> Callable:
-  network = heads.Network(model, task_set)
+  network = Network(model, task_set)
   side = trunk.image_side(model.geometry)
 
   def of_run(so_far, now, shared, own):
-    batch = feed.to_batch(shared, own, now, side, augmentation)
-    return affinity.add(network, so_far, now, batch)
+    batch = inputs.to_batch(shared, own, now, side, augmentation)
+    return gradient_similarity.add(network, so_far, now, batch)
 
-  of_runs = over_runs(of_run, (0, 0, None, 0))
-  jitted = jax.jit(lambda *given: mesh.on_each_inside(of_runs(*given)))
+  of_runs = vmap_runs(of_run, (0, 0, None, 0))
+  jitted = jax.jit(
+    lambda *given: sharding.constrain_replicated(of_runs(*given))
+  )
   return lambda here, fed: jitted(here.cosines, here.state, fed.shared, fed.own)
 
 
@@ -129,14 +141,14 @@ def _seen(
   side = trunk.image_side(geometry)
 
   def of_run(now, shared, own):
-    batch = feed.to_batch(shared, own, now, side, augmentation)
+    batch = inputs.to_batch(shared, own, now, side, augmentation)
     return jax.tree.map(lambda x: x[:number], batch)
 
-  of_runs = over_runs(of_run, (0, None, 0))
+  of_runs = vmap_runs(of_run, (0, None, 0))
 
   def seen(now, fed):
     found = of_runs(now, fed.shared, fed.own)
-    return mesh.on_each_inside(jax.tree.map(lambda x: x[0], found))
+    return sharding.constrain_replicated(jax.tree.map(lambda x: x[0], found))
 
   return jax.jit(seen)
 
@@ -151,7 +163,7 @@ def keep(better_R: jax.Array, params: dict, best_params: dict) -> dict:
   return jax.vmap(of_run)(better_R, params, best_params)
 
 
-def _start_of(group: Group) -> Callable:
+def _start_of(group: Ensemble) -> Callable:
   return _start(group.model, group.task_set, group.training.optimizer)
 
 
@@ -161,16 +173,16 @@ def _start(
 ) -> Callable:
   def of_run(seed, weight_T):
     first = state.create(model, optimizer, task_set, seed, weight_T)
-    sums = metrics.zeros(task_set), affinity.zeros(len(task_set))
+    sums = metrics.zeros(task_set), gradient_similarity.zeros(len(task_set))
     return first, first.params, *sums
 
-  return jax.jit(over_runs(of_run, (0, 0)))
+  return jax.jit(vmap_runs(of_run, (0, 0)))
 
 
-def _rows(group: Group) -> tuple[np.ndarray, np.ndarray]:
+def _rows(group: Ensemble) -> tuple[np.ndarray, np.ndarray]:
   """In what the runs of a group differ."""
   return group.seed_R, group.weight_RxT
 
 
-def _new_courses(group: Group) -> tuple[Course, ...]:
-  return (Course(),) * len(group)
+def _new_courses(group: Ensemble) -> tuple[History, ...]:
+  return (History(),) * len(group)

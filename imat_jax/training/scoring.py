@@ -10,19 +10,28 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from imat_jax import config, progress, scores, tasks
-from imat_jax.data import pipeline, source
+from imat_jax import config, tasks
+from imat_jax.data import input_pipeline, source
 from imat_jax.models import trunk
-from imat_jax.training import course as course_lib
-from imat_jax.training import loop, mesh, metrics, program, step, workdir
-from imat_jax.training.group import Group
+from imat_jax.runtime import progress
+from imat_jax.training import history as history_lib
+from imat_jax.training import (
+  loop,
+  metrics,
+  program,
+  scores,
+  sharding,
+  step,
+  workdir,
+)
+from imat_jax.training.ensemble import Ensemble
 
 
 class Scored(NamedTuple):
   """What a run makes of the N photos of a split."""
 
   evaluation: dict[str, Any]  # the form of `evaluation.json`
-  guesses: step.Guesses  # of its own tasks, N × T each
+  guesses: step.Predictions  # of its own tasks, N × T each
 
 
 class Outputs(NamedTuple):
@@ -33,7 +42,7 @@ class Outputs(NamedTuple):
 
 
 def outputs(
-  trained: workdir.Trained,
+  trained: workdir.TrainedModel,
   data_dir: str,
   split: str,
   *,
@@ -43,18 +52,22 @@ def outputs(
   """Shows a run, at its best epoch, the photos of a split."""
   run, task_set = trained.run, trained.task_set
   examples = source.Source(data_dir, split, task_set)
-  data = pipeline.eval_dataset(
+  data = input_pipeline.eval_dataset(
     examples,
     trunk.image_side(run.model.geometry),
     batch_size,
     knobs=run.augmentation if run.eval_augmented else None,
   )
-  logits = program.logits(Group((run,), task_set))
-  params = mesh.on_each(jax.tree.map(lambda leaf: leaf[None], trained.params))
+  logits = program.logits(Ensemble((run,), task_set))
+  params = sharding.replicate(
+    jax.tree.map(lambda leaf: leaf[None], trained.params)
+  )
   parts, number = [], len(examples)
   with progress.Progress(number, split, 'photo') as bar:
-    for batch in pipeline.iterate(data, loader):
-      (logits_BxTxK,) = jax.device_get(logits(params, mesh.spread(batch)))
+    for batch in input_pipeline.iterate(data, loader):
+      (logits_BxTxK,) = jax.device_get(
+        logits(params, sharding.shard_batch(batch))
+      )
       parts.append((logits_BxTxK, batch.label_BxT))
       bar.advance(min(batch_size, number - batch_size * (len(parts) - 1)))
   logits_NxTxK, label_NxT = map(np.concatenate, zip(*parts, strict=True))
@@ -62,25 +75,25 @@ def outputs(
 
 
 def score(
-  trained: workdir.Trained, said: Outputs, split: str
+  trained: workdir.TrainedModel, said: Outputs, split: str
 ) -> dict[str, Any]:
   """The `evaluation.json` of a run, from its outputs."""
-  found, _ = jax.device_get(step.judge(*said))
+  found, _ = jax.device_get(step.evaluate_logits(*said))
   return _evaluation(
     trained.run,
-    trained.course,
+    trained.history,
     trained.task_set,
-    metrics.read(found, trained.task_set),
+    metrics.compute(found, trained.task_set),
     split,
     len(said.label_NxT),
   )
 
 
 def score_runs(
-  group: Group,
+  group: Ensemble,
   params: dict,
-  courses: Iterable[course_lib.Course],
-  batches: Iterable[pipeline.Batch],
+  histories: Iterable[history_lib.History],
+  batches: Iterable[input_pipeline.Batch],
   split: str,
   num_examples: int,
 ) -> list[Scored]:
@@ -95,39 +108,41 @@ def score_runs(
     split: its name.
     num_examples: in the split.
   """
-  found, guesses = loop.score_all(program.score(group), params, batches)
+  found, guesses = loop.evaluate_batches(program.score(group), params, batches)
   found, guesses = jax.device_get((found, guesses))
-  all_RxNxT = step.Guesses(
+  all_RxNxT = step.Predictions(
     *(
       np.concatenate(parts, 1)[:, :num_examples]
       for parts in zip(*guesses, strict=True)
     )
   )
   scored = []
-  for r, course in enumerate(courses):
+  for r, history in enumerate(histories):
     own = group.own_tasks(r)
     columns = [group.task_set.names.index(name) for name in own.names]
-    results = metrics.read(
+    results = metrics.compute(
       jax.tree.map(lambda leaf_R, r=r: leaf_R[r], found), group.task_set
     )
-    form = _evaluation(group.runs[r], course, own, results, split, num_examples)
-    own_NxT = step.Guesses(*(part[r][:, columns] for part in all_RxNxT))
+    form = _evaluation(
+      group.runs[r], history, own, results, split, num_examples
+    )
+    own_NxT = step.Predictions(*(part[r][:, columns] for part in all_RxNxT))
     scored.append(Scored(form, own_NxT))
   return scored
 
 
 def _evaluation(
   run: config.Run,
-  course: course_lib.Course,
+  history: history_lib.History,
   task_set: tasks.TaskSet,
   results: dict[str, Any],
   split: str,
   num_examples: int,
 ) -> dict[str, Any]:
   return {
-    'epoch': course.stopping.best_epoch,
-    'step': course.best_step,
-    'stopped_early': course.stopped_early(run),
+    'epoch': history.stopping.best_epoch,
+    'step': history.best_step,
+    'stopped_early': history.stopped_early(run),
     'split': split,
     'num_examples': num_examples,
     'tasks': {t.name: _task_form(t, results[t.name]) for t in task_set},

@@ -6,7 +6,8 @@ import optax
 from flax import struct
 
 from imat_jax import config, tasks
-from imat_jax.models import heads, trunk
+from imat_jax.models import trunk
+from imat_jax.models.network import Network
 from imat_jax.training import rng
 
 
@@ -48,7 +49,7 @@ def create(
     weight_T: the weight of each task in the loss.
   """
   side = trunk.image_side(model.geometry)
-  params = heads.Network(model, task_set).init(
+  params = Network(model, task_set).init(
     rng.key(seed, 'params'), jnp.zeros((1, side, side, 3)), deterministic=True
   )['params']
   return TrainState(

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from imat_jax.data.pipeline import Batch
-from imat_jax.models import heads
+from imat_jax.data.input_pipeline import Batch
+from imat_jax.models.network import Network
 from imat_jax.training import losses, metrics, rng
 from imat_jax.training.state import TrainState
 
 
-class Guesses(NamedTuple):
+class Predictions(NamedTuple):
   """What a network says of B photos, beside what is true."""
 
   label: jax.Array  # int32, B × T, -1 where missing
@@ -21,7 +21,7 @@ class Guesses(NamedTuple):
 
 
 def train_step(
-  network: heads.Network,
+  network: Network,
   optimizer: optax.GradientTransformation,
   state: TrainState,
   batch: Batch,
@@ -40,8 +40,8 @@ def train_step(
       deterministic=False,
       rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},
     )
-    found = losses.by_task(logits_BxTxK, batch.label_BxT)
-    return losses.total(found, state.weight_T), (logits_BxTxK, found)
+    found = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
+    return losses.weighted_sum(found, state.weight_T), (logits_BxTxK, found)
 
   gradient, (logits_BxTxK, found) = jax.grad(loss_of, has_aux=True)(
     state.params
@@ -52,44 +52,44 @@ def train_step(
     params=optax.apply_updates(state.params, update),
     opt_state=opt_state,
   )
-  measured = metrics.of_batch(logits_BxTxK, found, batch.label_BxT)
-  broken_T = measured.broken_T | broken_gradients(gradient)
-  return after, measured.replace(broken_T=broken_T)
+  measured = metrics.from_batch(logits_BxTxK, found, batch.label_BxT)
+  broken_T = measured.nonfinite_T | nonfinite_gradients(gradient)
+  return after, measured.replace(nonfinite_T=broken_T)
 
 
 def eval_step(
-  network: heads.Network, params: dict, batch: Batch
-) -> tuple[metrics.Metrics, Guesses]:
+  network: Network, params: dict, batch: Batch
+) -> tuple[metrics.Metrics, Predictions]:
   """The metrics of a batch and what is guessed, without dropout."""
-  return judge(logits(network, params, batch), batch.label_BxT)
+  return evaluate_logits(logits(network, params, batch), batch.label_BxT)
 
 
-def logits(network: heads.Network, params: dict, batch: Batch) -> jax.Array:
+def logits(network: Network, params: dict, batch: Batch) -> jax.Array:
   """What the network says without dropout, B × T × K."""
   return network.apply(
     {'params': params}, batch.image_BxHxWxC, deterministic=True
   )
 
 
-def judge(
+def evaluate_logits(
   logits_BxTxK: jax.Array, label_BxT: jax.Array
-) -> tuple[metrics.Metrics, Guesses]:
+) -> tuple[metrics.Metrics, Predictions]:
   """The metrics of logits, and what they guess.
 
   Args:
     logits_BxTxK: -inf for what is no label.
     label_BxT: -1 where missing.
   """
-  found = losses.by_task(logits_BxTxK, label_BxT)
-  guesses = Guesses(
+  found = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
+  guesses = Predictions(
     label=jnp.asarray(label_BxT),
     guess=logits_BxTxK.argmax(2).astype(jnp.int32),
     probability=jax.nn.softmax(logits_BxTxK).max(2),
   )
-  return metrics.of_batch(logits_BxTxK, found, label_BxT), guesses
+  return metrics.from_batch(logits_BxTxK, found, label_BxT), guesses
 
 
-def broken_gradients(gradient: dict) -> jax.Array:
+def nonfinite_gradients(gradient: dict) -> jax.Array:
   """Tasks whose head, or all whose trunk, has a gradient that is not finite."""
   # A maximum is NaN where a number is, and quicker than a test of each number.
   leaves = jax.tree.leaves(gradient['heads'])

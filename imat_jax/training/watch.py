@@ -25,10 +25,11 @@ from typing import Any, NamedTuple, Protocol
 import jax
 from PIL import Image
 
-from imat_jax import config, errors, extras, files, progress, tasks
-from imat_jax.data import pipeline
-from imat_jax.training import cluster, pictures
+from imat_jax import config, errors, tasks
+from imat_jax.data import input_pipeline
+from imat_jax.runtime import distributed, extras, files, progress
 from imat_jax.training.workdir import Workdir
+from imat_jax.writers import plots
 
 PHOTOS = 32  # of the first batch that are shown
 _PATIENCE = 60.0  # seconds that Weights & Biases has at the end
@@ -83,7 +84,7 @@ class Watch:
     finished = [Point(row['step'], scalars(row)) for row in rows]
     self._each(lambda observer: observer.start(at, finished, goes_on))
 
-  def batch(self, batch: pipeline.Batch) -> None:
+  def batch(self, batch: input_pipeline.Batch) -> None:
     """Shows photos of the first batch."""
     draw = functools.cache(lambda: {'photos/first_batch': self._grid(batch)})
     self._each(lambda observer: observer.tell(Point(0, {}, draw)))
@@ -93,13 +94,13 @@ class Watch:
 
     Args:
       row: that of `metrics.jsonl`.
-      validation: what `metrics.read` found of the validation photos.
+      validation: what `metrics.compute` found of the validation photos.
     """
 
     @functools.cache
     def draw() -> dict[str, Image.Image]:
       return {
-        f'confusion/{task.name}': pictures.confusion(
+        f'confusion/{task.name}': plots.confusion(
           validation[task.name]['confusion'],
           task.labels,
           f'{task.name}, validation, epoch {row["epoch"]}',
@@ -110,7 +111,7 @@ class Watch:
     point = Point(row['step'], scalars(row), draw)
     self._each(lambda observer: observer.tell(point))
 
-  def _grid(self, batch: pipeline.Batch) -> Image.Image:
+  def _grid(self, batch: input_pipeline.Batch) -> Image.Image:
     image_BxHxWxC, label_BxT = jax.device_get(batch)
     captions = [
       ', '.join(
@@ -120,7 +121,7 @@ class Watch:
       )
       for label_T in label_BxT
     ]
-    return pictures.grid(image_BxHxWxC, captions)
+    return plots.grid(image_BxHxWxC, captions)
 
   def _each(self, call: Callable[[Observer], None]) -> None:
     for observer in tuple(self._observers):
@@ -151,18 +152,18 @@ def watching(
     run: the config.
     workdir: of the run.
     task_set: its tasks.
-    identity: what the run is, see `workdir.claim`.
+    identity: what the run is, see `workdir.init_or_check`.
 
   Raises:
     UserError: a package is missing.
   """
   if not (run.tensorboard or run.wandb):
     return contextlib.nullcontext()
-  cluster.first(lambda: extras.require_for(run))
+  distributed.broadcast_from_primary(lambda: extras.require_for(run))
   observers = []
-  if run.tensorboard and cluster.leads():
+  if run.tensorboard and distributed.is_primary():
     observers.append(TensorBoard(workdir.tensorboard))
-  if run.wandb and cluster.leads():
+  if run.wandb and distributed.is_primary():
     observers.append(WeightsAndBiases(workdir, run, identity))
   return Watch(observers, task_set)
 
@@ -235,7 +236,7 @@ def _events(point: Point) -> Iterator[Any]:
       width=picture.width,
       height=picture.height,
       colorspace=3,
-      encoded_image_string=pictures.png(picture),
+      encoded_image_string=plots.png(picture),
     )
     values.append(summary_pb2.Summary.Value(tag=tag, image=image))
   for value in values:

@@ -14,18 +14,19 @@ from typing import Any, NamedTuple
 
 import jax
 
-from imat_jax import (
-  config,
-  errors,
+from imat_jax import config, errors, tasks
+from imat_jax.runtime import (
+  checksums,
+  distributed,
   files,
   progress,
-  remote,
   run_folders,
-  tasks,
+  storage,
+  sync,
 )
-from imat_jax.training import checkpoint, cluster, mesh, mirror, program, seal
-from imat_jax.training.course import Course
-from imat_jax.training.group import Group
+from imat_jax.training import checkpoint, program, sharding
+from imat_jax.training.ensemble import Ensemble
+from imat_jax.training.history import History
 
 # These may change between two starts of one run, or of one study.
 _HOW = ('data_dir', 'workdir', 'loader', 'saving', 'cluster')
@@ -57,8 +58,8 @@ class Workdir:
   """The paths of a run's files; of one in a bucket, those to work on here."""
 
   def __init__(self, path: str | pathlib.Path):
-    self.url = path if remote.is_url(path) else None
-    self.path = remote.working_folder(path) if self.url else pathlib.Path(path)
+    self.url = path if storage.is_url(path) else None
+    self.path = storage.working_folder(path) if self.url else pathlib.Path(path)
     self.config = self.path / run_folders.CONFIG
     self.checkpoints = self.path / run_folders.CHECKPOINTS
     self.metrics = self.path / 'metrics.jsonl'
@@ -72,17 +73,17 @@ class Workdir:
     self.lock = self.path / run_folders.LOCK
 
 
-class Trained(NamedTuple):
+class TrainedModel(NamedTuple):
   """A run that has been trained, at its best epoch."""
 
   run: config.Run
   task_set: tasks.TaskSet
   params: dict
-  course: Course
+  history: History
 
 
 @contextlib.contextmanager
-def locked(workdir: Workdir) -> Iterator[None]:
+def lock(workdir: Workdir) -> Iterator[None]:
   """Holds the run's folder for this job.
 
   The lock goes with the process, however it ends.
@@ -91,12 +92,14 @@ def locked(workdir: Workdir) -> Iterator[None]:
     UserError: another job has it; names its pid and host.
   """
   with contextlib.ExitStack() as held:
-    cluster.first(lambda: held.enter_context(_lock(workdir)))
+    distributed.broadcast_from_primary(
+      lambda: held.enter_context(_file_lock(workdir))
+    )
     yield
 
 
 @contextlib.contextmanager
-def mirrored(workdir: Workdir) -> Iterator[None]:
+def synced(workdir: Workdir) -> Iterator[None]:
   """Keeps in its bucket what a run has here; nothing where it has none.
 
   To be entered with the folder locked. The first process alone does it.
@@ -107,26 +110,26 @@ def mirrored(workdir: Workdir) -> Iterator[None]:
   if not workdir.url:
     yield
     return
-  marks = (seal.NAME, workdir.evaluation.name)
-  kept = mirror.Mirror(workdir.url, workdir.path, marks)
-  cluster.first(kept.begin)
+  marks = (checksums.NAME, workdir.evaluation.name)
+  kept = sync.Mirror(workdir.url, workdir.path, marks)
+  distributed.broadcast_from_primary(kept.begin)
   try:
     yield
   except errors.Interrupted:  # all processes are, at the same step
-    cluster.first(kept.end)
+    distributed.broadcast_from_primary(kept.end)
     raise
   except BaseException:  # the others may be gone
-    if cluster.leads():
+    if distributed.is_primary():
       try:
         kept.end()
       except errors.UserError as error:
         progress.say(str(error))
     raise
-  cluster.first(kept.end)
+  distributed.broadcast_from_primary(kept.end)
 
 
 @contextlib.contextmanager
-def _lock(workdir: Workdir) -> Iterator[None]:
+def _file_lock(workdir: Workdir) -> Iterator[None]:
   run_folders.refuse_foreign(workdir.path)
   workdir.path.mkdir(parents=True, exist_ok=True)
   with workdir.lock.open('a+', encoding='utf-8', errors='replace') as file:
@@ -143,7 +146,7 @@ def _lock(workdir: Workdir) -> Iterator[None]:
     yield
 
 
-def claim(
+def init_or_check(
   workdir: Workdir,
   settings: config.Training,
   task_set: tasks.TaskSet,
@@ -179,7 +182,7 @@ def claim(
         f'here ({"; ".join(differing)}); give another --workdir'
       )
   files.write_json(workdir.config, mine)
-  return identity(kind, mine)
+  return config_hash(kind, mine)
 
 
 def describe(
@@ -194,7 +197,7 @@ def describe(
   return json.loads(json.dumps(described))
 
 
-def identity(kind: type, described: dict[str, Any]) -> str:
+def config_hash(kind: type, described: dict[str, Any]) -> str:
   """A digest of all that must not change between two starts."""
   fixed = json.dumps(_fixed(kind, described), sort_keys=True)
   return hashlib.sha256(fixed.encode()).hexdigest()
@@ -211,35 +214,35 @@ def read_run(workdir: Workdir) -> tuple[config.Run, tasks.TaskSet]:
   return run, tasks.TaskSet.from_json(stored['tasks'])
 
 
-def load(path: str | pathlib.Path) -> Trained:
+def load(path: str | pathlib.Path) -> TrainedModel:
   """Reads a trained run, here or, through a copy, in a bucket.
 
   Raises:
     UserError: no run, a damaged one, or one without a finished epoch.
   """
-  mesh.check_devices()
-  if remote.is_url(path):
+  sharding.check_devices()
+  if storage.is_url(path):
     url, parts = path, ('config.json', 'checkpoints/')
-    path = remote.copied(url, parts, seal.sealed)
+    path = storage.cached_download(url, parts, checksums.only_complete)
     if not any(path.iterdir()):
       raise errors.UserError(f'{url}: no trained run here')
   else:
     run_folders.check(path)
   workdir = Workdir(path)
   run, task_set = read_run(workdir)
-  described = identity(config.Run, files.read_json(workdir.config))
-  shapes = program.start_shapes(Group((run,), task_set))
-  found = checkpoint.read_best(
+  described = config_hash(config.Run, files.read_json(workdir.config))
+  shapes = program.start_shapes(Ensemble((run,), task_set))
+  found = checkpoint.restore_best(
     workdir.checkpoints, described, like=shapes.best_params
   )
-  params, (course,) = found or (None, (Course(),))
-  if not course.rows:
+  params, (history,) = found or (None, (History(),))
+  if not history.rows:
     raise errors.UserError(f'{workdir.path}: no epoch of this run is finished')
   params = jax.tree.map(lambda leaf_R: leaf_R[0], params)
-  return Trained(run, task_set, params, course)
+  return TrainedModel(run, task_set, params, history)
 
 
-def note_start(workdir: Workdir, step: int) -> None:
+def log_start(workdir: Workdir, step: int) -> None:
   """Appends a line to `starts.jsonl`: from which step, when, where."""
   line = {
     'step': step,
@@ -258,9 +261,9 @@ def times_resumed(workdir: Workdir) -> int:
   return max(len(workdir.starts.read_bytes().splitlines()) - 1, 0)
 
 
-def write_metrics(workdir: Workdir, course: Course) -> None:
+def write_metrics(workdir: Workdir, history: History) -> None:
   """Writes `metrics.jsonl` anew: never half a row, never one twice."""
-  lines = [json.dumps(row, allow_nan=False) + '\n' for row in course.rows]
+  lines = [json.dumps(row, allow_nan=False) + '\n' for row in history.rows]
   files.write_text(workdir.metrics, ''.join(lines))
 
 

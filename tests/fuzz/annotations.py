@@ -10,7 +10,7 @@ import atheris
 
 with atheris.instrument_imports():
   from imat_jax import errors
-  from imat_jax.data import annotations, build, manifest
+  from imat_jax.data import build, kaggle, manifest
 
 FOLDER = pathlib.Path(tempfile.mkdtemp())
 WORDS = (
@@ -76,14 +76,14 @@ def one_input(raw: bytes) -> None:
   for name, body in content(data).items():
     (FOLDER / f'fgvc4_iMat.{name}.json').write_bytes(body)
   with contextlib.suppress(errors.UserError):
-    split = annotations.read_split(FOLDER, 'train')
-    labels, _ = annotations.labels_by_image(split)
+    split = kaggle.read_split(FOLDER, 'train')
+    labels, _ = kaggle.labels_by_image(split)
     json.dumps([*labels.values()], ensure_ascii=False).encode()
     build.all_tasks({'train': list(labels.values())}, 0.01)
   path = FOLDER / 'train.manifest.jsonl'
   path.write_bytes(data.ConsumeBytes(200))
   for line in manifest.read(path).values():
-    line.is_final  # noqa: B018
+    line.is_permanent  # noqa: B018
 
 
 if __name__ == '__main__':

@@ -10,7 +10,7 @@ import tempfile
 import atheris
 
 with atheris.instrument_imports():
-  from imat_jax.data import photos, picture
+  from imat_jax.data import image_validation, preprocess
 
 FOLDER = pathlib.Path(tempfile.mkdtemp())
 (FOLDER / 'target').mkdir()
@@ -19,14 +19,14 @@ resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
 
 
 def one_input(body: bytes) -> None:
-  with contextlib.suppress(picture.BadPicture):
-    found = picture.check(body, 8)
-    assert found.width * found.height <= picture.MAX_PIXELS
+  with contextlib.suppress(image_validation.InvalidImage):
+    found = image_validation.check(body, 8)
+    assert found.width * found.height <= image_validation.MAX_PIXELS
   (FOLDER / 'a.jpg').write_bytes(body)
-  stored, failed = photos.store(['a'], FOLDER, FOLDER / 'target', 16)
+  stored, failed = preprocess.store(['a'], FOLDER, FOLDER / 'target', 16)
   assert len(stored) + len(failed) == 1
   for path, _ in stored.values():
-    with picture.opened(io.BytesIO(path.read_bytes())) as image:
+    with image_validation.opened(io.BytesIO(path.read_bytes())) as image:
       assert image.size == (16, 16)
 
 

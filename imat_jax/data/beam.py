@@ -1,0 +1,131 @@
+"""`preprocess.store` by the workers of an Apache Beam pipeline.
+
+They decode with the code of `preprocess`, so the data set has the same bytes.
+What they make comes back as lines of JSON through a folder that all can reach,
+the pipeline's `--temp_location` or one on this machine.
+"""
+
+import base64
+import io
+import json
+import os
+import pathlib
+import shlex
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from imat_jax import errors
+from imat_jax.data import preprocess
+from imat_jax.runtime import extras, files
+
+
+def store(
+  image_ids: Sequence[str],
+  source: str,
+  target: pathlib.Path,
+  side: int,
+  options: str,
+) -> tuple[dict[str, preprocess.Stored], dict[str, str]]:
+  """See `preprocess.store`.
+
+  Args:
+    image_ids: names of the photos, `f'{source}/{image_id}.jpg'`.
+    source: a folder or URL that each worker can read.
+    target: an empty folder of this machine that receives the photos.
+    side: stored width and height in pixels.
+    options: the pipeline's, as one writes them behind a Beam program.
+
+  Raises:
+    UserError: Beam is not installed, or does not know the options.
+  """
+  beam, given = _beam(options)
+  stored, failed = {}, {}
+  with tempfile.TemporaryDirectory(dir=target) as here:
+    shared = given.get_all_options().get('temp_location') or here
+    parts = f'{shared.rstrip("/")}/imat_jax-{uuid.uuid4().hex}/photos'
+    with beam.Pipeline(options=given) as pipeline:
+      _ = (
+        pipeline
+        | beam.Create(list(enumerate(image_ids)))
+        | beam.Reshuffle()
+        | beam.Map(_line, source, side)
+        | beam.io.WriteToText(parts)
+      )
+    for number, made in _lines(parts):
+      found = stored if isinstance(made, preprocess.Encoded) else failed
+      if found is stored:
+        made = preprocess.put(made, target, number)
+      found[image_ids[number]] = made
+    _filesystems().delete([parts.rpartition('/')[0]])
+  return tuple(
+    {key: found[key] for key in image_ids if key in found}
+    for found in (stored, failed)
+  )
+
+
+def _beam(options: str):
+  extras.require('apache_beam', 'beam', '--beam')
+  import apache_beam
+  from apache_beam.options import pipeline_options
+
+  try:
+    given = pipeline_options.PipelineOptions(
+      list(map(_expanded, shlex.split(options)))
+    )
+    apache_beam.runners.create_runner(
+      given.get_all_options().get('runner') or 'DirectRunner'
+    )
+  except ValueError as error:
+    raise errors.UserError(f'--beam: {error}') from error
+  return apache_beam, given
+
+
+def _expanded(option: str) -> str:
+  """`--name=~/folder` with the home folder in it."""
+  name, equals, value = option.rpartition('=')
+  return name + equals + os.path.expanduser(value)
+
+
+def _filesystems():
+  from apache_beam.io.filesystems import FileSystems
+
+  return FileSystems
+
+
+def _line(numbered: tuple[int, str], source: str, side: int) -> str:
+  """A photo as text: its number, and its JPEG and hash or why there is none."""
+  number, image_id = numbered
+  made = _encoded(image_id, source, side)
+  if isinstance(made, preprocess.Encoded):
+    jpeg = base64.b64encode(made.jpeg).decode()
+    return json.dumps([number, jpeg, made.hash_4.tolist()])
+  return json.dumps([number, made])
+
+
+def _encoded(image_id: str, source: str, side: int) -> preprocess.Encoded | str:
+  from apache_beam.io.filesystem import BeamIOError
+
+  if not files.is_safe_name(image_id):
+    return preprocess.NO_FILE
+  try:
+    with _filesystems().open(f'{source}/{image_id}.jpg') as file:
+      body = file.read()
+  except (FileNotFoundError, BeamIOError):
+    return preprocess.NO_FILE
+  return preprocess.encoded(io.BytesIO(body), side)
+
+
+def _lines(parts: str) -> Iterator[tuple[int, preprocess.Encoded | str]]:
+  (matched,) = _filesystems().match([f'{parts}-*'])
+  for metadata in matched.metadata_list:
+    with _filesystems().open(metadata.path) as file:
+      for line in file:
+        number, made, *hash_4 = json.loads(line)
+        if hash_4:
+          made = preprocess.Encoded(
+            base64.b64decode(made), np.array(*hash_4, np.uint64)
+          )
+        yield number, made

@@ -1,0 +1,142 @@
+"""All photos on the device: a batch is made inside of the jitted step.
+
+The same batches as `input_pipeline`'s: the same photos in the same order under
+the same warps, to one grey level. Photos stay uint8, as they were stored.
+"""
+
+from collections.abc import Sequence
+from concurrent import futures
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from imat_jax import config, tasks
+from imat_jax.data import augment, input_pipeline, random, source
+from imat_jax.runtime import progress
+
+
+class Photos(NamedTuple):
+  """A split on the device, N examples."""
+
+  image_NxHxWxC: jax.Array  # uint8
+  label_NxT: jax.Array  # int32, -1 where missing
+
+
+def load(examples: source.Source, threads: int) -> Photos:
+  """Decodes a whole split and brings it to the device."""
+  side = examples.stored_side
+  image_NxHxWxC = np.empty((len(examples), side, side, 3), np.uint8)
+  label_NxT = np.empty((len(examples), len(examples.task_set)), np.int32)
+
+  def read(n: int) -> None:
+    record = examples[n]
+    image_NxHxWxC[n] = input_pipeline.decode(record)
+    label_NxT[n] = record.label_T
+
+  with (
+    futures.ThreadPoolExecutor(threads) as pool,
+    progress.Progress(len(examples), 'decode', 'photo') as bar,
+  ):
+    for _ in pool.map(read, range(len(examples))):
+      bar.advance()
+  return Photos(jnp.asarray(image_NxHxWxC), jnp.asarray(label_NxT))
+
+
+def order(seeds: Sequence[int], epoch: int, steps: int, batch: int):
+  """Which examples each step of an epoch takes: R × steps × B, int32.
+
+  Places from N on are padding.
+  """
+  orders = [
+    random.permutation(int(seed), epoch, steps * batch) for seed in seeds
+  ]
+  return jnp.asarray(np.stack(orders).reshape(-1, steps, batch))
+
+
+def batch(
+  photos: Photos,
+  order_SxB: jax.Array,
+  seed: jax.Array,
+  step: jax.Array,
+  side: int,
+  knobs: config.Augmentation,
+) -> input_pipeline.Batch:
+  """The augmented batch of a step, to be called inside of a jitted one.
+
+  Args:
+    photos: the split.
+    order_SxB: which examples each of the S steps of an epoch takes.
+    seed: uint32.
+    step: int32, counted from the start of the run.
+    side: width and height of the batch in pixels.
+    knobs: of the warp.
+  """
+  steps, batch_size = order_SxB.shape
+  example_B = order_SxB[step % steps]
+  real_B = example_B < len(photos.label_NxT)
+  example_B = jnp.where(real_B, example_B, 0)
+  first = step.astype(jnp.uint32) * np.uint32(batch_size)
+  number_B = first + jnp.arange(batch_size, dtype=jnp.uint32)
+  matrix_Bx3x3 = augment.random_warps(seed, 'augment', number_B, knobs)
+  image_BxHxWxC = warp(
+    photos.image_NxHxWxC, example_B, matrix_Bx3x3, side, knobs.fill
+  )
+  return input_pipeline.Batch(
+    image_BxHxWxC * real_B[:, None, None, None].astype(jnp.uint8),
+    jnp.where(real_B[:, None], photos.label_NxT[example_B], tasks.MISSING),
+  )
+
+
+def warp(
+  image_NxHxWxC: jax.Array,
+  example_B: jax.Array,
+  matrix_Bx3x3: jax.Array,
+  side: int,
+  fill: str,
+) -> jax.Array:
+  """`augment.warp` of B of the photos, uint8; equal to one grey level."""
+  _, height, width, channels = image_NxHxWxC.shape
+  to_pixels_Bx2x3 = augment.to_pixels(matrix_Bx3x3, width, height, side)
+  across, down, start = jnp.moveaxis(to_pixels_Bx2x3, 2, 0)[..., None, None]
+  column = jnp.arange(side, dtype=jnp.float32)[None, None, None, :]
+  row = jnp.arange(side, dtype=jnp.float32)[None, None, :, None]
+  place_Bx2xHxW = across * column + down * row + start
+  x, share_x, cover_x = _fold(place_Bx2xHxW[:, 0], width, fill)
+  y, share_y, cover_y = _fold(place_Bx2xHxW[:, 1], height, fill)
+  # Two indices: one over the pixels of all photos would not fit into int32.
+  pixels = image_NxHxWxC.reshape(-1, height * width, channels)
+  example_Bx1x1 = example_B[:, None, None]
+
+  def between(first: jax.Array) -> jax.Array:
+    left = pixels[example_Bx1x1, first].astype(jnp.float32)
+    right = pixels[example_Bx1x1, first + 1].astype(jnp.float32)
+    return left * (1 - share_x) + right * share_x
+
+  first = (y * width + x)[..., 0]
+  above, below = between(first), between(first + width)
+  total = above * (1 - share_y) + below * share_y
+  return jnp.round(total * (cover_x * cover_y)).astype(jnp.uint8)
+
+
+def _fold(
+  place_BxHxW: jax.Array, size: int, fill: str
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+  """Where places along an axis lie.
+
+  Returns:
+    behind which pixel, how far, and how much of them the photo covers, each
+    B × H × W × 1.
+  """
+  place = place_BxHxW[..., None]
+  cover = jnp.ones_like(place)
+  if fill == 'constant':
+    cover = jnp.clip(jnp.minimum(place + 1, size - place), 0, 1)
+  elif fill == 'reflect':  # dcba|abcd|dcba, and so on
+    place = place - 2 * size * jnp.floor((place + 0.5) / (2 * size))
+    place = jnp.minimum(place, 2 * size - 1 - place)
+  place = jnp.clip(place, 0, size - 1)
+  # Of the last pixel but one, too: what is read has a neighbour.
+  pixel = jnp.minimum(jnp.floor(place), size - 2)
+  return pixel.astype(jnp.int32), place - pixel, cover

@@ -1,0 +1,257 @@
+"""Batches as a pure function of (seed, step), made by grain.
+
+An epoch is every photo once, in an order drawn from (seed, epoch), filled up to
+whole batches with padding: black pictures without a single label, which no loss
+and no metric counts. In training the padding is spread by the shuffle, so no
+step rests on a handful of photos; in evaluation it comes last.
+
+Pictures stay uint8 until the step makes them [0, 1].
+"""
+
+import functools
+import gc
+import math
+import pathlib
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import cv2
+import grain
+import numpy as np
+
+from imat_jax import config, errors, tasks
+from imat_jax.data import augment, random, source
+
+# cv2 would start a thread per core within each of grain's.
+cv2.setNumThreads(0)
+
+_NO_JPEG = b''
+_SHARED_MEMORY = pathlib.Path('/dev/shm')
+# Of each loader process; measured with grain 0.2.
+_BATCHES_ON_THEIR_WAY = 4
+
+
+class Shard(NamedTuple):
+  """Which part of each batch is made here: one of several equal runs."""
+
+  index: int
+  number: int
+
+
+ALL = Shard(0, 1)
+
+
+class Batch(NamedTuple):
+  """B examples; a pytree."""
+
+  image_BxHxWxC: np.ndarray  # uint8
+  label_BxT: np.ndarray  # int32, -1 where missing
+
+
+def num_steps(num_examples: int, batch_size: int) -> int:
+  """Steps of an epoch."""
+  return math.ceil(num_examples / batch_size)
+
+
+def train_dataset(
+  examples: source.Source,
+  side: int,
+  batch_size: int,
+  seed: int,
+  knobs: config.Augmentation,
+  share: Shard = ALL,
+) -> grain.MapDataset:
+  """Endless shuffled, augmented batches; `[s]` is the batch of step s."""
+
+  padded = _Padded(examples, batch_size)
+
+  def augmented(number: int) -> Batch:
+    epoch, place = divmod(number, len(padded))
+    record = padded[random.permutation(seed, epoch, len(padded))[place]]
+    matrix = _matrix(seed, 'augment', number, batch_size, knobs)
+    return _example(record, matrix, side, knobs.fill)
+
+  return _batches(len(padded), batch_size, share, augmented, epochs=None)
+
+
+def eval_dataset(
+  examples: source.Source,
+  side: int,
+  batch_size: int,
+  knobs: config.Augmentation | None = None,
+  share: Shard = ALL,
+) -> grain.MapDataset:
+  """Each photo once, in order; `knobs` augments them as the report did.
+
+  The augmentation is the same for every seed, so that runs can be compared.
+  """
+
+  padded = _Padded(examples, batch_size)
+
+  def example(number: int) -> Batch:
+    record = padded[number]
+    if knobs is None:
+      return _example(record, augment.IDENTITY, side, 'nearest')
+    matrix = _matrix(0, 'evaluate', number, batch_size, knobs)
+    return _example(record, matrix, side, knobs.fill)
+
+  return _batches(len(padded), batch_size, share, example, epochs=1)
+
+
+def _batches(
+  length: int,
+  batch_size: int,
+  share: Shard,
+  example: Callable[[int], Batch],
+  epochs: int | None,
+) -> grain.MapDataset:
+  """A share of the batches of examples 0, 1, …; `length` of them an epoch."""
+  own = batch_size // share.number
+
+  def own_example(index: int, _) -> Batch:
+    step, place = divmod(index, own)
+    return example(step * batch_size + share.index * own + place)
+
+  return (
+    grain.MapDataset.range(length // share.number)
+    .repeat(epochs)
+    .map_with_index(own_example)
+    .batch(own, batch_fn=_stack)
+  )
+
+
+def iterate(
+  dataset: grain.MapDataset, loader: config.Loader, start: int = 0
+) -> Iterator[Batch]:
+  """The batches from step `start` on, read ahead by threads or processes."""
+  options = grain.ReadOptions(
+    num_threads=loader.loader_threads, prefetch_buffer_size=4
+  )
+  ahead = dataset[start:].to_iter_dataset(options)
+  if not loader.loader_processes:
+    return iter(ahead)
+  ahead = ahead.mp_prefetch(
+    grain.MultiprocessingOptions(num_workers=loader.loader_processes),
+    worker_init_fn=_leave_interrupts_to_the_loop,
+  )
+  return _reported(ahead, loader.loader_processes)
+
+
+def check_shared_memory(
+  batch_size: int, side: int, loader: config.Loader
+) -> None:
+  """Raises where loader processes would fill the shared memory.
+
+  A batch comes from them through /dev/shm, of which a container has 64 MB by
+  default. Each process has some on their way, for training and for validation.
+
+  Args:
+    batch_size: photos per step that are made on this machine.
+    side: of their pictures.
+    loader: how batches are made.
+  """
+  number = loader.loader_processes
+  if not number or not _SHARED_MEMORY.is_dir():
+    return
+  needed = 2 * _BATCHES_ON_THEIR_WAY * number * batch_size * side * side * 3
+  free = shutil.disk_usage(_SHARED_MEMORY).free
+  if free < needed:
+    raise errors.UserError(
+      f'--loader_processes={number}: needs about {needed // 10**6:,} MB of '
+      f'shared memory, {_SHARED_MEMORY} has {free // 10**6:,} MB free; give it '
+      'more (docker run --shm-size=2g or --ipc=host) or take fewer processes'
+    )
+
+
+def _reported(batches: grain.IterDataset, number: int) -> Iterator[Batch]:
+  """The batches; a process that ends is told in one line."""
+  ahead = iter(batches)
+  try:
+    yield from ahead
+  except (RuntimeError, OSError) as error:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    raise errors.UserError(
+      f'--loader_processes={number}: a process that loads photos ended '
+      f'({reason}); the memory, or {_SHARED_MEMORY}, may be full: take fewer '
+      'processes, or give a container more (docker run --shm-size=2g)'
+    ) from error
+  finally:
+    # Gives back the shared memory: of batches that nobody took, and of the last
+    # one, which grain's thread holds in a cycle with the error that ended it.
+    ahead.close()
+    gc.collect()
+
+
+def _leave_interrupts_to_the_loop(worker: int, workers: int) -> None:
+  # Ctrl-C goes to every process of the terminal; the loop still wants batches.
+  del worker, workers
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class _Padded:
+  """A source of whole batches: padding stands behind the last example."""
+
+  def __init__(self, examples: source.Source, batch_size: int):
+    self._examples = examples
+    self._length = num_steps(len(examples), batch_size) * batch_size
+    missing_T = np.full(len(examples.task_set), tasks.MISSING, np.int32)
+    # Not None: grain takes that for an element to skip.
+    self._padding = source.Record(_NO_JPEG, '', missing_T)
+
+  def __len__(self) -> int:
+    return self._length
+
+  def __getitem__(self, index: int) -> source.Record:
+    inside = index < len(self._examples)
+    return self._examples[index] if inside else self._padding
+
+
+def _example(
+  record: source.Record, matrix: np.ndarray, side: int, fill: str
+) -> Batch:
+  if record.jpeg == _NO_JPEG:
+    return Batch(np.zeros((side, side, 3), np.uint8), record.label_T)
+  image_HxWxC = decode(record)
+  return Batch(augment.warp(image_HxWxC, matrix, side, fill), record.label_T)
+
+
+def decode(record: source.Record) -> np.ndarray:
+  """The stored photo, uint8, H × W × 3.
+
+  Raises:
+    UserError: its bytes are no JPEG.
+  """
+  encoded = np.frombuffer(record.jpeg, np.uint8)
+  image_HxWxC = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+  if image_HxWxC is None:
+    raise errors.UserError(
+      f'photo {record.image_id} of the data set is damaged; build it again'
+    )
+  return image_HxWxC
+
+
+def _stack(examples: list[Batch]) -> Batch:
+  return Batch(*map(np.stack, zip(*examples, strict=True)))
+
+
+def _matrix(
+  seed: int,
+  name: str,
+  number: int,
+  batch_size: int,
+  knobs: config.Augmentation,
+) -> np.ndarray:
+  step, place = divmod(number, batch_size)
+  return _matrices(seed, name, step, batch_size, knobs)[place]
+
+
+@functools.lru_cache(maxsize=16)
+def _matrices(
+  seed: int, name: str, step: int, batch_size: int, knobs: config.Augmentation
+) -> np.ndarray:
+  """The warps of a batch: drawn together, as numpy is slow one by one."""
+  first = np.uint32(step * batch_size % 2**32)
+  number_B = first + np.arange(batch_size, dtype=np.uint32)
+  return augment.random_warps(np.uint32(seed), name, number_B, knobs)

@@ -1,0 +1,156 @@
+"""From a photo as it was found to a square JPEG of the stored size."""
+
+import concurrent.futures
+import io
+import math
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from imat_jax.data import bounded, image_validation, near_duplicates
+from imat_jax.runtime import files, progress
+
+QUALITY = 92  # of the stored JPEG
+# The warp zooms in to 0.8 of a photo at most: with a quarter more pixels it
+# still finds one pixel for each that it draws.
+_MARGIN = 1.25
+NO_FILE = 'no file'
+NOT_DECODED = 'does not decode'
+TOO_LARGE = 'too many pixels'
+TOO_SLOW = 'too_slow'  # as in the manifest
+
+
+class Encoded(NamedTuple):
+  """A photo as the data set holds it."""
+
+  jpeg: bytes  # square
+  hash_4: np.ndarray  # see `near_duplicates.perceptual_hash`
+
+
+class Stored(NamedTuple):
+  """Where it lies until the data set is written."""
+
+  path: pathlib.Path
+  hash_4: np.ndarray
+
+
+def stored_side(image_size: int) -> int:
+  """Pixels of a stored photo for a training size."""
+  return math.ceil(image_size * _MARGIN)
+
+
+def square(file: pathlib.Path | io.BytesIO, side: int) -> Image.Image:
+  """The photo upright, squashed to `side` × `side` pixels.
+
+  Transparency lies on white. Raises nearly anything for a bad file, as Pillow
+  does; see `image_validation`.
+  """
+  with image_validation.opened(file) as image:
+    image.draft('RGB', (side, side))  # JPEG: decode at a half, quarter, …
+    rgb = upright_rgb(image)
+    return rgb.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+
+
+def upright_rgb(image: Image.Image) -> Image.Image:
+  """The decoded pixels, turned as EXIF says, transparency on white."""
+  return _rgb(_upright(image))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+  image.load()
+  try:
+    return ImageOps.exif_transpose(image)
+  except Exception:  # damaged EXIF data; the picture itself is whole
+    return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+  if image.mode.startswith('I'):  # 16 bits, which convert() would clip
+    gray_HxW = (np.asarray(image, np.float32) / 257).clip(0, 255)
+    image = Image.fromarray(gray_HxW.astype(np.uint8))
+  if image.has_transparency_data:
+    image = image.convert('RGBA')
+    white = Image.new('RGB', image.size, 'white')
+    white.paste(image, mask=image)
+    return white
+  return image.convert('RGB')
+
+
+def encoded(file: pathlib.Path | io.BytesIO, side: int) -> Encoded | str:
+  """What is stored of a photo, made in another process; or why nothing is."""
+  if isinstance(file, os.PathLike):
+    file = pathlib.Path(os.path.abspath(file))
+  try:
+    return bounded.call(_encoded, file, side)
+  except bounded.TooSlowError:
+    return TOO_SLOW
+  except bounded.CrashError:
+    return NOT_DECODED
+
+
+def _encoded(file: pathlib.Path | io.BytesIO, side: int) -> Encoded | str:
+  try:
+    image = square(file, side)
+    return Encoded(compressed(image), near_duplicates.perceptual_hash(image))
+  except FileNotFoundError:
+    return NO_FILE
+  except image_validation.InvalidImage:
+    return TOO_LARGE
+  except Exception:
+    return NOT_DECODED
+
+
+def compressed(image: Image.Image) -> bytes:
+  """The JPEG bytes that a data set holds of a square photo."""
+  jpeg = io.BytesIO()
+  image.save(jpeg, 'JPEG', quality=QUALITY)
+  return jpeg.getvalue()
+
+
+def put(photo: Encoded, target: pathlib.Path, number: int) -> Stored:
+  """Writes the `number`th photo of a split."""
+  path = target / f'{number}.jpg'
+  path.write_bytes(photo.jpeg)
+  return Stored(path, photo.hash_4)
+
+
+def store(
+  image_ids: Sequence[str],
+  source: pathlib.Path,
+  target: pathlib.Path,
+  side: int,
+) -> tuple[dict[str, Stored], dict[str, str]]:
+  """Writes a square JPEG for each photo that can be read.
+
+  Args:
+    image_ids: names of the photos, `source / f'{image_id}.jpg'`.
+    source: folder of the photos.
+    target: an empty folder that receives them.
+    side: stored width and height in pixels.
+
+  Returns:
+    image id → what is stored, in the order of `image_ids`; image id → why
+    nothing is.
+  """
+
+  def store_one(number: int, image_id: str) -> Stored | str:
+    if not files.is_safe_name(image_id):
+      return NO_FILE
+    found = encoded(source / f'{image_id}.jpg', side)
+    return found if isinstance(found, str) else put(found, target, number)
+
+  stored, failed = {}, {}
+  with (
+    concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
+    progress.Progress(len(image_ids), source.name, 'photo') as bar,
+  ):
+    outcomes = pool.map(store_one, range(len(image_ids)), image_ids)
+    for image_id, outcome in zip(image_ids, outcomes, strict=True):
+      found = stored if isinstance(outcome, Stored) else failed
+      found[image_id] = outcome
+      bar.advance()
+  return stored, failed

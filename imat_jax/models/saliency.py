@@ -1,0 +1,75 @@
+"""Where a network looks: the pixels on which its answer hangs most.
+
+The gradient of the likeliest label's log probability with respect to the pixels
+(Simonyan et al., "Deep inside convolutional networks", 2014), its size averaged
+over copies of the photo under a little noise (Smilkov et al., "SmoothGrad:
+removing noise by adding noise", 2017).
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image
+
+from imat_jax import config, tasks
+from imat_jax.models.network import Network
+
+_COPIES = 16
+_NOISE = 0.1  # its standard deviation, where black is 0 and white is 1
+# Of the pixels of a map the largest hundredth counts as equal.
+_LARGEST = 99
+
+
+def saliency(
+  model: config.Model,
+  task_set: tasks.TaskSet,
+  params: dict,
+  image_HxWxC: np.ndarray,
+) -> np.ndarray:
+  """A map of each task, T × H × W, from 0 to 1.
+
+  Args:
+    model, task_set: of the network.
+    params: its parameters.
+    image_HxWxC: what it is shown, uint8.
+  """
+  found_TxHxW = _saliency(model, task_set, params, image_HxWxC)
+  largest_T = np.percentile(found_TxHxW, _LARGEST, axis=(1, 2))
+  scale_T = np.where(largest_T > 0, largest_T, 1)
+  return np.clip(found_TxHxW / scale_T[:, None, None], 0, 1)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _saliency(model, task_set, params, image_HxWxC):
+  network = Network(model, task_set)
+  image_HxWxC = image_HxWxC.astype(jnp.float32) / 255
+  shape = _COPIES, *image_HxWxC.shape
+  noise_BxHxWxC = _NOISE * jax.random.normal(jax.random.key(0), shape)
+
+  def log_prob(image_BxHxWxC):
+    logits_BxTxK = network.apply(
+      {'params': params}, image_BxHxWxC, deterministic=True
+    )
+    return jax.nn.log_softmax(logits_BxTxK)
+
+  guess_T = log_prob(image_HxWxC[None])[0].argmax(1)
+
+  def of_task(task):
+    def wanted(image_BxHxWxC):
+      return log_prob(image_BxHxWxC)[:, task, guess_T[task]].sum()
+
+    gradient_BxHxWxC = jax.grad(wanted)(image_HxWxC[None] + noise_BxHxWxC)
+    return jnp.abs(gradient_BxHxWxC).max(3).mean(0)
+
+  return jax.lax.map(of_task, jnp.arange(len(task_set)))
+
+
+def overlay(image_HxWxC: np.ndarray, saliency_HxW: np.ndarray) -> Image.Image:
+  """The picture in grey, orange where the network looks."""
+  gray_HxWxC = np.asarray(Image.fromarray(image_HxWxC).convert('L'))[..., None]
+  heat_HxWxC = saliency_HxW[..., None]
+  mixed_HxWxC = (1 - heat_HxWxC) * 0.6 * gray_HxWxC
+  mixed_HxWxC = mixed_HxWxC + heat_HxWxC * np.array([255, 120, 0])
+  return Image.fromarray(mixed_HxWxC.astype(np.uint8))

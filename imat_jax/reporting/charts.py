@@ -1,0 +1,249 @@
+"""The charts of a page, as Vega-Lite specifications made with altair."""
+
+import collections
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import vl_convert
+
+from imat_jax.reporting.analysis import MAIN, Analysis
+from imat_jax.reporting.results import Result
+from imat_jax.reporting.statistics import SILENT
+from imat_jax.study.grid import Cell
+
+# Told apart with any kind of color vision, on white and on black; the ink of
+# everything else is the page's own.
+_COLORS = ('#0b7fab', '#d1662a', '#5a9e3a', '#a05eb5', '#b08900')
+_TEXT = {'labelColor': 'currentColor', 'titleColor': 'currentColor'}
+_LOOK = {
+  'background': 'transparent',
+  'font': 'system-ui, sans-serif',
+  'view': {'stroke': None},
+  'axis': _TEXT
+  | {'gridColor': '#8884', 'domainColor': '#8888', 'tickColor': '#8888'},
+  'legend': _TEXT | {'orient': 'top'},
+  'header': _TEXT,
+  'title': {'color': 'currentColor'},
+  'range': {'category': list(_COLORS)},
+}
+
+_LEGEND = alt.Legend(symbolOpacity=1, symbolType='stroke', symbolStrokeWidth=3)
+
+Chart = dict[str, Any]
+
+
+def javascript() -> str:
+  """Vega, Vega-Lite and Vega-Embed, to stand inside of a page."""
+  return vl_convert.javascript_bundle().replace('</script', '<\\/script')
+
+
+def differences(comparisons: Sequence[Mapping[str, Any]]) -> Chart:
+  """The forest plot: each comparison's difference with its interval."""
+  rows = [
+    {
+      'model': c['model'],
+      'with': ' + '.join(c['tasks'][1:]),
+      'difference': c['scores'][MAIN]['mean'],
+      'low': c['scores'][MAIN]['low'],
+      'high': c['scores'][MAIN]['high'],
+      'p (Holm)': round(c['scores'][MAIN]['p_holm'], 4),
+      'verdict': c['scores'][MAIN]['verdict'],
+    }
+    for c in comparisons
+  ]
+  base = alt.Chart()  # without data: a facet gives each layer its part
+  y = alt.Y('with:N', title=None, sort=None)
+  color = alt.Color('verdict:N', title=None).scale(
+    domain=['better', 'worse', SILENT],
+    range=[_COLORS[2], _COLORS[1], '#888888'],
+  )
+  tooltip = [
+    alt.Tooltip(
+      field=name, type='nominal' if isinstance(value, str) else 'quantitative'
+    )
+    for name, value in rows[0].items()
+  ]
+  lines = base.mark_rule(strokeWidth=2).encode(
+    x=alt.X('low:Q', title=f'difference in {MAIN} to the task alone'),
+    x2='high:Q',
+    y=y,
+    color=color,
+    tooltip=tooltip,
+  )
+  points = base.mark_point(filled=True, size=90).encode(
+    x='difference:Q', y=y, color=color, tooltip=tooltip
+  )
+  zero = base.mark_rule(strokeDash=[4, 4], color='#888888').encode(
+    x=alt.datum(0)
+  )
+  chart = (
+    alt.layer(zero, lines, points, data=alt.Data(values=rows))
+    .properties(width=380, height=alt.Step(30))
+    .facet(row=alt.Row('model:N', title=None, sort=None))
+  )
+  return _finish(chart, f'Differences in {MAIN} with their 95% intervals.')
+
+
+def curves(
+  found: Analysis, shown: Sequence[tuple[Cell, str]], score: str
+) -> Chart:
+  """Learning curves, train against validation: means over the seeds.
+
+  Args:
+    found: the runs.
+    shown: which cells, and which task of each.
+    score: `loss` or `accuracy`.
+  """
+  rows = [
+    {'panel': _panel(cell, task, found), 'split': split, 'epoch': epoch}
+    | _spread(values)
+    for cell, task in shown
+    for split in ('train', 'validation')
+    for epoch, values in _by_epoch(found[cell], split, task, score).items()
+  ]
+  base = alt.Chart().encode(
+    x=alt.X('epoch:Q', axis=_epoch_axis(rows)),
+    color=alt.Color('split:N', title=None, legend=_LEGEND),
+  )
+  tooltip = ['split:N', 'epoch:Q', 'seeds:Q'] + [
+    alt.Tooltip(f'{name}:Q', title=title, format='.4f')
+    for name, title in (
+      ('mean', f'mean {score}'),
+      ('low', 'lowest seed'),
+      ('high', 'highest seed'),
+    )
+  ]
+  band = base.mark_area(opacity=0.2).encode(
+    y=alt.Y('low:Q', title=score, scale=alt.Scale(zero=False)), y2='high:Q'
+  )
+  line = base.mark_line(point=alt.OverlayMarkDef(size=35)).encode(
+    y='mean:Q', tooltip=tooltip
+  )
+  panels = list(dict.fromkeys(row['panel'] for row in rows))
+  chart = (
+    alt.layer(band, line, data=alt.Data(values=rows))
+    .properties(width=260, height=170)
+    .facet(alt.Facet('panel:N', title=None, sort=panels), columns=3)
+  )
+  return _finish(chart, f'{score} on train and validation photos per epoch.')
+
+
+def affinity(pairs: Sequence[Mapping[str, Any]]) -> Chart:
+  """The heat map: the cosine of each pair's gradients, epoch by epoch."""
+  rows = [
+    {
+      'pair': ' · '.join(pair['pair']) + f' ({pair["model"]})',
+      'learned': ' + '.join(pair['tasks']),
+      'epoch': epoch,
+      'cosine': round(cosine, 4),
+    }
+    for pair in pairs
+    for epoch, cosine in zip(pair['epochs'], pair['cosine'], strict=True)
+  ]
+  largest = max(abs(row['cosine']) for row in rows) or 1
+  several = len({(p['model'], *p['pair']) for p in pairs}) < len(pairs)
+  chart = (
+    alt.Chart(alt.Data(values=rows))
+    .mark_rect()
+    .encode(
+      x=alt.X('epoch:O', axis=alt.Axis(labelAngle=0, labelOverlap=True)),
+      y=alt.Y('pair:N', title=None, sort=None, axis=alt.Axis(labelLimit=400)),
+      color=alt.Color('cosine:Q').scale(
+        scheme='redblue', domain=[-largest, largest]
+      ),
+      tooltip=['pair:N', 'learned:N', 'epoch:O', 'cosine:Q'],
+    )
+    .properties(width=380, height=alt.Step(26))
+  )
+  if several:
+    chart = chart.facet(row=alt.Row('learned:N', title=None)).resolve_scale(
+      y='independent'
+    )
+  return _finish(chart, 'Cosines between the gradients of pairs of tasks.')
+
+
+def reliability(panels: Mapping[str, Mapping[str, Any]], columns: int) -> Chart:
+  """Reliability diagrams: how often a network is right, by how sure it is.
+
+  A grey bar is where 95% of calibrated networks would have the point.
+
+  Args:
+    panels: by title, what `assessment.calibrated` found.
+    columns: panels beside each other.
+  """
+  rows = [
+    {
+      'panel': title,
+      'confidence': b['confidence'],
+      'accuracy': b['accuracy'],
+      'low': b['by_chance'][0],
+      'high': b['by_chance'][1],
+      'photos': b['count'],
+    }
+    for title, found in panels.items()
+    for b in found['bins']
+  ]
+  base = alt.Chart().encode(
+    x=alt.X('confidence:Q', title='confidence').scale(domain=[0, 1]),
+  )
+  diagonal = alt.Chart(alt.Data(values=[{'at': 0}, {'at': 1}])).mark_line(
+    strokeDash=[4, 4], strokeWidth=1, color='#888888'
+  )
+  diagonal = diagonal.encode(x='at:Q', y='at:Q')
+  chance = base.mark_rule(strokeWidth=7, color='#8886').encode(
+    y=alt.Y('low:Q', title='accuracy').scale(domain=[0, 1]), y2='high:Q'
+  )
+  points = base.mark_point(filled=True, opacity=1, color=_COLORS[0]).encode(
+    y='accuracy:Q',
+    size=alt.Size('photos:Q').scale(type='sqrt', range=[15, 250]),
+  )
+  chart = (
+    alt.layer(diagonal, chance, points, data=alt.Data(values=rows))
+    .properties(width=210, height=210)
+    .facet(alt.Facet('panel:N', title=None, sort=list(panels)), columns=columns)
+  )
+  return _finish(chart, 'How often a network is right, by how sure it is.')
+
+
+def png(chart: Chart) -> bytes:
+  """The chart as a picture on white."""
+  look = chart['config'] | {'background': 'white'}
+  return vl_convert.vegalite_to_png(chart | {'config': look}, scale=2)
+
+
+def _by_epoch(
+  runs: Sequence[Result], split: str, task: str, score: str
+) -> dict[int, list[float]]:
+  """A score of each run that got to an epoch, epoch by epoch."""
+  values = collections.defaultdict(list)
+  for result in runs:
+    for row in result.rows:
+      if row[split][task][score] is not None:
+        values[row['epoch']].append(row[split][task][score])
+  return values
+
+
+def _spread(values: Sequence[float]) -> dict[str, float]:
+  found = {'mean': np.mean(values), 'low': min(values), 'high': max(values)}
+  rounded = {name: round(float(value), 5) for name, value in found.items()}
+  return rounded | {'seeds': len(values)}
+
+
+def _epoch_axis(rows: Sequence[Mapping[str, Any]]) -> alt.Axis:
+  """About five whole numbers."""
+  last = max((row['epoch'] for row in rows), default=1)
+  step = max(1, round(last / 4))
+  ticks = sorted({1, *range(step, last + 1, step)})
+  return alt.Axis(values=ticks, format='d')
+
+
+def _panel(cell: Cell, task: str, found: Analysis) -> str:
+  """A panel's title: what tells it from the others."""
+  return str(cell) if len(found) > 1 else task
+
+
+def _finish(chart: alt.TopLevelMixin, description: str) -> Chart:
+  spec = chart.to_dict(validate=False) | {'description': description}
+  return spec | {'config': _LOOK, 'autosize': {'type': 'pad'}}

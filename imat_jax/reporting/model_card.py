@@ -1,0 +1,286 @@
+"""The model card of a run: `RUN/README.md`, in the form that model hubs read.
+
+The head is YAML for machines, with the scores as Hugging Face's `model-index`;
+the rest is for people: what the network is for, how good it is, how to load it.
+Names from data are any text, so there they stand as code.
+"""
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import jinja2
+import numpy as np
+import yaml
+
+from imat_jax import config, errors, tasks
+from imat_jax.data import source, tfds_builder
+from imat_jax.models import network, trunk
+from imat_jax.reporting import assessment, calibration
+from imat_jax.runtime import environment, files, progress
+from imat_jax.training import scoring
+from imat_jax.training import workdir as workdir_lib
+
+# By which a card is told from another file of that name.
+_MARK = '<!-- imat_jax wrote this; a new start of the run writes it anew. -->'
+_FEW = 10  # photos, of which a score says little
+# What says where and how fast a run was trained, but not what came of it.
+_NOT_SHOWN = (
+  'data_dir',
+  'workdir',
+  'loader',
+  'saving',
+  'cluster',
+  'profile',
+  'tensorboard',
+  'wandb',
+)
+
+Facts = Mapping[str, Any]
+Row = Mapping[str, str | int | float | None]  # by column
+
+
+def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
+  """Writes the card of a trained run; leaves alone what is no card."""
+  path = workdir.card
+  if path.exists() and _MARK not in path.read_text(errors='replace'):
+    progress.say(f'{path}: left as it is, so the run has no model card')
+    return
+  run, task_set = workdir_lib.read_run(workdir)
+  statistics = files.read_json(source.folder(run.data_dir) / 'statistics.json')
+  name = workdir.path.resolve().name
+  files.write_text(path, render(name, run, task_set, scored, statistics))
+
+
+def render(
+  name: str,
+  run: config.Run,
+  task_set: tasks.TaskSet,
+  scored: scoring.Scored,
+  statistics: Facts,
+) -> str:
+  """The text of a card.
+
+  Args:
+    name: of the network.
+    run: its config.
+    task_set: its tasks.
+    scored: what it makes of the validation photos.
+    statistics: the `statistics.json` of its data set.
+  """
+  splits = statistics['splits']
+  found = {
+    task.name: _assess(task, column, scored, splits)
+    for column, task in enumerate(task_set)
+  }
+  labelled = {name: of for name, of in found.items() if of['count']}
+  support = [number for of in found.values() for number in of['support']]
+  return _CARDS.get_template('card.md').render(
+    head=_head(name, labelled, scored.evaluation['split'], statistics),
+    mark=_MARK,
+    name=name,
+    names=task_set.names,
+    num_params=network.num_params(run.model, task_set),
+    run=run,
+    evaluation=scored.evaluation,
+    statistics=statistics,
+    data_set=tfds_builder.NAME,
+    side=trunk.image_side(run.model.geometry),
+    unproven=[name for name, of in labelled.items() if _is_unproven(of)],
+    num_labels=len(support),
+    num_rare=sum(number < _FEW for number in support),
+    few=_FEW,
+    num_bins=calibration.NUM_BINS,
+    scores=_table(_scores(found)),
+    data=_table(_data(found, splits)),
+    labels={n: _table(_labels(n, of, splits)) for n, of in found.items()},
+    calibration=_table(_calibration(labelled)),
+    settings=_settings(run),
+    made_by=environment.describe(),
+  )
+
+
+def _assess(
+  task: tasks.Task, column: int, scored: scoring.Scored, splits: Facts
+) -> dict[str, Any]:
+  """What `evaluation.json` says of a task, and how far it can be trusted."""
+  found = scored.evaluation['tasks'][task.name]
+  found = found | assessment.intervals(np.array(found['confusion_matrix']))
+  label_N, guess_N, confidence_N = (part[:, column] for part in scored.guesses)
+  kept_N = label_N != tasks.MISSING
+  counts = splits['train']['tasks'][task.name]['counts']
+  found['commonest'] = assessment.commonest_accuracy(found, counts)
+  if not kept_N.any():
+    return found
+  return found | assessment.reliability(
+    (label_N == guess_N)[kept_N], confidence_N[kept_N]
+  )
+
+
+def _is_unproven(found: Facts) -> bool:
+  """Whether the commonest label alone may be right as often."""
+  low, _ = found['accuracy_interval'] or (found['accuracy'], None)
+  return low <= found['commonest']
+
+
+def _head(
+  name: str, labelled: Mapping[str, Facts], split: str, statistics: Facts
+) -> str:
+  """The metadata, as `modelcard.md` of huggingface/hub-docs has it.
+
+  A task is a `config` of the data set: results of the same data set and config
+  are taken for one.
+  """
+  data_set = {
+    'type': tfds_builder.NAME,
+    'name': tfds_builder.NAME,
+    'split': split,
+    'revision': statistics['metadata']['fingerprint'],
+  }
+  results = [
+    {
+      'task': {'type': 'image-classification', 'name': task},
+      'dataset': data_set | {'config': task},
+      'metrics': [
+        _metric('accuracy', 'Accuracy', found, 'accuracy'),
+        _metric('f1', 'Macro F1', found, 'macro_f1')
+        | {'args': {'average': 'macro'}},
+      ],
+    }
+    for task, found in labelled.items()
+  ]
+  head = {
+    'library_name': 'imat_jax',
+    'pipeline_tag': 'image-classification',
+    'tags': ['jax', 'flax', 'multi-task-learning'],
+    'datasets': [tfds_builder.NAME],
+    'metrics': ['accuracy', 'f1'],
+    'model-index': [{'name': name, 'results': results}],
+  }
+  return yaml.safe_dump(
+    head, allow_unicode=True, sort_keys=False, width=math.inf
+  )
+
+
+def _metric(kind: str, title: str, found: Facts, score: str) -> dict[str, Any]:
+  bounds = found[f'{score}_interval']
+  if bounds:
+    title += ', 95% interval {:.3f} to {:.3f}'.format(*bounds)
+  return {'type': kind, 'name': title, 'value': found[score]}
+
+
+def _settings(run: config.Run) -> str:
+  fields = dataclasses.asdict(run).items()
+  shown = {name: value for name, value in fields if name not in _NOT_SHOWN}
+  return json.dumps(shown, indent=2)
+
+
+def _scores(found: Mapping[str, Facts]) -> list[Row]:
+  return [
+    {
+      'task': _code(task),
+      'labels': len(of['labels']),
+      'photos': of['count'],
+      'accuracy': _with_interval(of, 'accuracy'),
+      'commonest label': of['commonest'],
+      'macro F1': _with_interval(of, 'macro_f1'),
+    }
+    for task, of in found.items()
+  ]
+
+
+def _data(names: Iterable[str], splits: Facts) -> list[Row]:
+  """How many photos there are, and how many have a label of each task."""
+
+  def row(kind: str, number: Callable[[Facts], int]) -> Row:
+    return {'photos': kind} | {name: number(of) for name, of in splits.items()}
+
+  return [
+    row('listed', lambda of: of['listed']),
+    row('used', lambda of: of['kept']),
+  ] + [
+    row(f'with {_code(n)}', lambda of, n=n: of['tasks'][n]['labelled'])
+    for n in names
+  ]
+
+
+def _labels(task: str, found: Facts, splits: Facts) -> list[Row]:
+  per_label = {
+    'precision': found['precision'],
+    'recall': found['recall'],
+    'F1': found['f1'],
+  }
+  return [
+    {'label': _code(label)}
+    | {
+      f'{split} photos': of['tasks'][task]['counts'][label]
+      for split, of in splits.items()
+    }
+    | {
+      # Of a label that no photo has, nothing is known.
+      name: value_K[k] if found['support'][k] else None
+      for name, value_K in per_label.items()
+    }
+    for k, label in enumerate(found['labels'])
+  ]
+
+
+def _calibration(labelled: Mapping[str, Facts]) -> list[Row]:
+  return [
+    {
+      'task': _code(task),
+      'accuracy': of['accuracy'],
+      'mean confidence': of['confidence'],
+      'ECE': of['ece'],
+      'by chance': of['ece_by_chance'],
+      'log loss': of['loss'],
+    }
+    for task, of in labelled.items()
+  ]
+
+
+def _with_interval(found: Facts, score: str) -> str | float | None:
+  bounds = found[f'{score}_interval']
+  if not bounds:
+    return found[score]
+  return '{:.3f} ({:.3f} to {:.3f})'.format(found[score], *bounds)
+
+
+def _table(rows: Sequence[Row]) -> str:
+  """Rows as Markdown, without a header if there are none."""
+  if not rows:
+    return ''
+  head, rule = list(rows[0]), ['---'] + ['--:'] * (len(rows[0]) - 1)
+  lines = [head, rule, *([_shown(x) for x in row.values()] for row in rows)]
+  return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _shown(value: Any) -> str:
+  """A cell of a table."""
+  if value is None:
+    return '–'
+  if isinstance(value, str):
+    return value.replace('|', '\\|')
+  return f'{value:.3f}' if isinstance(value, float) else f'{value:,}'
+
+
+def _code(name: str) -> str:
+  """A name as a code span of Markdown, in which nothing has a meaning."""
+  text = errors.printable(name) or ' '
+  fence = '`' * (1 + max(map(len, re.findall('`+', text)), default=0))
+  # Of a space on both sides nothing is shown.
+  pad = ' ' if text.strip() and text.strip(' `') != text else ''
+  return f'{fence}{pad}{text}{pad}{fence}'
+
+
+_CARDS = jinja2.Environment(
+  loader=jinja2.PackageLoader('imat_jax.reporting'),
+  undefined=jinja2.StrictUndefined,
+  trim_blocks=True,
+  lstrip_blocks=True,
+  keep_trailing_newline=True,
+)
+_CARDS.filters['code'] = _code

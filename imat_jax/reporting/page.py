@@ -1,0 +1,260 @@
+"""The page of a study, or of a run: one file that needs nothing else."""
+
+import base64
+import dataclasses
+import json
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jinja2
+import markupsafe
+import numpy as np
+
+from imat_jax import config, errors
+from imat_jax.data import source
+from imat_jax.reporting import analysis, assessment, results, tables
+from imat_jax.runtime import environment, files
+from imat_jax.study import grid
+from imat_jax.study.grid import Cell
+from imat_jax.training import workdir as workdir_lib
+from imat_jax.training.workdir import Workdir
+
+_PAGES = jinja2.Environment(
+  loader=jinja2.PackageLoader('imat_jax.reporting'),
+  autoescape=True,
+  undefined=jinja2.StrictUndefined,
+  trim_blocks=True,
+  lstrip_blocks=True,
+)
+_CONFUSED = 12  # photos that are shown
+
+
+def write_run(workdir: Workdir) -> str:
+  """Writes `report.html` of a finished run; returns what to print."""
+  result = results.read(workdir.path)
+  cell = Cell(workdir.path.resolve().name, result.task_set.names)
+  found = {cell: [result]}
+  facts = analysis.collect(found)
+  baselines = _baselines(facts, result.run.data_dir)
+  facts['warnings'] += _no_better(facts, baselines)
+  resumed = workdir_lib.times_resumed(workdir)
+  evaluation = result.evaluation
+  notes = [
+    _epochs(result),
+    f'{result.num_params:,} parameters',
+    f'{evaluation["num_examples"]:,} validation photos',
+    f'resumed {resumed} time{"" if resumed == 1 else "s"}',
+  ]
+  shown = [
+    (cell, name)
+    for name, of_task in evaluation['tasks'].items()
+    if of_task['count']
+  ]
+  _write(workdir, cell.model, facts, found, shown, result.run, notes)
+  left = (
+    workdir.report,
+    workdir.card,
+    workdir.evaluation,
+    workdir.metrics,
+    workdir.predictions,
+    workdir.config,
+    workdir.checkpoints,
+  )
+  lines = [
+    _score_line(name, of_task, baselines[name])
+    for name, of_task in evaluation['tasks'].items()
+  ]
+  lines.append(', '.join(notes[:2]))
+  lines += [f'warning: {warning}' for warning in facts['warnings']]
+  return _summary(lines, left)
+
+
+def write_study(workdir: Workdir, planned: grid.Grid) -> str:
+  """Writes the page, the tables and `study.json`; returns what to print."""
+  study = planned.study
+  found = {
+    cell: [
+      results.read(grid.run_folder(study, cell, seed))
+      for seed in range(study.seeds)
+    ]
+    for cell in planned.cells
+  }
+  facts = analysis.collect(found)
+  facts['warnings'] += _no_better(facts, _baselines(facts, study.data_dir))
+  facts |= {
+    'left_out': list(planned.left_out),
+    'config': dataclasses.asdict(study),
+    'data_set': source.read_metadata(study.data_dir)['fingerprint'],
+    'made_by': environment.describe(),
+  }
+  directory = workdir.path / 'tables'
+  tables.write(directory, tables.make(facts))
+  files.write_json(workdir.path / 'study.json', facts)
+  runs = sum(map(len, found.values()))
+  notes = [
+    f'{runs} runs: {len(planned.cells)} pairs of a model and a task set, '
+    f'seeds 0 to {study.seeds - 1}',
+    f'up to {study.epochs} epochs',
+    *planned.left_out,
+  ]
+  shown = [(cell, facts['task']) for cell in found]
+  title = f'What helps to tell {facts["task"]}?'
+  _write(workdir, title, facts, found, shown, study, notes)
+  left = (workdir.report, workdir.path / 'study.json', directory)
+  return _summary([*facts['verdict'], *facts['warnings']], left)
+
+
+def _write(
+  workdir: Workdir,
+  title: str,
+  facts: dict[str, Any],
+  found: analysis.Analysis,
+  shown: Sequence[tuple[Cell, str]],
+  settings: config.Training,
+  notes: Sequence[str],
+) -> None:
+  """Fills the template; `shown` has curves and matrices of which task."""
+  from imat_jax.reporting import charts  # loads altair, in a second
+
+  page = _PAGES.get_template('page.html').render(
+    title=title,
+    facts=facts,
+    notes=notes,
+    tables=tables.make(facts),
+    charts=_charts(facts, found, shown),
+    confusions=[_confusion(found, cell, task) for cell, task in shown],
+    confused=_confused(found, facts['task'], settings.data_dir),
+    baselines=_baselines(facts, settings.data_dir),
+    statistics=_statistics(settings.data_dir),
+    config=json.dumps(dataclasses.asdict(settings), indent=2),
+    made_by=environment.describe(),
+    javascript=markupsafe.Markup(charts.javascript()),
+  )
+  files.write_text(workdir.report, page)
+
+
+def _charts(
+  facts: dict[str, Any],
+  found: analysis.Analysis,
+  shown: Sequence[tuple[Cell, str]],
+) -> dict[str, dict[str, Any]]:
+  from imat_jax.reporting import charts
+
+  drawn = {
+    score: charts.curves(found, shown, score) for score in ('accuracy', 'loss')
+  }
+  if facts['comparisons'] and len(next(iter(found.values()))) > 1:
+    drawn['differences'] = charts.differences(facts['comparisons'])
+  if facts['affinity']:
+    drawn['affinity'] = charts.affinity(facts['affinity'])
+  return drawn
+
+
+def _confusion(
+  found: analysis.Analysis, cell: Cell, task: str
+) -> dict[str, Any]:
+  """Counts over all seeds, and the shares that shade them."""
+  runs = found[cell]
+  count_KxK = analysis.confusion_matrix(runs, task)
+  total_Kx1 = count_KxK.sum(1, keepdims=True)
+  share_KxK = count_KxK / np.maximum(total_Kx1, 1)
+  return {
+    'title': f'{cell}: {task}' if len(found) > 1 else task,
+    'labels': runs[0].evaluation['tasks'][task]['labels'],
+    'counts': count_KxK.tolist(),
+    'shares': (100 * share_KxK).round().astype(int).tolist(),
+  }
+
+
+def _confused(
+  found: analysis.Analysis, task: str, data_dir: str
+) -> list[dict[str, Any]]:
+  """The validation photos that most runs are most sure of, and wrong."""
+  runs = [result for of_cell in found.values() for result in of_cell]
+  task_set = runs[0].task_set.select([task])
+  labels = task_set[task].labels
+  columns = [r.task_set.names.index(task) for r in runs]
+  pairs = list(zip(runs, columns, strict=True))
+  label_N = runs[0].guesses.label[:, columns[0]]
+  guess_RxN = np.stack([r.guesses.guess[:, c] for r, c in pairs])
+  sure_RxN = np.stack([r.guesses.probability[:, c] for r, c in pairs])
+  wrong_RxN = (guess_RxN != label_N) & (label_N >= 0)
+  worst = np.argsort(-(wrong_RxN * sure_RxN).sum(0), kind='stable')
+  examples = source.Source(data_dir, 'validation', task_set)
+  shown = []
+  for n in worst[:_CONFUSED]:
+    wrong_R = wrong_RxN[:, n]
+    if not wrong_R.any():
+      break
+    record = examples[int(n)]
+    guess = np.bincount(guess_RxN[wrong_R, n]).argmax()
+    shown.append(
+      {
+        'jpeg': base64.b64encode(record.jpeg).decode(),
+        'image_id': record.image_id,
+        'true': labels[label_N[n]],
+        'guess': labels[guess],
+        'wrong': int(wrong_R.sum()),
+        'runs': len(runs),
+        'sure': float(sure_RxN[wrong_R, n].mean()),
+      }
+    )
+  return shown
+
+
+def _statistics(data_dir: str) -> dict[str, Any]:
+  return files.read_json(source.folder(data_dir) / 'statistics.json')
+
+
+def _baselines(facts: dict[str, Any], data_dir: str) -> dict[str, float | None]:
+  """Task → how often always saying the commonest label is right."""
+  of_train = _statistics(data_dir)['splits']['train']['tasks']
+  return {
+    task: assessment.commonest_accuracy(scores, of_train[task]['counts'])
+    for cell in facts['cells']
+    for task, scores in cell['scores'].items()
+  }
+
+
+def _no_better(
+  facts: dict[str, Any], baselines: dict[str, float | None]
+) -> list[str]:
+  """The cells that are no better than always saying the commonest label."""
+  return [
+    f'{cell["model"]} · {" + ".join(cell["tasks"])}: an accuracy of '
+    f'{scores["accuracy"]["mean"]:.3f} in {task} is no better than always '
+    f'saying the commonest label ({baselines[task]:.3f})'
+    for cell in facts['cells']
+    for task, scores in cell['scores'].items()
+    if scores['count'] and scores['accuracy']['mean'] <= baselines[task]
+  ]
+
+
+def _epochs(result: results.Result) -> str:
+  number, evaluation = len(result.rows), result.evaluation
+  if result.rows[-1]['total']['validation'] is None:
+    return (
+      f'Epoch {number}, the last: no validation photo has a label, so none was '
+      'judged'
+    )
+  stopped = ', stopped early' if evaluation['stopped_early'] else ''
+  return f'Best epoch {evaluation["epoch"]} of {number}{stopped}'
+
+
+def _score_line(
+  name: str, found: dict[str, Any], baseline: float | None
+) -> str:
+  if not found['count']:
+    return f'{name}: no labelled photo in the split'
+  return (
+    f'{name}: accuracy {found["accuracy"]:.3f} (commonest label '
+    f'{baseline:.3f}), loss {found["loss"]:.3f}, macro F1 '
+    f'{found["macro_f1"]:.3f} on {found["count"]:,} labelled photos'
+  )
+
+
+def _summary(lines: Sequence[str], left: Sequence[pathlib.Path]) -> str:
+  """What a command prints at its end: its results, and the files it left."""
+  lines = map(errors.printable, lines)
+  return '\n'.join([*lines, '', 'files:', *(f'  {path}' for path in left)])

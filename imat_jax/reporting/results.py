@@ -1,0 +1,92 @@
+"""What a finished run leaves in its folder, written and read back.
+
+Statistics and pages are made of these files alone, so they can be made again.
+"""
+
+import pathlib
+import zipfile
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from imat_jax import config, errors, tasks
+from imat_jax.models import network
+from imat_jax.reporting import model_card
+from imat_jax.runtime import files
+from imat_jax.training import scoring, step
+from imat_jax.training import workdir as workdir_lib
+
+# What reading a damaged file raises.
+_DAMAGE = (
+  OSError,
+  EOFError,
+  RecursionError,
+  ValueError,
+  TypeError,
+  KeyError,
+  zipfile.BadZipFile,
+  zlib.error,
+)
+
+
+class Result(NamedTuple):
+  """A finished run."""
+
+  run: config.Run
+  task_set: tasks.TaskSet
+  rows: list[dict[str, Any]]  # of metrics.jsonl
+  evaluation: dict[str, Any]
+  guesses: step.Predictions  # N validation photos × T tasks
+  num_params: int
+
+
+def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
+  """Leaves the guesses, the model card, and last the evaluation.
+
+  With that the run is finished.
+  """
+  with files.atomic_write(workdir.predictions) as file:
+    np.savez_compressed(file, **scored.guesses._asdict())
+  model_card.write(workdir, scored)
+  files.write_json(workdir.evaluation, scored.evaluation)
+
+
+def is_finished(folder: str | pathlib.Path) -> bool:
+  """Whether all was written: the evaluation is the last."""
+  return workdir_lib.Workdir(folder).evaluation.exists()
+
+
+def read(folder: str | pathlib.Path) -> Result:
+  """Reads a finished run.
+
+  Raises:
+    UserError: a file is missing or damaged.
+  """
+  workdir = workdir_lib.Workdir(folder)
+  try:
+    run, task_set = workdir_lib.read_run(workdir)
+    evaluation = files.read_json(workdir.evaluation)
+    rows = workdir_lib.read_rows(workdir)
+    with np.load(workdir.predictions, allow_pickle=False) as arrays:
+      guesses = step.Predictions(**arrays)
+    shape = evaluation['num_examples'], len(task_set)
+    if (
+      any(part.shape != shape for part in guesses)
+      or tuple(evaluation['tasks']) != task_set.names
+      or len(rows) < evaluation['epoch']
+    ):
+      raise ValueError('its files do not fit together')
+  except (*_DAMAGE, errors.UserError) as error:
+    raise errors.UserError(
+      f'{workdir.path}: damaged: {error}; move the folder away to train the '
+      'run again'
+    ) from None
+  return Result(
+    run,
+    task_set,
+    rows,
+    evaluation,
+    guesses,
+    network.num_params(run.model, task_set),
+  )

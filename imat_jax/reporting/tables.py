@@ -1,0 +1,197 @@
+"""The tables of a study as rows, for CSV files and for the page."""
+
+import csv
+import io
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from imat_jax.reporting import analysis, paper
+from imat_jax.runtime import files
+
+Row = Mapping[str, Any]
+
+
+def make(found: Mapping[str, Any]) -> dict[str, list[Row]]:
+  """All tables of a `study.json`, by name."""
+  tables = {name: rows_of(found) for name, rows_of in _TABLES.items()}
+  return {name: rows for name, rows in tables.items() if rows}
+
+
+def write(directory: pathlib.Path, tables: Mapping[str, Sequence[Row]]) -> None:
+  """Writes each table as NAME.csv; of other files it touches none."""
+  for name in _TABLES.keys() - tables.keys():
+    (directory / f'{name}.csv').unlink(missing_ok=True)  # of an earlier grid
+  for name, rows in tables.items():
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    files.write_text(directory / f'{name}.csv', text.getvalue())
+
+
+def _tasks(cell: Row) -> str:
+  return ' + '.join(cell['tasks'])
+
+
+def _scores(found: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': cell['model'],
+      'tasks': _tasks(cell),
+      'task': task,
+      'seeds': len(cell['seeds']),
+      'parameters': cell['num_params'],
+      'labelled photos': scores['count'],
+    }
+    | {
+      f'{name} {part}'.removesuffix(' mean'): scores[name][part]
+      for name in analysis.SCORES
+      for part in ('mean', 'standard_deviation', 'low', 'high')
+    }
+    for cell in found['cells']
+    for task, scores in cell['scores'].items()
+    if scores['count']
+  ]
+
+
+def _comparisons(found: Mapping[str, Any]) -> list[Row]:
+  rows = []
+  for compared in found['comparisons']:
+    for name in analysis.SCORES:
+      scores = compared['scores'][name]
+      rows.append(
+        {
+          'model': compared['model'],
+          'tasks': _tasks(compared),
+          'score': name,
+          'seeds': len(compared['seeds']),
+          'difference': scores['mean'],
+        }
+        | {
+          part: scores[part]
+          for part in ('low', 'high', 'p_value', 'p_holm', 'verdict')
+        }
+      )
+  return rows
+
+
+def _as_reported(found: Mapping[str, Any], name: str) -> list[Row]:
+  """The report's table of one score: a row per task set, a column per model."""
+  models = dict.fromkeys((cell['model'] for cell in found['cells']), None)
+  return [
+    {'tasks': ' + '.join(names)}
+    | models
+    | {c['model']: c['scores'][found['task']][name]['mean'] for c in of_set}
+    | {'report (public_3m, one run)': _published(names, name)}
+    for names, of_set in _by_set(found).items()
+    if of_set[0]['scores'][found['task']]['count']
+  ]
+
+
+def _ranges(found: Mapping[str, Any]) -> list[Row]:
+  """The report's third table: from the worst to the best label, mean F1."""
+  rows = []
+  for names, of_set in _by_set(found).items():
+    for cell in of_set:
+      scores = cell['scores'][found['task']]
+      if scores['count']:
+        rows.append(
+          {'tasks': ' + '.join(names), 'model': cell['model']}
+          | {
+            name: _range(scores[name], scores['support'])
+            for name in ('precision', 'recall')
+          }
+          | {'mean F1': scores['macro_f1']['mean']}
+        )
+    said = paper.ROWS.get(names)
+    if said:
+      rows.append(
+        {
+          'tasks': ' + '.join(names),
+          'model': f'report ({paper.MODEL}, one run)',
+          'precision': _range(said.precision),
+          'recall': _range(said.recall),
+          'mean F1': said.f1,
+        }
+      )
+  return rows
+
+
+def _range(
+  values: Sequence[float], support: Sequence[int] | None = None
+) -> str:
+  """From the least to the largest, of labels that have a photo."""
+  kept = [v for v, n in zip(values, support or values, strict=True) if n]
+  return f'{min(kept):.2f}–{max(kept):.2f}'
+
+
+def _by_set(found: Mapping[str, Any]) -> dict[tuple[str, ...], list[Row]]:
+  sets = {}
+  for cell in found['cells']:
+    sets.setdefault(tuple(cell['tasks']), []).append(cell)
+  return sets
+
+
+def _published(names: tuple[str, ...], score: str) -> float | None:
+  said = paper.ROWS.get(names)
+  return said and said._asdict()[score]
+
+
+def _labels(found: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': cell['model'],
+      'tasks': _tasks(cell),
+      'task': task,
+      'label': label,
+      'photos': scores['support'][number],
+    }
+    | {name: scores[name][number] for name in ('precision', 'recall', 'f1')}
+    for cell in found['cells']
+    for task, scores in cell['scores'].items()
+    if scores['count']
+    for number, label in enumerate(scores['labels'])
+  ]
+
+
+def _affinity(found: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': pair['model'],
+      'tasks': _tasks(pair),
+      'pair': ' · '.join(pair['pair']),
+      'epoch': epoch,
+      'cosine': cosine,
+    }
+    for pair in found['affinity']
+    for epoch, cosine in zip(pair['epochs'], pair['cosine'], strict=True)
+  ]
+
+
+def _runs(found: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': run['model'],
+      'tasks': _tasks(run),
+      'seed': run['seed'],
+      'epochs': run['epochs'],
+      'best epoch': run['best_epoch'],
+      'stopped early': run['stopped_early'],
+      'seconds': run['seconds'],
+    }
+    | run['scores'][found['task']]
+    for run in found['runs']
+  ]
+
+
+_TABLES = {
+  'scores': _scores,
+  'comparisons': _comparisons,
+  'report_loss': lambda found: _as_reported(found, 'loss'),
+  'report_accuracy': lambda found: _as_reported(found, 'accuracy'),
+  'report_precision_recall_f1': _ranges,
+  'labels': _labels,
+  'affinity': _affinity,
+  'runs': _runs,
+}

@@ -1,0 +1,226 @@
+"""The processes of one job, on one machine or many.
+
+All run the same program on their own part of each batch. The first alone writes
+and prints; what it finds in its folder, the others learn from it, so they need
+no common disk.
+"""
+
+import atexit
+import contextlib
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from imat_jax import config, errors
+from imat_jax.runtime import progress
+
+Tree = TypeVar('Tree')
+
+# How errors of jax begin that come of a lost connection; some of them are
+# ValueErrors.
+_LOST_CONNECTION = re.compile(
+  '(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN): '
+)
+_SHUTDOWN_TIMEOUT_S = (
+  10  # seconds that a process waits for the others at its end
+)
+_SYNC_EVERY_STEPS = 16  # steps between two questions to all processes
+_PRIMARY_EXIT_DELAY_S = (
+  3  # seconds that the first gives them where something went wrong
+)
+
+# Where one process of several dies, jax ends the others within the heartbeat
+# time-out by an abort, which Python cannot catch. A small process stays behind
+# to say what that means.
+_ABORT_MESSAGE = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+if not sys.stdin.read():
+  print(sys.argv[1], file=sys.stderr)
+"""
+
+
+@contextlib.contextmanager
+def initialize(knobs: config.Cluster) -> Iterator[None]:
+  """Makes this process one of its job's; nothing where there is but one.
+
+  To be entered before jax is used.
+
+  Raises:
+    UserError: the others are not there, or one of them has gone.
+  """
+  if not (knobs.coordinator or _is_detected()):
+    yield
+    return
+  with _log_on_abort():
+    _initialize(knobs)
+    if not is_primary():
+      progress.silence()
+    try:
+      yield
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+      _exit_without_waiting(1)
+      if not _LOST_CONNECTION.match(str(error)):
+        raise
+      raise errors.UserError(_lost_process(str(error))) from error
+    except errors.Interrupted:  # all of them are, at the same step
+      jax.distributed.shutdown()
+      raise
+    except BaseException:
+      _exit_without_waiting(1)
+      raise
+    jax.distributed.shutdown()
+
+
+def is_primary() -> bool:
+  """Whether this is the first process, or the only one."""
+  return jax.process_index() == 0
+
+
+def broadcast_from_primary(call: Callable[[], Any]) -> Any:
+  """What `call`, made in the first process alone, returns: JSON, in all.
+
+  Raises:
+    UserError: what the first process raised.
+  """
+  if jax.process_count() == 1:
+    return call()
+  answer, failure = None, None
+  if is_primary():
+    try:
+      answer = call()
+    except errors.UserError as error:
+      failure = str(error)
+  answer, failure = json.loads(_broadcast(json.dumps([answer, failure])))
+  if failure is not None:
+    raise errors.UserError(failure)
+  return answer
+
+
+def broadcast_arrays(tree: Tree | None, shapes: Tree) -> Tree:
+  """The arrays of the first process, in all, to the bit.
+
+  Args:
+    tree: numpy arrays, or None in the others.
+    shapes: their shapes and types.
+  """
+  if jax.process_count() == 1:
+    return tree
+  leaves, structure = jax.tree.flatten(shapes)
+  sent = [np.empty(leaf.shape, leaf.dtype) for leaf in leaves]
+  if is_primary():
+    sent = jax.tree.leaves(tree)
+  # As bytes: jax adds zeros to what it broadcasts, which changes a -0.
+  as_bytes = [np.frombuffer(leaf.tobytes(), np.uint8) for leaf in sent]
+  found = [
+    part.tobytes() for part in multihost_utils.broadcast_one_to_all(as_bytes)
+  ]
+  return structure.unflatten(
+    np.frombuffer(part, leaf.dtype).reshape(leaf.shape)
+    for part, leaf in zip(found, leaves, strict=True)
+  )
+
+
+def is_sync_step(step: int) -> bool:
+  """Whether to ask all processes before this step: that costs a wait."""
+  return jax.process_count() == 1 or step % _SYNC_EVERY_STEPS == 0
+
+
+def any_preempted(step: int, number: int) -> int:
+  """The largest of the processes' numbers of a signal, in all; 0 for none."""
+  if not is_sync_step(step):
+    return 0
+  if jax.process_count() == 1:
+    return number
+  return int(multihost_utils.process_allgather(np.int32(number)).max())
+
+
+def _broadcast(text: str) -> str:
+  size = np.array([len(text.encode())], np.int32)
+  (size,) = multihost_utils.broadcast_one_to_all(size)
+  sent = np.zeros(size, np.uint8)
+  if is_primary():
+    sent = np.frombuffer(text.encode(), np.uint8)
+  return multihost_utils.broadcast_one_to_all(sent).tobytes().decode()
+
+
+def _is_detected() -> bool:
+  """Whether the machines say of which job this process is one."""
+  if int(os.environ.get('SLURM_STEP_NUM_TASKS', '1')) > 1:
+    return True
+  accelerators = pathlib.Path('/dev/accel0'), pathlib.Path('/dev/vfio/0')
+  return (
+    importlib.util.find_spec('libtpu') is not None
+    and os.environ.get('JAX_PLATFORMS') != 'cpu'
+    and any(path.exists() for path in accelerators)
+  )
+
+
+def _initialize(knobs: config.Cluster) -> None:
+  given = {}
+  if knobs.coordinator:
+    given = {
+      'coordinator_address': knobs.coordinator,
+      'num_processes': knobs.num_processes,
+      'process_id': knobs.process_id,
+      'cluster_detection_method': 'deactivate',
+    }
+  # Else jax would take SIGTERM, which is `runtime.preemption`'s.
+  jax.config.update('jax_enable_preemption_service', False)
+  try:
+    jax.distributed.initialize(
+      **given,
+      initialization_timeout=knobs.heartbeat_seconds,
+      heartbeat_timeout_seconds=knobs.heartbeat_seconds,
+      shutdown_timeout_seconds=_SHUTDOWN_TIMEOUT_S,
+    )
+  except (RuntimeError, ValueError) as error:
+    raise errors.UserError(_lost_process(str(error))) from error
+
+
+def _exit_without_waiting(status: int) -> None:
+  """At its end this process does not wait for the others, who may hang.
+
+  The first goes last: without it jax aborts the others, which may have
+  something to say themselves.
+  """
+  atexit.register(os._exit, status)
+  if is_primary():
+    atexit.register(time.sleep, _PRIMARY_EXIT_DELAY_S)
+
+
+def _lost_process(said: str) -> str:
+  reason = (said.strip() or 'no reason given').splitlines()[0][:200]
+  return (
+    f'a process of this job is gone or cannot be reached ({reason}); its own '
+    'last line says why; start all of them again, they go on from the last '
+    'checkpoint'
+  )
+
+
+@contextlib.contextmanager
+def _log_on_abort() -> Iterator[None]:
+  """Leaves a line where this process ends without one of its own."""
+  words = _lost_process('no sign of life')
+  name = f'pid {os.getpid()} on {socket.gethostname()}'
+  behind = subprocess.Popen(
+    [sys.executable, '-c', _ABORT_MESSAGE, f'{name}: ended: {words}'],
+    stdin=subprocess.PIPE,
+    start_new_session=True,
+  )
+  try:
+    yield
+  finally:
+    behind.communicate(b'in good order')

@@ -1,0 +1,310 @@
+"""Folders in buckets, gs://, s3:// and az://, copied here and back by fsspec.
+
+The one module that talks to a bucket; everything else works on files of this
+machine. `copied` brings what is only read; `working_folder` says where a run
+works whose folder is in a bucket, see `runtime.sync`.
+"""
+
+import contextlib
+import fcntl
+import functools
+import hashlib
+import json
+import logging
+import os
+import pathlib
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from imat_jax import errors
+from imat_jax.runtime import files, progress
+
+# The package that knows a kind of bucket, and the extra that installs it.
+_PACKAGES = {
+  'gs': ('gcsfs', 'gcs'),
+  's3': ('s3fs', 's3'),
+  'az': ('adlfs', 'azure'),
+}
+# What of a listing is another when a file is: in the clouds, on a disk.
+_VERSIONS = ('etag', 'ETag', 'mtime')
+_PROBE = '.imat_jax'
+_TRIES = 3  # at a folder that changes while it is copied
+
+
+class ConcurrentChange(errors.UserError):
+  """A file is gone, or another than it was a moment ago."""
+
+  def __init__(self, place: str | pathlib.Path):
+    super().__init__(f'{place}: changes while it is copied')
+
+
+class File(NamedTuple):
+  """A file in a bucket."""
+
+  size: int  # bytes
+  version: str  # another for another content
+
+
+Listing = Mapping[str, File]  # by the name within a folder, such as 'a/b.json'
+
+
+def is_url(place: str | pathlib.Path) -> bool:
+  """Whether a folder is in a bucket; `config` checks how its URL is written."""
+  return '://' in str(place)
+
+
+def working_folder(url: str) -> pathlib.Path:
+  """Where this machine works on what is in a bucket."""
+  return files.cache_folder() / 'remote' / url.replace('://', '/')
+
+
+@functools.cache
+def cached_download(
+  url: str,
+  parts: tuple[str, ...],
+  keep: Callable[[Listing], Listing],
+) -> pathlib.Path:
+  """A copy, on this machine, of parts of a folder in a bucket.
+
+  There is one for each version of its files, whole or not at all, which one
+  process makes while others wait. A process sees one version as long as it
+  lives.
+
+  Args:
+    url: the folder.
+    parts: which files and folders in it, see `RemoteDir.list`.
+    keep: which of their files are wanted.
+
+  Raises:
+    UserError: the bucket cannot be read, or changes all the time.
+  """
+  there = RemoteDir(url)
+  for _ in range(_TRIES):
+    listing = keep(there.list(parts))
+    folder = files.cache_folder() / 'copies' / _key(url, listing)
+    with _alone(folder), contextlib.suppress(ConcurrentChange):
+      if folder.exists():
+        return folder
+      partial = folder.with_name(f'{folder.name}.partial')
+      shutil.rmtree(partial, ignore_errors=True)  # of a start that was killed
+      partial.mkdir()
+      there.get(listing, partial)
+      if keep(there.list(parts)) == listing:
+        return partial.rename(folder)
+  raise ConcurrentChange(url)
+
+
+class RemoteDir:
+  """A folder in a bucket, which need not be there.
+
+  What a bucket refuses is a `UserError`, from any method: the package is
+  missing, or the credentials, or the bucket, or the connection.
+  """
+
+  def __init__(self, url: str):
+    self.url = url.rstrip('/')
+    self._scheme, _, self._root = self.url.partition('://')
+
+  def list(self, parts: Iterable[str] = ('/',)) -> dict[str, File]:
+    """The files that are there.
+
+    Args:
+      parts: names of files, and of folders with a slash at their end.
+    """
+    found = {}
+    with self._connected() as system:
+      system.invalidate_cache()
+      for part in parts:
+        path = self._path(part)
+        if part.endswith('/'):
+          found |= system.find(path, detail=True)
+        else:
+          with contextlib.suppress(FileNotFoundError):
+            found[path] = system.info(path)
+    listing = {
+      path.strip('/').removeprefix(f'{self._root}/'): File(
+        info['size'], next(str(info[v]) for v in _VERSIONS if v in info)
+      )
+      for path, info in sorted(found.items())
+      # A name with a slash at its end is how consoles make a folder.
+      if info['type'] == 'file' and not path.endswith('/')
+    }
+    for name in listing:  # any text may be one
+      if {'', '.', '..'} & set(name.split('/')):
+        raise errors.UserError(f'{self.url}: {name!r} is no name of a file')
+    return listing
+
+  def read(self, name: str) -> bytes | None:
+    """The content of a small file, or None where there is none."""
+    with self._connected() as system:
+      try:
+        return system.cat_file(self._path(name))
+      except FileNotFoundError:
+        return None
+
+  def write(self, name: str, content: bytes) -> None:
+    """Writes a small file."""
+    with self._connected() as system:
+      system.pipe_file(self._path(name), content)
+
+  def remove(self, names: Iterable[str]) -> None:
+    """Removes those of these files that are there."""
+    with self._connected() as system:
+      for name in names:
+        with contextlib.suppress(FileNotFoundError):
+          system.rm_file(self._path(name))
+
+  def get(self, listing: Listing, folder: pathlib.Path) -> None:
+    """Copies files here.
+
+    Raises:
+      Changed: they are not as listed any more.
+    """
+    if not listing:
+      return
+    megabytes = sum(file.size for file in listing.values()) // 10**6
+    with (
+      self._connected() as system,
+      progress.Progress(megabytes, f'copy {self.url}', 'MB') as bar,
+    ):
+      bar.say(
+        f'{self.url}: {len(listing):,} files, {megabytes:,} MB, are copied here'
+      )
+      try:
+        system.get(
+          [self._path(name) for name in listing],
+          [str(folder / name) for name in listing],
+          callback=_counting(bar),
+        )
+      except FileNotFoundError as error:
+        raise ConcurrentChange(self.url) from error
+    for name, file in listing.items():
+      if (folder / name).stat().st_size != file.size:
+        raise ConcurrentChange(f'{self.url}/{name}')
+
+  def update(
+    self,
+    folder: pathlib.Path,
+    changed: Sequence[str],
+    gone: Sequence[str],
+    marks: Sequence[str],
+    bar: progress.Progress | None = None,
+  ) -> None:
+    """Brings there what was changed here.
+
+    Args:
+      folder: of this machine.
+      changed: the files to copy.
+      gone: the files to remove.
+      marks: names of files that say of others that they are whole. They are the
+        first to go and the last to come, in this order: wherever this ends,
+        nothing looks whole that is not.
+      bar: of megabytes.
+
+    Raises:
+      Changed: a file is no longer here.
+    """
+
+    def rank(name: str) -> int:
+      last = name.rpartition('/')[2]
+      return 1 + marks.index(last) if last in marks else 0
+
+    self.remove(name for name in (*gone, *changed) if rank(name))
+    callback = bar and _counting(bar)
+    for turn in range(1 + len(marks)):
+      self._put(folder, [n for n in changed if rank(n) == turn], callback)
+    self.remove(name for name in gone if not rank(name))
+
+  def check(self) -> None:
+    """Raises unless files can be written and removed here."""
+    self.write(_PROBE, b'')
+    self.remove([_PROBE])
+
+  def _put(self, folder: pathlib.Path, names: Sequence[str], callback) -> None:
+    if not names:
+      return
+    paths = [folder / name for name in names]
+    with self._connected() as system:
+      try:
+        system.put(
+          [str(path) for path in paths],
+          [self._path(name) for name in names],
+          **({'callback': callback} if callback else {}),
+        )
+      except FileNotFoundError as error:
+        if all(path.exists() for path in paths):
+          raise
+        raise ConcurrentChange(folder) from error
+
+  def _path(self, name: str) -> str:
+    return f'{self._root}/{name}'.strip('/')
+
+  @contextlib.contextmanager
+  def _connected(self) -> Iterator[Any]:
+    """fsspec's file system; what it raises becomes one line."""
+    try:
+      yield _file_system(self._scheme)
+    except errors.UserError:
+      raise
+    except FileNotFoundError as error:
+      raise errors.UserError(f'{self.url}: there is no such bucket') from error
+    except ImportError as error:
+      package, extra = _PACKAGES[self._scheme]
+      raise errors.UserError(
+        f'{self.url}: needs the package {package}: pip install -c '
+        f"requirements.lock -e '.[{extra}]'"
+      ) from error
+    except Exception as error:  # each package has its own
+      reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+      raise errors.UserError(
+        f'{self.url}: {reason[:300]} (docs/remote.md says what a bucket needs)'
+      ) from error
+
+
+def _file_system(scheme: str) -> Any:
+  # Asks of each bucket of what kind it is, which takes a right of its own.
+  os.environ.setdefault('GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT', 'false')
+  for package in ('azure', 'gcsfs'):  # what they log they raise, too
+    logging.getLogger(package).setLevel(logging.CRITICAL)
+  import fsspec  # here: takes a fifth of a second, and most runs need none
+
+  return fsspec.filesystem(scheme)
+
+
+def _counting(bar: progress.Progress) -> Any:
+  """A callback of fsspec that moves the bar, a megabyte at a time."""
+  import fsspec
+
+  of_file, shown = {}, 0
+
+  def count(path: str, size: int, value: int) -> None:
+    nonlocal shown
+    of_file[path] = value
+    megabytes = sum(of_file.values()) // 10**6
+    bar.advance(megabytes - shown)
+    shown = megabytes
+
+  class Counting(fsspec.Callback):
+    def branched(self, path_1, path_2, **kwargs):
+      return fsspec.Callback(hooks={'': functools.partial(count, path_1)})
+
+  return Counting()
+
+
+def _key(url: str, listing: Listing) -> str:
+  told = json.dumps([url.rstrip('/'), sorted(listing.items())])
+  return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+@contextlib.contextmanager
+def _alone(folder: pathlib.Path) -> Iterator[None]:
+  """Waits until no other process makes this folder."""
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  with folder.with_name(f'{folder.name}.lock').open('w') as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      progress.say(f'{folder}: waits for another process that copies it')
+      fcntl.flock(file, fcntl.LOCK_EX)
+    yield

@@ -1,0 +1,269 @@
+"""One run on several processes of this machine, which meet over loopback."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from imat_jax import config, errors
+from imat_jax.runtime import distributed
+from imat_jax.study import engine
+
+ROOT = pathlib.Path(__file__).parent.parent
+HEARTBEAT = 10  # seconds
+
+
+def _command(data_dir: str, path: pathlib.Path, *flags: str) -> list[str]:
+  small = ['--filters=2,2,2', '--head_widths=4', '--shared_widths=6']
+  return [
+    *(sys.executable, '-m', 'experiments.public_3m', f'--data_dir={data_dir}'),
+    *(f'--workdir={path}', '--batch_size=16', '--tasks=apparel,color'),
+    *(*small, '--loader_threads=1', *flags),
+  ]
+
+
+@contextlib.contextmanager
+def _job(
+  commands: list[list[str]],
+) -> Iterator[list[subprocess.Popen]]:
+  """The processes of a job, one for each command."""
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+  common = [
+    f'--coordinator=127.0.0.1:{port}',
+    f'--num_processes={len(commands)}',
+    f'--heartbeat_seconds={HEARTBEAT}',
+  ]
+  processes = [
+    subprocess.Popen(
+      [*command, *common, f'--process_id={number}'],
+      cwd=ROOT,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+    )
+    for number, command in enumerate(commands)
+  ]
+  try:
+    yield processes
+  finally:
+    for process in processes:
+      process.kill()
+      process.wait()
+
+
+def _outputs(processes: list[subprocess.Popen]) -> list[str]:
+  return [process.communicate(timeout=240)[0] for process in processes]
+
+
+def _train(number: int, *command) -> list[str]:
+  """Runs to the end; what each process said."""
+  if number == 1:
+    done = subprocess.run(
+      _command(*command),
+      cwd=ROOT,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return [done.stdout]
+  with _job([_command(*command)] * number) as processes:
+    said = _outputs(processes)
+    assert [p.returncode for p in processes] == [0] * number, said
+  return said
+
+
+def _losses(path: pathlib.Path) -> list[float]:
+  rows = map(json.loads, (path / 'metrics.jsonl').read_text().splitlines())
+  return [row['total'][split] for row in rows for split in row['total']]
+
+
+def _wait_for_step(path: pathlib.Path, step: int, process) -> None:
+  while not any(
+    int(sealed.parent.name) >= step
+    for sealed in path.glob('checkpoints/[0-9]*/SEAL.json')
+  ):
+    assert process.poll() is None, process.communicate()[0]
+    time.sleep(0.05)
+
+
+@pytest.fixture(scope='module')
+def whole(built, tmp_path_factory) -> pathlib.Path:
+  """A run of one process."""
+  path = tmp_path_factory.mktemp('whole')
+  _train(1, built, path, '--epochs=3')
+  return path
+
+
+def test_processes_do_not_change_the_numbers(built, whole, tmp_path):
+  first, *others = _train(4, built, tmp_path / 'run', '--epochs=3')
+  assert _losses(tmp_path / 'run') == pytest.approx(_losses(whole), rel=1e-4)
+  assert 'epoch 3/3' in first and 'report.html' in first
+  for said in others:  # one speaks for all
+    assert 'epoch' not in said and 'report.html' not in said
+
+
+@pytest.mark.parametrize('cached', [False, True])
+def test_event_files_have_photos_of_the_whole_batch(built, tmp_path, cached):
+  knobs = {'epochs': 1, 'tensorboard': True, 'cache_on_device': cached}
+  flags = [f'--{name}={value}' for name, value in knobs.items()]
+  _train(2, built, tmp_path / 'two', *flags)
+  one = config.Run(
+    data_dir=built,
+    workdir=str(tmp_path / 'one'),
+    tasks=('apparel', 'color'),
+    batch_size=16,
+    model=config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,)),
+    **knobs,
+  )
+  engine.run_one(one)
+  assert _first_batch(tmp_path / 'two') == _first_batch(tmp_path / 'one')
+
+
+def _first_batch(path: pathlib.Path) -> bytes:
+  """The PNG in the first of the event files, one of which is each epoch's."""
+  first, last = sorted((path / 'tensorboard').iterdir())
+  assert b'validation/total_loss' in last.read_bytes()
+  content = first.read_bytes()
+  return content[content.index(b'\x89PNG') : content.index(b'IEND')]
+
+
+@pytest.mark.parametrize('victim', [0, 1])
+def test_a_killed_process_ends_the_others(built, whole, tmp_path, victim):
+  path = tmp_path / 'run'
+  command = _command(built, path, '--epochs=300', '--save_steps=1')
+  with _job([command] * 2) as processes:
+    _wait_for_step(path, 3, processes[0])
+    processes[victim].kill()
+    start = time.monotonic()
+    other = processes[1 - victim]
+    said = other.communicate(timeout=120)[0]
+    assert time.monotonic() - start < 3 * HEARTBEAT
+  assert other.returncode != 0
+  assert 'a process of this job is gone' in said
+  assert 'start all of them again' in said
+
+
+def test_a_silent_process_ends_the_others(built, tmp_path):
+  path = tmp_path / 'run'
+  command = _command(built, path, '--epochs=300')
+  with _job([command] * 2) as processes:
+    _wait_for_step(path, 0, processes[0])
+    processes[1].send_signal(signal.SIGSTOP)
+    start = time.monotonic()
+    said = processes[0].communicate(timeout=120)[0]
+    assert time.monotonic() - start < 4 * HEARTBEAT
+  assert 'a process of this job is gone' in said
+
+
+def test_killed_on_2_processes_it_goes_on_on_4_and_on_1(built, whole, tmp_path):
+  path = tmp_path / 'run'
+  command = _command(built, path, '--epochs=1', '--save_steps=1')
+  with _job([command] * 2) as processes:
+    _wait_for_step(path, 2, processes[0])
+    for process in processes:
+      process.kill()
+  _train(4, built, path, '--epochs=2')
+  (said,) = _train(1, built, path, '--epochs=3')
+  assert 'goes on at step 8' in said
+  assert _losses(path) == pytest.approx(_losses(whole), rel=1e-4)
+
+
+def test_a_signal_to_one_process_saves_and_ends_all(built, tmp_path):
+  path = tmp_path / 'run'
+  command = _command(built, path, '--epochs=300')
+  with _job([command] * 2) as processes:
+    _wait_for_step(path, 4, processes[0])
+    processes[1].send_signal(signal.SIGTERM)
+    said = _outputs(processes)
+    assert [p.returncode for p in processes] == [143, 143], said
+  assert 'saved at step' in said[0]
+  (at,) = [word for word in said[0].split() if word.isdigit()][-1:]
+  assert (path / 'checkpoints' / at / 'SEAL.json').exists()
+
+
+def test_another_data_set_in_one_process_is_refused(built, tmp_path):
+  elsewhere = _command(str(tmp_path / 'nothing'), tmp_path / 'run')
+  with _job([_command(built, tmp_path / 'run'), elsewhere]) as processes:
+    first, second = _outputs(processes)
+    assert [p.returncode for p in processes] == [1, 1]
+  assert 'there is no data set here' in second
+  assert 'a process of this job is gone' in first
+
+
+def test_what_the_first_process_refuses_all_say(built, tmp_path):
+  (tmp_path / 'run').mkdir()
+  (tmp_path / 'run' / 'checkpoints').touch()
+  with _job([_command(built, tmp_path / 'run')] * 2) as processes:
+    said = _outputs(processes)
+  assert [p.returncode for p in processes] == [1, 1], said
+
+
+def test_a_batch_that_cannot_be_divided_is_refused(built, tmp_path):
+  command = _command(built, tmp_path / 'run', '--batch_size=15')
+  with _job([command] * 2) as processes:
+    said = _outputs(processes)
+    assert [p.returncode for p in processes] == [1, 1]
+  assert all('--batch_size=15' in text for text in said)
+
+
+def test_a_process_without_the_others_says_so(built, tmp_path):
+  command = [
+    *_command(built, tmp_path / 'run', '--coordinator=127.0.0.1:1'),
+    *('--num_processes=2', '--process_id=1', '--heartbeat_seconds=5'),
+  ]
+  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+  assert done.returncode != 0
+  assert 'is gone or cannot be reached' in done.stderr
+
+
+@pytest.mark.parametrize(
+  'flags, said',
+  [
+    ({'num_processes': 2}, 'HOST:PORT'),
+    ({'coordinator': 'host:1'}, 'belong together'),
+    ({'coordinator': 'host', 'num_processes': 2}, 'HOST:PORT'),
+    ({'process_id': 1}, '--process_id=1: must be less'),
+    ({'heartbeat_seconds': 1}, 'must be at least 5'),
+  ],
+)
+def test_flags_that_do_not_fit_are_refused(flags, said):
+  with pytest.raises(ValueError, match=said):
+    config.Cluster(**flags)
+
+
+def test_one_process_is_the_first():
+  assert distributed.is_primary()
+  assert distributed.broadcast_from_primary(lambda: [1, 'a']) == [1, 'a']
+  with pytest.raises(errors.UserError, match='why'):
+    distributed.broadcast_from_primary(_refuse)
+
+
+def _refuse():
+  raise errors.UserError('why')
+
+
+def test_one_of_many_slurm_tasks_looks_for_the_others(monkeypatch):
+  calls = []
+  monkeypatch.setenv('SLURM_STEP_NUM_TASKS', '2')
+  monkeypatch.setattr(
+    distributed.jax.distributed,
+    'initialize',
+    lambda **given: calls.append(given),
+  )
+  monkeypatch.setattr(distributed.jax.distributed, 'shutdown', lambda: None)
+  with distributed.initialize(config.Cluster()):
+    pass
+  (given,) = calls
+  assert 'coordinator_address' not in given
+  assert os.environ['SLURM_STEP_NUM_TASKS'] == '2'

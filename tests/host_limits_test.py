@@ -1,0 +1,124 @@
+import asyncio
+
+import pytest
+
+from imat_jax import config
+from imat_jax.data.downloading import host_limits, http
+
+
+def knobs(**changes) -> config.Download:
+  return config.Download(annotations='here', images='there', **changes)
+
+
+@pytest.mark.parametrize(
+  'host, limit',
+  [
+    ('shop.example', 4),
+    ('10.0.0.1', 4),
+    ('localhost.example', 4),
+    ('127.0.0.1', 64),
+    ('127.9.9.9', 64),
+    ('::1', 64),
+    ('localhost', 64),
+    ('shop.localhost', 64),
+  ],
+)
+def test_limit_per_host(host, limit):
+  assert host_limits.Hosts(knobs()).limit(host) == limit
+
+
+def test_limit_of_this_machine_can_be_set():
+  slots = host_limits.Hosts(knobs(per_host=2, per_loopback_host=7))
+  assert slots.limit('localhost') == 7
+  assert slots.limit('shop.example') == 2
+
+
+@pytest.mark.parametrize(
+  'url, host',
+  [
+    ('http://Shop.Example/a b.jpg', 'shop.example'),
+    ('HTTPS://shop.example:8443/', 'shop.example'),
+    ('http://[::1]:80/', '::1'),
+  ],
+)
+def test_origin_of(url, host):
+  assert host_limits.origin_of(url).host == host
+
+
+async def try_once(found: host_limits.Hosts, url: str, error: str = '') -> str:
+  """Asks a host that gives this error; returns what the caller sees."""
+  try:
+    async with found.hold(url, again=False):
+      if error:
+        raise http.LinkError(error)
+  except http.LinkError as raised:
+    return raised.error
+  return 'ok'
+
+
+def ask(found: host_limits.Hosts, *errors: str, url='http://a/') -> list[str]:
+  async def all_of_them():
+    return [await try_once(found, url, error) for error in errors]
+
+  return asyncio.run(all_of_them())
+
+
+def test_a_silent_host_is_left_alone():
+  found = host_limits.Hosts(knobs())
+  silent = ['timeout'] * host_limits.DEAD_AFTER
+  assert ask(found, *silent, 'timeout', '') == [
+    *silent,
+    'dead_host',
+    'dead_host',
+  ]
+  assert ask(found, '', url='http://a:81/') == ['ok'], 'another server'
+  assert ask(found, '', url='http://b/') == ['ok']
+
+
+@pytest.mark.parametrize('error', sorted(host_limits.SILENT))
+def test_any_reply_is_a_sign_of_life(error):
+  found = host_limits.Hosts(knobs())
+  nearly = [error] * (host_limits.DEAD_AFTER - 1)
+  for sign in ('http_404', 'too_large', 'redirects', 'truncated', ''):
+    assert ask(found, *nearly, sign)[-1] == (sign or 'ok')
+  assert 'dead_host' in ask(found, *nearly, error, error)
+
+
+def test_a_photo_that_is_none_is_a_sign_of_life():
+  found = host_limits.Hosts(knobs())
+
+  async def bad_picture():
+    with pytest.raises(KeyError):
+      async with found.hold('http://a/', again=False):
+        raise KeyError
+
+  ask(found, *['refused'] * (host_limits.DEAD_AFTER - 1))
+  asyncio.run(bad_picture())
+  assert ask(found, *['refused'] * host_limits.DEAD_AFTER)[-1] == 'refused'
+
+
+def test_what_has_begun_runs_its_course():
+  found = host_limits.Hosts(knobs())
+  ask(found, *['refused'] * host_limits.DEAD_AFTER)
+
+  async def again():
+    async with found.hold('http://a/', again=True):
+      pass
+
+  assert ask(found, '') == ['dead_host']
+  asyncio.run(again())
+  assert ask(found, '') == ['ok']
+
+
+def test_a_host_that_is_forgiven_is_asked_again():
+  found = host_limits.Hosts(knobs())
+  assert ask(found, *['dns'] * host_limits.DEAD_AFTER, '')[-1] == 'dead_host'
+  found.forgive()
+  assert ask(found, '', 'dns', '') == ['ok', 'dns', 'ok']
+
+
+@pytest.mark.parametrize(
+  'url', ['', 'ftp://a/', 'file:///etc/passwd', '//a/', 'http:///a', 'http://[']
+)
+def test_only_the_web_has_hosts(url):
+  assert ask(host_limits.Hosts(knobs()), '', url=url) == ['bad_url']
