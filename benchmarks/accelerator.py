@@ -23,9 +23,9 @@ import numpy as np
 
 from imat_jax import config, tasks
 from imat_jax.data import device_dataset, input_pipeline
-from imat_jax.training import program
+from imat_jax.training import compiled
 from imat_jax.training.ensemble import Ensemble
-from imat_jax.training.inputs import Feed
+from imat_jax.training.inputs import StepInput
 
 STORED_SIDE = 160
 LABELS = {'apparel': 4, 'material': 34, 'color': 33, 'gender': 3, 'age': 3}
@@ -64,8 +64,8 @@ def training(
   """Seconds of a step, seconds of it on the host, and the compiler's count."""
   group = Ensemble(tuple(map(run_config, range(number))), TASKS)
   here, update, fed = (
-    program.start(group),
-    program.update(group),
+    compiled.fresh(group),
+    compiled.train_step(group),
     feeds(photos, group),
   )
   active_R, so_far = np.ones(number, bool), here.metrics
@@ -98,12 +98,14 @@ def run_config(number: int) -> config.Run:
   )
 
 
-def feeds(photos: device_dataset.Photos, group: Ensemble) -> Iterator[Feed]:
+def feeds(
+  photos: device_dataset.Photos, group: Ensemble
+) -> Iterator[StepInput]:
   batch_size = group.training.batch_size
   steps = input_pipeline.num_steps(len(photos.label_NxT), batch_size)
   order = device_dataset.order(group.seed_R, 0, steps, batch_size)
   while True:
-    yield Feed(photos, order)
+    yield StepInput(photos, order)
 
 
 def noise(photos: int) -> device_dataset.Photos:

@@ -16,10 +16,10 @@ import jax
 import numpy as np
 
 from imat_jax import config, tasks
-from imat_jax.data.input_pipeline import Batch
-from imat_jax.training import checkpoint, program
+from imat_jax.data.types import Batch
+from imat_jax.training import checkpoint, compiled
 from imat_jax.training.ensemble import Ensemble
-from imat_jax.training.inputs import Feed
+from imat_jax.training.inputs import StepInput
 
 RUN = config.Run(data_dir='', workdir='')
 TASKS = tasks.TaskSet(
@@ -39,8 +39,8 @@ def main() -> None:
     rng.integers(-1, 2, (RUN.batch_size, 2)).astype(np.int32),
   )
   group = Ensemble((RUN,), TASKS)
-  here, update = program.start(group), program.update(group)
-  rest = np.array([True]), Feed(batch, None)
+  here, update = compiled.fresh(group), compiled.train_step(group)
+  rest = np.array([True]), StepInput(batch, None)
   plain, saving = [], []
   with (
     tempfile.TemporaryDirectory() as folder,

@@ -15,9 +15,9 @@ from flax import linen as nn
 
 from benchmarks import stepping
 from imat_jax import config, tasks
-from imat_jax.data.input_pipeline import Batch
+from imat_jax.data.types import Batch
 from imat_jax.models import conv_pool, kernels
-from imat_jax.training import program
+from imat_jax.training import compiled
 
 RUN = config.Run(data_dir='', workdir='')
 TASKS = tasks.TaskSet(
@@ -54,7 +54,7 @@ def main() -> None:
 
 def timed_step(batch: Batch):
   """A step that is traced anew: what is patched is no part of a cache's key."""
-  program._update.cache_clear()
+  compiled._train_step.cache_clear()
   return stepping.timed_step(RUN, TASKS, batch)
 
 

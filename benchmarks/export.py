@@ -20,7 +20,8 @@ import onnxruntime
 from imat_jax import artefact, config, tasks
 from imat_jax.models import kernels
 from imat_jax.models.network import Network
-from imat_jax.training import history, workdir
+from imat_jax.training import history
+from imat_jax.training.trained_model import TrainedModel
 
 RUN = config.Run(data_dir='', workdir='')
 TASKS = tasks.TaskSet((tasks.Task('apparel', tuple('dops')),))
@@ -33,7 +34,7 @@ def main() -> None:
   params = jax.jit(lambda key, x: network.init(key, x, deterministic=True))(
     jax.random.key(0), np.zeros((1, 128, 128, 3), np.float32)
   )['params']
-  trained = workdir.TrainedModel(RUN, TASKS, params, history.History())
+  trained = TrainedModel(RUN, TASKS, params, history.History())
   contestants = {
     f'in process ({"kernel" if kernels.kernels() else "XLA"})': jax.jit(
       artefact.probabilities(trained)

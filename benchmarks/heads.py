@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks import stepping
 from imat_jax import config, tasks
-from imat_jax.data.input_pipeline import Batch
+from imat_jax.data.types import Batch
 
 RUN = config.Run(data_dir='', workdir='')
 # Labels per task, apparel and color first; 13 on average.

@@ -19,8 +19,9 @@ import numpy as np
 from benchmarks.peers import worker, workload
 from imat_jax import config, tasks
 from imat_jax.data import input_pipeline, source
+from imat_jax.data.types import Batch
 from imat_jax.models import network, trunk
-from imat_jax.training import inputs, metrics, program
+from imat_jax.training import compiled, inputs, metrics
 from imat_jax.training.ensemble import Ensemble
 
 
@@ -57,10 +58,8 @@ def prepare_step(flags: argparse.Namespace):
       for name, count in counts.items()
     )
   )
-  batch = input_pipeline.Batch(
-    *workload.step_batch(flags.geometry, counts, flags.batch_size)
-  )
-  fed, trainer = inputs.Feed(batch, None), Trainer(run, task_set)
+  batch = Batch(*workload.step_batch(flags.geometry, counts, flags.batch_size))
+  fed, trainer = inputs.StepInput(batch, None), Trainer(run, task_set)
   if flags.tasks == 1:
     size = network.num_params(run.model, task_set)
     assert size == workload.PARAMETERS
@@ -109,7 +108,7 @@ class Trainer:
 
   def __init__(self, run: config.Run, task_set: tasks.TaskSet):
     group = Ensemble((run,), task_set)
-    here, self._update = program.start(group), program.update(group)
+    here, self._update = compiled.fresh(group), compiled.train_step(group)
     self._task_set, self._active_R = task_set, np.array([True])
     self.state, self._so_far = here.state, here.metrics
 
@@ -146,7 +145,7 @@ class Passes:
       run.augmentation,
     )
     if run.cache_on_device:
-      data = inputs.open_data(run, run.model.geometry, task_set)
+      data = inputs.open_inputs(run, run.model.geometry, task_set)
       self._fed = data.train([run.seed], 0)
 
   def next(self):
@@ -156,7 +155,7 @@ class Passes:
     self._epoch += 1
     epoch = self._dataset[: start + self._steps]
     batches = input_pipeline.iterate(epoch, self._run.loader, start)
-    return (inputs.Feed(batch, None) for batch in batches)
+    return (inputs.StepInput(batch, None) for batch in batches)
 
 
 if __name__ == '__main__':

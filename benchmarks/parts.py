@@ -22,7 +22,7 @@ from flax import linen as nn
 
 from imat_jax import config
 from imat_jax.data import device_dataset
-from imat_jax.data.input_pipeline import Batch
+from imat_jax.data.types import Batch
 from imat_jax.models import conv_pool, kernels
 
 BATCH, PHOTOS, STORED, REPETITIONS = 128, 1024, 160, 21

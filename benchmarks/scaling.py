@@ -31,7 +31,7 @@ from benchmarks.peers import workload
 from imat_jax import config, tasks
 from imat_jax.data import build, kaggle, source, tfds_builder
 from imat_jax.data import statistics as data_statistics
-from imat_jax.training import inputs, program
+from imat_jax.training import compiled, inputs
 from imat_jax.training.ensemble import Ensemble
 
 VALIDATION = 128  # photos; only opened here
@@ -112,8 +112,10 @@ def training(data_dir: str) -> Callable[[int], float]:
   run = config.Run(data_dir=data_dir, workdir='', tasks=workload.EPOCH_TASKS)
   task_set = source.read_tasks(data_dir).select(run.tasks)
   group = Ensemble((run,), task_set)
-  fed = inputs.open_data(run, run.model.geometry, task_set).train([run.seed], 0)
-  here, update = program.start(group), program.update(group)
+  fed = inputs.open_inputs(run, run.model.geometry, task_set).train(
+    [run.seed], 0
+  )
+  here, update = compiled.fresh(group), compiled.train_step(group)
   now, active_R = here.state, np.array([True])
 
   def train(steps: int) -> float:

@@ -8,10 +8,10 @@ import jax
 import numpy as np
 
 from imat_jax import config, tasks
-from imat_jax.data.input_pipeline import Batch
-from imat_jax.training import program
+from imat_jax.data.types import Batch
+from imat_jax.training import compiled
 from imat_jax.training.ensemble import Ensemble
-from imat_jax.training.inputs import Feed
+from imat_jax.training.inputs import StepInput
 
 
 def timed_step(
@@ -20,8 +20,8 @@ def timed_step(
   """Compiles a step; returns a function that runs it and gives its seconds."""
   run = dataclasses.replace(run, tasks=task_set.names)
   group = Ensemble((run,), task_set)
-  here, update = program.start(group), program.update(group)
-  rest = here.metrics, np.array([True]), Feed(batch, None)
+  here, update = compiled.fresh(group), compiled.train_step(group)
+  rest = here.metrics, np.array([True]), StepInput(batch, None)
   now = [update(here.state, *rest)[0]]
 
   def step() -> float:

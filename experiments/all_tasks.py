@@ -35,9 +35,9 @@ def main(run: config.Run) -> None:
     of_one_class = tuple(name for name in names if ':' in name)
     run = dataclasses.replace(run, tasks=of_one_class)
   preflight.check_run(run)
-  from imat_jax.study import engine
+  from imat_jax import train
 
-  engine.run_one(run)
+  train.train(run)
 
 
 if __name__ == '__main__':

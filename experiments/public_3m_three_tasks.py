@@ -24,9 +24,9 @@ DEFAULTS = functools.partial(
 
 def main(run: config.Run) -> None:
   preflight.check_run(run)
-  from imat_jax.study import engine  # here, so that a typo is told at once
+  from imat_jax import train  # here, so that a typo is told at once
 
-  engine.run_one(run)
+  train.train(run)
 
 
 if __name__ == '__main__':

@@ -1,45 +1,36 @@
 """Multi-task learning on product photos with few labels.
 
-The map, in the order in which modules may import each other:
+In reading order:
 
-  errors, progress, files    the user's faults, progress on stderr, whole files
-  outputs, scratch           files beside a user's own; folders of work
-  remote                     folders in buckets, copied here and back
-  tasks, checks, config      labels and weights; what a value may be; every knob
-  run_folders, extras        what a folder is, what is installed; without jax
-  scores, calibration        accuracy to F1; are probabilities right as often?
-  data      own, annotations → download → photos or, on many machines, fleet →
-            build → source; random, augment, and input_pipeline or device_dataset;
-            garments draws the demo data, with the package drawing;
-            photo_lists and photo_files say which files are photos
-  models    pooling, conv_pool with native's compiled kernel, trunk, heads, and
-            the report's presets
-  training  rng, cluster, mesh, losses, metrics, state, step, affinity;
-            early_stopping, course; group, feed, program; seal, checkpoint,
-            interruption, profiling; mirror, workdir; pictures, watch; loop;
-            scoring
-  study     engine runs one experiment; grid, estimate, sweep a whole study;
-            results, statistics, findings what it found; assessment how far a
-            run is to be trusted; card, charts, tables, report what is shown
-  inference, contact_sheet   a trained run that labels photos; them in a picture
-  saliency  where a network looks
-  artefact  a trained network as a file that needs no imat_jax
-  evaluate, predict, submit, export, demo    commands: scores, labels, the
-            competition's file, an artefact, a page for a browser
-  doctor    says whether a machine can train
-  preflight what keeps a run from beginning, told before jax is loaded
-  flags     turns configs into absl flags; only commands use it
-  commands  lists them: python -m imat_jax
+  train      the program: what a run is made of, and the loop
+  training   what one would write on a blackboard: losses, step, state, metrics,
+             history (with early stopping), optimizer, rng; ensemble and
+             compiled (runs vmapped and jitted), inputs (streamed, or cached on
+             the device), sharding, gradient_similarity, checkpoint, scoring,
+             trained_model
+  models     network (a trunk, a head per task), trunk, presets; conv_pool with
+             its compiled kernels, pooling; saliency
+  config, tasks, errors, validators    every option; labels and their weights
+  data       input_pipeline, augment, random, source; device_dataset; and how a
+             data set comes to be: kaggle, own, downloading, build and more
+  writers    who is told of an epoch: metrics.jsonl, stderr, TensorBoard, W&B
+  runtime    what keeps a run alive, no mathematics: workdir, distributed,
+             preemption, checksums, sync and storage (buckets), files, progress
+  reporting  reads what runs left: results, analysis, statistics, calibration,
+             assessment, tables, charts, page, model_card
+  study      which runs (grid), and running them (sweep, dry_run)
+  evaluate, predict, submit, export, demo, doctor    commands on trained runs
+  flags, commands, preflight    options as absl flags; what is told before jax
+             is loaded
 
-Start with `training.loop` for how runs go, `training.losses` for what it
-minimises, `data.input_pipeline` for what a batch is.
+tests/layering_test.py says which may import which.
 
 Shapes are in the names, one capital letter per axis:
 
   B  examples of a batch      H, W  height and width in pixels
   T  tasks                    C     color channels
   K  labels of one task       D     features
-  R  runs of a group          S     seeds of a cell, or steps of an epoch
+  R  runs of an ensemble      S     seeds of a cell, or steps of an epoch
   N  photos of a split        P     parameters
 
 With T before it, K is as many as the largest task has. W also stands for what

@@ -19,12 +19,13 @@ import numpy as np
 from jax.interpreters import batching
 
 from imat_jax import errors
-from imat_jax.data import input_pipeline, preprocess
+from imat_jax.data import preprocess
+from imat_jax.data.types import Batch
 from imat_jax.models import conv_pool, trunk
 from imat_jax.models.network import Network
 from imat_jax.runtime import environment
 from imat_jax.training import step
-from imat_jax.training.workdir import TrainedModel
+from imat_jax.training.trained_model import TrainedModel
 
 # The members of a StableHLO artefact, which is a zip file.
 ABOUT = 'metadata.json'
@@ -115,7 +116,7 @@ def probabilities(
   network = Network(trained.run.model, task_set)
 
   def of_photos(image_BxHxWxC: jax.Array) -> dict[str, jax.Array]:
-    batch = input_pipeline.Batch(image_BxHxWxC, None)
+    batch = Batch(image_BxHxWxC, None)
     logits_BxTxK = step.logits(network, trained.params, batch)
     found = {}
     for t, task in enumerate(task_set):

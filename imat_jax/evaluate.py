@@ -23,6 +23,7 @@ from typing import Any
 
 from imat_jax import config, errors
 from imat_jax.runtime import files, outputs, run_folders
+from imat_jax.training import trained_model
 
 
 def main(command: config.Evaluate) -> None:
@@ -40,9 +41,9 @@ def evaluate(command: config.Evaluate) -> dict[str, Any]:
   run_folders.check(command.run)
   # Here, so that --help is quick.
   from imat_jax.reporting import assessment
-  from imat_jax.training import scoring, sharding, workdir
+  from imat_jax.training import scoring, sharding
 
-  trained = workdir.load(command.run)
+  trained = trained_model.load(command.run)
 
   def outputs(split: str) -> scoring.Outputs:
     return scoring.outputs(

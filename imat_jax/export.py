@@ -15,6 +15,7 @@ import pathlib
 
 from imat_jax import config, errors
 from imat_jax.runtime import outputs, progress, run_folders, storage
+from imat_jax.training import trained_model
 
 
 def main(command: config.Export) -> None:
@@ -23,11 +24,10 @@ def main(command: config.Export) -> None:
   path = target(command)
   # Here, so that --help and a wrong path are quick.
   from imat_jax import artefact
-  from imat_jax.training import workdir
 
   if command.format == 'onnx':
     artefact.converter()  # without it there is no need to load
-  trained = workdir.load(command.run)
+  trained = trained_model.load(command.run)
   progress.say(f'{command.run}: to {command.format}')
   write = {'stablehlo': artefact.stablehlo, 'onnx': artefact.onnx}
   content = write[command.format](trained)

@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 
 from imat_jax import artefact, config, errors, inference, tasks
-from imat_jax.data import garments, input_pipeline
+from imat_jax.data import garments
 from imat_jax.data.drawing import population
+from imat_jax.data.types import Batch
 from imat_jax.models import presets, trunk
 from imat_jax.models.network import Network
-from imat_jax.training import history, step, workdir
+from imat_jax.training import history, step
+from imat_jax.training.trained_model import TrainedModel
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
 REAL = SHARED / 'data/clothing/images/validation'
@@ -43,7 +45,7 @@ NETWORKS = {
 
 
 @functools.cache
-def network(name: str) -> workdir.TrainedModel:
+def network(name: str) -> TrainedModel:
   """A network whose numbers are all from a dice, its biases too."""
   run = config.Run(data_dir='', workdir='', model=NETWORKS[name])
   side = trunk.image_side(run.model.geometry)
@@ -60,7 +62,7 @@ def network(name: str) -> workdir.TrainedModel:
     params,
   )
   shaken = jax.tree.map(lambda leaf: leaf.astype(np.float32), shaken)
-  return workdir.TrainedModel(run, TASKS, shaken, history.History())
+  return TrainedModel(run, TASKS, shaken, history.History())
 
 
 @functools.cache
@@ -75,11 +77,11 @@ def photos(kind: str, side: int) -> np.ndarray:
 
 
 def expected(
-  trained: workdir.TrainedModel, image_BxHxWxC: np.ndarray
+  trained: TrainedModel, image_BxHxWxC: np.ndarray
 ) -> dict[str, np.ndarray]:
   """Softmax, in numpy's doubles, of the logits that the evaluation takes."""
   said = jax.jit(functools.partial(step.logits, _module(trained)))
-  logits_BxTxK = said(trained.params, input_pipeline.Batch(image_BxHxWxC, None))
+  logits_BxTxK = said(trained.params, Batch(image_BxHxWxC, None))
   found = {}
   for t, task in enumerate(trained.task_set):
     own_BxK = np.float64(logits_BxTxK)[:, t, : len(task.labels)]
@@ -88,12 +90,12 @@ def expected(
   return found
 
 
-def _module(trained: workdir.TrainedModel) -> Network:
+def _module(trained: TrainedModel) -> Network:
   return Network(trained.run.model, trained.task_set)
 
 
 @pytest.fixture(scope='module', params=NETWORKS)
-def trained(request) -> workdir.TrainedModel:
+def trained(request) -> TrainedModel:
   return network(request.param)
 
 

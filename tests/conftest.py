@@ -145,13 +145,12 @@ def built(kaggle, tmp_path_factory) -> str:
 @pytest.fixture(scope='session')
 def trained(built, tmp_path_factory) -> str:
   """The workdir of a small run on `built`, of color and the apparel class."""
-  from imat_jax import config
-  from imat_jax.study import engine
+  from imat_jax import config, train
 
   path = str(tmp_path_factory.mktemp('trained') / 'run')
   small = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))
   with contextlib.redirect_stdout(io.StringIO()):
-    engine.run_one(
+    train.train(
       config.Run(
         data_dir=built,
         workdir=path,

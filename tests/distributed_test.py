@@ -13,9 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from imat_jax import config, errors
+from imat_jax import config, errors, train
 from imat_jax.runtime import distributed
-from imat_jax.study import engine
 
 ROOT = pathlib.Path(__file__).parent.parent
 HEARTBEAT = 10  # seconds
@@ -126,7 +125,7 @@ def test_event_files_have_photos_of_the_whole_batch(built, tmp_path, cached):
     model=config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,)),
     **knobs,
   )
-  engine.run_one(one)
+  train.train(one)
   assert _first_batch(tmp_path / 'two') == _first_batch(tmp_path / 'one')
 
 

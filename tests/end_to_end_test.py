@@ -12,9 +12,8 @@ import jax
 import numpy as np
 import pytest
 
-from imat_jax import config, errors
-from imat_jax.study import engine
-from imat_jax.training import workdir
+from imat_jax import config, errors, train
+from imat_jax.training import trained_model
 
 MODEL = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))
 TASKS = ('color', 'apparel', 'material')
@@ -31,7 +30,7 @@ def _config(data_dir: str, path: pathlib.Path, **knobs) -> config.Run:
 def _run(run: config.Run) -> str:
   said = io.StringIO()
   with contextlib.redirect_stdout(said):
-    engine.run_one(run)
+    train.train(run)
   return said.getvalue()
 
 
@@ -124,7 +123,7 @@ def test_stopped_and_continued_equals_uninterrupted(
   assert _rows(part) == _rows(whole)
   evaluations = [path / 'evaluation.json' for path in (part, whole)]
   assert evaluations[0].read_bytes() == evaluations[1].read_bytes()
-  first, second = workdir.load(whole), workdir.load(part)
+  first, second = trained_model.load(whole), trained_model.load(part)
   jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
 
 
@@ -175,17 +174,17 @@ def test_a_damaged_config_is_named(whole, tmp_path, damage):
   damage(stored)
   (tmp_path / 'config.json').write_text(json.dumps(stored))
   with pytest.raises(errors.UserError, match='config.json: damaged'):
-    workdir.load(tmp_path)
+    trained_model.load(tmp_path)
 
 
 def test_loading_what_is_no_run(tmp_path, whole):
   with pytest.raises(errors.UserError, match='no trained run here'):
-    workdir.load(tmp_path)
+    trained_model.load(tmp_path)
   shutil.copy(whole / 'config.json', tmp_path)
   with pytest.raises(
     errors.UserError, match='no epoch of this run is finished'
   ):
-    workdir.load(tmp_path)
+    trained_model.load(tmp_path)
 
 
 def test_augmented_evaluation_differs(built, whole, tmp_path):

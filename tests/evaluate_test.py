@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imat_jax import config, errors, evaluate, tasks
+from imat_jax import config, errors, evaluate, tasks, train
 from imat_jax.data import build
 from imat_jax.reporting import assessment
-from imat_jax.study import engine
 from imat_jax.training import scoring
 
 MODEL = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))
@@ -25,7 +24,7 @@ TASKS = ('color', 'apparel', 'material')
 def run(built, tmp_path_factory) -> pathlib.Path:
   path = tmp_path_factory.mktemp('evaluate') / 'run'
   with contextlib.redirect_stdout(io.StringIO()):
-    engine.run_one(
+    train.train(
       config.Run(
         data_dir=built,
         workdir=str(path),

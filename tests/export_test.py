@@ -17,7 +17,7 @@ from imat_jax import artefact, config, errors, export, inference
 from imat_jax.data import garments
 from imat_jax.data.drawing import population
 from imat_jax.runtime import outputs
-from imat_jax.training import workdir
+from imat_jax.training import trained_model
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / 'shared/data/clothing/images/validation'
@@ -51,13 +51,13 @@ def test_it_goes_into_the_folder_of_the_run(trained, capsys):
   assert said.startswith(f'{path}: ')
   assert 'color: 3 labels' in said
   found = metadata(path)
-  assert found == artefact.about(workdir.load(trained))
+  assert found == artefact.about(trained_model.load(trained))
   assert list(found['tasks']) == ['color', 'apparel']
   evaluation = json.loads(pathlib.Path(trained, 'evaluation.json').read_text())
   assert {k: found['training'][k] for k in ('epoch', 'step')} == {
     k: evaluation[k] for k in ('epoch', 'step')
   }
-  assert workdir.load(trained)  # a run as before
+  assert trained_model.load(trained)  # a run as before
 
 
 def test_what_was_there_stays_until_all_is_written(
@@ -186,7 +186,7 @@ def test_the_docs_prepare_a_photo_as_the_evaluation_does(
   side, photos, trained, monkeypatch
 ):
   geometry = {128: 'report', 256: 'original'}[side]
-  of_run = workdir.load(trained)
+  of_run = trained_model.load(trained)
   model = config.Model(geometry=geometry)
   run_of_side = config.Run(data_dir='', workdir='', model=model)
   about = artefact.about(of_run._replace(run=run_of_side))

@@ -24,7 +24,7 @@ import pytest
 from experiments import public_3m, study
 from imat_jax import config, flags
 from imat_jax.models import presets
-from imat_jax.training import workdir
+from imat_jax.training import trained_model
 
 STORED = pathlib.Path(__file__).parent / 'golden'
 COMMON = ('--batch_size=16', '--epochs=3')
@@ -53,7 +53,7 @@ def _steady(value: Any) -> Any:
 def _digest(path: pathlib.Path) -> str:
   """SHA-256 of the best parameters."""
   digest = hashlib.sha256()
-  for leaf in jax.tree.leaves(workdir.load(path).params):
+  for leaf in jax.tree.leaves(trained_model.load(path).params):
     digest.update(np.asarray(leaf).tobytes())
   return digest.hexdigest()
 

@@ -5,16 +5,15 @@ import json
 import pytest
 
 from imat_jax import config
-from imat_jax.training.early_stopping import EarlyStopping
-from imat_jax.training.history import History
+from imat_jax.training.history import EarlyStopping, History
 
 
-def _course(losses, min_delta=0.001) -> History:
-  course = History()
+def _history(losses, min_delta=0.001) -> History:
+  history = History()
   for epoch, loss in enumerate(losses, 1):
     row = {'epoch': epoch, 'total': {'validation': loss}}
-    course = course.after(row, config.Stopping(min_delta=min_delta))
-  return course
+    history = history.append(row, config.Stopping(min_delta=min_delta))
+  return history
 
 
 def _run(epochs, **knobs) -> config.Run:
@@ -30,42 +29,42 @@ def test_patience_of_the_report(epochs, patience):
 
 
 def test_a_small_fall_is_no_change():
-  stopping = _course([1.0, 0.9995, 0.9992, 0.9985]).stopping
+  stopping = _history([1.0, 0.9995, 0.9992, 0.9985]).stopping
   # 0.9985 is lower than 1.0 by more than 0.001; the ones before are not.
   assert stopping == EarlyStopping(0.9985, best_epoch=4, waited=0)
 
 
 def test_best_epoch_is_kept_while_waiting():
-  stopping = _course([1.0, 0.5, 0.7, 0.6]).stopping
+  stopping = _history([1.0, 0.5, 0.7, 0.6]).stopping
   assert (stopping.best_epoch, stopping.waited) == (2, 2)
 
 
 def test_stops_after_patience_and_not_before():
   run = _run(20)
-  assert not _course([1.0] + [2.0] * 5).finished(run)
-  stopped = _course([1.0] + [2.0] * 6)
+  assert not _history([1.0] + [2.0] * 5).finished(run)
+  stopped = _history([1.0] + [2.0] * 6)
   assert stopped.finished(run)
   assert stopped.stopped_early(run)
 
 
 def test_the_last_epoch_is_no_early_stop():
-  course = _course([1.0] + [2.0] * 6)
-  assert course.finished(_run(7))
-  assert not course.stopped_early(_run(7))
+  history = _history([1.0] + [2.0] * 6)
+  assert history.finished(_run(7))
+  assert not history.stopped_early(_run(7))
 
 
 def test_given_patience_goes_before_the_rule():
-  assert _course([1.0, 2.0, 2.0]).stopped_early(_run(20, patience=2))
+  assert _history([1.0, 2.0, 2.0]).stopped_early(_run(20, patience=2))
 
 
-def test_course_survives_json():
-  course = _course([1.0, 0.5])
-  assert History.from_json(course.to_json()) == course
+def test_history_survives_json():
+  history = _history([1.0, 0.5])
+  assert History.from_json(history.to_json()) == history
 
 
 def test_without_labels_the_last_epoch_is_kept():
-  course = _course([None] * 30)
-  assert course.stopping.best_epoch == 30
-  assert not course.stopped_early(_run(40))
-  value = json.loads(json.dumps(course.to_json(), allow_nan=False))
-  assert History.from_json(value) == course
+  history = _history([None] * 30)
+  assert history.stopping.best_epoch == 30
+  assert not history.stopped_early(_run(40))
+  value = json.loads(json.dumps(history.to_json(), allow_nan=False))
+  assert History.from_json(value) == history

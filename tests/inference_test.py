@@ -10,7 +10,7 @@ from PIL import Image
 
 from imat_jax import config, errors, inference, tasks
 from imat_jax.data import preprocess
-from imat_jax.training import scoring, workdir
+from imat_jax.training import scoring, trained_model
 
 CLASSES = ('dress', 'outerwear', 'pants', 'shoe')
 
@@ -29,7 +29,7 @@ def test_a_photo_has_the_probabilities_of_its_evaluation(
   predictor, paths, trained, built
 ):
   said = scoring.outputs(
-    workdir.load(trained),
+    trained_model.load(trained),
     built,
     'validation',
     batch_size=8,

@@ -8,6 +8,7 @@ from PIL import Image
 
 from imat_jax import config, errors, tasks
 from imat_jax.data import input_pipeline, source
+from imat_jax.data.types import ALL, Batch, Shard
 
 SIDE = 12
 STILL = config.Augmentation(rotation=0.0, shift=0.0, zoom=0.0, flip=0.0)
@@ -52,7 +53,7 @@ def evaluation(number=10, batch_size=4, **options):
 def epoch(dataset, number, steps=3):
   """The batches of an epoch, as one."""
   batches = [dataset[number * steps + step] for step in range(steps)]
-  return input_pipeline.Batch(*map(np.concatenate, zip(*batches, strict=True)))
+  return Batch(*map(np.concatenate, zip(*batches, strict=True)))
 
 
 def order(dataset, number):
@@ -127,7 +128,7 @@ def test_processes_change_no_batch(built):
   batches = input_pipeline.iterate(dataset, loader, start)
   for step in range(start, start + 5):
     batch = next(batches)
-    assert isinstance(batch, input_pipeline.Batch)
+    assert isinstance(batch, Batch)
     assert_same(batch, dataset[step])
 
 
@@ -284,14 +285,14 @@ def test_shares_together_are_the_batch(built, number):
   examples = source.Source(built, 'train', source.read_tasks(built))
   knobs = config.Augmentation()
 
-  def both(share: input_pipeline.Shard) -> list[input_pipeline.Batch]:
+  def both(share: Shard) -> list[Batch]:
     train = input_pipeline.train_dataset(examples, 128, 16, 3, knobs, share)
     evaluation = input_pipeline.eval_dataset(examples, 128, 16, knobs, share)
     assert len(evaluation) == input_pipeline.num_steps(len(examples), 16)
     return [train[5], train[1], evaluation[3]]
 
-  parts = [both(input_pipeline.Shard(index, number)) for index in range(number)]
-  for whole, *shares in zip(both(input_pipeline.ALL), *parts, strict=True):
+  parts = [both(Shard(index, number)) for index in range(number)]
+  for whole, *shares in zip(both(ALL), *parts, strict=True):
     for all_B, *own in zip(whole, *shares, strict=True):
       np.testing.assert_array_equal(np.concatenate(own), all_B)
 

@@ -16,9 +16,9 @@ LAYERS = (
   ('errors', 'tasks', 'validators', 'config'),
   ('runtime',),
   ('data', 'models'),
-  ('study.grid', 'writers'),
-  ('training',),
+  ('study.grid', 'training', 'writers'),
   ('reporting',),
+  ('train',),
   ('study',),
   ('inference', 'artefact', 'contact_sheet'),
   ('evaluate', 'predict', 'submit', 'export', 'demo', 'doctor', 'preflight'),
@@ -26,7 +26,10 @@ LAYERS = (
   ('', '__main__'),
 )
 # Peers that do not know each other.
-APART = (('data', 'models'), ('models', 'data'))
+APART = (
+  *(('data', 'models'), ('models', 'data')),
+  *(('training', 'writers'), ('writers', 'training')),
+)
 # Who may import a package.
 USERS = {
   'absl': ['flags'],
@@ -41,8 +44,8 @@ USERS = {
   'scipy': ['reporting.calibration', 'reporting.statistics'],
   'gradio': ['demo'],
   'jax2onnx': ['artefact'],
-  'tensorboardX': ['training.watch'],
-  'wandb': ['training.watch'],
+  'tensorboardX': ['writers.tensorboard'],
+  'wandb': ['writers.wandb'],
 }
 # Photos on the device are no loader's work.
 WITH_JAX = ['data.device_dataset']
@@ -104,6 +107,18 @@ def test_imports_go_one_way():
     if _offends(_name(path), imported)
   ]
   assert not offenders
+
+
+def test_the_step_needs_little():
+  """What one has to read to understand a step."""
+  code = (
+    'import sys, imat_jax.training.step\n'
+    'print(*(name for name in sys.modules if name.startswith("imat_jax")))'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  assert len(done.stdout.split()) <= 12, done.stdout
 
 
 def test_neither_tensorflow_nor_torch_is_loaded():

@@ -15,10 +15,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imat_jax import config, errors, evaluate, tasks
+from imat_jax import train as train_lib
 from imat_jax.data import statistics as data_statistics
 from imat_jax.reporting import model_card, results, statistics
-from imat_jax.study import engine
-from imat_jax.training import scores, scoring, step, workdir
+from imat_jax.runtime import workdir
+from imat_jax.training import scores, scoring, step
 
 MODEL = config.Model(filters=(1, 1, 1), shared_widths=(2,), head_widths=())
 RUN = config.Run(data_dir='/data', workdir='/home/me/run', model=MODEL)
@@ -172,7 +173,7 @@ def _again(trained: str, built: str, path: pathlib.Path) -> str:
     'batch_size': run.batch_size,
   }
   with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-    engine.run_one(config.Run(**knobs))
+    train_lib.train(config.Run(**knobs))
   return said.getvalue()
 
 

@@ -9,10 +9,10 @@ import shutil
 
 import pytest
 
-from imat_jax import config
+from imat_jax import config, train
 from imat_jax.data import build
 from imat_jax.models import presets
-from imat_jax.study import engine, sweep
+from imat_jax.study import sweep
 
 SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
 TAG = '</script><img src=x onerror=console.error(1)>'
@@ -201,7 +201,7 @@ def test_a_runs_page_is_the_same_with_one_cell(browser, built, tmp_path):
     model=SMALL,
   )
   with contextlib.redirect_stdout(io.StringIO()):
-    engine.run_one(run)
+    train.train(run)
   with _opened(browser, path / 'report.html', 1300, 'light') as page:
     assert page.locator('h1').inner_text() == 'run <i>x'
     assert page.locator('.chart svg.marks').count() == 2

@@ -23,10 +23,9 @@ import jax
 import numpy as np
 import pytest
 
-from imat_jax import config, errors
-from imat_jax.runtime import checksums, distributed
-from imat_jax.study import engine
-from imat_jax.training import workdir
+from imat_jax import config, errors, train
+from imat_jax.runtime import checksums, distributed, workdir
+from imat_jax.training import trained_model
 
 FLAGS = {
   'tasks': 'apparel,age',
@@ -92,7 +91,7 @@ def _results(path: pathlib.Path) -> dict:
   for row in (rows := list(rows)):
     for name in times:
       row.pop(name)
-  params = workdir.load(path).params
+  params = trained_model.load(path).params
   leaves = jax.tree_util.tree_leaves_with_path(params)
   return {
     'metrics': rows,
@@ -125,7 +124,7 @@ def _run_here(data_dir, path, **knobs) -> str:
   )
   said = io.StringIO()
   with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-    engine.run_one(dataclasses.replace(run, **knobs))
+    train.train(dataclasses.replace(run, **knobs))
   return said.getvalue()
 
 
@@ -268,7 +267,7 @@ def test_what_other_programs_leave_is_no_damage(
   assert not list((path / 'checkpoints').glob('damaged-*'))
   assert all((folder / 'Thumbs.db').exists() for folder in folders[:2])
   assert _results(path) == _results(whole)
-  assert len(workdir.load(path).history.rows) == 3
+  assert len(trained_model.load(path).history.rows) == 3
 
 
 @pytest.mark.parametrize('name', ['starts.jsonl', 'lock', 'metrics.jsonl'])
@@ -407,10 +406,10 @@ def test_a_crafted_checkpoint_is_a_user_error(built, whole, tmp_path, content):
     damaged.write_text(content)
     _reseal(folder)
     with contextlib.suppress(errors.UserError):  # or it did not matter
-      workdir.load(path)
+      trained_model.load(path)
     damaged.write_bytes(before)
   _reseal(folder)
-  workdir.load(path)
+  trained_model.load(path)
 
 
 def test_nothing_is_imported_that_a_checkpoint_names(built, whole, tmp_path):
@@ -426,7 +425,7 @@ def test_nothing_is_imported_that_a_checkpoint_names(built, whole, tmp_path):
   with pytest.MonkeyPatch.context() as patched:
     patched.syspath_prepend(tmp_path)
     with contextlib.suppress(errors.UserError):
-      workdir.load(path)
+      trained_model.load(path)
   assert 'evil_module' not in sys.modules
 
 

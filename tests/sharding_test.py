@@ -12,8 +12,8 @@ import pytest
 
 from imat_jax import config
 from imat_jax.data import source
-from imat_jax.data.input_pipeline import Batch
-from imat_jax.training import inputs, program, sharding
+from imat_jax.data.types import Batch
+from imat_jax.training import compiled, inputs, sharding
 from imat_jax.training.ensemble import Ensemble
 
 SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
@@ -50,9 +50,9 @@ def _steps(built: str, model: config.Model, context) -> tuple:
   task_set = source.read_tasks(built).select(run.tasks)
   group = Ensemble((run,), task_set)
   with context:
-    here, update = program.start(group), program.update(group)
+    here, update = compiled.fresh(group), compiled.train_step(group)
     state, so_far = sharding.replicate((here.state, here.metrics))
-    fed = inputs.Feed(sharding.shard_batch(_batch(task_set)), None)
+    fed = inputs.StepInput(sharding.shard_batch(_batch(task_set)), None)
     for _ in range(3):
       state, so_far = update(state, so_far, np.array([True]), fed)
     return jax.device_get((state.params, so_far))

@@ -10,9 +10,16 @@ import optax
 import pytest
 
 from imat_jax import config, tasks
-from imat_jax.data.input_pipeline import Batch
+from imat_jax.data.types import Batch
 from imat_jax.models.network import Network
-from imat_jax.training import inputs, metrics, program, state, step
+from imat_jax.training import (
+  compiled,
+  inputs,
+  metrics,
+  optimizer,
+  state,
+  step,
+)
 from imat_jax.training.ensemble import Ensemble
 
 MODEL = config.Model(filters=(2, 2, 2), shared_widths=(8,), head_widths=(4,))
@@ -25,7 +32,7 @@ RUN = config.Run(
 )
 NETWORK = Network(MODEL, TASKS)
 STEP = jax.jit(
-  functools.partial(step.train_step, NETWORK, state.optimizer(RUN.optimizer))
+  functools.partial(step.train_step, NETWORK, optimizer.make(RUN.optimizer))
 )
 
 
@@ -38,7 +45,9 @@ def _batch(label_BxT, seed=0) -> Batch:
 
 def _start() -> state.TrainState:
   weight_T = jnp.array([1.0, 0.95])
-  return state.create(MODEL, RUN.optimizer, TASKS, jnp.uint32(3), weight_T)
+  image_BxHxWxC = jnp.zeros((1, 128, 128, 3))
+  adam = optimizer.make(RUN.optimizer)
+  return state.create(NETWORK, adam, image_BxHxWxC, jnp.uint32(3), weight_T)
 
 
 def _changed(before, after) -> bool:
@@ -174,15 +183,15 @@ def test_steps_seeds_and_task_sets_are_one_trace(monkeypatch):
   monkeypatch.setattr(
     step, 'train_step', lambda *args: traces.append(1) or plain(*args)
   )
-  program._update.cache_clear()
+  compiled._train_step.cache_clear()
   found = []
   for seed, names in ((3, ('color', 'age')), (4, ('age',))):
     run = dataclasses.replace(RUN, seed=seed, tasks=names)
     group = Ensemble((run,), TASKS)
-    here, update = program.start(group), program.update(group)
+    here, update = compiled.fresh(group), compiled.train_step(group)
     now, so_far = here.state, here.metrics
     for number in range(2):
-      fed = inputs.Feed(_batch([[0, 1], [1, 0]], seed=number), None)
+      fed = inputs.StepInput(_batch([[0, 1], [1, 0]], seed=number), None)
       now, so_far = update(now, so_far, np.array([True]), fed)
     found.append(now.params)
   assert len(traces) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imat_jax.reporting import results
-from imat_jax.training import workdir
+from imat_jax.training import trained_model
 
 STORED = pathlib.Path(__file__).parent / 'run_of_2026_11.zip'
 
@@ -22,7 +22,7 @@ def run(tmp_path_factory) -> pathlib.Path:
 
 
 def test_it_is_loaded(run):
-  trained = workdir.load(run)
+  trained = trained_model.load(run)
   assert trained.task_set.names == ('apparel', 'color')
   assert not trained.run.cache_on_device
   assert trained.history.stopping.best_epoch == 1

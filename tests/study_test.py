@@ -16,13 +16,13 @@ import jax
 import numpy as np
 import pytest
 
-from imat_jax import config, errors, evaluate, tasks
+from imat_jax import config, errors, evaluate, tasks, train
 from imat_jax.data import source
 from imat_jax.models import presets
 from imat_jax.reporting import analysis, results, tables
 from imat_jax.runtime import distributed
-from imat_jax.study import dry_run, engine, grid, sweep
-from imat_jax.training import loop, program, workdir
+from imat_jax.study import dry_run, grid, sweep
+from imat_jax.training import compiled, trained_model
 from imat_jax.training.ensemble import Ensemble
 
 SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
@@ -110,7 +110,7 @@ def _assert_same(first: pathlib.Path, second: pathlib.Path) -> None:
     assert _rows(folder) == _rows(other[name])
     evaluation = (folder / 'evaluation.json').read_bytes()
     assert evaluation == (other[name] / 'evaluation.json').read_bytes()
-    params = [workdir.load(f).params for f in (folder, other[name])]
+    params = [trained_model.load(f).params for f in (folder, other[name])]
     jax.tree.map(np.testing.assert_array_equal, *params)
 
 
@@ -185,7 +185,7 @@ def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
     model=SMALL,
   )
   with contextlib.redirect_stdout(io.StringIO()):
-    engine.run_one(run)
+    train.train(run)
   of_study = _folders(whole)['runs/public_3m/apparel+color/seed_1']
   _assert_close(of_study, tmp_path / 'run')
   names = [
@@ -218,7 +218,7 @@ def test_seeds_share_their_start_across_task_sets(built, tmp_path):
     tuple(planned.runs('public_3m')),
     source.read_tasks(built).select(planned.task_names),
   )
-  here = program.start(group)
+  here = compiled.fresh(group)
   trunk = here.state.params['trunk']['conv_0']['kernel']
   assert [run.seed for run in group.runs] == [0, 0, 0, 1, 1, 1]
   np.testing.assert_array_equal(trunk[0], trunk[2])
@@ -267,10 +267,10 @@ def test_interrupted_anywhere_it_goes_on_exactly(
       _run(part)
   assert len(list((tmp_path / 'part' / 'groups').glob('*/group.json'))) == 1
   trained = []
-  plain = loop.train
+  plain = train.fit
   monkeypatch.setattr(
-    loop,
-    'train',
+    train,
+    'fit',
     lambda group, *rest, **more: (
       trained.append(len(group)) or plain(group, *rest, **more)
     ),
@@ -288,10 +288,10 @@ def test_more_seeds_and_sets_train_only_what_is_new(
   path = tmp_path / 'study'
   shutil.copytree(whole, path)
   trained = []
-  plain = loop.train
+  plain = train.fit
   monkeypatch.setattr(
-    loop,
-    'train',
+    train,
+    'fit',
     lambda group, *rest, **more: (
       trained.extend(group.runs) or plain(group, *rest, **more)
     ),
@@ -312,7 +312,7 @@ def test_another_study_in_the_same_folder_is_refused(built, whole):
 
 
 def test_what_does_not_fit_is_halved(built, tmp_path, monkeypatch):
-  plain, sizes = loop.train, []
+  plain, sizes = train.fit, []
 
   def full(group, *rest, **more):
     sizes.append(len(group))
@@ -320,7 +320,7 @@ def test_what_does_not_fit_is_halved(built, tmp_path, monkeypatch):
       raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
     return plain(group, *rest, **more)
 
-  monkeypatch.setattr(loop, 'train', full)
+  monkeypatch.setattr(train, 'fit', full)
   said = _run(_config(built, tmp_path, runs_at_once=6))
   assert sizes == [6, 3, 2, 2, 2]
   assert '6 runs at once do not fit; now 3' in said
@@ -540,10 +540,10 @@ def test_a_group_of_an_earlier_grid_is_no_obstacle(
   _run(study)
   shutil.copytree(kept, left)
   trained = []
-  plain = loop.train
+  plain = train.fit
   monkeypatch.setattr(
-    loop,
-    'train',
+    train,
+    'fit',
     lambda *args, **more: trained.append(1) or plain(*args, **more),
   )
   _run(dataclasses.replace(study, affinity_steps=0))
@@ -607,7 +607,7 @@ def test_a_damaged_result_is_named(built, whole, tmp_path, name, content):
 def test_a_study_and_a_run_do_not_share_a_folder(built, whole, tmp_path):
   run = config.Run(data_dir=built, workdir=str(whole), model=SMALL)
   with pytest.raises(errors.UserError, match='a study is here'):
-    engine.run_one(run)
+    train.train(run)
 
 
 def test_without_its_config_a_study_does_not_go_on(built, whole, tmp_path):
@@ -627,7 +627,7 @@ def test_what_is_on_its_way_is_not_halved(built, tmp_path, monkeypatch):
   def full(*args, **more):
     raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
 
-  monkeypatch.setattr(loop, 'train', full)
+  monkeypatch.setattr(train, 'fit', full)
   with pytest.raises(errors.UserError, match='do not fit into the memory now'):
     _run(study)
   assert list(tmp_path.glob('groups/*/checkpoints/3'))

@@ -19,10 +19,11 @@ import numpy as np
 import pytest
 
 from imat_jax import config, errors, evaluate
+from imat_jax import train as train_lib
 from imat_jax.models import presets
-from imat_jax.runtime import checksums, files, storage, sync
-from imat_jax.study import engine, sweep
-from imat_jax.training import workdir
+from imat_jax.runtime import checksums, files, storage, sync, workdir
+from imat_jax.study import sweep
+from imat_jax.training import trained_model
 
 URL = 's3://shop/run'
 MARKS = (checksums.NAME, 'evaluation.json')
@@ -371,7 +372,7 @@ def _run(data_dir: str, place: str, **knobs) -> str:
   )
   said = io.StringIO()
   with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-    engine.run_one(dataclasses.replace(run, **knobs))
+    train_lib.train(dataclasses.replace(run, **knobs))
   return said.getvalue()
 
 
@@ -385,7 +386,7 @@ def _results(path: pathlib.Path | str) -> dict:
     }
     for row in workdir.read_rows(workdir.Workdir(path))
   ]
-  leaves = jax.tree.leaves(workdir.load(path).params)
+  leaves = jax.tree.leaves(trained_model.load(path).params)
   return {
     'rows': rows,
     'evaluation': (pathlib.Path(path) / 'evaluation.json').read_bytes(),
@@ -437,7 +438,7 @@ def test_a_run_in_a_bucket_is_a_run_here(built, built_there, shop, whole):
 
 def test_no_run_is_one_line(shop):
   with pytest.raises(errors.UserError, match=f'^{URL}: no trained run here'):
-    workdir.load(URL)
+    trained_model.load(URL)
 
 
 def test_a_run_whose_results_stay_here_has_not_succeeded(built, shop):
@@ -457,7 +458,7 @@ def test_a_fault_is_told_before_that_of_the_bucket(built, shop, monkeypatch):
     _refuse(shop, 'put')
     raise errors.UserError('the loss is not finite')
 
-  monkeypatch.setattr(engine.loop, 'train', fail)
+  monkeypatch.setattr(train_lib.loop, 'train', fail)
   with pytest.raises(errors.UserError, match='the loss is not finite'):
     _run(built, URL)
 
@@ -572,12 +573,12 @@ def test_a_study_in_a_bucket_goes_on_elsewhere(
   shutil.rmtree(files.cache_folder())
   storage.cached_download.cache_clear()
   trained = []
-  train = sweep.loop.train
+  fit = train_lib.fit
   monkeypatch.setattr(
-    sweep.loop,
-    'train',
+    train_lib,
+    'fit',
     lambda group, *rest, **given: (
-      trained.append(group.runs[0].seed) or train(group, *rest, **given)
+      trained.append(group.runs[0].seed) or fit(group, *rest, **given)
     ),
   )
   _study(built_there, 's3://shop/study', seeds=2)
@@ -587,6 +588,6 @@ def test_a_study_in_a_bucket_goes_on_elsewhere(
   for path in ours:
     name = path.relative_to(tmp_path / 'here')
     assert _results(shop / 'study' / name) == _results(path)
-    assert workdir.load(f's3://shop/study/{name}').run.seed in (0, 1)
+    assert trained_model.load(f's3://shop/study/{name}').run.seed in (0, 1)
   assert (shop / 'study' / 'report.html').exists()
   assert not [p for p in shop.glob('study/groups/**/*') if p.is_file()]

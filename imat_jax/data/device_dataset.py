@@ -14,6 +14,7 @@ import numpy as np
 
 from imat_jax import config, tasks
 from imat_jax.data import augment, input_pipeline, random, source
+from imat_jax.data.types import Batch
 from imat_jax.runtime import progress
 
 
@@ -62,7 +63,7 @@ def batch(
   step: jax.Array,
   side: int,
   knobs: config.Augmentation,
-) -> input_pipeline.Batch:
+) -> Batch:
   """The augmented batch of a step, to be called inside of a jitted one.
 
   Args:
@@ -83,7 +84,7 @@ def batch(
   image_BxHxWxC = warp(
     photos.image_NxHxWxC, example_B, matrix_Bx3x3, side, knobs.fill
   )
-  return input_pipeline.Batch(
+  return Batch(
     image_BxHxWxC * real_B[:, None, None, None].astype(jnp.uint8),
     jnp.where(real_B[:, None], photos.label_NxT[example_B], tasks.MISSING),
   )

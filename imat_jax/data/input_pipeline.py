@@ -15,7 +15,6 @@ import pathlib
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import cv2
 import grain
@@ -23,6 +22,7 @@ import numpy as np
 
 from imat_jax import config, errors, tasks
 from imat_jax.data import augment, random, source
+from imat_jax.data.types import ALL, Batch, Shard
 
 # cv2 would start a thread per core within each of grain's.
 cv2.setNumThreads(0)
@@ -31,23 +31,6 @@ _NO_JPEG = b''
 _SHARED_MEMORY = pathlib.Path('/dev/shm')
 # Of each loader process; measured with grain 0.2.
 _BATCHES_ON_THEIR_WAY = 4
-
-
-class Shard(NamedTuple):
-  """Which part of each batch is made here: one of several equal runs."""
-
-  index: int
-  number: int
-
-
-ALL = Shard(0, 1)
-
-
-class Batch(NamedTuple):
-  """B examples; a pytree."""
-
-  image_BxHxWxC: np.ndarray  # uint8
-  label_BxT: np.ndarray  # int32, -1 where missing
 
 
 def num_steps(num_examples: int, batch_size: int) -> int:

@@ -17,9 +17,6 @@ from jax.sharding import PartitionSpec
 
 from imat_jax.models import kernels, pooling
 
-# The axis of the devices' mesh over which a batch is spread (training.mesh).
-DATA = 'data'
-
 POOLINGS = {
   1: lambda x_BxHxWxC: x_BxHxWxC,
   2: pooling.max_pool_4_stride_2,
@@ -92,10 +89,10 @@ def plain(
 def _on_each_device(x_BxHxWxC, kernel, bias_C, stride):
   """XLA can split its own operations over devices, but no compiled kernel."""
   mesh = jax.sharding.get_abstract_mesh()
-  devices = mesh.shape.get(DATA, 1)
+  devices = 1 if mesh.empty else mesh.size
   if devices == 1 or len(x_BxHxWxC) % devices:  # as the one picture of `init`
     return _compiled(x_BxHxWxC, kernel, bias_C, stride)
-  spread, whole = PartitionSpec(DATA), PartitionSpec()
+  spread, whole = PartitionSpec(*mesh.axis_names), PartitionSpec()
   return jax.shard_map(
     lambda *arguments: _compiled(*arguments, stride),
     in_specs=(spread, whole, whole),

@@ -7,7 +7,8 @@ import numpy as np
 
 from imat_jax import tasks
 from imat_jax.reporting import calibration, statistics
-from imat_jax.training import scores, scoring, workdir
+from imat_jax.training import scores, scoring
+from imat_jax.training.trained_model import TrainedModel
 
 _INTERVALS = {
   'accuracy_interval': scores.accuracies,
@@ -23,7 +24,7 @@ class Labelled(NamedTuple):
 
 
 def assess(
-  trained: workdir.TrainedModel, said: scoring.Outputs, split: str
+  trained: TrainedModel, said: scoring.Outputs, split: str
 ) -> dict[str, Any]:
   """A run's evaluation, with intervals and calibration for every task."""
   evaluation = scoring.score(trained, said, split)

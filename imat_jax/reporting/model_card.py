@@ -21,8 +21,8 @@ from imat_jax.data import source, tfds_builder
 from imat_jax.models import network, trunk
 from imat_jax.reporting import assessment, calibration
 from imat_jax.runtime import environment, files, progress
+from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.training import scoring
-from imat_jax.training import workdir as workdir_lib
 
 # By which a card is told from another file of that name.
 _MARK = '<!-- imat_jax wrote this; a new start of the run writes it anew. -->'

@@ -15,10 +15,10 @@ from imat_jax import config, errors
 from imat_jax.data import source
 from imat_jax.reporting import analysis, assessment, results, tables
 from imat_jax.runtime import environment, files
+from imat_jax.runtime import workdir as workdir_lib
+from imat_jax.runtime.workdir import Workdir
 from imat_jax.study import grid
 from imat_jax.study.grid import Cell
-from imat_jax.training import workdir as workdir_lib
-from imat_jax.training.workdir import Workdir
 
 _PAGES = jinja2.Environment(
   loader=jinja2.PackageLoader('imat_jax.reporting'),

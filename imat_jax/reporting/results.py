@@ -14,8 +14,8 @@ from imat_jax import config, errors, tasks
 from imat_jax.models import network
 from imat_jax.reporting import model_card
 from imat_jax.runtime import files
+from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.training import scoring, step
-from imat_jax.training import workdir as workdir_lib
 
 # What reading a damaged file raises.
 _DAMAGE = (

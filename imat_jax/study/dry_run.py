@@ -9,14 +9,14 @@ import jax
 from imat_jax import tasks
 from imat_jax.models import network
 from imat_jax.study import grid
-from imat_jax.training import inputs, loop, program
+from imat_jax.training import compiled, inputs, scoring
 from imat_jax.training.ensemble import Ensemble
 
 # Of the device's memory; the rest is for what XLA does not count.
 _SHARE = 0.9
 
 
-def runs_that_fit(group: Ensemble, data: inputs.Data) -> int:
+def runs_that_fit(group: Ensemble, data: inputs.StreamedInputs) -> int:
   """How many runs of a group one program can train.
 
   On a CPU one: there runs at once are slower than in turn.
@@ -30,12 +30,14 @@ def runs_that_fit(group: Ensemble, data: inputs.Data) -> int:
   return number
 
 
-def bytes_needed(group: Ensemble, data: inputs.Data) -> int:
+def bytes_needed(group: Ensemble, data: inputs.StreamedInputs) -> int:
   """The memory of a group's training on the device, by the compiler's count."""
-  here = program.start_shapes(group)
+  here = compiled.fresh_shapes(group)
   fed = next(data.train(group.seed_R, 0))
   active_R = jax.ShapeDtypeStruct((len(group),), bool)
-  lowered = program.update(group).lower(here.state, here.metrics, active_R, fed)
+  lowered = compiled.train_step(group).lower(
+    here.state, here.metrics, active_R, fed
+  )
   found = lowered.compile().memory_analysis()
   best = sum(leaf.size * 4 for leaf in jax.tree.leaves(here.best_params))
   # The new state takes the place of the old one.
@@ -46,7 +48,7 @@ def table(
   planned: grid.Grid,
   groups: Mapping[str, Ensemble],
   size: Callable[[Ensemble], int],
-  open_data: Callable[[tasks.TaskSet], inputs.Data],
+  open_data: Callable[[tasks.TaskSet], inputs.StreamedInputs],
 ) -> str:
   """The grid with its parameters, and the time and memory it needs here.
 
@@ -91,9 +93,11 @@ def _first(group: Ensemble, number: int) -> Ensemble:
   return dataclasses.replace(group, runs=group.runs[:number])
 
 
-def _seconds(group: Ensemble, data: inputs.Data, steps: int = 5) -> float:
+def _seconds(
+  group: Ensemble, data: inputs.StreamedInputs, steps: int = 5
+) -> float:
   """Of a group's whole training, from a few steps and one evaluation."""
-  here, update = program.start(group), program.update(group)
+  here, update = compiled.fresh(group), compiled.train_step(group)
   fed, active_R = data.train(group.seed_R, 0), [True] * len(group)
   now, so_far = here.state, here.metrics
 
@@ -109,13 +113,13 @@ def _seconds(group: Ensemble, data: inputs.Data, steps: int = 5) -> float:
     now, found = update(now, so_far, jax.numpy.array(active_R), next(fed))
     return found
 
-  score = program.score(group)
+  score = compiled.eval_step(group)
   of_step = timed(steps, one_step)
   of_evaluation = timed(
-    1, lambda: loop.evaluate_batches(score, now.params, data.validation())[0]
+    1, lambda: scoring.evaluate_batches(score, now.params, data.validation())[0]
   )
   epochs = group.training.epochs
-  return epochs * (data.steps * of_step + of_evaluation)
+  return epochs * (data.steps_per_epoch * of_step + of_evaluation)
 
 
 def _duration(seconds: float) -> str:

@@ -17,15 +17,16 @@ from typing import Any
 
 import jax
 
-from imat_jax import config, errors, tasks
+from imat_jax import config, errors, tasks, train
 from imat_jax.data import source
 from imat_jax.models import network
 from imat_jax.reporting import page, results
 from imat_jax.runtime import distributed, files, progress, run_folders
-from imat_jax.study import dry_run, engine, grid
-from imat_jax.training import checkpoint, inputs, loop, scoring, sharding
-from imat_jax.training import workdir as workdir_lib
+from imat_jax.runtime import workdir as workdir_lib
+from imat_jax.study import dry_run, grid
+from imat_jax.training import checkpoint, inputs, scoring
 from imat_jax.training.ensemble import Ensemble
+from imat_jax.writers.multi import MultiWriter
 
 # What XLA says when the device's memory is full.
 _FULL = 'RESOURCE_EXHAUSTED'
@@ -35,10 +36,11 @@ _OWN_FOLDER = re.compile('[0-9a-f]{16}')
 
 def run_study(study: config.Study) -> None:
   """Trains, compares and reports; goes on where it was stopped."""
-  with distributed.initialize(study.cluster):
-    engine.prepare()
-    with sharding.set_mesh(study.batch_size):
-      _run_study(study)
+  with (
+    distributed.initialize(study.cluster),
+    train.prepared(study.batch_size),
+  ):
+    _run_study(study)
 
 
 def _run_study(study: config.Study) -> None:
@@ -87,7 +89,7 @@ class Sweep:
     self._planned, self._built = planned, built
     self._study = planned.study
     self._root = workdir_lib.Workdir(self._study.workdir).path
-    self.fingerprint = engine.one_fingerprint(self._study.data_dir)
+    self.fingerprint = train.check_fingerprint(self._study.data_dir)
 
   def whole_groups(self) -> dict[str, Ensemble]:
     """All runs of each model."""
@@ -98,9 +100,9 @@ class Sweep:
     }
 
   @functools.lru_cache(maxsize=1)  # noqa: B019 — a process has one sweep
-  def data(self, task_set: tasks.TaskSet) -> inputs.Data:
+  def data(self, task_set: tasks.TaskSet) -> inputs.StreamedInputs:
     """The photos, with labels of these tasks; those of the last ones stay."""
-    return inputs.open_data(self._study, self._study.geometry, task_set)
+    return inputs.open_inputs(self._study, self._study.geometry, task_set)
 
   def train_all(self) -> None:
     """Trains the runs that are not finished, as many at once as fit."""
@@ -185,7 +187,7 @@ class Sweep:
     end = self._train_if_it_fits(group, folder / 'checkpoints')
     if end is not None:
       new = _unfinished(group.runs)
-      scored = engine.score(group, self.data(group.task_set), end)
+      scored = train.evaluate_best(group, self.data(group.task_set), end)
       described = self._described(group)
 
       def leave() -> None:
@@ -202,14 +204,14 @@ class Sweep:
     self, group: Ensemble, checkpoints: pathlib.Path
   ) -> checkpoint.Checkpoint | None:
     try:
-      return loop.train(
+      config_hash = self._identity(group)
+      return train.fit(
         group,
         self.data(group.task_set),
+        train.restore_or_init(group, checkpoints, config_hash),
         checkpoints,
-        self._identity(group),
-        on_start=lambda here: None,
-        on_save=lambda here: None,
-        says_epochs=False,
+        config_hash,
+        MultiWriter(),
       )
     except jax.errors.JaxRuntimeError as error:
       if _FULL not in str(error) or len(group) == 1:
@@ -240,7 +242,7 @@ def _leave(
     _own_params(group, number, end.best_params),
     end.histories[number],
   )
-  workdir_lib.write_metrics(workdir, end.histories[number])
+  workdir_lib.write_metrics(workdir, end.histories[number].rows)
   results.write(workdir, scored)
 
 

@@ -49,7 +49,7 @@ class Checkpoint(NamedTuple):
   histories: tuple[History, ...]
 
   @property
-  def at(self) -> int:
+  def step(self) -> int:
     """The step; a run that stopped early stays behind."""
     return int(jax.device_get(self.state.step).max())
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 from flax import struct
 from jax import flatten_util
 
-from imat_jax.data.input_pipeline import Batch
-from imat_jax.models.network import Network
+from imat_jax.data.types import Batch
 from imat_jax.training import losses, rng
 from imat_jax.training.state import TrainState
 
@@ -34,7 +34,7 @@ def zeros(number: int) -> Cosines:
 
 
 def add(
-  network: Network, so_far: Cosines, state: TrainState, batch: Batch
+  network: nn.Module, cosines: Cosines, state: TrainState, batch: Batch
 ) -> Cosines:
   """Looks at one batch, under the dropout that its step has.
 
@@ -66,8 +66,8 @@ def add(
   counts_TxT = (norm_TxT > 0).astype(norm_TxT.dtype)
   product_TxT = jnp.dot(gradient_TxP, gradient_TxP.T, precision='highest')
   return Cosines(
-    so_far.sum_TxT + product_TxT / jnp.where(norm_TxT > 0, norm_TxT, 1),
-    so_far.count_TxT + counts_TxT,
+    cosines.sum_TxT + product_TxT / jnp.where(norm_TxT > 0, norm_TxT, 1),
+    cosines.count_TxT + counts_TxT,
   )
 
 

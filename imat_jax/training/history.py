@@ -1,4 +1,4 @@
-"""How a run went so far: a row per finished epoch, and the early stopping."""
+"""What a run has behind it: a row per finished epoch, and early stopping."""
 
 import dataclasses
 import math
@@ -6,9 +6,35 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imat_jax import config, tasks
-from imat_jax.training.early_stopping import EarlyStopping
 
 _SCORES = ('loss', 'accuracy', 'macro_f1')  # of a task in a row
+
+
+@dataclasses.dataclass(frozen=True)
+class EarlyStopping:
+  """The best epoch so far, and how long ago it was.
+
+  As in Keras's callback, an epoch is better when its loss is lower than the
+  best by more than `min_delta`; the parameters of the best epoch are kept.
+  """
+
+  best_loss: float = math.inf
+  best_epoch: int = 0
+  waited: int = 0
+
+  def update(
+    self, epoch: int, loss: float | None, min_delta: float
+  ) -> 'EarlyStopping':
+    """The state after one more epoch, numbered from 1.
+
+    Without a loss, as no validation photo has a label, the last epoch is kept
+    and nothing stops.
+    """
+    if loss is None:
+      return EarlyStopping(math.inf, epoch, 0)
+    if loss < self.best_loss - min_delta:
+      return EarlyStopping(loss, epoch, 0)
+    return dataclasses.replace(self, waited=self.waited + 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,14 +45,14 @@ class History:
   stopping: EarlyStopping = EarlyStopping()
   seconds: float = 0.0  # of the epoch's steps so far
 
-  def after(self, row: dict[str, Any], knobs: config.Stopping) -> 'History':
-    """The course with one more epoch."""
+  def append(self, row: dict[str, Any], stopping: config.Stopping) -> 'History':
+    """The history with one more epoch."""
     loss = row['total']['validation']
-    stopping = self.stopping.after(row['epoch'], loss, knobs.min_delta)
-    return History((*self.rows, row), stopping)
+    state = self.stopping.update(row['epoch'], loss, stopping.min_delta)
+    return History((*self.rows, row), state)
 
-  def later(self, seconds: float) -> 'History':
-    """The course after so many more seconds of training."""
+  def add_seconds(self, seconds: float) -> 'History':
+    """The history after so many more seconds of training."""
     return dataclasses.replace(self, seconds=self.seconds + seconds)
 
   @property

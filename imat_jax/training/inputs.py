@@ -1,42 +1,112 @@
-"""What runs read: the loader's batches, or photos that stay on the device."""
+"""What runs read: batches that a loader streams, or photos on the device."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
 from imat_jax import config, errors, tasks
 from imat_jax.data import device_dataset, input_pipeline, source
+from imat_jax.data.types import Batch
 from imat_jax.models import trunk
 from imat_jax.training import sharding
 from imat_jax.training.state import TrainState
 
 
-class Feed(NamedTuple):
+class StepInput(NamedTuple):
   """What a step makes its batches of; a pytree that costs little to pass."""
 
   shared: Any  # the batch, or all photos
-  own: jax.Array | None  # the orders of the runs, R × steps × B; or none
+  order: jax.Array | None  # of the photos in an epoch, R × steps × B; or none
+
+  def batch(
+    self, state: TrainState, side: int, augmentation: config.Augmentation
+  ) -> Batch:
+    """The batch of one run's step; to be called inside of the jitted one."""
+    if self.order is None:
+      return self.shared
+    batch = device_dataset.batch(
+      self.shared, self.order, state.seed, state.step, side, augmentation
+    )
+    return sharding.constrain_batch(batch)
 
 
-class Data(NamedTuple):
-  """The splits, for runs of any seeds."""
+class StreamedInputs:
+  """Decoded and augmented by the host while the device works; of one run."""
 
-  train: Callable[[Sequence[int], int], Iterator[Feed]]  # from a step on
-  validation: Callable[[], Iterable[input_pipeline.Batch]]  # each photo once
-  num_train: int
-  num_validation: int
-  steps: int  # of an epoch
+  def __init__(
+    self, training: config.Training, side: int, task_set: tasks.TaskSet
+  ):
+    self._training, self._side = training, side
+    shard = sharding.shard()
+    input_pipeline.check_shared_memory(
+      training.batch_size // shard.number, side, training.loader
+    )
+    self._examples = source.Source(training.data_dir, 'train', task_set)
+    held_out = source.Source(training.data_dir, 'validation', task_set)
+    self._evaluation = input_pipeline.eval_dataset(
+      held_out,
+      side,
+      training.batch_size,
+      knobs=training.augmentation if training.eval_augmented else None,
+      share=shard,
+    )
+    self.num_train, self.num_validation = len(self._examples), len(held_out)
+    self.steps_per_epoch = input_pipeline.num_steps(
+      self.num_train, training.batch_size
+    )
+
+  def train(self, seeds: Sequence[int], start: int) -> Iterator[StepInput]:
+    """What the steps from `start` on read, without end."""
+    (seed,) = seeds
+    dataset = input_pipeline.train_dataset(
+      self._examples,
+      self._side,
+      self._training.batch_size,
+      int(seed),
+      self._training.augmentation,
+      sharding.shard(),
+    )
+    for batch in input_pipeline.iterate(dataset, self._training.loader, start):
+      yield StepInput(sharding.shard_batch(batch), None)
+
+  def validation(self) -> Iterable[Batch]:
+    """Each validation photo once; the last batch is padded."""
+    batches = input_pipeline.iterate(self._evaluation, self._training.loader)
+    return map(sharding.shard_batch, batches)
 
 
-def open_data(
+class CachedInputs(StreamedInputs):
+  """The same from photos on the device, decoded once; of any number of runs."""
+
+  def train(self, seeds: Sequence[int], start: int) -> Iterator[StepInput]:
+    steps, batch_size = self.steps_per_epoch, self._training.batch_size
+    epoch, skipped = divmod(start, steps)
+    while True:
+      order = device_dataset.order(seeds, epoch, steps, batch_size)
+      step_input = StepInput(self._photos, sharding.replicate(order))
+      for _ in range(skipped, steps):
+        yield step_input
+      epoch, skipped = epoch + 1, 0
+
+  def validation(self) -> Iterable[Batch]:
+    return self._validation_batches
+
+  @functools.cached_property
+  def _photos(self) -> device_dataset.Photos:
+    threads = self._training.loader.loader_threads
+    return sharding.replicate(device_dataset.load(self._examples, threads))
+
+  @functools.cached_property
+  def _validation_batches(self) -> list[Batch]:
+    return list(super().validation())
+
+
+def open_inputs(
   training: config.Training, geometry: str, task_set: tasks.TaskSet
-) -> Data:
-  """Opens the data set.
-
-  Photos that stay on the device are decoded when they are first needed, and
-  once.
+) -> StreamedInputs:
+  """Opens the data set; photos are decoded when they are first needed.
 
   Raises:
     UserError: there is none, or it does not suit the geometry.
@@ -48,74 +118,5 @@ def open_data(
       f'{training.data_dir}: photos are for {size} pixels, --geometry='
       f'{geometry} needs {side}: build with --image_size={side}'
     )
-  batch_size, loader = training.batch_size, training.loader
-  own = batch_size // sharding.shard().number
-  input_pipeline.check_shared_memory(own, side, loader)
-  examples = source.Source(training.data_dir, 'train', task_set)
-  held_out = source.Source(training.data_dir, 'validation', task_set)
-  evaluation = input_pipeline.eval_dataset(
-    held_out,
-    side,
-    batch_size,
-    knobs=training.augmentation if training.eval_augmented else None,
-    share=sharding.shard(),
-  )
-  steps = input_pipeline.num_steps(len(examples), batch_size)
-
-  def stream(seeds: Sequence[int], start: int) -> Iterator[Feed]:
-    (seed,) = seeds
-    dataset = input_pipeline.train_dataset(
-      examples,
-      side,
-      batch_size,
-      int(seed),
-      training.augmentation,
-      sharding.shard(),
-    )
-    for batch in input_pipeline.iterate(dataset, loader, start):
-      yield Feed(sharding.shard_batch(batch), None)
-
-  @functools.cache
-  def photos() -> device_dataset.Photos:
-    return sharding.replicate(
-      device_dataset.load(examples, loader.loader_threads)
-    )
-
-  def stay(seeds: Sequence[int], start: int) -> Iterator[Feed]:
-    epoch, skipped = divmod(start, steps)
-    while True:
-      order = sharding.replicate(
-        device_dataset.order(seeds, epoch, steps, batch_size)
-      )
-      for _ in range(skipped, steps):
-        yield Feed(photos(), order)
-      epoch, skipped = epoch + 1, 0
-
-  def validation() -> Iterator[input_pipeline.Batch]:
-    return map(sharding.shard_batch, input_pipeline.iterate(evaluation, loader))
-
-  @functools.cache
-  def kept() -> list[input_pipeline.Batch]:
-    return list(validation())
-
-  return Data(
-    stay if training.cache_on_device else stream,
-    kept if training.cache_on_device else validation,
-    len(examples),
-    len(held_out),
-    steps,
-  )
-
-
-def to_batch(
-  shared: Any,
-  own: jax.Array | None,
-  now: TrainState,
-  side: int,
-  knobs: config.Augmentation,
-) -> input_pipeline.Batch:
-  """The batch of a run's step, to be called inside of the jitted one."""
-  if own is None:
-    return shared
-  made = device_dataset.batch(shared, own, now.seed, now.step, side, knobs)
-  return sharding.constrain_batch(made)
+  kind = CachedInputs if training.cache_on_device else StreamedInputs
+  return kind(training, side, task_set)

@@ -12,19 +12,13 @@ import numpy as np
 
 from imat_jax import config, tasks
 from imat_jax.data import input_pipeline, source
+from imat_jax.data.types import Batch
 from imat_jax.models import trunk
 from imat_jax.runtime import progress
+from imat_jax.training import compiled, metrics, scores, sharding, step
 from imat_jax.training import history as history_lib
-from imat_jax.training import (
-  loop,
-  metrics,
-  program,
-  scores,
-  sharding,
-  step,
-  workdir,
-)
 from imat_jax.training.ensemble import Ensemble
+from imat_jax.training.trained_model import TrainedModel
 
 
 class Scored(NamedTuple):
@@ -42,7 +36,7 @@ class Outputs(NamedTuple):
 
 
 def outputs(
-  trained: workdir.TrainedModel,
+  trained: TrainedModel,
   data_dir: str,
   split: str,
   *,
@@ -58,7 +52,7 @@ def outputs(
     batch_size,
     knobs=run.augmentation if run.eval_augmented else None,
   )
-  logits = program.logits(Ensemble((run,), task_set))
+  logits = compiled.logits(Ensemble((run,), task_set))
   params = sharding.replicate(
     jax.tree.map(lambda leaf: leaf[None], trained.params)
   )
@@ -74,9 +68,7 @@ def outputs(
   return Outputs(logits_NxTxK[:number], label_NxT[:number])
 
 
-def score(
-  trained: workdir.TrainedModel, said: Outputs, split: str
-) -> dict[str, Any]:
+def score(trained: TrainedModel, said: Outputs, split: str) -> dict[str, Any]:
   """The `evaluation.json` of a run, from its outputs."""
   found, _ = jax.device_get(step.evaluate_logits(*said))
   return _evaluation(
@@ -89,11 +81,25 @@ def score(
   )
 
 
+def evaluate_batches(
+  eval_step: compiled.EvalStep, params: dict, batches: Iterable[Batch]
+) -> tuple[metrics.Metrics, list[step.Predictions]]:
+  """The metrics of a whole data set, and each batch's predictions."""
+  total, predictions = None, []
+  for batch in batches:
+    before = total
+    of_batch, predicted = eval_step(params, batch)
+    total = of_batch if before is None else metrics.merge(before, of_batch)
+    predictions.append(predicted)
+    jax.block_until_ready(before)
+  return total, predictions
+
+
 def score_runs(
   group: Ensemble,
   params: dict,
   histories: Iterable[history_lib.History],
-  batches: Iterable[input_pipeline.Batch],
+  batches: Iterable[Batch],
   split: str,
   num_examples: int,
 ) -> list[Scored]:
@@ -108,7 +114,7 @@ def score_runs(
     split: its name.
     num_examples: in the split.
   """
-  found, guesses = loop.evaluate_batches(program.score(group), params, batches)
+  found, guesses = evaluate_batches(compiled.eval_step(group), params, batches)
   found, guesses = jax.device_get((found, guesses))
   all_RxNxT = step.Predictions(
     *(

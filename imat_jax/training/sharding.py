@@ -20,8 +20,9 @@ from jax.sharding import (
 )
 
 from imat_jax import errors
-from imat_jax.data.input_pipeline import Shard
-from imat_jax.models.conv_pool import DATA
+from imat_jax.data.types import Shard
+
+DATA = 'data'  # the axis of the mesh over which a batch is spread
 
 Tree = TypeVar('Tree')
 
@@ -85,12 +86,12 @@ def replicate(tree: Tree) -> Tree:
 
 
 def constrain_batch(batch: Tree) -> Tree:
-  """`spread`, for a batch that is made inside of a jitted step."""
+  """`shard_batch`, for a batch that is made inside of a jitted step."""
   return _constrained(batch, DATA)
 
 
 def constrain_replicated(tree: Tree) -> Tree:
-  """`on_each`, for what is found inside of a jitted step: all can read it."""
+  """`replicate`, for what is found inside of a jitted step: all can read it."""
   return _constrained(tree)
 
 
@@ -106,7 +107,7 @@ def _constrained(tree: Tree, *axes: str) -> Tree:
 
 
 def _over(*axes: str) -> Sharding:
-  """Outside of `use` jax's first device has all."""
+  """Outside of `set_mesh` jax's first device has all."""
   mesh = jax.sharding.get_mesh()
   if mesh.empty:
     return SingleDeviceSharding(jax.devices()[0])

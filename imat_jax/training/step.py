@@ -5,9 +5,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 
-from imat_jax.data.input_pipeline import Batch
-from imat_jax.models.network import Network
+from imat_jax.data.types import Batch
 from imat_jax.training import losses, metrics, rng
 from imat_jax.training.state import TrainState
 
@@ -21,7 +21,7 @@ class Predictions(NamedTuple):
 
 
 def train_step(
-  network: Network,
+  network: nn.Module,
   optimizer: optax.GradientTransformation,
   state: TrainState,
   batch: Batch,
@@ -58,13 +58,13 @@ def train_step(
 
 
 def eval_step(
-  network: Network, params: dict, batch: Batch
+  network: nn.Module, params: dict, batch: Batch
 ) -> tuple[metrics.Metrics, Predictions]:
   """The metrics of a batch and what is guessed, without dropout."""
   return evaluate_logits(logits(network, params, batch), batch.label_BxT)
 
 
-def logits(network: Network, params: dict, batch: Batch) -> jax.Array:
+def logits(network: nn.Module, params: dict, batch: Batch) -> jax.Array:
   """What the network says without dropout, B × T × K."""
   return network.apply(
     {'params': params}, batch.image_BxHxWxC, deterministic=True

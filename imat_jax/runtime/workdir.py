@@ -9,10 +9,8 @@ import json
 import os
 import pathlib
 import socket
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-
-import jax
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from imat_jax import config, errors, tasks
 from imat_jax.runtime import (
@@ -24,9 +22,6 @@ from imat_jax.runtime import (
   storage,
   sync,
 )
-from imat_jax.training import checkpoint, program, sharding
-from imat_jax.training.ensemble import Ensemble
-from imat_jax.training.history import History
 
 # These may change between two starts of one run, or of one study.
 _HOW = ('data_dir', 'workdir', 'loader', 'saving', 'cluster')
@@ -71,15 +66,6 @@ class Workdir:
     self.tensorboard = self.path / 'tensorboard'
     self.wandb = self.path / 'wandb.json'
     self.lock = self.path / run_folders.LOCK
-
-
-class TrainedModel(NamedTuple):
-  """A run that has been trained, at its best epoch."""
-
-  run: config.Run
-  task_set: tasks.TaskSet
-  params: dict
-  history: History
 
 
 @contextlib.contextmanager
@@ -214,34 +200,6 @@ def read_run(workdir: Workdir) -> tuple[config.Run, tasks.TaskSet]:
   return run, tasks.TaskSet.from_json(stored['tasks'])
 
 
-def load(path: str | pathlib.Path) -> TrainedModel:
-  """Reads a trained run, here or, through a copy, in a bucket.
-
-  Raises:
-    UserError: no run, a damaged one, or one without a finished epoch.
-  """
-  sharding.check_devices()
-  if storage.is_url(path):
-    url, parts = path, ('config.json', 'checkpoints/')
-    path = storage.cached_download(url, parts, checksums.only_complete)
-    if not any(path.iterdir()):
-      raise errors.UserError(f'{url}: no trained run here')
-  else:
-    run_folders.check(path)
-  workdir = Workdir(path)
-  run, task_set = read_run(workdir)
-  described = config_hash(config.Run, files.read_json(workdir.config))
-  shapes = program.start_shapes(Ensemble((run,), task_set))
-  found = checkpoint.restore_best(
-    workdir.checkpoints, described, like=shapes.best_params
-  )
-  params, (history,) = found or (None, (History(),))
-  if not history.rows:
-    raise errors.UserError(f'{workdir.path}: no epoch of this run is finished')
-  params = jax.tree.map(lambda leaf_R: leaf_R[0], params)
-  return TrainedModel(run, task_set, params, history)
-
-
 def log_start(workdir: Workdir, step: int) -> None:
   """Appends a line to `starts.jsonl`: from which step, when, where."""
   line = {
@@ -261,9 +219,9 @@ def times_resumed(workdir: Workdir) -> int:
   return max(len(workdir.starts.read_bytes().splitlines()) - 1, 0)
 
 
-def write_metrics(workdir: Workdir, history: History) -> None:
+def write_metrics(workdir: Workdir, rows: Sequence[dict[str, Any]]) -> None:
   """Writes `metrics.jsonl` anew: never half a row, never one twice."""
-  lines = [json.dumps(row, allow_nan=False) + '\n' for row in history.rows]
+  lines = [json.dumps(row, allow_nan=False) + '\n' for row in rows]
   files.write_text(workdir.metrics, ''.join(lines))
 
 

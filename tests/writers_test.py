@@ -23,12 +23,11 @@ from tensorboardX import record_writer
 from tensorboardX.proto import event_pb2
 from wandb.proto import wandb_internal_pb2
 
-from imat_jax import config, errors
+from imat_jax import config, errors, train
 from imat_jax.data import input_pipeline, source
-from imat_jax.runtime import storage, sync
-from imat_jax.study import engine
-from imat_jax.training import watch, workdir
-from imat_jax.writers import plots
+from imat_jax.runtime import storage, sync, workdir
+from imat_jax.writers import multi, plots
+from imat_jax.writers import wandb as wandb_lib
 
 ROOT = pathlib.Path(__file__).parent.parent
 MODEL = config.Model(filters=(2, 2, 2), shared_widths=(4,), head_widths=(4,))
@@ -53,7 +52,7 @@ def _run(data_dir: str, path: pathlib.Path, **knobs) -> str:
   """Runs in this process; what it said."""
   said = io.StringIO()
   with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-    engine.run_one(_config(data_dir, path, **knobs))
+    train.train(_config(data_dir, path, **knobs))
   return said.getvalue()
 
 
@@ -421,11 +420,11 @@ def test_a_server_is_told_what_it_lacks(whole, tmp_path, monkeypatch):
   monkeypatch.setattr(wandb, 'init', lambda **given: online)
   run = _config('', path, wandb=True)
   rows = _rows(path)
-  observer = watch.WeightsAndBiases(workdir.Workdir(path), run, 'another')
-  with watch.Watch([observer], ()) as watched:
-    watched.start(39, rows, goes_on=True)
-    watched.epoch(rows[1], {})  # from a checkpoint before
-    watched.epoch(rows[2] | {'step': 52}, {})
+  writer = wandb_lib.WandbWriter(workdir.Workdir(path), run, 'another')
+  with multi.MultiWriter([writer], ()) as writers:
+    writers.start(39, rows, resumes=True)
+    writers.write_epoch(rows[1], {})  # from a checkpoint before
+    writers.write_epoch(rows[2] | {'step': 52}, {})
   assert online.told == [39, 52, 'exit 0']
   assert json.loads((path / 'wandb.json').read_text())['told'] == 52
 
@@ -577,15 +576,15 @@ def test_event_files_are_copied_to_a_bucket(built, tmp_path, monkeypatch):
     assert len(found.pictures) == 1 + len(TASKS)
 
 
-def test_nothing_is_watched_without_a_flag(built, tmp_path):
+def test_nothing_is_drawn_without_a_flag(built, tmp_path):
   run = _config(built, tmp_path)
   task_set = source.read_tasks(built).select(TASKS)
   folder = workdir.Workdir(tmp_path)
-  with watch.watching(run, folder, task_set, '') as watched:
-    assert watched is None
+  with multi.make_writers(run, folder, task_set, '') as writers:
+    assert not writers.draws
 
 
-def test_what_is_watched_changes_no_number(built, whole, tmp_path):
+def test_what_is_drawn_changes_no_number(built, whole, tmp_path):
   _run(built, tmp_path)
   times = {'seconds', 'examples_per_second'}
   rows = [

@@ -1,0 +1,398 @@
+"""The training program, to be read from top to bottom.
+
+`train` is one experiment, from its config to its report: everything that a run
+is made of, in the order in which it is needed. `fit` is the loop: evaluate →
+save → next batch → step. A study trains ensembles, several runs at once, with
+the same loop. What a step computes is in `training.step`.
+"""
+
+import dataclasses
+import functools
+import math
+import operator
+import os
+import pathlib
+import signal
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from imat_jax import config, errors
+from imat_jax.data import source
+from imat_jax.models import kernels
+from imat_jax.reporting import page, results
+from imat_jax.runtime import (
+  distributed,
+  files,
+  preemption,
+  profiling,
+  progress,
+)
+from imat_jax.runtime import workdir as workdir_lib
+from imat_jax.training import (
+  checkpoint,
+  compiled,
+  gradient_similarity,
+  inputs,
+  metrics,
+  scoring,
+  sharding,
+)
+from imat_jax.training.checkpoint import Checkpoint, Checkpointer
+from imat_jax.training.ensemble import Ensemble
+from imat_jax.training.history import History, epoch_metrics
+from imat_jax.writers import multi
+from imat_jax.writers.multi import MultiWriter
+
+
+def train(run: config.Run) -> None:
+  """Trains, evaluates and reports one run, from its latest checkpoint on.
+
+  Raises:
+    UserError: the data set, the folder or the machine does not suit the run.
+    Interrupted: by SIGTERM or SIGINT to any process, once all is saved.
+  """
+  workdir = workdir_lib.Workdir(run.workdir)
+  with (
+    distributed.initialize(run.cluster),
+    prepared(run.batch_size),
+    workdir_lib.lock(workdir),
+    workdir_lib.synced(workdir),
+  ):
+    fingerprint = check_fingerprint(run.data_dir)
+    task_set = source.read_tasks(run.data_dir).select(run.tasks)
+    run = dataclasses.replace(run, tasks=task_set.names)
+    ensemble = Ensemble((run,), task_set)
+    data = inputs.open_inputs(run, run.model.geometry, task_set)
+
+    def init_or_check() -> str:
+      begun = bool(checkpoint.steps(workdir.checkpoints))
+      return workdir_lib.init_or_check(
+        workdir, run, task_set, fingerprint, begun
+      )
+
+    config_hash = distributed.broadcast_from_primary(init_or_check)
+    with multi.make_writers(run, workdir, task_set, config_hash) as writers:
+      start = restore_or_init(ensemble, workdir.checkpoints, config_hash)
+      distributed.broadcast_from_primary(
+        lambda: _log_start(workdir, run, start, writers)
+      )
+      end = fit(
+        ensemble, data, start, workdir.checkpoints, config_hash, writers
+      )
+      (scored,) = evaluate_best(ensemble, data, end)
+
+      def report() -> None:
+        results.write(workdir, scored)
+        print(page.write_run(workdir))
+
+      distributed.broadcast_from_primary(report)
+
+
+def fit(
+  ensemble: Ensemble,
+  data: inputs.StreamedInputs,
+  start: Checkpoint,
+  directory: pathlib.Path,
+  config_hash: str,
+  writers: MultiWriter,
+) -> Checkpoint:
+  """The training loop.
+
+  All runs of an ensemble take the same steps at the same time; one that stops
+  early stays as it is while the others go on.
+
+  Args:
+    ensemble: the runs; most often one.
+    data: what they read.
+    start: see `restore_or_init`.
+    directory: of the checkpoints.
+    config_hash: what the runs are, see `checkpoint.restore_latest`.
+    writers: who writes down the epochs of an ensemble of one run.
+
+  Returns:
+    the runs at their end.
+
+  Raises:
+    UserError: a loss or a gradient is not finite, or the disk fails.
+    Interrupted: by SIGTERM or SIGINT to any process, once saved.
+  """
+  if not _is_active(ensemble, start).any():
+    return start
+  training, now, step = ensemble.training, start, start.step
+  train_step = compiled.train_step(ensemble)
+  eval_step = compiled.eval_step(ensemble)
+  batches = data.train(ensemble.seed_R, step)
+  num_steps = training.epochs * data.steps_per_epoch
+  with (
+    preemption.PreemptionHandler() as preempted,
+    Checkpointer(directory, config_hash) as checkpointer,
+    progress.Progress(num_steps, 'train', 'step', step) as bar,
+    profiling.Trace(_profile_folder(ensemble, directory)) as trace,
+  ):
+    saved_at = -math.inf
+    while True:
+      # The order matters: an epoch is evaluated with the parameters before the
+      # next step, and what is saved has not seen the next batch. So a start
+      # from any checkpoint does what this one would have done.
+      is_due = _is_due(training.saving, step, saved_at)
+      signal_number = distributed.any_preempted(step, preempted.received)
+      epoch_ends = step == data.steps_per_epoch * (_num_epochs(now) + 1)
+      if epoch_ends or is_due or signal_number:
+        # Nothing is evaluated or saved that has lost its numbers.
+        active_R = _is_active(ensemble, now)
+        _check_finite(ensemble, now.metrics, active_R, step, checkpointer)
+
+      # 1. Evaluate.
+      if epoch_ends:
+        now = _end_epoch(
+          ensemble, now, step, data, eval_step, checkpointer, writers
+        )
+
+      # 2. Save the state, the running sums and the history, together.
+      active_R = _is_active(ensemble, now)
+      done = not active_R.any()
+      if (
+        is_due
+        or signal_number
+        or done
+        or (epoch_ends and training.saving.save_epochs)
+      ):
+        checkpointer.save(step, now)
+        saved_at = time.monotonic()
+      if done:
+        return now
+      if signal_number:
+        checkpointer.wait()
+        raise _interrupted(directory.parent, signal_number, step)
+
+      # 3. Step.
+      trace.advance()
+      started = time.monotonic()
+      step_input = next(batches)
+      if writers.draws and step == 0:
+        begun = time.monotonic()
+        seen_photos = compiled.seen_photos(ensemble, multi.NUM_PHOTOS)
+        writers.write_batch(seen_photos(now.state, step_input))
+        started += time.monotonic() - begun  # no part of the epoch's time
+      if _compares_gradients(ensemble, step):
+        compare = compiled.compare_gradients(ensemble)
+        cosines = compare(now.cosines, now.state, step_input)
+        now = now._replace(cosines=cosines)
+      pending = now.metrics
+      state, sums = train_step(now.state, pending, active_R, step_input)
+      # One step ahead of the device and no further: batches in flight would
+      # fill the memory.
+      _check_finite(ensemble, pending, active_R, step, checkpointer)
+      seconds = (time.monotonic() - started) / active_R.sum()
+      histories = tuple(h.add_seconds(seconds) for h in now.histories)
+      now = now._replace(state=state, metrics=sums, histories=histories)
+      step += 1
+      bar.advance()
+
+
+def prepared(batch_size: int):
+  """A context with what each training needs first: devices, caches, a mesh.
+
+  Raises:
+    UserError: no such device, or it does not suit the batch size.
+  """
+  sharding.check_devices()
+  # Compiled programs are kept for the next start, in JAX_COMPILATION_CACHE_DIR
+  # or the user's cache folder.
+  if not os.environ.get('JAX_COMPILATION_CACHE_DIR'):
+    jax.config.update('jax_compilation_cache_dir', str(files.cache_folder()))
+  # By default only what takes over a second to compile is kept.
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+  note = kernels.note()
+  if note and distributed.is_primary():
+    print(note, file=sys.stderr)
+  return sharding.set_mesh(batch_size)
+
+
+def check_fingerprint(data_dir: str) -> str:
+  """The data set's fingerprint, the same in all processes.
+
+  Raises:
+    UserError: there is no data set, or the first process has another one.
+  """
+  fingerprint = source.read_metadata(data_dir)['fingerprint']
+  if fingerprint != distributed.broadcast_from_primary(lambda: fingerprint):
+    raise errors.UserError(
+      f'{data_dir}: not the data set that the first process has; give all '
+      'processes the same one'
+    )
+  return fingerprint
+
+
+def restore_or_init(
+  ensemble: Ensemble, directory: pathlib.Path, config_hash: str
+) -> Checkpoint:
+  """The latest checkpoint that the first process has, or a fresh start."""
+  shapes, latest = compiled.fresh_shapes(ensemble), None
+
+  def restore() -> list | None:
+    nonlocal latest
+    latest = checkpoint.restore_latest(directory, config_hash, shapes)
+    return latest and [history.to_json() for history in latest.histories]
+
+  histories = distributed.broadcast_from_primary(restore)
+  if histories is None:
+    start = compiled.fresh(ensemble)
+  else:
+    arrays = distributed.broadcast_arrays(latest and latest[:-1], shapes[:-1])
+    start = Checkpoint(*arrays, tuple(map(History.from_json, histories)))
+  return Checkpoint(*sharding.replicate(start[:-1]), start.histories)
+
+
+def evaluate_best(
+  ensemble: Ensemble, data: inputs.StreamedInputs, end: Checkpoint
+) -> list[scoring.Scored]:
+  """Scores the runs at their best epochs, on the validation photos."""
+  return scoring.score_runs(
+    ensemble,
+    end.best_params,
+    end.histories,
+    data.validation(),
+    'validation',
+    data.num_validation,
+  )
+
+
+def _log_start(
+  workdir: workdir_lib.Workdir,
+  run: config.Run,
+  start: Checkpoint,
+  writers: MultiWriter,
+) -> None:
+  """Says what a start finds; counts it unless all is done."""
+  (history,) = start.histories
+  finished = history.finished(run)
+  writers.start(start.step, history.rows, resumes=not finished)
+  if finished:
+    done = f'is done after epoch {len(history.rows)}'
+    print(f'{workdir.path}: {done}', flush=True)
+    return
+  if start.step:
+    print(f'{workdir.path}: goes on at step {start.step}', flush=True)
+  workdir_lib.log_start(workdir, start.step)
+
+
+def _end_epoch(
+  ensemble: Ensemble,
+  now: Checkpoint,
+  step: int,
+  data: inputs.StreamedInputs,
+  eval_step: compiled.EvalStep,
+  checkpointer: Checkpointer,
+  writers: MultiWriter,
+) -> Checkpoint:
+  """Evaluates; adds the epoch to the histories, keeps the best parameters."""
+  epoch, active_R = _num_epochs(now) + 1, _is_active(ensemble, now)
+  validation, _ = scoring.evaluate_batches(
+    eval_step, now.state.params, data.validation()
+  )
+  _check_finite(ensemble, validation, active_R, step, checkpointer)
+  train, validation, cosines = jax.device_get(
+    (now.metrics, validation, now.cosines)
+  )
+  histories = list(now.histories)
+  for r in np.flatnonzero(active_R):
+    of_run = functools.partial(jax.tree.map, operator.itemgetter(r))
+    scores = {
+      'train': metrics.compute(of_run(train), ensemble.task_set),
+      'validation': metrics.compute(of_run(validation), ensemble.task_set),
+    }
+    row = epoch_metrics(
+      ensemble.runs[r],
+      ensemble.own_tasks(r).names,
+      epoch=epoch,
+      step=step,
+      seconds=histories[r].seconds,
+      num_examples=data.num_train,
+      **scores,
+      cosines=gradient_similarity.read(
+        of_run(cosines), ensemble.task_set.names
+      ),
+    )
+    histories[r] = histories[r].append(row, ensemble.training.stopping)
+    writers.write_epoch(row, scores['validation'])
+  better_R = active_R & [h.stopping.best_epoch == epoch for h in histories]
+  best_params = compiled.keep_best(better_R, now.state.params, now.best_params)
+  zeros = jax.tree.map(jnp.zeros_like, (now.metrics, now.cosines))
+  return Checkpoint(now.state, best_params, *zeros, tuple(histories))
+
+
+def _is_active(ensemble: Ensemble, now: Checkpoint) -> np.ndarray:
+  """Which runs are not finished, R."""
+  pairs = zip(ensemble.runs, now.histories, strict=True)
+  return np.array([not history.finished(run) for run, history in pairs])
+
+
+def _num_epochs(now: Checkpoint) -> int:
+  """Finished epochs; a run that stopped early has fewer."""
+  return max(len(history.rows) for history in now.histories)
+
+
+def _is_due(saving: config.Saving, step: int, saved_at: float) -> bool:
+  """Whether steps or seconds ask for a checkpoint; the first start does."""
+  by_steps = saving.save_steps and step % saving.save_steps == 0
+  waited = time.monotonic() - saved_at
+  if by_steps or waited == math.inf:
+    return True
+  # Processes have clocks of their own.
+  if not saving.save_seconds or not distributed.is_sync_step(step):
+    return False
+  return distributed.broadcast_from_primary(
+    lambda: waited >= saving.save_seconds
+  )
+
+
+def _compares_gradients(ensemble: Ensemble, step: int) -> bool:
+  """Whether gradients are to be compared before this step."""
+  every = ensemble.training.affinity_steps
+  return bool(every) and step % every == 0 and ensemble.most_tasks > 1
+
+
+def _profile_folder(
+  ensemble: Ensemble, directory: pathlib.Path
+) -> pathlib.Path | None:
+  (run, *more) = ensemble.runs
+  if more or not run.profile or not distributed.is_primary():
+    return None
+  return directory.parent / 'profile'
+
+
+def _check_finite(
+  ensemble: Ensemble,
+  sums: metrics.Metrics,
+  active_R: np.ndarray,
+  step: int,
+  checkpointer: Checkpointer,
+) -> None:
+  """Waits for the steps before `step`; none may have lost its numbers."""
+  nonfinite_RxT = jax.device_get(sums.nonfinite_T) * active_R[:, None]
+  if nonfinite_RxT.any():
+    names = ', '.join(np.array(ensemble.task_set.names)[nonfinite_RxT.any(0)])
+    run = ensemble.runs[nonfinite_RxT.any(1).argmax()]
+    where = f' in {run.workdir}' if len(ensemble) > 1 else ''
+    latest = distributed.broadcast_from_primary(checkpointer.latest)
+    raise errors.UserError(
+      f'step {step}: the loss or a gradient of {names}{where} is not finite; '
+      f'the last good checkpoint is that of step {latest}; a smaller '
+      '--learning_rate in another --workdir may help'
+    )
+
+
+def _interrupted(
+  folder: pathlib.Path, number: int, step: int
+) -> errors.Interrupted:
+  name = signal.Signals(number).name
+  return errors.Interrupted(
+    number,
+    f'{name}: saved at step {step} in {folder}; the same command goes on from '
+    'there',
+  )

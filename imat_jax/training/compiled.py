@@ -1,0 +1,198 @@
+"""What is compiled: the first state, the step, the evaluation, and the like.
+
+Each is one program for all ensembles with the same network, data and number of
+runs: a run's seed and task weights are data, R in front. The functions of one
+run are in `step`; here they are vmapped, jitted and kept.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from imat_jax import config, tasks
+from imat_jax.data.types import Batch
+from imat_jax.models import trunk
+from imat_jax.models.network import Network
+from imat_jax.training import (
+  gradient_similarity,
+  metrics,
+  optimizer,
+  sharding,
+  state,
+  step,
+)
+from imat_jax.training.checkpoint import Checkpoint
+from imat_jax.training.ensemble import Ensemble, vmap_runs
+from imat_jax.training.history import History
+from imat_jax.training.inputs import StepInput
+from imat_jax.training.metrics import Metrics
+from imat_jax.training.state import TrainState
+
+TrainStep = Callable[
+  [TrainState, Metrics, np.ndarray, StepInput], tuple[TrainState, Metrics]
+]
+EvalStep = Callable[[dict, Batch], tuple[Metrics, step.Predictions]]
+
+
+def fresh(ensemble: Ensemble) -> Checkpoint:
+  """The runs before their first step."""
+  arrays = _fresh_of(ensemble)(ensemble.seed_R, ensemble.weight_RxT)
+  return Checkpoint(*arrays, (History(),) * len(ensemble))
+
+
+def fresh_shapes(ensemble: Ensemble) -> Checkpoint:
+  """The shapes and types of the arrays of `fresh`."""
+  shapes = jax.eval_shape(
+    _fresh_of(ensemble), ensemble.seed_R, ensemble.weight_RxT
+  )
+  return Checkpoint(*shapes, (History(),) * len(ensemble))
+
+
+def train_step(ensemble: Ensemble) -> TrainStep:
+  """The jitted step: (state, metrics, active_R, input) → (state, metrics).
+
+  The metrics are running sums. A run that is not active stays as it is.
+  """
+  training = ensemble.training
+  return _train_step(
+    ensemble.model,
+    ensemble.task_set,
+    training.optimizer,
+    training.augmentation,
+  )
+
+
+def eval_step(ensemble: Ensemble) -> EvalStep:
+  """The jitted evaluation: (params, batch) → (metrics, predictions)."""
+  return _eval_step(ensemble.model, ensemble.task_set)
+
+
+def logits(ensemble: Ensemble) -> Callable[[dict, Batch], jax.Array]:
+  """The jitted network: (params, batch) → logits, R × B × T × K."""
+  return _logits(ensemble.model, ensemble.task_set)
+
+
+def compare_gradients(ensemble: Ensemble) -> Callable:
+  """The jitted comparison: (cosines, state, input) → cosines."""
+  return _compare_gradients(
+    ensemble.model, ensemble.task_set, ensemble.training.augmentation
+  )
+
+
+def seen_photos(ensemble: Ensemble, number: int) -> Callable:
+  """What the first run's network sees: (state, input) → part of its batch."""
+  return _seen_photos(
+    ensemble.model.geometry, ensemble.training.augmentation, number
+  )
+
+
+@functools.cache
+def _train_step(
+  model: config.Model,
+  task_set: tasks.TaskSet,
+  adam: config.Optimizer,
+  augmentation: config.Augmentation,
+) -> TrainStep:
+  network, transformation = Network(model, task_set), optimizer.make(adam)
+  side = trunk.image_side(model.geometry)
+
+  def of_run(before, metrics_before, active, shared, order):
+    batch = StepInput(shared, order).batch(before, side, augmentation)
+    after, of_batch = step.train_step(network, transformation, before, batch)
+    # A run that stopped early takes the step of the others, for nothing.
+    after = jax.tree.map(functools.partial(jnp.where, active), after, before)
+    return after, metrics.merge(metrics_before, of_batch)
+
+  of_runs = vmap_runs(of_run, (0, 0, 0, None, 0))
+
+  def of_ensemble(before, metrics_before, active_R, step_input):
+    after = of_runs(before, metrics_before, active_R, *step_input)
+    return sharding.constrain_replicated(after)
+
+  # The new state takes the memory of the old one.
+  return jax.jit(of_ensemble, donate_argnums=0)
+
+
+@functools.cache
+def _eval_step(model: config.Model, task_set: tasks.TaskSet) -> EvalStep:
+  of_run = functools.partial(step.eval_step, Network(model, task_set))
+  return _jitted(vmap_runs(of_run, (0, None)))
+
+
+@functools.cache
+def _logits(model: config.Model, task_set: tasks.TaskSet) -> Callable:
+  of_run = functools.partial(step.logits, Network(model, task_set))
+  return _jitted(vmap_runs(of_run, (0, None)))
+
+
+@functools.cache
+def _compare_gradients(
+  model: config.Model,
+  task_set: tasks.TaskSet,
+  augmentation: config.Augmentation,
+) -> Callable:
+  network = Network(model, task_set)
+  side = trunk.image_side(model.geometry)
+
+  def of_run(cosines, before, shared, order):
+    batch = StepInput(shared, order).batch(before, side, augmentation)
+    return gradient_similarity.add(network, cosines, before, batch)
+
+  of_runs = vmap_runs(of_run, (0, 0, None, 0))
+  return _jitted(lambda cosines, now, fed: of_runs(cosines, now, *fed))
+
+
+@functools.cache
+def _seen_photos(
+  geometry: str, augmentation: config.Augmentation, number: int
+) -> Callable:
+  side = trunk.image_side(geometry)
+
+  def of_run(before, shared, order):
+    batch = StepInput(shared, order).batch(before, side, augmentation)
+    return jax.tree.map(lambda x: x[:number], batch)
+
+  of_runs = vmap_runs(of_run, (0, None, 0))
+  return _jitted(
+    lambda before, fed: jax.tree.map(lambda x: x[0], of_runs(before, *fed))
+  )
+
+
+def _jitted(function: Callable) -> Callable:
+  """Jitted, with results that every process can read."""
+  return jax.jit(
+    lambda *arguments: sharding.constrain_replicated(function(*arguments))
+  )
+
+
+@jax.jit
+def keep_best(better_R: jax.Array, params: dict, best_params: dict) -> dict:
+  """The new parameters of the runs that are better, the best of the others."""
+
+  def of_run(better, new, best):
+    return jax.tree.map(functools.partial(jnp.where, better), new, best)
+
+  return jax.vmap(of_run)(better_R, params, best_params)
+
+
+def _fresh_of(ensemble: Ensemble) -> Callable:
+  return _fresh(ensemble.model, ensemble.task_set, ensemble.training.optimizer)
+
+
+@functools.cache
+def _fresh(
+  model: config.Model, task_set: tasks.TaskSet, adam: config.Optimizer
+) -> Callable:
+  network, transformation = Network(model, task_set), optimizer.make(adam)
+  side = trunk.image_side(model.geometry)
+
+  def of_run(seed, weight_T):
+    image_BxHxWxC = jnp.zeros((1, side, side, 3))
+    first = state.create(network, transformation, image_BxHxWxC, seed, weight_T)
+    sums = metrics.zeros(task_set), gradient_similarity.zeros(len(task_set))
+    return first, first.params, *sums
+
+  return jax.jit(vmap_runs(of_run, (0, 0)))

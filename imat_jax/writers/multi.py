@@ -1,0 +1,138 @@
+"""All writers of a run as one."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+from PIL import Image
+
+from imat_jax import config, errors, tasks
+from imat_jax.data.types import Batch
+from imat_jax.runtime import distributed, extras, progress
+from imat_jax.runtime.workdir import Workdir
+from imat_jax.writers import plots, tensorboard, wandb
+from imat_jax.writers.base import MetricWriter, Row, Summary
+from imat_jax.writers.files import JsonlWriter, StderrWriter
+
+NUM_PHOTOS = 32  # of the first batch that are shown
+
+
+class MultiWriter:
+  """Writes to all; a context manager. An ensemble has none."""
+
+  def __init__(self, writers: Sequence[MetricWriter] = (), task_set=None):
+    self._writers, self._task_set = writers, task_set
+    # Who draws costs time: the first batch comes to the host.
+    self.draws = any(isinstance(writer, BestEffort) for writer in writers)
+
+  def start(self, step: int, rows: Sequence[Row], resumes: bool) -> None:
+    """What a start finds: the step and the rows of the checkpoint."""
+    finished = [Summary(row['step'], row) for row in rows]
+    for writer in self._writers:
+      writer.start(step, finished, resumes)
+
+  def write_batch(self, batch: Batch) -> None:
+    """Photos of the first batch, as the network sees them."""
+    draw = functools.cache(lambda: {'photos/first_batch': self._grid(batch)})
+    self._write(Summary(0, None, draw))
+
+  def write_epoch(self, row: Row, validation: Mapping[str, Any]) -> None:
+    """An epoch's end.
+
+    Args:
+      row: that of `metrics.jsonl`.
+      validation: what `metrics.compute` gives of the validation photos.
+    """
+
+    @functools.cache
+    def draw() -> dict[str, Image.Image]:
+      return {
+        f'confusion/{task.name}': plots.confusion(
+          validation[task.name]['confusion'],
+          task.labels,
+          f'{task.name}, validation, epoch {row["epoch"]}',
+        )
+        for task in self._task_set
+      }
+
+    self._write(Summary(row['step'], row, draw))
+
+  def _write(self, summary: Summary) -> None:
+    for writer in self._writers:
+      writer.write(summary)
+
+  def _grid(self, batch: Batch) -> Image.Image:
+    image_BxHxWxC, label_BxT = jax.device_get(batch)
+    captions = [
+      ', '.join(
+        task.labels[label]
+        for task, label in zip(self._task_set, label_T, strict=True)
+        if label != tasks.MISSING
+      )
+      for label_T in label_BxT
+    ]
+    return plots.grid(image_BxHxWxC, captions)
+
+  def __enter__(self) -> 'MultiWriter':
+    return self
+
+  def __exit__(self, kind, value, traceback) -> None:
+    for writer in self._writers:
+      writer.close(kind is None)
+
+
+class BestEffort:
+  """A writer that training goes on without, where a disk or network fails."""
+
+  def __init__(self, writer: MetricWriter):
+    self.name, self._writer = writer.name, writer
+
+  def start(
+    self, step: int, finished: Sequence[Summary], resumes: bool
+  ) -> None:
+    self._try(lambda writer: writer.start(step, finished, resumes))
+
+  def write(self, summary: Summary) -> None:
+    self._try(lambda writer: writer.write(summary))
+
+  def close(self, done: bool) -> None:
+    self._try(lambda writer: writer.close(done))
+
+  def _try(self, call: Callable[[MetricWriter], None]) -> None:
+    if self._writer is None:
+      return
+    try:
+      call(self._writer)
+    except errors.UserError:  # of a start
+      raise
+    except Exception as error:  # each package has its own
+      self._writer = None
+      said = (str(error).strip() or type(error).__name__).splitlines()[0]
+      progress.say(f'{self.name}: {said[:300]}; training goes on without it')
+
+
+def make_writers(
+  run: config.Run, workdir: Workdir, task_set: tasks.TaskSet, config_hash: str
+) -> MultiWriter:
+  """The writers that a run's flags ask for; the first process has them.
+
+  Args:
+    run: the config.
+    workdir: of the run.
+    task_set: its tasks.
+    config_hash: what the run is, see `workdir.init_or_check`.
+
+  Raises:
+    UserError: a package is missing.
+  """
+  distributed.broadcast_from_primary(lambda: extras.require_for(run))
+  if not distributed.is_primary():
+    return MultiWriter()
+  writers = [JsonlWriter(workdir), StderrWriter(run)]
+  if run.tensorboard:
+    folder = workdir.tensorboard
+    writers.append(BestEffort(tensorboard.TensorBoardWriter(folder)))
+  if run.wandb:
+    writers.append(BestEffort(wandb.WandbWriter(workdir, run, config_hash)))
+  return MultiWriter(writers, task_set)

@@ -1,0 +1,122 @@
+"""Weights & Biases: a run that all starts of this one go on with."""
+
+import dataclasses
+import os
+import pathlib
+import secrets
+import shutil
+from collections.abc import Sequence
+from typing import Any
+
+from imat_jax import config, errors
+from imat_jax.runtime import files, progress
+from imat_jax.runtime.workdir import Workdir
+from imat_jax.writers.base import Summary
+
+_PATIENCE = 60.0  # seconds that Weights & Biases has at the end
+
+
+class WandbWriter:
+  """A run of Weights & Biases that all starts of this run go on with.
+
+  Without a connection (WANDB_MODE=offline) each start has a folder, and one
+  that was killed has lost what wandb had not written yet: its folder goes, and
+  what it wrote is written again.
+  """
+
+  name = '--wandb'
+
+  def __init__(self, workdir: Workdir, run: config.Run, identity: str):
+    self._path, self._workdir = workdir.wandb, workdir.path
+    self._config, self._identity = dataclasses.asdict(run), identity
+    self._run, self._written = None, -1
+
+  def start(
+    self, step: int, finished: Sequence[Summary], resumes: bool
+  ) -> None:
+    self._state = state = self._read_state()
+    self._written = state['told']
+    if not resumes and all(
+      summary.step <= self._written for summary in finished
+    ):
+      return
+    root = pathlib.Path(os.environ.get('WANDB_DIR') or self._workdir)
+    # Compared, not used: who can write to the folder may have put any name.
+    for folder in (root / 'wandb').glob('offline-run-*'):
+      if folder.name == state['open']:
+        shutil.rmtree(folder)
+    self._run = self._init(root, state['id'])
+    if not self._run.offline:
+      self._written = self._run.starting_step - 1
+    opened = pathlib.Path(self._run.dir).parent
+    files.write_json(self._path, state | {'open': opened.name})
+    progress.say(
+      f'wandb: offline; `wandb sync {opened.parent}` sends what is there'
+      if self._run.offline
+      else f'wandb: {self._run.url}'
+    )
+    for summary in finished:
+      self.write(summary)
+
+  def write(self, summary: Summary) -> None:
+    if summary.step <= self._written:
+      return
+    import wandb
+
+    drawn = {tag: wandb.Image(x) for tag, x in summary.draw().items()}
+    # Without `commit` a summary waits for the next one.
+    self._run.log(summary.scalars() | drawn, step=summary.step, commit=True)
+    self._written = summary.step
+
+  def close(self, done: bool) -> None:
+    if self._run is None:
+      return
+    import wandb
+
+    self._run.finish(exit_code=int(not done))
+    wandb.teardown()  # `finish` comes back before its file is whole
+    closed = {'told': self._written, 'open': ''}
+    files.write_json(self._path, self._state | closed)
+
+  def _init(self, root: pathlib.Path, run_id: str) -> Any:
+    import wandb
+
+    silent = wandb.Settings(
+      silent=True,
+      console='off',
+      finish_timeout=_PATIENCE,
+      finish_timeout_raises=True,
+    )
+    wandb.setup(silent)
+    try:
+      return wandb.init(
+        project=os.environ.get('WANDB_PROJECT') or 'imat_jax',
+        name=self._workdir.resolve().name,
+        id=run_id,
+        resume='allow',
+        reinit='create_new',
+        dir=root,
+        config=self._config,
+        allow_val_change=True,
+        settings=silent,
+      )
+    except (wandb.errors.UsageError, wandb.errors.AuthenticationError) as error:
+      raise errors.UserError(
+        f'--wandb: {error} Or set WANDB_MODE=offline.'
+      ) from error
+
+  def _read_state(self) -> dict[str, Any]:
+    fresh = {
+      'identity': self._identity,
+      'id': secrets.token_hex(4),
+      'told': -1,  # up to which step by starts that were closed
+      'open': '',  # the folder of a start that was not
+    }
+    if not self._path.exists():
+      return fresh
+    state = files.read_json(self._path)
+    try:
+      found = {name: type(x)(state[name]) for name, x in fresh.items()}
+    except (KeyError, TypeError, ValueError):
+      raise errors.UserError(f'{self._path}: damaged; remove it') from None
+    return found if found['identity'] == self._identity else fresh
