@@ -21,7 +21,7 @@ from imat_jax import config, tasks
 from imat_jax.data import input_pipeline, source
 from imat_jax.data.types import Batch
 from imat_jax.models import network, trunk
-from imat_jax.training import compiled, inputs, metrics
+from imat_jax.training import compiled, inputs, scoring
 from imat_jax.training.ensemble import Ensemble
 
 
@@ -126,7 +126,7 @@ class Trainer:
   def losses(self) -> list[float]:
     """The mean loss of each task over the last `train`."""
     here = jax.tree.map(lambda leaf: leaf[0], self._so_far)
-    found = metrics.compute(here, self._task_set)
+    found = scoring.compute(here, self._task_set)
     return [of_task['loss'] for of_task in found.values()]
 
 

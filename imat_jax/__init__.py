@@ -8,6 +8,7 @@ In reading order:
              compiled (runs vmapped and jitted), inputs (streamed, or cached on
              the device), sharding, gradient_similarity, checkpoint, scoring,
              trained_model
+  strategies how losses become one update: a file per multi-task method
   models     network (a trunk, a head per task), trunk, presets; conv_pool with
              its compiled kernels, pooling; saliency
   config, tasks, errors, validators    every option; labels and their weights

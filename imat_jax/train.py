@@ -32,6 +32,7 @@ from imat_jax.runtime import (
   progress,
 )
 from imat_jax.runtime import workdir as workdir_lib
+from imat_jax.strategies import weighted_sum
 from imat_jax.training import (
   checkpoint,
   compiled,
@@ -303,12 +304,13 @@ def _end_epoch(
   for r in np.flatnonzero(active_R):
     of_run = functools.partial(jax.tree.map, operator.itemgetter(r))
     scores = {
-      'train': metrics.compute(of_run(train), ensemble.task_set),
-      'validation': metrics.compute(of_run(validation), ensemble.task_set),
+      'train': scoring.compute(of_run(train), ensemble.task_set),
+      'validation': scoring.compute(of_run(validation), ensemble.task_set),
     }
     row = epoch_metrics(
       ensemble.runs[r],
       ensemble.own_tasks(r).names,
+      weighted_sum.STRATEGY,
       epoch=epoch,
       step=step,
       seconds=histories[r].seconds,

@@ -16,6 +16,7 @@ LAYERS = (
   ('errors', 'tasks', 'validators', 'config'),
   ('runtime',),
   ('data', 'models'),
+  ('strategies',),
   ('study.grid', 'training', 'writers'),
   ('reporting',),
   ('train',),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from imat_jax import tasks
-from imat_jax.training import losses, metrics, scores
+from imat_jax.training import losses, metrics, scores, scoring
 
 TASKS = tasks.TaskSet(
   (tasks.Task('b', ('x', 'y', 'z')), tasks.Task('a', ('u', 'v')))
@@ -37,8 +37,8 @@ def test_merge_of_halves_is_the_whole():
   merged = metrics.merge(
     metrics.merge(metrics.zeros(TASKS), halves[0]), halves[1]
   )
-  whole = metrics.compute(_of(logits_BxTxK, label_BxT), TASKS)
-  for name, found in metrics.compute(merged, TASKS).items():
+  whole = scoring.compute(_of(logits_BxTxK, label_BxT), TASKS)
+  for name, found in scoring.compute(merged, TASKS).items():
     expected = whole[name]
     np.testing.assert_array_equal(found['confusion'], expected['confusion'])
     assert found['loss'] == pytest.approx(expected['loss'], rel=1e-6)
@@ -46,7 +46,7 @@ def test_merge_of_halves_is_the_whole():
 
 def test_confusion_counts_the_labelled():
   logits_BxTxK, label_BxT = _parts()
-  read = metrics.compute(jax.jit(_of)(logits_BxTxK, label_BxT), TASKS)
+  read = scoring.compute(jax.jit(_of)(logits_BxTxK, label_BxT), TASKS)
   for t, task in enumerate(TASKS):
     found, number = read[task.name], len(task.labels)
     true_B = np.asarray(label_BxT[:, t])
@@ -57,6 +57,6 @@ def test_confusion_counts_the_labelled():
 
 
 def test_nothing_labelled_has_no_score():
-  found = metrics.compute(metrics.zeros(TASKS), TASKS)
+  found = scoring.compute(metrics.zeros(TASKS), TASKS)
   assert [of['loss'] for of in found.values()] == [None, None]
   assert [of['accuracy'] for of in found.values()] == [None, None]

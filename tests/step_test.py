@@ -9,14 +9,15 @@ import numpy as np
 import optax
 import pytest
 
-from imat_jax import config, tasks
+from imat_jax import config, strategies, tasks
 from imat_jax.data.types import Batch
 from imat_jax.models.network import Network
+from imat_jax.strategies import weighted_sum
 from imat_jax.training import (
   compiled,
   inputs,
-  metrics,
   optimizer,
+  scoring,
   state,
   step,
 )
@@ -32,7 +33,12 @@ RUN = config.Run(
 )
 NETWORK = Network(MODEL, TASKS)
 STEP = jax.jit(
-  functools.partial(step.train_step, NETWORK, optimizer.make(RUN.optimizer))
+  functools.partial(
+    step.train_step,
+    NETWORK,
+    optimizer.make(RUN.optimizer),
+    weighted_sum.STRATEGY,
+  )
 )
 
 
@@ -47,7 +53,9 @@ def _start() -> state.TrainState:
   weight_T = jnp.array([1.0, 0.95])
   image_BxHxWxC = jnp.zeros((1, 128, 128, 3))
   adam = optimizer.make(RUN.optimizer)
-  return state.create(NETWORK, adam, image_BxHxWxC, jnp.uint32(3), weight_T)
+  return state.create(
+    NETWORK, adam, weighted_sum.STRATEGY, image_BxHxWxC, jnp.uint32(3), weight_T
+  )
 
 
 def _changed(before, after) -> bool:
@@ -67,7 +75,7 @@ def test_a_head_without_labels_stays_where_it_is():
   assert not _changed(_head(before, 'age'), _head(after, 'age'))
   assert _changed(_head(before, 'color'), _head(after, 'color'))
   assert _changed(before.params['trunk'], after.params['trunk'])
-  assert metrics.compute(found, TASKS)['age']['loss'] is None
+  assert scoring.compute(found, TASKS)['age']['loss'] is None
 
 
 def test_a_weight_of_zero_stops_every_gradient_of_a_task():
@@ -84,16 +92,43 @@ def test_a_batch_of_padding_changes_nothing_but_the_step():
   after, found = STEP(before, _batch([[-1, -1]] * 2))
   assert not _changed(before.params, after.params)
   assert after.step == 1
-  assert [x['loss'] for x in metrics.compute(found, TASKS).values()] == [
+  assert [x['loss'] for x in scoring.compute(found, TASKS).values()] == [
     None
   ] * 2
+
+
+def test_a_strategy_decides_the_weights():
+  """One that gives its turn to a task, by the number of steps it has seen."""
+
+  def update(evidence, turn):
+    return jax.nn.one_hot(turn, len(TASKS)) * evidence.weight_T, turn + 1
+
+  alternating = strategies.Strategy(lambda _: jnp.int32(0), update, max)
+  before = _start().replace(strategy=alternating.init(len(TASKS)))
+  sgd = optax.sgd(0.1)
+  one_step = jax.jit(
+    functools.partial(step.train_step, NETWORK, sgd, alternating)
+  )
+  before = before.replace(opt_state=sgd.init(before.params))
+  first, _ = one_step(before, _batch([[0, 1], [1, 0]]))
+  assert _changed(_head(before, 'color'), _head(first, 'color'))
+  assert not _changed(_head(before, 'age'), _head(first, 'age'))
+  second, _ = one_step(first, _batch([[0, 1], [1, 0]]))
+  assert not _changed(_head(first, 'color'), _head(second, 'color'))
+  assert _changed(_head(first, 'age'), _head(second, 'age'))
+  assert second.strategy == 2
 
 
 def test_padding_does_not_move_the_update():
   before = _start()
   model = config.Model(**vars(MODEL) | {'dropout': 0.0})
   one_step = jax.jit(
-    functools.partial(step.train_step, Network(model, TASKS), optax.sgd(0.1))
+    functools.partial(
+      step.train_step,
+      Network(model, TASKS),
+      optax.sgd(0.1),
+      weighted_sum.STRATEGY,
+    )
   )
   before = before.replace(opt_state=optax.sgd(0.1).init(before.params))
   batch = _batch([[0, 1], [1, -1], [-1, -1], [-1, -1]])
@@ -121,7 +156,7 @@ def test_metrics_belong_to_their_task():
   now = _start()
   batch = _batch([[0, 1], [1, -1], [2, 0]])
   found, guesses = step.eval_step(NETWORK, now.params, batch)
-  found = metrics.compute(found, TASKS)
+  found = scoring.compute(found, TASKS)
   color, age = found['color']['confusion'], found['age']['confusion']
   assert color.shape == (3, 3)
   np.testing.assert_array_equal(color.sum(1), [1, 1, 1])

@@ -1,5 +1,6 @@
 """A run that an earlier version left, of November 2026, is still read."""
 
+import json
 import pathlib
 import zipfile
 
@@ -7,8 +8,11 @@ import jax
 import numpy as np
 import pytest
 
+from imat_jax import config
 from imat_jax.reporting import results
-from imat_jax.training import trained_model
+from imat_jax.runtime import workdir
+from imat_jax.training import checkpoint, compiled, trained_model
+from imat_jax.training.ensemble import Ensemble
 
 STORED = pathlib.Path(__file__).parent / 'run_of_2026_11.zip'
 
@@ -36,3 +40,15 @@ def test_its_results_are_read(run):
   result = results.read(run)
   assert result.evaluation['tasks']['apparel']['count'] == 60
   assert result.guesses.label.shape == (60, 2)
+
+
+def test_its_training_is_restored(run):
+  stored, task_set = workdir.read_run(workdir.Workdir(run))
+  ensemble = Ensemble((stored,), task_set)
+  described = json.loads((run / 'config.json').read_text())
+  latest = checkpoint.restore_latest(
+    run / 'checkpoints',
+    workdir.config_hash(config.Run, described),
+    compiled.fresh_shapes(ensemble),
+  )
+  assert latest.step == 4

@@ -31,8 +31,8 @@ from imat_jax.training.state import TrainState
 
 # How the folder of a checkpoint is named.
 _STEP = re.compile('0|[1-9][0-9]*')
-# What only training needs: the field, its name on disk.
-_ON_DISK = {'state': 'state', 'metrics': 'so_far', 'cosines': 'cosines'}
+# What the running sums are called on disk, where the name is another.
+_ON_DISK = {'nonfinite_T': 'broken_T'}
 # For the first process alone: orbax shall not wait for the others.
 _ALONE = ocp.options.MultiprocessingOptions(
   primary_host=0, active_processes={0}, barrier_sync_key_prefix='first'
@@ -201,7 +201,7 @@ class Checkpointer:
       self._manager.save(
         step,
         args=ocp.args.Composite(
-          training=ocp.args.StandardSave(_copied(_training(checkpoint))),
+          training=ocp.args.StandardSave(_copied(_to_disk(checkpoint))),
           best=ocp.args.StandardSave(_copied(checkpoint.best_params)),
           facts=ocp.args.JsonSave(
             _metadata(self._identity, checkpoint.histories)
@@ -250,10 +250,10 @@ def _restore(
     found = reader.restore(
       folder.resolve(),
       args=ocp.args.Composite(
-        training=ocp.args.StandardRestore(_arrays(_training(like)))
+        training=ocp.args.StandardRestore(_arrays(_to_disk(like)))
       ),
     )
-  arrays = {name: found.training[on_disk] for name, on_disk in _ON_DISK.items()}
+  arrays = _from_disk(found.training, like)
   return Checkpoint(**arrays, best_params=best_params, histories=histories)
 
 
@@ -297,9 +297,32 @@ def _arrays(shapes: Any) -> Any:
   return jax.tree.map(lambda x: np.empty(x.shape, x.dtype), shapes)
 
 
-def _training(checkpoint: Checkpoint) -> dict[str, Any]:
-  """What only the training needs."""
-  return {on_disk: getattr(checkpoint, n) for n, on_disk in _ON_DISK.items()}
+def _to_disk(checkpoint: Checkpoint) -> dict[str, Any]:
+  """What only training needs, under the names that it has always had on disk.
+
+  Parts of the state without an array are not there: no checkpoint from before
+  there were strategies has one.
+  """
+  parts = vars(checkpoint.state).items()
+  sums = vars(checkpoint.metrics)
+  return {
+    'state': {name: part for name, part in parts if jax.tree.leaves(part)},
+    'so_far': {_ON_DISK.get(name, name): sum for name, sum in sums.items()},
+    'cosines': checkpoint.cosines,
+  }
+
+
+def _from_disk(arrays: dict[str, Any], like: Checkpoint) -> dict[str, Any]:
+  """The fields of a `Checkpoint` that `_to_disk` wrote."""
+  sums = {
+    name: arrays['so_far'][_ON_DISK.get(name, name)]
+    for name in vars(like.metrics)
+  }
+  return {
+    'state': like.state.replace(**arrays['state']),
+    'metrics': like.metrics.replace(**sums),
+    'cosines': arrays['cosines'],
+  }
 
 
 def _metadata(

@@ -16,6 +16,7 @@ from imat_jax import config, tasks
 from imat_jax.data.types import Batch
 from imat_jax.models import trunk
 from imat_jax.models.network import Network
+from imat_jax.strategies import weighted_sum
 from imat_jax.training import (
   gradient_similarity,
   metrics,
@@ -101,7 +102,9 @@ def _train_step(
 
   def of_run(before, metrics_before, active, shared, order):
     batch = StepInput(shared, order).batch(before, side, augmentation)
-    after, of_batch = step.train_step(network, transformation, before, batch)
+    after, of_batch = step.train_step(
+      network, transformation, weighted_sum.STRATEGY, before, batch
+    )
     # A run that stopped early takes the step of the others, for nothing.
     after = jax.tree.map(functools.partial(jnp.where, active), after, before)
     return after, metrics.merge(metrics_before, of_batch)
@@ -191,7 +194,10 @@ def _fresh(
 
   def of_run(seed, weight_T):
     image_BxHxWxC = jnp.zeros((1, side, side, 3))
-    first = state.create(network, transformation, image_BxHxWxC, seed, weight_T)
+    first = state.create(
+      *(network, transformation, weighted_sum.STRATEGY),
+      *(image_BxHxWxC, seed, weight_T),
+    )
     sums = metrics.zeros(task_set), gradient_similarity.zeros(len(task_set))
     return first, first.params, *sums
 

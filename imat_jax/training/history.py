@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imat_jax import config, tasks
+from imat_jax.strategies import Strategy
 
 _SCORES = ('loss', 'accuracy', 'macro_f1')  # of a task in a row
 
@@ -84,6 +85,7 @@ class History:
 def epoch_metrics(
   run: config.Run,
   names: Sequence[str],
+  strategy: Strategy,
   *,
   epoch: int,
   step: int,
@@ -98,43 +100,34 @@ def epoch_metrics(
   Args:
     run: the config.
     names: the run's tasks.
+    strategy: whose total is the objective of early stopping.
     epoch, step: at whose end this is.
     seconds: the time of the epoch's steps.
     num_examples: in the train split.
-    train, validation: what `metrics.compute` found.
-    cosines: what `gradient_similarity.read` found.
+    train, validation: what `scoring.compute` gives.
+    cosines: what `gradient_similarity.read` gives.
 
   Returns:
-    the row; `total` is the weighted sum of the tasks' losses, to which one
-    without a labelled photo adds 0; None where there is no labelled photo.
+    the row; a `total` is None where there is no labelled photo.
   """
-  found = {'train': train, 'validation': validation}
+  by_split = {'train': train, 'validation': validation}
   weights = tasks.weights(len(names), run.task_weight_decay)
-  shown = {
+  scores = {
     split: {
       name: {key: results[name][key] for key in _SCORES} for name in names
     }
-    for split, results in found.items()
+    for split, results in by_split.items()
   }
   totals = {
-    split: _total([results[name]['loss'] for name in names], weights)
-    for split, results in found.items()
+    split: strategy.total([results[name]['loss'] for name in names], weights)
+    for split, results in by_split.items()
   }
   return {
     'epoch': epoch,
     'step': step,
     'seconds': round(seconds, 3),
     'examples_per_second': round(num_examples / seconds, 1),
-    **shown,
+    **scores,
     'total': totals,
     'cosines': cosines,
   }
-
-
-def _total(
-  losses: Sequence[float | None], weights: Sequence[float]
-) -> float | None:
-  if all(loss is None for loss in losses):
-    return None
-  pairs = zip(losses, weights, strict=True)
-  return sum(weight * (loss or 0.0) for loss, weight in pairs)

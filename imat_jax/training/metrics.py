@@ -4,15 +4,12 @@ Per task: the loss as (sum, weight) and the confusion matrix, from which every
 score of `imat_jax.training.scores` follows.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import struct
 
 from imat_jax import tasks
-from imat_jax.training import losses, scores
+from imat_jax.training import losses
 
 
 @struct.dataclass
@@ -50,19 +47,6 @@ def merge(first: Metrics, second: Metrics) -> Metrics:
   return jax.tree.map(jnp.add, first, second)
 
 
-def compute(metrics: Metrics, task_set: tasks.TaskSet) -> dict[str, Any]:
-  """Brings metrics to the host.
-
-  Returns:
-    per task's name `loss`, `accuracy` and `macro_f1`, None without a labelled
-    example, and `confusion`, an int64 K × K array of the task's own labels.
-  """
-  here = jax.device_get(metrics)
-  loss_T, weight_T = np.asarray(here.loss.value_T()), here.loss.weight_T
-  found = zip(task_set, loss_T, weight_T, here.confusion_TxKxK, strict=True)
-  return {task.name: _read_task(task, *rest) for task, *rest in found}
-
-
 def _confusion(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> jax.Array:
   _, number, size = logits_BxTxK.shape
   task_1xT = jnp.arange(number)[None]
@@ -71,19 +55,3 @@ def _confusion(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> jax.Array:
   labelled_BxT = (label_BxT != tasks.MISSING).astype(jnp.int32)
   counts_TxKxK = jnp.zeros((number, size, size), jnp.int32)
   return counts_TxKxK.at[task_1xT, label_BxT, guess_BxT].add(labelled_BxT)
-
-
-def _read_task(
-  task: tasks.Task,
-  loss: np.ndarray,
-  weight: np.ndarray,
-  padded_KxK: np.ndarray,
-) -> dict[str, Any]:
-  size = len(task.labels)
-  confusion_KxK = padded_KxK[:size, :size].astype(np.int64)
-  return {
-    'loss': float(loss) if weight > 0 else None,
-    'accuracy': scores.accuracy(confusion_KxK),
-    'macro_f1': scores.macro_f1(confusion_KxK),
-    'confusion': confusion_KxK,
-  }

@@ -75,10 +75,39 @@ def score(trained: TrainedModel, said: Outputs, split: str) -> dict[str, Any]:
     trained.run,
     trained.history,
     trained.task_set,
-    metrics.compute(found, trained.task_set),
+    compute(found, trained.task_set),
     split,
     len(said.label_NxT),
   )
+
+
+def compute(sums: metrics.Metrics, task_set: tasks.TaskSet) -> dict[str, Any]:
+  """Brings metrics to the host.
+
+  Returns:
+    per task's name `loss`, `accuracy` and `macro_f1`, None without a labelled
+    example, and `confusion`, an int64 K × K array of the task's own labels.
+  """
+  sums = jax.device_get(sums)
+  loss_T, weight_T = np.asarray(sums.loss.value_T()), sums.loss.weight_T
+  by_task = zip(task_set, loss_T, weight_T, sums.confusion_TxKxK, strict=True)
+  return {task.name: _compute(task, *rest) for task, *rest in by_task}
+
+
+def _compute(
+  task: tasks.Task,
+  loss: np.ndarray,
+  weight: np.ndarray,
+  padded_KxK: np.ndarray,
+) -> dict[str, Any]:
+  size = len(task.labels)
+  confusion_KxK = padded_KxK[:size, :size].astype(np.int64)
+  return {
+    'loss': float(loss) if weight > 0 else None,
+    'accuracy': scores.accuracy(confusion_KxK),
+    'macro_f1': scores.macro_f1(confusion_KxK),
+    'confusion': confusion_KxK,
+  }
 
 
 def evaluate_batches(
@@ -126,7 +155,7 @@ def score_runs(
   for r, history in enumerate(histories):
     own = group.own_tasks(r)
     columns = [group.task_set.names.index(name) for name in own.names]
-    results = metrics.compute(
+    results = compute(
       jax.tree.map(lambda leaf_R, r=r: leaf_R[r], found), group.task_set
     )
     form = _evaluation(

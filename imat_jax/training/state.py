@@ -6,6 +6,7 @@ import optax
 from flax import linen as nn
 from flax import struct
 
+from imat_jax.strategies import State, Strategy
 from imat_jax.training import rng
 
 
@@ -22,11 +23,13 @@ class TrainState:
   weight_T: jax.Array
   params: dict
   opt_state: optax.OptState
+  strategy: State
 
 
 def create(
   network: nn.Module,
   optimizer: optax.GradientTransformation,
+  strategy: Strategy,
   image_BxHxWxC: jax.Array,
   seed: jax.Array,
   weight_T: jax.Array,
@@ -36,6 +39,7 @@ def create(
   Args:
     network: gives logits, B × T × K.
     optimizer: of its parameters.
+    strategy: the multi-task method.
     image_BxHxWxC: any picture of the size that it takes.
     seed: a uint32 number.
     weight_T: the weight of each task in the loss.
@@ -49,4 +53,5 @@ def create(
     weight_T=jnp.asarray(weight_T, jnp.float32),
     params=params,
     opt_state=optimizer.init(params),
+    strategy=strategy.init(len(weight_T)),
   )

@@ -8,6 +8,7 @@ import optax
 from flax import linen as nn
 
 from imat_jax.data.types import Batch
+from imat_jax.strategies import Evidence, Strategy
 from imat_jax.training import losses, metrics, rng
 from imat_jax.training.state import TrainState
 
@@ -23,6 +24,7 @@ class Predictions(NamedTuple):
 def train_step(
   network: nn.Module,
   optimizer: optax.GradientTransformation,
+  strategy: Strategy,
   state: TrainState,
   batch: Batch,
 ) -> tuple[TrainState, metrics.Metrics]:
@@ -40,21 +42,28 @@ def train_step(
       deterministic=False,
       rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},
     )
-    found = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
-    return losses.weighted_sum(found, state.weight_T), (logits_BxTxK, found)
+    loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
+    # The weights are constants of this step: no gradient flows through them.
+    evidence = Evidence(loss.value_T(), loss.weight_T, state.weight_T)
+    weight_T, next_strategy = strategy.update(
+      jax.lax.stop_gradient(evidence), state.strategy
+    )
+    total = losses.weighted_sum(loss, weight_T)
+    return total, (logits_BxTxK, loss, next_strategy)
 
-  gradient, (logits_BxTxK, found) = jax.grad(loss_of, has_aux=True)(
-    state.params
-  )
+  gradient, (logits_BxTxK, loss, next_strategy) = jax.grad(
+    loss_of, has_aux=True
+  )(state.params)
   update, opt_state = optimizer.update(gradient, state.opt_state, state.params)
-  after = state.replace(
+  next_state = state.replace(
     step=state.step + 1,
     params=optax.apply_updates(state.params, update),
     opt_state=opt_state,
+    strategy=next_strategy,
   )
-  measured = metrics.from_batch(logits_BxTxK, found, batch.label_BxT)
-  broken_T = measured.nonfinite_T | nonfinite_gradients(gradient)
-  return after, measured.replace(nonfinite_T=broken_T)
+  sums = metrics.from_batch(logits_BxTxK, loss, batch.label_BxT)
+  nonfinite_T = sums.nonfinite_T | nonfinite_gradients(gradient)
+  return next_state, sums.replace(nonfinite_T=nonfinite_T)
 
 
 def eval_step(
@@ -80,13 +89,13 @@ def evaluate_logits(
     logits_BxTxK: -inf for what is no label.
     label_BxT: -1 where missing.
   """
-  found = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
-  guesses = Predictions(
+  loss = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
+  predictions = Predictions(
     label=jnp.asarray(label_BxT),
     guess=logits_BxTxK.argmax(2).astype(jnp.int32),
     probability=jax.nn.softmax(logits_BxTxK).max(2),
   )
-  return metrics.from_batch(logits_BxTxK, found, label_BxT), guesses
+  return metrics.from_batch(logits_BxTxK, loss, label_BxT), predictions
 
 
 def nonfinite_gradients(gradient: dict) -> jax.Array:

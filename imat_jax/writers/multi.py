@@ -42,7 +42,7 @@ class MultiWriter:
 
     Args:
       row: that of `metrics.jsonl`.
-      validation: what `metrics.compute` gives of the validation photos.
+      validation: what `scoring.compute` gives of the validation photos.
     """
 
     @functools.cache
