@@ -45,12 +45,15 @@ from imat_jax.training import (
 from imat_jax.training.checkpoint import Checkpoint, Checkpointer
 from imat_jax.training.ensemble import Ensemble
 from imat_jax.training.history import History, epoch_metrics
+from imat_jax.training.trained_model import TrainedModel
 from imat_jax.writers import multi
 from imat_jax.writers.multi import MultiWriter
 
 
-def train(run: config.Run) -> None:
+def train(run: config.Run) -> TrainedModel:
   """Trains, evaluates and reports one run, from its latest checkpoint on.
+
+  Prints the scores, and the files that it writes to `run.workdir`.
 
   Raises:
     UserError: the data set, the folder or the machine does not suit the run.
@@ -91,6 +94,8 @@ def train(run: config.Run) -> None:
         print(page.write_run(workdir))
 
       distributed.broadcast_from_primary(report)
+  params = jax.tree.map(lambda leaf_R: leaf_R[0], end.best_params)
+  return TrainedModel(run, task_set, params, end.histories[0])
 
 
 def fit(
