@@ -34,7 +34,6 @@ from imat_jax.runtime import (
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.strategies import weighted_sum
 from imat_jax.training import (
-  checkpoint,
   compiled,
   gradient_similarity,
   inputs,
@@ -42,7 +41,12 @@ from imat_jax.training import (
   scoring,
   sharding,
 )
-from imat_jax.training.checkpoint import Checkpoint, Checkpointer
+from imat_jax.training.checkpoint import (
+  Checkpoint,
+  Checkpointer,
+  restore_latest,
+  steps,
+)
 from imat_jax.training.ensemble import Ensemble
 from imat_jax.training.history import History, epoch_metrics
 from imat_jax.training.trained_model import TrainedModel
@@ -73,7 +77,7 @@ def train(run: config.Run) -> TrainedModel:
     data = inputs.open_inputs(run, run.model.geometry, task_set)
 
     def init_or_check() -> str:
-      begun = bool(checkpoint.steps(workdir.checkpoints))
+      begun = bool(steps(workdir.checkpoints))
       return workdir_lib.init_or_check(
         workdir, run, task_set, fingerprint, begun
       )
@@ -128,7 +132,7 @@ def fit(
   """
   if not _is_active(ensemble, start).any():
     return start
-  training, now, step = ensemble.training, start, start.step
+  training, checkpoint, step = ensemble.training, start, start.step
   train_step = compiled.train_step(ensemble)
   eval_step = compiled.eval_step(ensemble)
   batches = data.train(ensemble.seed_R, step)
@@ -146,20 +150,22 @@ def fit(
       # from any checkpoint does what this one would have done.
       is_due = _is_due(training.saving, step, saved_at)
       signal_number = distributed.any_preempted(step, preempted.received)
-      epoch_ends = step == data.steps_per_epoch * (_num_epochs(now) + 1)
+      epoch_ends = step == data.steps_per_epoch * (_num_epochs(checkpoint) + 1)
       if epoch_ends or is_due or signal_number:
         # Nothing is evaluated or saved that has lost its numbers.
-        active_R = _is_active(ensemble, now)
-        _check_finite(ensemble, now.metrics, active_R, step, checkpointer)
+        active_R = _is_active(ensemble, checkpoint)
+        _check_finite(
+          ensemble, checkpoint.metrics, active_R, step, checkpointer
+        )
 
       # 1. Evaluate.
       if epoch_ends:
-        now = _end_epoch(
-          ensemble, now, step, data, eval_step, checkpointer, writers
+        checkpoint = _end_epoch(
+          ensemble, checkpoint, step, data, eval_step, checkpointer, writers
         )
 
       # 2. Save the state, the running sums and the history, together.
-      active_R = _is_active(ensemble, now)
+      active_R = _is_active(ensemble, checkpoint)
       done = not active_R.any()
       if (
         is_due
@@ -167,10 +173,10 @@ def fit(
         or done
         or (epoch_ends and training.saving.save_epochs)
       ):
-        checkpointer.save(step, now)
+        checkpointer.save(step, checkpoint)
         saved_at = time.monotonic()
       if done:
-        return now
+        return checkpoint
       if signal_number:
         checkpointer.wait()
         raise _interrupted(directory.parent, signal_number, step)
@@ -182,20 +188,22 @@ def fit(
       if writers.draws and step == 0:
         begun = time.monotonic()
         seen_photos = compiled.seen_photos(ensemble, multi.NUM_PHOTOS)
-        writers.write_batch(seen_photos(now.state, step_input))
+        writers.write_batch(seen_photos(checkpoint.state, step_input))
         started += time.monotonic() - begun  # no part of the epoch's time
       if _compares_gradients(ensemble, step):
         compare = compiled.compare_gradients(ensemble)
-        cosines = compare(now.cosines, now.state, step_input)
-        now = now._replace(cosines=cosines)
-      pending = now.metrics
-      state, sums = train_step(now.state, pending, active_R, step_input)
+        cosines = compare(checkpoint.cosines, checkpoint.state, step_input)
+        checkpoint = checkpoint._replace(cosines=cosines)
+      pending = checkpoint.metrics
+      state, sums = train_step(checkpoint.state, pending, active_R, step_input)
       # One step ahead of the device and no further: batches in flight would
       # fill the memory.
       _check_finite(ensemble, pending, active_R, step, checkpointer)
       seconds = (time.monotonic() - started) / active_R.sum()
-      histories = tuple(h.add_seconds(seconds) for h in now.histories)
-      now = now._replace(state=state, metrics=sums, histories=histories)
+      histories = tuple(h.add_seconds(seconds) for h in checkpoint.histories)
+      checkpoint = checkpoint._replace(
+        state=state, metrics=sums, histories=histories
+      )
       step += 1
       bar.advance()
 
@@ -242,7 +250,7 @@ def restore_or_init(
 
   def restore() -> list | None:
     nonlocal latest
-    latest = checkpoint.restore_latest(directory, config_hash, shapes)
+    latest = restore_latest(directory, config_hash, shapes)
     return latest and [history.to_json() for history in latest.histories]
 
   histories = distributed.broadcast_from_primary(restore)
@@ -289,7 +297,7 @@ def _log_start(
 
 def _end_epoch(
   ensemble: Ensemble,
-  now: Checkpoint,
+  checkpoint: Checkpoint,
   step: int,
   data: inputs.StreamedInputs,
   eval_step: compiled.EvalStep,
@@ -297,15 +305,18 @@ def _end_epoch(
   writers: MultiWriter,
 ) -> Checkpoint:
   """Evaluates; adds the epoch to the histories, keeps the best parameters."""
-  epoch, active_R = _num_epochs(now) + 1, _is_active(ensemble, now)
+  epoch, active_R = (
+    _num_epochs(checkpoint) + 1,
+    _is_active(ensemble, checkpoint),
+  )
   validation, _ = scoring.evaluate_batches(
-    eval_step, now.state.params, data.validation()
+    eval_step, checkpoint.state.params, data.validation()
   )
   _check_finite(ensemble, validation, active_R, step, checkpointer)
   train, validation, cosines = jax.device_get(
-    (now.metrics, validation, now.cosines)
+    (checkpoint.metrics, validation, checkpoint.cosines)
   )
-  histories = list(now.histories)
+  histories = list(checkpoint.histories)
   for r in np.flatnonzero(active_R):
     of_run = functools.partial(jax.tree.map, operator.itemgetter(r))
     scores = {
@@ -328,20 +339,22 @@ def _end_epoch(
     histories[r] = histories[r].append(row, ensemble.training.stopping)
     writers.write_epoch(row, scores['validation'])
   better_R = active_R & [h.stopping.best_epoch == epoch for h in histories]
-  best_params = compiled.keep_best(better_R, now.state.params, now.best_params)
-  zeros = jax.tree.map(jnp.zeros_like, (now.metrics, now.cosines))
-  return Checkpoint(now.state, best_params, *zeros, tuple(histories))
+  best_params = compiled.keep_best(
+    better_R, checkpoint.state.params, checkpoint.best_params
+  )
+  zeros = jax.tree.map(jnp.zeros_like, (checkpoint.metrics, checkpoint.cosines))
+  return Checkpoint(checkpoint.state, best_params, *zeros, tuple(histories))
 
 
-def _is_active(ensemble: Ensemble, now: Checkpoint) -> np.ndarray:
+def _is_active(ensemble: Ensemble, checkpoint: Checkpoint) -> np.ndarray:
   """Which runs are not finished, R."""
-  pairs = zip(ensemble.runs, now.histories, strict=True)
+  pairs = zip(ensemble.runs, checkpoint.histories, strict=True)
   return np.array([not history.finished(run) for run, history in pairs])
 
 
-def _num_epochs(now: Checkpoint) -> int:
+def _num_epochs(checkpoint: Checkpoint) -> int:
   """Finished epochs; a run that stopped early has fewer."""
-  return max(len(history.rows) for history in now.histories)
+  return max(len(history.rows) for history in checkpoint.histories)
 
 
 def _is_due(saving: config.Saving, step: int, saved_at: float) -> bool:

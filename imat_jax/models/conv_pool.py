@@ -119,8 +119,8 @@ def _forward(x_BxHxWxC, kernel, bias_C, stride):
   return y, (x_BxHxWxC, kernel, place)
 
 
-def _backward(stride, kept, dy):
-  x_BxHxWxC, kernel, place = kept
+def _backward(stride, residuals, dy):
+  x_BxHxWxC, kernel, place = residuals
   channels, filters = kernel.shape[2:]
   row = math.ceil(4 * channels / 16) * 16  # of a filter, in whole registers
   rows = kernel.transpose(3, 0, 1, 2).reshape(filters, 4, 4 * channels)

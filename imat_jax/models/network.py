@@ -103,7 +103,7 @@ def select(
   sizes = [_sizes(model, task, num_features) for task in own]
   # The padding of a smaller stack ends with its own widest head.
   width_L = [max(widths) for widths in zip(*sizes, strict=True)]
-  kept = {
+  heads = {
     name: {
       'kernel': params['heads'][name]['kernel'][:fan_in, place_T, :fan_out],
       'bias': params['heads'][name]['bias'][place_T, :fan_out],
@@ -112,7 +112,7 @@ def select(
       layers, itertools.pairwise(width_L), strict=True
     )
   }
-  return params | {'heads': kept}
+  return params | {'heads': heads}
 
 
 class _Dense(nn.Module):

@@ -57,10 +57,10 @@ def _saliency(model, task_set, params, image_HxWxC):
   guess_T = log_prob(image_HxWxC[None])[0].argmax(1)
 
   def of_task(task):
-    def wanted(image_BxHxWxC):
+    def score(image_BxHxWxC):
       return log_prob(image_BxHxWxC)[:, task, guess_T[task]].sum()
 
-    gradient_BxHxWxC = jax.grad(wanted)(image_HxWxC[None] + noise_BxHxWxC)
+    gradient_BxHxWxC = jax.grad(score)(image_HxWxC[None] + noise_BxHxWxC)
     return jnp.abs(gradient_BxHxWxC).max(3).mean(0)
 
   return jax.lax.map(of_task, jnp.arange(len(task_set)))

@@ -16,37 +16,37 @@ from imat_jax.training.ensemble import Ensemble
 _SHARE = 0.9
 
 
-def runs_that_fit(group: Ensemble, data: inputs.StreamedInputs) -> int:
-  """How many runs of a group one program can train.
+def runs_that_fit(ensemble: Ensemble, data: inputs.StreamedInputs) -> int:
+  """How many runs of an ensemble one program can train.
 
   On a CPU one: there runs at once are slower than in turn.
   """
-  number = len(group)
+  number = len(ensemble)
   if jax.default_backend() == 'cpu':
     return 1
   room = _SHARE * jax.devices()[0].memory_stats()['bytes_limit']
-  while number > 1 and bytes_needed(_first(group, number), data) > room:
+  while number > 1 and bytes_needed(_first(ensemble, number), data) > room:
     number = (number + 1) // 2
   return number
 
 
-def bytes_needed(group: Ensemble, data: inputs.StreamedInputs) -> int:
-  """The memory of a group's training on the device, by the compiler's count."""
-  here = compiled.fresh_shapes(group)
-  fed = next(data.train(group.seed_R, 0))
-  active_R = jax.ShapeDtypeStruct((len(group),), bool)
-  lowered = compiled.train_step(group).lower(
-    here.state, here.metrics, active_R, fed
+def bytes_needed(ensemble: Ensemble, data: inputs.StreamedInputs) -> int:
+  """Memory of its training on the device, by the compiler's count."""
+  start = compiled.fresh_shapes(ensemble)
+  step_input = next(data.train(ensemble.seed_R, 0))
+  active_R = jax.ShapeDtypeStruct((len(ensemble),), bool)
+  lowered = compiled.train_step(ensemble).lower(
+    start.state, start.metrics, active_R, step_input
   )
-  found = lowered.compile().memory_analysis()
-  best = sum(leaf.size * 4 for leaf in jax.tree.leaves(here.best_params))
+  memory = lowered.compile().memory_analysis()
+  best = sum(leaf.size * 4 for leaf in jax.tree.leaves(start.best_params))
   # The new state takes the place of the old one.
-  return found.argument_size_in_bytes + found.temp_size_in_bytes + best
+  return memory.argument_size_in_bytes + memory.temp_size_in_bytes + best
 
 
 def table(
   planned: grid.Grid,
-  groups: Mapping[str, Ensemble],
+  ensembles: Mapping[str, Ensemble],
   size: Callable[[Ensemble], int],
   open_data: Callable[[tasks.TaskSet], inputs.StreamedInputs],
 ) -> str:
@@ -54,8 +54,8 @@ def table(
 
   Args:
     planned: the grid.
-    groups: all runs of each model.
-    size: how many runs of a group go at once.
+    ensembles: all runs of each model.
+    size: how many runs of an ensemble go at once.
     open_data: the photos with labels of some tasks.
   """
   lines = [
@@ -63,22 +63,22 @@ def table(
     f'{"parameters":>24}{"memory":>10}{"time":>12}'
   ]
   total = 0.0
-  for model, group in groups.items():
-    data = open_data(group.task_set)
-    number = min(size(group), len(group))
-    part = _first(group, number)
-    seconds = _seconds(part, data) * len(group) / number
+  for model, ensemble in ensembles.items():
+    data = open_data(ensemble.task_set)
+    number = min(size(ensemble), len(ensemble))
+    part = _first(ensemble, number)
+    seconds = _seconds(part, data) * len(ensemble) / number
     total += seconds
     cells = [cell for cell in planned.cells if cell.model == model]
     sizes = sorted(
-      network.num_params(group.model, group.task_set.select(c.tasks))
+      network.num_params(ensemble.model, ensemble.task_set.select(c.tasks))
       for c in cells
     )
-    shown = f'{sizes[0]:,} to {sizes[-1]:,}'
+    num_params = f'{sizes[0]:,} to {sizes[-1]:,}'
     memory = bytes_needed(part, data) / 2**30
     lines.append(
-      f'{model:24}{len(cells):10}{len(group):6}{number:9}'
-      f'{shown:>24}{memory:7.1f} GiB{_duration(seconds):>12}'
+      f'{model:24}{len(cells):10}{len(ensemble):6}{number:9}'
+      f'{num_params:>24}{memory:7.1f} GiB{_duration(seconds):>12}'
     )
   names = [' + '.join(c.tasks) for c in planned.cells]
   lines += ['', 'task sets:', *(f'  {n}' for n in dict.fromkeys(names))]
@@ -89,17 +89,17 @@ def table(
   return '\n'.join(lines)
 
 
-def _first(group: Ensemble, number: int) -> Ensemble:
-  return dataclasses.replace(group, runs=group.runs[:number])
+def _first(ensemble: Ensemble, number: int) -> Ensemble:
+  return dataclasses.replace(ensemble, runs=ensemble.runs[:number])
 
 
 def _seconds(
-  group: Ensemble, data: inputs.StreamedInputs, steps: int = 5
+  ensemble: Ensemble, data: inputs.StreamedInputs, steps: int = 5
 ) -> float:
-  """Of a group's whole training, from a few steps and one evaluation."""
-  here, update = compiled.fresh(group), compiled.train_step(group)
-  fed, active_R = data.train(group.seed_R, 0), [True] * len(group)
-  now, so_far = here.state, here.metrics
+  """Of an ensemble's whole training, from a few steps and one evaluation."""
+  start, update = compiled.fresh(ensemble), compiled.train_step(ensemble)
+  step_inputs, active_R = data.train(ensemble.seed_R, 0), [True] * len(ensemble)
+  state, sums = start.state, start.metrics
 
   def timed(number: int, call: Callable[[], object]) -> float:
     call()  # compiles
@@ -109,16 +109,19 @@ def _seconds(
     return (time.monotonic() - start) / number
 
   def one_step():
-    nonlocal now
-    now, found = update(now, so_far, jax.numpy.array(active_R), next(fed))
-    return found
+    nonlocal state
+    state, after = update(
+      state, sums, jax.numpy.array(active_R), next(step_inputs)
+    )
+    return after
 
-  score = compiled.eval_step(group)
+  score = compiled.eval_step(ensemble)
   of_step = timed(steps, one_step)
   of_evaluation = timed(
-    1, lambda: scoring.evaluate_batches(score, now.params, data.validation())[0]
+    1,
+    lambda: scoring.evaluate_batches(score, state.params, data.validation())[0],
   )
-  epochs = group.training.epochs
+  epochs = ensemble.training.epochs
   return epochs * (data.steps_per_epoch * of_step + of_evaluation)
 
 

@@ -51,12 +51,12 @@ class Grid:
   def run(self, cell: Cell, seed: int) -> config.Run:
     """One run, in its folder of the study's."""
     shared = {f.name for f in dataclasses.fields(config.Training)}
-    given = {n: v for n, v in vars(self.study).items() if n in shared}
-    given['workdir'] = run_folder(self.study, cell, seed)
+    options = {n: v for n, v in vars(self.study).items() if n in shared}
+    options['workdir'] = run_folder(self.study, cell, seed)
     network = dataclasses.replace(
       presets.BY_NAME[cell.model], geometry=self.study.geometry
     )
-    return config.Run(**given, tasks=cell.tasks, seed=seed, model=network)
+    return config.Run(**options, tasks=cell.tasks, seed=seed, model=network)
 
 
 def make(study: config.Study, built: tasks.TaskSet) -> Grid:
@@ -74,9 +74,9 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
     for names in _task_sets(study, model, built):
       missing = [name for name in names if name not in built.names]
       if missing:
-        shown = ' + '.join(names)
-        left_out[shown] = (
-          f'{shown} is left out: the data set has no {", ".join(missing)}'
+        title = ' + '.join(names)
+        left_out[title] = (
+          f'{title} is left out: the data set has no {", ".join(missing)}'
         )
       else:
         cells.append(Cell(model, built.select(names).names))
@@ -91,9 +91,9 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
 
 def _check_folders(cells: Sequence[Cell]) -> None:
   """Refuses folders that macOS and Windows would take for one."""
-  found = {}
+  by_folder = {}
   for cell in cells:
-    other = found.setdefault(_folder_name(cell.tasks).lower(), cell.tasks)
+    other = by_folder.setdefault(_folder_name(cell.tasks).lower(), cell.tasks)
     if other != cell.tasks:
       raise errors.UserError(
         f'tasks {" + ".join(other)} and {" + ".join(cell.tasks)} differ in '
@@ -120,20 +120,20 @@ def _folder_name(names: Sequence[str]) -> str:
 def _task_sets(
   study: config.Study, model: str, built: tasks.TaskSet
 ) -> list[tuple[str, ...]]:
-  """As given, or the report's: apparel alone and with one more.
+  """As given, or the paper's: apparel alone and with one more.
 
   Its three-task model has two or three more.
   """
   if study.task_sets:
-    given = [
+    sets = [
       tuple(tasks.resolve(n.strip(), built.names) for n in one.split(','))
       for one in study.task_sets.split(';')
     ]
-    if len({names[0] for names in given}) > 1:  # Color and color, both there
+    if len({names[0] for names in sets}) > 1:  # Color and color, both there
       raise errors.UserError(
         f'--task_sets={study.task_sets}: all must begin with one task'
       )
-    return list(dict.fromkeys(given))
+    return list(dict.fromkeys(sets))
   more = (2, 3) if model == 'public_3m_three_tasks' else (1,)
   return [(tasks.APPAREL,)] + [
     (tasks.APPAREL, *attributes)

@@ -1,8 +1,8 @@
-"""Runs a study: trains what its grid still lacks, group by group.
+"""Runs a study: trains what its grid still lacks, ensemble by ensemble.
 
-A group in progress has a folder of its own, `groups/…`, with its checkpoints;
-when it ends each of its runs gets one under `runs/`, as if it had been trained
-alone, and the group's goes.
+One in progress has a folder of its own, `groups/…`, with its checkpoints; when
+it ends each of its runs gets one under `runs/`, as if it had been trained
+alone, and the ensemble's is removed.
 """
 
 import functools
@@ -30,12 +30,12 @@ from imat_jax.writers.multi import MultiWriter
 
 # What XLA says when the device's memory is full.
 _FULL = 'RESOURCE_EXHAUSTED'
-# How the folder of a group is named, see `Sweep._folder`.
+# How the folder of an ensemble is named, see `Sweep._folder`.
 _OWN_FOLDER = re.compile('[0-9a-f]{16}')
 
 
 def run_study(study: config.Study) -> None:
-  """Trains, compares and reports; goes on where it was stopped."""
+  """Trains, compares and reports; resumes where it was stopped."""
   with (
     distributed.initialize(study.cluster),
     train.prepared(study.batch_size),
@@ -53,8 +53,10 @@ def _run_study(study: config.Study) -> None:
   workdir = workdir_lib.Workdir(study.workdir)
   if study.dry_run:
     run_folders.refuse_foreign(workdir.path)
-    found = dry_run.table(planned, sweep.whole_groups(), sweep.size, sweep.data)
-    distributed.broadcast_from_primary(lambda: print(found))
+    table = dry_run.table(
+      planned, sweep.whole_ensembles(), sweep.size, sweep.data
+    )
+    distributed.broadcast_from_primary(lambda: print(table))
     return
   with workdir_lib.lock(workdir), workdir_lib.synced(workdir):
     task_set = built.select(planned.task_names)
@@ -91,11 +93,11 @@ class Sweep:
     self._root = workdir_lib.Workdir(self._study.workdir).path
     self.fingerprint = train.check_fingerprint(self._study.data_dir)
 
-  def whole_groups(self) -> dict[str, Ensemble]:
+  def whole_ensembles(self) -> dict[str, Ensemble]:
     """All runs of each model."""
     names = self._planned.task_names
     return {
-      model: self._group(self._planned.runs(model), names)
+      model: self._ensemble(self._planned.runs(model), names)
       for model in self._study.models
     }
 
@@ -106,47 +108,47 @@ class Sweep:
 
   def train_all(self) -> None:
     """Trains the runs that are not finished, as many at once as fit."""
-    whole = self.whole_groups()
-    runs = [run for group in whole.values() for run in group.runs]
+    whole = self.whole_ensembles()
+    runs = [run for ensemble in whole.values() for run in ensemble.runs]
     done = len(runs) - len(_unfinished(runs))
     with progress.Progress(len(runs), 'study', 'run', done) as bar:
-      for group in self._in_progress():
-        self._train(group, bar)
-      for group in whole.values():
+      for ensemble in self._in_progress():
+        self._train(ensemble, bar)
+      for ensemble in whole.values():
         size = None
-        while todo := _unfinished(group.runs):
-          size = size or self.size(Ensemble(todo, group.task_set))
-          part = Ensemble(todo[:size], group.task_set)
+        while todo := _unfinished(ensemble.runs):
+          size = size or self.size(Ensemble(todo, ensemble.task_set))
+          part = Ensemble(todo[:size], ensemble.task_set)
           if not self._train(part, bar):
             size = (len(part) + 1) // 2
             bar.say(f'{len(part)} runs at once do not fit; now {size}')
 
-  def size(self, group: Ensemble) -> int:
-    """How many runs of a group go at once."""
+  def size(self, ensemble: Ensemble) -> int:
+    """How many runs of an ensemble go at once."""
     if self._study.runs_at_once or not self._study.cache_on_device:
       return self._study.runs_at_once or 1
-    return dry_run.runs_that_fit(group, self.data(group.task_set))
+    return dry_run.runs_that_fit(ensemble, self.data(ensemble.task_set))
 
-  def _group(
+  def _ensemble(
     self, runs: Sequence[config.Run], names: Sequence[str]
   ) -> Ensemble:
     return Ensemble(tuple(runs), self._built.select(names))
 
   def _in_progress(self) -> Iterator[Ensemble]:
-    """Groups that an earlier start left, if the grid still has their runs."""
+    """Those that an earlier start left, if the grid still has their runs."""
     models = self._study.models
     runs = [run for model in models for run in self._planned.runs(model)]
     known = {self._name(run): run for run in runs}
-    for folder, names, of_tasks in distributed.broadcast_from_primary(
-      lambda: _left(self._root)
+    for folder, names, task_names in distributed.broadcast_from_primary(
+      lambda: _in_folders(self._root)
     ):
-      if not set(names) <= known.keys() or not set(of_tasks) <= {
+      if not set(names) <= known.keys() or not set(task_names) <= {
         *self._built.names
       }:
         continue
-      group = self._group([known[name] for name in names], of_tasks)
-      if _unfinished(group.runs) and self._folder(group).name == folder:
-        yield group
+      ensemble = self._ensemble([known[name] for name in names], task_names)
+      if _unfinished(ensemble.runs) and self._folder(ensemble).name == folder:
+        yield ensemble
       else:
         path = self._root / 'groups' / folder
         distributed.broadcast_from_primary(lambda path=path: _discard(path))
@@ -155,113 +157,113 @@ class Sweep:
     path = workdir_lib.Workdir(run.workdir).path
     return str(path.relative_to(self._root))
 
-  def _described(self, group: Ensemble) -> list[dict[str, Any]]:
+  def _described(self, ensemble: Ensemble) -> list[dict[str, Any]]:
     """What the `config.json` of each run will hold."""
     return [
-      workdir_lib.describe(run, group.own_tasks(r), self.fingerprint)
-      for r, run in enumerate(group.runs)
+      workdir_lib.describe(run, ensemble.own_tasks(r), self.fingerprint)
+      for r, run in enumerate(ensemble.runs)
     ]
 
-  def _identity(self, group: Ensemble) -> str:
-    """A digest of all that must not change while a group is trained."""
+  def _identity(self, ensemble: Ensemble) -> str:
+    """A digest of all that must not change while an ensemble is trained."""
     runs = [
       workdir_lib.config_hash(config.Run, described)
-      for described in self._described(group)
+      for described in self._described(ensemble)
     ]
-    text = json.dumps([runs, group.task_set.to_json()])
+    text = json.dumps([runs, ensemble.task_set.to_json()])
     return hashlib.sha256(text.encode()).hexdigest()
 
-  def _folder(self, group: Ensemble) -> pathlib.Path:
-    return self._root / 'groups' / self._identity(group)[:16]
+  def _folder(self, ensemble: Ensemble) -> pathlib.Path:
+    return self._root / 'groups' / self._identity(ensemble)[:16]
 
-  def _train(self, group: Ensemble, bar: progress.Progress) -> bool:
-    """Trains a group and leaves its runs' results; False if it does not fit."""
-    folder = self._folder(group)
+  def _train(self, ensemble: Ensemble, bar: progress.Progress) -> bool:
+    """Trains an ensemble, writes the results; False if it does not fit."""
+    folder = self._folder(ensemble)
     content = {
-      'tasks': group.task_set.names,
-      'runs': [self._name(run) for run in group.runs],
+      'tasks': ensemble.task_set.names,
+      'runs': [self._name(run) for run in ensemble.runs],
     }
     distributed.broadcast_from_primary(
       lambda: files.write_json(folder / 'group.json', content)
     )
-    end = self._train_if_it_fits(group, folder / 'checkpoints')
+    end = self._train_if_it_fits(ensemble, folder / 'checkpoints')
     if end is not None:
-      new = _unfinished(group.runs)
-      scored = train.evaluate_best(group, self.data(group.task_set), end)
-      described = self._described(group)
+      new = _unfinished(ensemble.runs)
+      scored = train.evaluate_best(ensemble, self.data(ensemble.task_set), end)
+      described = self._described(ensemble)
 
-      def leave() -> None:
-        for r, run in enumerate(group.runs):
+      def write_results() -> None:
+        for r, run in enumerate(ensemble.runs):
           if run in new:
-            _leave(group, r, end, scored[r], described[r])
+            _write_results(ensemble, r, end, scored[r], described[r])
 
-      distributed.broadcast_from_primary(leave)
+      distributed.broadcast_from_primary(write_results)
       bar.advance(len(new))
     distributed.broadcast_from_primary(lambda: _discard(folder))
     return end is not None
 
   def _train_if_it_fits(
-    self, group: Ensemble, checkpoints: pathlib.Path
+    self, ensemble: Ensemble, checkpoints: pathlib.Path
   ) -> checkpoint.Checkpoint | None:
     try:
-      config_hash = self._identity(group)
+      config_hash = self._identity(ensemble)
       return train.fit(
-        group,
-        self.data(group.task_set),
-        train.restore_or_init(group, checkpoints, config_hash),
+        ensemble,
+        self.data(ensemble.task_set),
+        train.restore_or_init(ensemble, checkpoints, config_hash),
         checkpoints,
         config_hash,
         MultiWriter(),
       )
     except jax.errors.JaxRuntimeError as error:
-      if _FULL not in str(error) or len(group) == 1:
+      if _FULL not in str(error) or len(ensemble) == 1:
         raise
       if distributed.broadcast_from_primary(
         lambda: any(checkpoint.steps(checkpoints))
       ):
         raise errors.UserError(
-          f'{checkpoints.parent}: {len(group)} runs that are on their way do '
-          'not fit into the memory now; free some and start again'
+          f'{checkpoints.parent}: {len(ensemble)} runs that are on their way '
+          'do not fit into the memory now; free some and start again'
         ) from None
     return None
 
 
-def _leave(
-  group: Ensemble,
+def _write_results(
+  ensemble: Ensemble,
   number: int,
   end: checkpoint.Checkpoint,
   scored: scoring.Scored,
   described: dict[str, Any],
 ) -> None:
   """Fills the folder of a run, as if it had been trained alone."""
-  workdir = workdir_lib.Workdir(group.runs[number].workdir)
+  workdir = workdir_lib.Workdir(ensemble.runs[number].workdir)
   files.write_json(workdir.config, described)
   checkpoint.save_best(
     workdir.checkpoints,
     workdir_lib.config_hash(config.Run, described),
-    _own_params(group, number, end.best_params),
+    _own_params(ensemble, number, end.best_params),
     end.histories[number],
   )
   workdir_lib.write_metrics(workdir, end.histories[number].rows)
   results.write(workdir, scored)
 
 
-def _left(root: pathlib.Path) -> list[list[Any]]:
-  """The folders of groups, and what `_read_group` says of each."""
-  found = []
+def _in_folders(root: pathlib.Path) -> list[list[Any]]:
+  """The folders of ensembles, and what `_read_group` says of each."""
+  folders = []
   for path in sorted(root.glob('groups/*/')):
     if (path / 'group.json').exists():
-      found.append([path.name, *_read_group(path / 'group.json')])
+      folders.append([path.name, *_read_group(path / 'group.json')])
     elif _OWN_FOLDER.fullmatch(path.name):
       shutil.rmtree(path)  # what a killed `_discard` left
-  return found
+  return folders
 
 
 def _read_group(path: pathlib.Path) -> tuple[list[str], list[str]]:
-  """The folders of a group's runs, and its tasks."""
-  found = files.read_json(path)
+  """The folders of an ensemble's runs, and its tasks."""
+  content = files.read_json(path)
   try:
-    return [str(n) for n in found['runs']], [str(n) for n in found['tasks']]
+    return [str(n) for n in content['runs']], [str(n) for n in content['tasks']]
   except (KeyError, TypeError):
     raise errors.UserError(
       f'{path}: damaged; move {path.parent} away to train its runs anew'
@@ -269,18 +271,18 @@ def _read_group(path: pathlib.Path) -> tuple[list[str], list[str]]:
 
 
 def _discard(folder: pathlib.Path) -> None:
-  """Removes a group's folder; with its `group.json` it counts as gone."""
+  """Removes an ensemble's folder; with its `group.json` it counts as gone."""
   (folder / 'group.json').unlink()
   shutil.rmtree(folder)
 
 
-def _own_params(group: Ensemble, number: int, params: dict) -> dict:
+def _own_params(ensemble: Ensemble, number: int, params: dict) -> dict:
   """A run's parameters, R = 1, in a network that has its tasks alone."""
-  own = jax.tree.map(lambda leaf_R: leaf_R[number], params)
-  own = network.select(
-    own, group.model, group.task_set, group.own_tasks(number)
+  params = jax.tree.map(lambda leaf_R: leaf_R[number], params)
+  params = network.select(
+    params, ensemble.model, ensemble.task_set, ensemble.own_tasks(number)
   )
-  return jax.tree.map(lambda leaf: leaf[None], own)
+  return jax.tree.map(lambda leaf: leaf[None], params)
 
 
 def _unfinished(runs: Sequence[config.Run]) -> tuple[config.Run, ...]:

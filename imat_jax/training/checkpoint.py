@@ -60,8 +60,8 @@ def steps(directory: pathlib.Path) -> list[int]:
     return []
   names = [path.name for path in directory.iterdir() if path.is_dir()]
   # Other folders are not ours, as `007`, or a `²` that `isdigit` takes.
-  found = [int(name) for name in names if _STEP.fullmatch(name)]
-  return sorted(found, reverse=True)
+  numbers = [int(name) for name in names if _STEP.fullmatch(name)]
+  return sorted(numbers, reverse=True)
 
 
 def restore_latest(
@@ -87,15 +87,15 @@ def restore_latest(
 
 
 def _latest_whole(directory: pathlib.Path) -> pathlib.Path | None:
-  found = steps(directory)
-  for step in found:
+  saved = steps(directory)
+  for step in saved:
     folder = directory / str(step)
     fault = checksums.verify(folder)
     if fault is None:
       return folder
     print(f'{folder}: {fault}; passed over', file=sys.stderr)
   # That of step 0 is there before the first step: nothing is lost without it.
-  if any(found):
+  if any(saved):
     raise errors.UserError(
       f'{directory}: no checkpoint is complete; put back what is missing or '
       'damaged, or give another --workdir to start anew'
@@ -233,9 +233,9 @@ class _LastTwoAndBest:
   best_step = -1
 
   def should_preserve(self, checkpoints, *, context) -> list[bool]:
-    last = sorted(found.step for found in checkpoints)[-2:]
-    kept = {*last, self.best_step}
-    return [found.step in kept for found in checkpoints]
+    last = sorted(checkpoint.step for checkpoint in checkpoints)[-2:]
+    preserved = {*last, self.best_step}
+    return [checkpoint.step in preserved for checkpoint in checkpoints]
 
 
 def _restore(
@@ -247,13 +247,13 @@ def _restore(
       f'{folder}: a trained network that cannot be trained further'
     )
   with _orbax_checkpointer() as reader:
-    found = reader.restore(
+    restored = reader.restore(
       folder.resolve(),
       args=ocp.args.Composite(
         training=ocp.args.StandardRestore(_arrays(_to_disk(like)))
       ),
     )
-  arrays = _from_disk(found.training, like)
+  arrays = _from_disk(restored.training, like)
   return Checkpoint(**arrays, best_params=best_params, histories=histories)
 
 
@@ -328,8 +328,11 @@ def _from_disk(arrays: dict[str, Any], like: Checkpoint) -> dict[str, Any]:
 def _metadata(
   config_hash: str, histories: tuple[History, ...]
 ) -> dict[str, Any]:
-  shown = [history.to_json() for history in histories]
-  return {'identity': config_hash, 'courses': shown}
+  # The names that they have always had on disk.
+  return {
+    'identity': config_hash,
+    'courses': [history.to_json() for history in histories],
+  }
 
 
 def _quarantine_corrupt(directory: pathlib.Path) -> None:

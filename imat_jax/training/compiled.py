@@ -22,7 +22,6 @@ from imat_jax.training import (
   metrics,
   optimizer,
   sharding,
-  state,
   step,
 )
 from imat_jax.training.checkpoint import Checkpoint
@@ -30,7 +29,7 @@ from imat_jax.training.ensemble import Ensemble, vmap_runs
 from imat_jax.training.history import History
 from imat_jax.training.inputs import StepInput
 from imat_jax.training.metrics import Metrics
-from imat_jax.training.state import TrainState
+from imat_jax.training.state import TrainState, create
 
 TrainStep = Callable[
   [TrainState, Metrics, np.ndarray, StepInput], tuple[TrainState, Metrics]
@@ -100,20 +99,23 @@ def _train_step(
   network, transformation = Network(model, task_set), optimizer.make(adam)
   side = trunk.image_side(model.geometry)
 
-  def of_run(before, metrics_before, active, shared, order):
-    batch = StepInput(shared, order).batch(before, side, augmentation)
-    after, of_batch = step.train_step(
-      network, transformation, weighted_sum.STRATEGY, before, batch
+  def of_run(state, sums, active, shared, order):
+    batch = StepInput(shared, order).batch(state, side, augmentation)
+    next_state, of_batch = step.train_step(
+      network, transformation, weighted_sum.STRATEGY, state, batch
     )
     # A run that stopped early takes the step of the others, for nothing.
-    after = jax.tree.map(functools.partial(jnp.where, active), after, before)
-    return after, metrics.merge(metrics_before, of_batch)
+    next_state = jax.tree.map(
+      functools.partial(jnp.where, active), next_state, state
+    )
+    return next_state, metrics.merge(sums, of_batch)
 
   of_runs = vmap_runs(of_run, (0, 0, 0, None, 0))
 
-  def of_ensemble(before, metrics_before, active_R, step_input):
-    after = of_runs(before, metrics_before, active_R, *step_input)
-    return sharding.constrain_replicated(after)
+  def of_ensemble(state, sums, active_R, step_input):
+    return sharding.constrain_replicated(
+      of_runs(state, sums, active_R, *step_input)
+    )
 
   # The new state takes the memory of the old one.
   return jax.jit(of_ensemble, donate_argnums=0)
@@ -140,12 +142,14 @@ def _compare_gradients(
   network = Network(model, task_set)
   side = trunk.image_side(model.geometry)
 
-  def of_run(cosines, before, shared, order):
-    batch = StepInput(shared, order).batch(before, side, augmentation)
-    return gradient_similarity.add(network, cosines, before, batch)
+  def of_run(cosines, state, shared, order):
+    batch = StepInput(shared, order).batch(state, side, augmentation)
+    return gradient_similarity.add(network, cosines, state, batch)
 
   of_runs = vmap_runs(of_run, (0, 0, None, 0))
-  return _jitted(lambda cosines, now, fed: of_runs(cosines, now, *fed))
+  return _jitted(
+    lambda cosines, state, step_input: of_runs(cosines, state, *step_input)
+  )
 
 
 @functools.cache
@@ -154,13 +158,15 @@ def _seen_photos(
 ) -> Callable:
   side = trunk.image_side(geometry)
 
-  def of_run(before, shared, order):
-    batch = StepInput(shared, order).batch(before, side, augmentation)
+  def of_run(state, shared, order):
+    batch = StepInput(shared, order).batch(state, side, augmentation)
     return jax.tree.map(lambda x: x[:number], batch)
 
   of_runs = vmap_runs(of_run, (0, None, 0))
   return _jitted(
-    lambda before, fed: jax.tree.map(lambda x: x[0], of_runs(before, *fed))
+    lambda state, step_input: jax.tree.map(
+      lambda x: x[0], of_runs(state, *step_input)
+    )
   )
 
 
@@ -194,7 +200,7 @@ def _fresh(
 
   def of_run(seed, weight_T):
     image_BxHxWxC = jnp.zeros((1, side, side, 3))
-    first = state.create(
+    first = create(
       *(network, transformation, weighted_sum.STRATEGY),
       *(image_BxHxWxC, seed, weight_T),
     )

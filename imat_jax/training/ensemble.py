@@ -58,13 +58,13 @@ class Ensemble:
 
   def _weights(self, run: config.Run) -> list[float]:
     names = self.task_set.select(run.tasks).names
-    own = tasks.weights(len(names), run.task_weight_decay)
-    by_name = dict(zip(names, own, strict=True))
+    weights = tasks.weights(len(names), run.task_weight_decay)
+    by_name = dict(zip(names, weights, strict=True))
     return [by_name.get(name, 0.0) for name in self.task_set.names]
 
 
 def vmap_runs(one: Callable, axes: tuple[int | None, ...]) -> Callable:
-  """`one` for each run of a group.
+  """`one` for each run of an ensemble.
 
   Args:
     one: a function of one run.
@@ -75,16 +75,16 @@ def vmap_runs(one: Callable, axes: tuple[int | None, ...]) -> Callable:
   """
 
   def of_runs(*arguments):
-    own = [a for a, axis in zip(arguments, axes, strict=True) if axis == 0]
-    if len(jax.tree.leaves(own)[0]) > 1:
+    mapped = [a for a, axis in zip(arguments, axes, strict=True) if axis == 0]
+    if len(jax.tree.leaves(mapped)[0]) > 1:
       return jax.vmap(one, axes)(*arguments)
     # Not vmapped: that would put a CPU's compiled kernel into a loop.
-    found = one(
+    results = one(
       *(
         a if axis is None else jax.tree.map(lambda x: x[0], a)
         for a, axis in zip(arguments, axes, strict=True)
       )
     )
-    return jax.tree.map(lambda x: x[None], found)
+    return jax.tree.map(lambda x: x[None], results)
 
   return of_runs

@@ -62,9 +62,9 @@ def macro_f1s(confusion_RxKxK: np.ndarray) -> np.ndarray:
 
 def weighted_f1(confusion_KxK: np.ndarray) -> float | None:
   """Mean of F1 over labels, weighted with their support."""
-  found = per_label(confusion_KxK)
-  total = found['support'].sum()
-  return float(found['support'] @ found['f1'] / total) if total else None
+  values = per_label(confusion_KxK)
+  total = values['support'].sum()
+  return float(values['support'] @ values['f1'] / total) if total else None
 
 
 def _divide(numerator_K: np.ndarray, denominator_K: np.ndarray) -> np.ndarray:

@@ -68,16 +68,18 @@ def outputs(
   return Outputs(logits_NxTxK[:number], label_NxT[:number])
 
 
-def score(trained: TrainedModel, said: Outputs, split: str) -> dict[str, Any]:
+def score(
+  trained: TrainedModel, outputs: Outputs, split: str
+) -> dict[str, Any]:
   """The `evaluation.json` of a run, from its outputs."""
-  found, _ = jax.device_get(step.evaluate_logits(*said))
+  sums, _ = jax.device_get(step.evaluate_logits(*outputs))
   return _evaluation(
     trained.run,
     trained.history,
     trained.task_set,
-    compute(found, trained.task_set),
+    compute(sums, trained.task_set),
     split,
-    len(said.label_NxT),
+    len(outputs.label_NxT),
   )
 
 
@@ -116,53 +118,56 @@ def evaluate_batches(
   """The metrics of a whole data set, and each batch's predictions."""
   total, predictions = None, []
   for batch in batches:
-    before = total
-    of_batch, predicted = eval_step(params, batch)
-    total = of_batch if before is None else metrics.merge(before, of_batch)
-    predictions.append(predicted)
-    jax.block_until_ready(before)
+    pending = total
+    sums, of_batch = eval_step(params, batch)
+    total = sums if pending is None else metrics.merge(pending, sums)
+    predictions.append(of_batch)
+    # One batch ahead of the device, as in training.
+    jax.block_until_ready(pending)
   return total, predictions
 
 
 def score_runs(
-  group: Ensemble,
+  ensemble: Ensemble,
   params: dict,
   histories: Iterable[history_lib.History],
   batches: Iterable[Batch],
   split: str,
   num_examples: int,
 ) -> list[Scored]:
-  """Scores each run of a group.
+  """Scores each run of an ensemble.
 
   Args:
-    group: the runs.
+    ensemble: the runs.
     params: those of their best epochs, R in front.
-    courses: how they went.
-    batches: of the split, with the labels of the group's tasks; what is behind
-      its last photo is padding.
+    histories: of the runs.
+    batches: of the split, with the labels of the ensemble's tasks; what is
+      behind its last photo is padding.
     split: its name.
     num_examples: in the split.
   """
-  found, guesses = evaluate_batches(compiled.eval_step(group), params, batches)
-  found, guesses = jax.device_get((found, guesses))
+  eval_step = compiled.eval_step(ensemble)
+  sums, predictions = jax.device_get(
+    evaluate_batches(eval_step, params, batches)
+  )
   all_RxNxT = step.Predictions(
     *(
       np.concatenate(parts, 1)[:, :num_examples]
-      for parts in zip(*guesses, strict=True)
+      for parts in zip(*predictions, strict=True)
     )
   )
   scored = []
   for r, history in enumerate(histories):
-    own = group.own_tasks(r)
-    columns = [group.task_set.names.index(name) for name in own.names]
+    task_set = ensemble.own_tasks(r)
+    columns = [ensemble.task_set.names.index(name) for name in task_set.names]
     results = compute(
-      jax.tree.map(lambda leaf_R, r=r: leaf_R[r], found), group.task_set
+      jax.tree.map(lambda leaf_R, r=r: leaf_R[r], sums), ensemble.task_set
     )
-    form = _evaluation(
-      group.runs[r], history, own, results, split, num_examples
+    evaluation = _evaluation(
+      ensemble.runs[r], history, task_set, results, split, num_examples
     )
-    own_NxT = step.Predictions(*(part[r][:, columns] for part in all_RxNxT))
-    scored.append(Scored(form, own_NxT))
+    of_run_NxT = step.Predictions(*(part[r][:, columns] for part in all_RxNxT))
+    scored.append(Scored(evaluation, of_run_NxT))
   return scored
 
 

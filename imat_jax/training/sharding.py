@@ -52,8 +52,8 @@ def set_mesh(batch_size: int):
       f'--batch_size={batch_size}: the photos of a step cannot be divided '
       f'evenly among {processes} processes'
     )
-  own = batch_size // processes
-  number = max(n for n in range(1, max_devices() + 1) if not own % n)
+  per_process = batch_size // processes
+  number = max(n for n in range(1, max_devices() + 1) if not per_process % n)
   # In this order each process has one run of a batch, and the first the first.
   places = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
   used = np.array(places).reshape(processes, -1)[:, :number].ravel()

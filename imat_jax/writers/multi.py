@@ -108,8 +108,8 @@ class BestEffort:
       raise
     except Exception as error:  # each package has its own
       self._writer = None
-      said = (str(error).strip() or type(error).__name__).splitlines()[0]
-      progress.say(f'{self.name}: {said[:300]}; training goes on without it')
+      reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+      progress.say(f'{self.name}: {reason[:300]}; training goes on without it')
 
 
 def make_writers(

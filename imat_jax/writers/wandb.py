@@ -116,7 +116,7 @@ class WandbWriter:
       return fresh
     state = files.read_json(self._path)
     try:
-      found = {name: type(x)(state[name]) for name, x in fresh.items()}
+      stored = {name: type(x)(state[name]) for name, x in fresh.items()}
     except (KeyError, TypeError, ValueError):
       raise errors.UserError(f'{self._path}: damaged; remove it') from None
-    return found if found['identity'] == self._identity else fresh
+    return stored if stored['identity'] == self._identity else fresh
