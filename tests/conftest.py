@@ -84,6 +84,20 @@ def one_device() -> Iterator[None]:
     yield
 
 
+@pytest.fixture(autouse=True, scope='module')
+def compiled_programs() -> Iterator[None]:
+  """Those of a module go with it: they would fill the memory."""
+  yield
+  import jax
+
+  from imat_jax.training import compiled
+
+  for programs in vars(compiled).values():
+    if hasattr(programs, 'cache_clear'):
+      programs.cache_clear()
+  jax.clear_caches()
+
+
 @pytest.fixture(autouse=True)
 def devices(request, monkeypatch) -> None:
   """`@pytest.mark.devices(4)` gives a test more than one."""
