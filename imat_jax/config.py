@@ -18,10 +18,31 @@ def option(
   help: str,
   default: Any = dataclasses.MISSING,
   check: validators.Check | None = None,
+  *,
+  may_change: bool = False,
+  changes_result: bool = True,
 ):
-  """A dataclass field with the help text and the check of its flag."""
-  metadata = {'help': help, 'check': check}
+  """A field with what one has to know of an option.
+
+  Args:
+    help: of its flag.
+    default: none makes it required.
+    check: of its value.
+    may_change: between two starts of one run, or of one study.
+    changes_result: of a run; a model card shows these.
+  """
+  metadata = {
+    'help': help,
+    'check': check,
+    'may_change': may_change,
+    'changes_result': changes_result,
+  }
   return dataclasses.field(default=default, metadata=metadata)
+
+
+def group(kind: type, **metadata: bool):
+  """A field that holds a config of its own; `metadata` as of `option`."""
+  return dataclasses.field(default_factory=kind, metadata=metadata)
 
 
 def arguments(name: str, help: str):
@@ -48,6 +69,14 @@ MODELS = ('private_1_4m', 'public_1_4m', 'public_3m', 'public_3m_three_tasks')
 _SEED = validators.between(0, 2**32 - 1)
 
 
+# Of options that say where and how fast a run is trained, not what comes of it.
+_HOW = {'may_change': True, 'changes_result': False}
+
+# What fields were called in the config.json of earlier runs: theirs are read,
+# and digests of configs keep the names.
+FORMER_NAMES = {'cache_on_device': 'resident'}
+
+
 def _here(help):
   return option(help, check=validators.folder)
 
@@ -56,10 +85,9 @@ def _file(help, default=dataclasses.MISSING):
   return option(help, default, validators.file)
 
 
-def _anywhere(help, default=dataclasses.MISSING):
-  return option(
-    f'{help}; or in a bucket: gs://, s3://, az://', default, validators.place
-  )
+def _anywhere(help, default=dataclasses.MISSING, **metadata):
+  help = f'{help}; or in a bucket: gs://, s3://, az://'
+  return option(help, default, validators.place, **metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -431,8 +459,10 @@ class Cluster(Config):
 class Training(Config):
   """How to train, whatever the network, the tasks and the seed."""
 
-  data_dir: str = _anywhere('folder with the built data set')
-  workdir: str = _anywhere('folder of the results; start again to resume')
+  data_dir: str = _anywhere('folder with the built data set', **_HOW)
+  workdir: str = _anywhere(
+    'folder of the results; start again to resume', **_HOW
+  )
   task_weight_decay: float = option(
     'weight of a task over that of the task before',
     0.95,
@@ -455,19 +485,26 @@ class Training(Config):
     'never',
     0,
     validators.at_least(0),
+    may_change=True,
   )
-  augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-  optimizer: Optimizer = dataclasses.field(default_factory=Optimizer)
-  stopping: Stopping = dataclasses.field(default_factory=Stopping)
-  saving: Saving = dataclasses.field(default_factory=Saving)
-  loader: Loader = dataclasses.field(default_factory=Loader)
-  cluster: Cluster = dataclasses.field(default_factory=Cluster)
+  augmentation: Augmentation = group(Augmentation)
+  optimizer: Optimizer = group(Optimizer)
+  stopping: Stopping = group(Stopping)
+  saving: Saving = group(Saving, **_HOW)
+  loader: Loader = group(Loader, **_HOW)
+  cluster: Cluster = group(Cluster, **_HOW)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run(Training):
   """One training run: the config of `experiments.*`."""
 
+  epochs: int = option(
+    'passes over the train photos; more of them resume a run that is done',
+    20,
+    validators.at_least(1),
+    may_change=True,
+  )
   tasks: tuple[str, ...] = option(
     'tasks, the first with weight 1, the next with 0.95, 0.95^2, …',
     ('apparel',),
@@ -475,19 +512,23 @@ class Run(Training):
   )
   seed: int = option('seed of everything random', 0, _SEED)
   profile: bool = option(
-    'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto', False
+    'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto',
+    False,
+    **_HOW,
   )
   tensorboard: bool = option(
     'write event files for TensorBoard into WORKDIR/tensorboard: scores, the '
     'first batch, confusion matrices',
     False,
+    **_HOW,
   )
   wandb: bool = option(
     'log the same to Weights & Biases; with WANDB_MODE=offline into '
     'WORKDIR/wandb',
     False,
+    **_HOW,
   )
-  model: Model = dataclasses.field(default_factory=Model)
+  model: Model = group(Model)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -498,6 +539,7 @@ class Study(Training):
     f'some of {", ".join(MODELS)}',
     ('private_1_4m', 'public_1_4m', 'public_3m'),
     validators.some_of(MODELS),
+    may_change=True,
   )
   task_sets: str = option(
     "such as 'apparel;apparel,color;apparel,age': all begin with the task that "
@@ -505,8 +547,11 @@ class Study(Training):
     "empty for the report's",
     '',
     validators.task_sets,
+    may_change=True,
   )
-  seeds: int = option('how many: 0, 1, …', 8, validators.at_least(1))
+  seeds: int = option(
+    'how many: 0, 1, …', 8, validators.at_least(1), may_change=True
+  )
   geometry: Literal['report', 'original'] = option(
     'of all networks; report: 128x128, original: 256x256', 'report'
   )
@@ -515,10 +560,12 @@ class Study(Training):
     'elsewhere as many as the memory holds',
     0,
     validators.at_least(0),
+    **_HOW,
   )
   dry_run: bool = option(
     'only print the grid, its parameters, and the time and memory it needs',
     False,
+    **_HOW,
   )
 
   def __post_init__(self):
@@ -612,8 +659,10 @@ class Export(Config):
   )
 
 
-# What fields were called in the config.json of earlier runs.
-_RENAMED = {'resident': 'cache_on_device'}
+def may_change(kind: type) -> set[str]:
+  """Fields of a config that may change between two starts."""
+  fields = dataclasses.fields(kind)
+  return {field.name for field in fields if field.metadata.get('may_change')}
 
 
 def from_json(kind: type, value: Any) -> Any:
@@ -624,7 +673,8 @@ def from_json(kind: type, value: Any) -> Any:
   """
   fields = {field.name: field for field in dataclasses.fields(kind)}
   if isinstance(value, dict):
-    value = {_RENAMED.get(name, name): v for name, v in value.items()}
+    now = {former: name for name, former in FORMER_NAMES.items()}
+    value = {now.get(name, name): v for name, v in value.items()}
   if not isinstance(value, dict) or value.keys() != fields.keys():
     raise ValueError(f'the fields are not those of {kind.__name__}')
   return kind(**{n: _field_from_json(fields[n], v) for n, v in value.items()})

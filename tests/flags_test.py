@@ -465,7 +465,8 @@ def test_a_user_without_a_home_gets_one(tmp_path):
   )
   code = (
     'import pathlib\n'
-    'from imat_jax import config, files, flags\n'
+    'from imat_jax import config, flags\n'
+    'from imat_jax.runtime import files\n'
     'def main(command): print(pathlib.Path.home(), files.cache_folder())\n'
     'flags.run(main, config.Garments)\n'
   )

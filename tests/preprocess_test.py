@@ -334,7 +334,7 @@ def test_a_picture_that_keeps_its_decoder_busy(tmp_path):
 
 _MEASURE = """
 import os, pathlib, sys, threading, time
-from imat_jax.data import photos
+from imat_jax.data import preprocess
 
 def resident():
   pids = [pathlib.Path(f'/proc/{os.getpid()}')]
@@ -352,7 +352,7 @@ peaks, before = [], resident()
 threading.Thread(target=watch, daemon=True).start()
 source, target = map(pathlib.Path, sys.argv[1:])
 ids = sorted(path.stem for path in source.iterdir())
-stored, failed = photos.store(ids, source, target, 160)
+stored, failed = preprocess.store(ids, source, target, 160)
 print(len(stored), len(failed), max(peaks) - before)
 """
 

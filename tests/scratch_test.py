@@ -7,7 +7,7 @@ from imat_jax.runtime import scratch
 
 HOLD = """
 import pathlib, sys
-from imat_jax import scratch
+from imat_jax.runtime import scratch
 with scratch.folder(pathlib.Path(sys.argv[1]), '.work-') as folder:
   (folder / 'photo').write_text('x')
   print(folder, flush=True)
