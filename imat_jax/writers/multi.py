@@ -1,7 +1,7 @@
 """All writers of a run as one."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,12 +19,22 @@ NUM_PHOTOS = 32  # of the first batch that are shown
 
 
 class MultiWriter:
-  """Writes to all; a context manager. An ensemble has none."""
+  """Writes to all; a context manager. An ensemble has none.
 
-  def __init__(self, writers: Sequence[MetricWriter] = (), task_set=None):
-    self._writers, self._task_set = writers, task_set
-    # Who draws costs time: the first batch comes to the host.
-    self.draws = any(isinstance(writer, BestEffort) for writer in writers)
+  Args:
+    writers: of the first process; of the others none.
+    task_set: of the run.
+    draws: whether some want pictures. All processes know it: what draws the
+      first batch is a program that all of them run.
+  """
+
+  def __init__(
+    self,
+    writers: Sequence[MetricWriter] = (),
+    task_set: Iterable[tasks.Task] = (),
+    draws: bool = False,
+  ):
+    self._writers, self._task_set, self.draws = writers, task_set, draws
 
   def start(self, step: int, rows: Sequence[Row], resumes: bool) -> None:
     """What a start finds: the step and the rows of the checkpoint."""
@@ -127,12 +137,13 @@ def make_writers(
     UserError: a package is missing.
   """
   distributed.broadcast_from_primary(lambda: extras.require_for(run))
+  draws = run.tensorboard or run.wandb
   if not distributed.is_primary():
-    return MultiWriter()
+    return MultiWriter(draws=draws)
   writers = [JsonlWriter(workdir), StderrWriter(run)]
   if run.tensorboard:
     folder = workdir.tensorboard
     writers.append(BestEffort(tensorboard.TensorBoardWriter(folder)))
   if run.wandb:
     writers.append(BestEffort(wandb.WandbWriter(workdir, run, config_hash)))
-  return MultiWriter(writers, task_set)
+  return MultiWriter(writers, task_set, draws)
