@@ -319,6 +319,7 @@ NASTY = [
   '2026-01-01',
   'سماء\u202e🧥\u200d\u00a0\u2028',
   '\x00\x1b[2J\x85',
+  '\x85',
 ]
 NAMES = st.one_of(
   st.sampled_from(NASTY), st.text(st.characters(codec='utf-8'), max_size=30)

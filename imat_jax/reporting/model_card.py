@@ -27,17 +27,6 @@ from imat_jax.training import scoring
 # By which a card is told from another file of that name.
 _MARK = '<!-- imat_jax wrote this; a new start of the run writes it anew. -->'
 _FEW = 10  # photos, of which a score says little
-# What says where and how fast a run was trained, but not what came of it.
-_NOT_SHOWN = (
-  'data_dir',
-  'workdir',
-  'loader',
-  'saving',
-  'cluster',
-  'profile',
-  'tensorboard',
-  'wandb',
-)
 
 Facts = Mapping[str, Any]
 Row = Mapping[str, str | int | float | None]  # by column
@@ -160,8 +149,10 @@ def _head(
     'metrics': ['accuracy', 'f1'],
     'model-index': [{'name': name, 'results': results}],
   }
+  # PyYAML writes this line break of Unicode as it is, and reads a blank.
+  is_safe = '\x85' not in json.dumps(head, ensure_ascii=False)
   return yaml.safe_dump(
-    head, allow_unicode=True, sort_keys=False, width=math.inf
+    head, allow_unicode=is_safe, sort_keys=False, width=math.inf
   )
 
 
@@ -173,9 +164,13 @@ def _metric(kind: str, title: str, found: Facts, score: str) -> dict[str, Any]:
 
 
 def _settings(run: config.Run) -> str:
-  fields = dataclasses.asdict(run).items()
-  shown = {name: value for name, value in fields if name not in _NOT_SHOWN}
-  return json.dumps(shown, indent=2)
+  values = dataclasses.asdict(run)
+  settings = {
+    field.name: values[field.name]
+    for field in dataclasses.fields(run)
+    if field.metadata.get('changes_result', True)
+  }
+  return json.dumps(settings, indent=2)
 
 
 def _scores(found: Mapping[str, Facts]) -> list[Row]:

@@ -23,28 +23,6 @@ from imat_jax.runtime import (
   sync,
 )
 
-# These may change between two starts of one run, or of one study.
-_HOW = ('data_dir', 'workdir', 'loader', 'saving', 'cluster')
-_MAY_CHANGE = {
-  config.Run: (
-    *_HOW,
-    'epochs',
-    'profile',
-    'affinity_steps',
-    'tensorboard',
-    'wandb',
-  ),
-  config.Study: (
-    *_HOW,
-    'models',
-    'task_sets',
-    'seeds',
-    'runs_at_once',
-    'affinity_steps',
-    'dry_run',
-  ),
-}
-
 # What pages and tables read of a row of metrics.jsonl.
 _PARTS_OF_ROW = {'epoch', 'step', 'seconds', 'train', 'validation', 'total'}
 
@@ -160,7 +138,7 @@ def init_or_check(
     there = run_folders.read_config(workdir.path, kind)
     differing = _differences(_fixed(kind, there), _fixed(kind, mine))
     epochs = there['config']['epochs']
-    if 'epochs' in _MAY_CHANGE[kind] and settings.epochs < epochs:
+    if 'epochs' in config.may_change(kind) and settings.epochs < epochs:
       differing.append(f'epochs: {epochs} → {settings.epochs}')
     if differing:
       raise errors.UserError(
@@ -241,7 +219,7 @@ def read_rows(workdir: Workdir) -> list[dict[str, Any]]:
 
 def _refuse_other_kind(workdir: Workdir, kind: type) -> None:
   """Keeps a study out of the folder of a run, and a run out of a study's."""
-  for other in set(_MAY_CHANGE) - {kind}:
+  for other in {config.Run, config.Study} - {kind}:
     if run_folders.is_of(workdir.path, other):
       raise errors.UserError(
         f'{workdir.path}: a {other.__name__.lower()} is here; give another '
@@ -253,8 +231,9 @@ def _fixed(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
   """What must not change, flat."""
   flat = {'data set': stored['data_set'][:12]}
   for name, value in stored['config'].items():
-    if name not in _MAY_CHANGE[kind]:
-      flat |= value if isinstance(value, dict) else {name: value}
+    if name not in config.may_change(kind):
+      former = config.FORMER_NAMES.get(name, name)
+      flat |= value if isinstance(value, dict) else {former: value}
   return flat
 
 
