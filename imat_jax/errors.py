@@ -16,6 +16,14 @@ class Interrupted(Exception):
     self.status = 128 + signal_number
 
 
+def first_line(error: Exception) -> str:
+  """What an exception of a library says, short; its type where that is nothing.
+
+  Some are pages long.
+  """
+  return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
 def printable(text: str) -> str:
   """The text as a terminal may have it, on one line.
 

@@ -154,10 +154,10 @@ def _reported(batches: grain.IterDataset, number: int) -> Iterator[Batch]:
   try:
     yield from ahead
   except (RuntimeError, OSError) as error:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
     raise errors.UserError(
       f'--loader_processes={number}: a process that loads photos ended '
-      f'({reason}); the memory, or {_SHARED_MEMORY}, may be full: take fewer '
+      f'({errors.first_line(error)}); the memory, or {_SHARED_MEMORY}, may be '
+      'full: take fewer '
       'processes, or give a container more (docker run --shm-size=2g)'
     ) from error
   finally:

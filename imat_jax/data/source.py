@@ -162,8 +162,7 @@ def _open(directory: pathlib.Path, split: str):
     records[0]  # array_record opens its files with the first one
     return records
   except Exception as error:  # protobuf, array_record and tfds have their own
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    raise _damaged(directory, reason) from None
+    raise _damaged(directory, errors.first_line(error)) from None
 
 
 def _damaged(path: pathlib.Path, what: str = '') -> errors.UserError:

@@ -1,4 +1,4 @@
-"""What a study found: `study.json`, made of its runs' results.
+"""The analysis of a study's runs, written as `study.json`.
 
 A cell is a model with a task set; its runs differ in their seeds. Every cell is
 compared, seed by seed, with the same model on the first task alone.
@@ -15,9 +15,9 @@ from imat_jax.reporting import statistics
 from imat_jax.reporting.results import Result
 from imat_jax.study.grid import Cell, baseline
 
-# Which scores are compared, and in which direction they are better.
+# The compared scores; 1: higher is better, -1: lower is better.
 SCORES = {'accuracy': 1, 'loss': -1, 'macro_f1': 1, 'weighted_f1': 1}
-# The one that decides; the others stand beside it.
+# The score that decides; the others are listed beside it.
 MAIN = 'accuracy'
 
 Analysis = Mapping[
@@ -25,35 +25,39 @@ Analysis = Mapping[
 ]  # a cell's runs in the order of seeds
 
 
-def collect(found: Analysis) -> dict[str, Any]:
-  """All that follows from the results.
+def collect(runs_by_cell: Analysis) -> dict[str, Any]:
+  """Everything in `study.json` that follows from the runs.
 
   Args:
-    found: the finished runs; each cell's first task is the compared one.
+    runs_by_cell: the finished runs; each cell's first task is the compared one.
 
   Returns:
-    what JSON can hold: `task`, `cells`, `comparisons`, `affinity`, `runs`,
+    for JSON: `task`, `cells`, `comparisons`, `affinity`, `runs`,
     `verdict` and `warnings`.
   """
-  task = next(iter(found)).tasks[0]
-  comparisons = _compare_all(found, task)
+  task = next(iter(runs_by_cell)).tasks[0]
+  comparisons = _compare_all(runs_by_cell, task)
   return {
     'task': task,
     'verdict': _verdict(task, comparisons),
-    'warnings': _warnings(found, task, comparisons),
-    'cells': [_describe(cell, runs) for cell, runs in found.items()],
+    'warnings': _warnings(runs_by_cell, task, comparisons),
+    'cells': [_describe(cell, runs) for cell, runs in runs_by_cell.items()],
     'comparisons': comparisons,
     'affinity': [
-      a for cell, runs in found.items() for a in _affinity(cell, runs)
+      pair
+      for cell, runs in runs_by_cell.items()
+      for pair in _affinity(cell, runs)
     ],
-    'runs': [_run(cell, r) for cell, runs in found.items() for r in runs],
+    'runs': [
+      _run(cell, r) for cell, runs in runs_by_cell.items() for r in runs
+    ],
   }
 
 
 def confusion_matrix(runs: Sequence[Result], task: str) -> np.ndarray:
-  """The counts of all runs together."""
-  found = [r.evaluation['tasks'][task]['confusion_matrix'] for r in runs]
-  return np.sum(found, 0)
+  """The sum of the runs' confusion matrices."""
+  matrices = [r.evaluation['tasks'][task]['confusion_matrix'] for r in runs]
+  return np.sum(matrices, 0)
 
 
 def _describe(cell: Cell, runs: Sequence[Result]) -> dict[str, Any]:
@@ -71,19 +75,25 @@ def _describe(cell: Cell, runs: Sequence[Result]) -> dict[str, Any]:
   }
 
 
-def _describe_task(found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-  """Of one task: each score with its interval; means per label."""
-  if not found[0]['count']:
+def _describe_task(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+  """A task's scores with their intervals, and its means per label."""
+  if not evaluations[0]['count']:
     return {'count': 0}
   per_label = ('precision', 'recall', 'f1')
   return {
-    'count': found[0]['count'],
-    'labels': found[0]['labels'],
-    'support': found[0]['support'],
+    'count': evaluations[0]['count'],
+    'labels': evaluations[0]['labels'],
+    'support': evaluations[0]['support'],
     **{
-      name: np.mean([f[name] for f in found], 0).tolist() for name in per_label
+      name: np.mean(
+        [evaluation[name] for evaluation in evaluations], 0
+      ).tolist()
+      for name in per_label
     },
-    **{name: _summary([f[name] for f in found]) for name in SCORES},
+    **{
+      name: _summary([evaluation[name] for evaluation in evaluations])
+      for name in SCORES
+    },
   }
 
 
@@ -96,20 +106,20 @@ def _summary(value_S: Sequence[float]) -> dict[str, Any]:
   }
 
 
-def _compare_all(found: Analysis, task: str) -> list[dict[str, Any]]:
-  if not _num_labelled(found, task):
+def _compare_all(runs_by_cell: Analysis, task: str) -> list[dict[str, Any]]:
+  if not _num_labelled(runs_by_cell, task):
     return []
   comparisons = [
-    _compare(cell, runs, found[alone], task)
-    for cell, runs in found.items()
-    if (alone := baseline(list(found), cell)) is not None
+    _compare(cell, runs, runs_by_cell[baseline_cell], task)
+    for cell, runs in runs_by_cell.items()
+    if (baseline_cell := baseline(list(runs_by_cell), cell)) is not None
   ]
   comparisons = [c for c in comparisons if c['seeds']]
   for model in dict.fromkeys(c['model'] for c in comparisons):
-    of_model = [c['scores'] for c in comparisons if c['model'] == model]
+    model_scores = [c['scores'] for c in comparisons if c['model'] == model]
     for name, sign in SCORES.items():
-      corrected = statistics.holm([s[name]['p_value'] for s in of_model])
-      for scores, p_value in zip(of_model, corrected, strict=True):
+      corrected = statistics.holm([s[name]['p_value'] for s in model_scores])
+      for scores, p_value in zip(model_scores, corrected, strict=True):
         scores[name]['p_holm'] = p_value
         scores[name]['verdict'] = statistics.verdict(
           sign * scores[name]['mean'], p_value
@@ -117,23 +127,23 @@ def _compare_all(found: Analysis, task: str) -> list[dict[str, Any]]:
   return comparisons
 
 
-def _num_labelled(found: Analysis, task: str) -> int:
-  return next(iter(found.values()))[0].evaluation['tasks'][task]['count']
+def _num_labelled(runs_by_cell: Analysis, task: str) -> int:
+  return next(iter(runs_by_cell.values()))[0].evaluation['tasks'][task]['count']
 
 
 def _compare(
-  cell: Cell, runs: Sequence[Result], alone: Sequence[Result], task: str
+  cell: Cell, runs: Sequence[Result], baseline_runs: Sequence[Result], task: str
 ) -> dict[str, Any]:
-  """A cell less its model on the task alone, over the seeds that both have."""
-  base = {r.run.seed: r for r in alone}
+  """Paired differences of a cell and its baseline, over their shared seeds."""
+  base = {r.run.seed: r for r in baseline_runs}
   pairs = [(r, base[r.run.seed]) for r in runs if r.run.seed in base]
-  compared = {
+  comparison = {
     'model': cell.model,
     'tasks': list(cell.tasks),
     'seeds': [r.run.seed for r, _ in pairs],
   }
   if not pairs:
-    return compared
+    return comparison
   scores = {}
   for name in SCORES:
     difference_S = [
@@ -146,11 +156,11 @@ def _compare(
     }
   right_SxN = [(_right(r, task), _right(b, task)) for r, b in pairs]
   per_seed = [statistics.mcnemar(r, b)._asdict() for r, b in right_SxN]
-  apart_SxN = np.array([r.astype(int) - b for r, b in right_SxN])
-  return compared | {
+  difference_SxN = np.array([r.astype(int) - b for r, b in right_SxN])
+  return comparison | {
     'scores': scores,
     'photos': {
-      'two_level': _plain(statistics.two_level_interval(apart_SxN)),
+      'two_level': _plain(statistics.two_level_interval(difference_SxN)),
       'mcnemar': per_seed,
       'better': sum(
         _differs(m) and m['only_first'] > m['only_second'] for m in per_seed
@@ -163,15 +173,15 @@ def _compare(
 
 
 def _right(result: Result, task: str) -> np.ndarray:
-  """Whether each photo that has a label of the task is told, N."""
+  """Whether each photo labelled for the task is classified correctly, N."""
   column = result.task_set.names.index(task)
   label_N = result.guesses.label[:, column]
   right_N = result.guesses.guess[:, column] == label_N
   return right_N[label_N >= 0]
 
 
-def _differs(found: Mapping[str, Any]) -> bool:
-  return found['p_value'] < statistics.ALPHA
+def _differs(test: Mapping[str, Any]) -> bool:
+  return test['p_value'] < statistics.ALPHA
 
 
 def _affinity(cell: Cell, runs: Sequence[Result]) -> list[dict[str, Any]]:
@@ -180,7 +190,7 @@ def _affinity(cell: Cell, runs: Sequence[Result]) -> list[dict[str, Any]]:
   for r in runs:
     for row in r.rows:
       for pair in row['cosines']:
-        # Their order is that of the group, which another start may change.
+        # Their order is that of the ensemble, which a restart may change.
         names = tuple(sorted(pair['tasks'], key=cell.tasks.index))
         values[names, row['epoch']].append(pair['cosine'])
   pairs = dict.fromkeys(pair for pair, _ in values)
@@ -217,41 +227,45 @@ def _run(cell: Cell, result: Result) -> dict[str, Any]:
 
 
 def _verdict(task: str, comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Two sentences: which tasks change the accuracy, which may not."""
+  """Two sentences: which tasks change the accuracy; which are inconclusive."""
   if not comparisons:
     return []
   by_set = collections.defaultdict(list)
-  for compared in comparisons:
-    by_set[' and '.join(compared['tasks'][1:])].append(compared['scores'][MAIN])
-  said, silent, what = [], [], f'the accuracy of {task}'
-  for added, found in by_set.items():
+  for comparison in comparisons:
+    by_set[' and '.join(comparison['tasks'][1:])].append(
+      comparison['scores'][MAIN]
+    )
+  clauses, inconclusive, metric = [], [], f'the accuracy of {task}'
+  for added, scores in by_set.items():
     for word, verb in (('better', 'raises'), ('worse', 'lowers')):
-      these = [s['mean'] for s in found if s['verdict'] == word]
-      if these:
-        object_ = 'it' if said else what
-        said.append(f'{added} {verb} {object_}{_of_models(these, found)}')
-    if all(s['verdict'] == statistics.SILENT for s in found):
-      silent.append(added)
-  if said:
-    first = f'Learned beside {task}, {"; ".join(said)}'
+      means = [s['mean'] for s in scores if s['verdict'] == word]
+      if means:
+        object_ = 'it' if clauses else metric
+        clauses.append(f'{added} {verb} {object_}{_of_models(means, scores)}')
+    if all(s['verdict'] == statistics.SILENT for s in scores):
+      inconclusive.append(added)
+  if clauses:
+    first = f'Learned beside {task}, {"; ".join(clauses)}'
   else:
-    first = f'No added task is shown to change {what}'
-  if silent:
-    second = f'For {_join(silent)} there is no evidence either way'
+    first = f'No added task is shown to change {metric}'
+  if inconclusive:
+    second = f'For {_join(inconclusive)} there is no evidence either way'
   else:
     second = 'So every added task has an effect'
   return [f'{first}.', f'{second}.']
 
 
-def _of_models(these: Sequence[float], found: Sequence[Any]) -> str:
+def _of_models(means: Sequence[float], scores: Sequence[Any]) -> str:
   """By how much, and in how many of the models."""
-  low, high = sorted((abs(min(these)), abs(max(these))))
+  low, high = sorted((abs(min(means)), abs(max(means))))
   by = (
     f'{low:.3f}'
     if f'{low:.3f}' == f'{high:.3f}'
     else f'{low:.3f} to {high:.3f}'
   )
-  models = f' in {len(these)} of {len(found)} models' if len(found) > 1 else ''
+  models = (
+    f' in {len(means)} of {len(scores)} models' if len(scores) > 1 else ''
+  )
   return f' by {by}{models}'
 
 
@@ -260,30 +274,34 @@ def _join(names: Sequence[str]) -> str:
 
 
 def _warnings(
-  found: Analysis, task: str, comparisons: Sequence[Mapping[str, Any]]
+  runs_by_cell: Analysis, task: str, comparisons: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-  """Where the numbers cannot carry what a reader may want of them."""
+  """Where the numbers cannot support a conclusion."""
   warnings = []
-  if not _num_labelled(found, task):
+  if not _num_labelled(runs_by_cell, task):
     warnings.append(f'no validation photo has a label for {task}')
   models = collections.Counter(c['model'] for c in comparisons)
   for model, number in models.items():
     seeds = min(len(c['seeds']) for c in comparisons if c['model'] == model)
-    least = statistics.smallest_p_value(seeds, number)
-    if least >= statistics.ALPHA:
-      wanted = seeds
-      while statistics.smallest_p_value(wanted, number) >= statistics.ALPHA:
-        wanted += 1
+    smallest = statistics.smallest_p_value(seeds, number)
+    if smallest >= statistics.ALPHA:
+      seeds_needed = seeds
+      while (
+        statistics.smallest_p_value(seeds_needed, number) >= statistics.ALPHA
+      ):
+        seeds_needed += 1
       warnings.append(
         f'{model}: {seeds} seeds cannot reach p < 0.05 in {number} '
-        f'comparisons, whatever the effect; {wanted} can'
+        f'comparisons, whatever the effect; {seeds_needed} can'
       )
-  for cell, runs in found.items():
-    judged = [r for r in runs if r.rows[-1]['total']['validation'] is not None]
-    best = sum(r.evaluation['epoch'] == r.run.epochs for r in judged)
-    if 2 * best > len(runs):
+  for cell, runs in runs_by_cell.items():
+    evaluated = [
+      r for r in runs if r.rows[-1]['total']['validation'] is not None
+    ]
+    last = sum(r.evaluation['epoch'] == r.run.epochs for r in evaluated)
+    if 2 * last > len(runs):
       warnings.append(
-        f'{cell}: the last epoch was the best of {best} of {len(runs)} runs; '
+        f'{cell}: the last epoch was the best of {last} of {len(runs)} runs; '
         'more epochs may help'
       )
   return warnings

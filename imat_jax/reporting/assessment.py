@@ -1,4 +1,4 @@
-"""How far the scores of a run can be trusted: intervals and calibration."""
+"""Confidence intervals and calibration of a run's scores."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -17,59 +17,64 @@ _INTERVALS = {
 
 
 class Labelled(NamedTuple):
-  """What a network says of a task's N labelled photos."""
+  """A network's outputs for a task's N labelled photos."""
 
-  logits_NxK: np.ndarray  # -inf behind the last label
+  logits_NxK: np.ndarray  # -inf past the last label
   label_N: np.ndarray
 
 
 def assess(
-  trained: TrainedModel, said: scoring.Outputs, split: str
+  trained: TrainedModel, outputs: scoring.Outputs, split: str
 ) -> dict[str, Any]:
   """A run's evaluation, with intervals and calibration for every task."""
-  evaluation = scoring.score(trained, said, split)
-  for name, found in evaluation['tasks'].items():
-    photos = labelled(said, trained.task_set, name)
-    found |= intervals(np.array(found['confusion_matrix']))
-    found['calibration'] = calibrated(photos)
+  evaluation = scoring.score(trained, outputs, split)
+  for name, metrics in evaluation['tasks'].items():
+    photos = labelled(outputs, trained.task_set, name)
+    metrics |= intervals(np.array(metrics['confusion_matrix']))
+    metrics['calibration'] = calibrated(photos)
   return evaluation
 
 
 def rescale(
-  task_set: tasks.TaskSet, fitted: scoring.Outputs, tried: scoring.Outputs
+  task_set: tasks.TaskSet,
+  calibration_outputs: scoring.Outputs,
+  test_outputs: scoring.Outputs,
 ) -> dict[str, dict[str, Any] | None]:
-  """A temperature per task, and what it does to other photos.
+  """Fits a temperature per task and evaluates it on other photos.
 
   Args:
     task_set: the tasks of the outputs.
-    fitted: on which the temperatures are fitted.
-    tried: on which they are tried.
+    calibration_outputs: to fit the temperatures on.
+    test_outputs: to evaluate them on.
 
   Returns:
     by task: its `value`, the `fitted_count` of photos, and what `calibrated`
-    says `before` and `after`; None where either has no labelled photo.
+    returns `before` and `after`; None where either has no labelled photo.
   """
   return {
     name: _rescale(
-      labelled(fitted, task_set, name), labelled(tried, task_set, name)
+      labelled(calibration_outputs, task_set, name),
+      labelled(test_outputs, task_set, name),
     )
     for name in task_set.names
   }
 
 
 def commonest_accuracy(
-  found: Mapping[str, Any], train_counts: Mapping[str, int]
+  metrics: Mapping[str, Any], train_counts: Mapping[str, int]
 ) -> float | None:
-  """How often a network is right that always says the commonest train label.
+  """The accuracy of always predicting the commonest train label.
 
   Args:
-    found: of `evaluation.json`, a task's `labels`, `support` and `count`.
+    metrics: of `evaluation.json`, a task's `labels`, `support` and `count`.
     train_counts: label → train photos, as in `statistics.json`.
   """
-  if not found['count']:
+  if not metrics['count']:
     return None
-  commonest = max(found['labels'], key=lambda name: train_counts.get(name, 0))
-  return found['support'][found['labels'].index(commonest)] / found['count']
+  commonest = max(metrics['labels'], key=lambda name: train_counts.get(name, 0))
+  return (
+    metrics['support'][metrics['labels'].index(commonest)] / metrics['count']
+  )
 
 
 def intervals(
@@ -85,15 +90,15 @@ def intervals(
 def calibrated(
   photos: Labelled, temperature: float = 1.0
 ) -> dict[str, Any] | None:
-  """How well a task's probabilities fit what is true.
+  """The calibration of a task's probabilities.
 
   Args:
-    photos: what is said of them.
+    photos: the outputs for its labelled photos.
     temperature: by which the logits are divided.
 
   Returns:
-    the `count` of photos, `loss`, `brier` and what `reliability` says; None
-    without a photo.
+    the `count` of photos, `loss`, `brier` and what `reliability` returns;
+    None without a photo.
   """
   label_N = photos.label_N
   if not len(label_N):
@@ -111,62 +116,66 @@ def calibrated(
 def reliability(
   right_N: np.ndarray, confidence_N: np.ndarray
 ) -> dict[str, Any]:
-  """Whether a network is right as often as it is sure.
+  """Whether a network's accuracy equals its confidence.
 
   Args:
-    right_N: whether each photo's guess is right; at least one photo.
-    confidence_N: the probability of that guess.
+    right_N: whether each photo's prediction is correct; at least one photo.
+    confidence_N: the probability of that prediction.
 
   Returns:
-    the mean `accuracy` and `confidence`, the `ece`, the `ece_by_chance` that
-    calibrated probabilities would have, and `bins`, those that hold photos.
+    the mean `accuracy` and `confidence`, the `ece`, the `ece_by_chance`
+    expected by chance of calibrated probabilities, and the nonempty `bins`.
   """
-  found = calibration.bins(right_N, confidence_N)
+  diagram = calibration.bins(right_N, confidence_N)
   chance = calibration.by_chance(confidence_N)
   return {
     'accuracy': float(right_N.mean()),
     'confidence': float(confidence_N.mean()),
-    'ece': calibration.expected_error(found),
+    'ece': calibration.expected_error(diagram),
     'ece_by_chance': chance.error,
     'bins': [
       {
-        'count': int(found.count_M[m]),
-        'confidence': float(found.confidence_M[m]),
-        'accuracy': float(found.accuracy_M[m]),
+        'count': int(diagram.count_M[m]),
+        'confidence': float(diagram.confidence_M[m]),
+        'accuracy': float(diagram.accuracy_M[m]),
         'by_chance': [float(chance.low_M[m]), float(chance.high_M[m])],
       }
-      for m in np.flatnonzero(found.count_M)
+      for m in np.flatnonzero(diagram.count_M)
     ],
   }
 
 
 def labelled(
-  said: scoring.Outputs, task_set: tasks.TaskSet, name: str
+  outputs: scoring.Outputs, task_set: tasks.TaskSet, name: str
 ) -> Labelled:
   """The photos that have a label of the task."""
   column = task_set.names.index(name)
-  label_N = said.label_NxT[:, column]
-  kept_N = label_N != tasks.MISSING
-  return Labelled(said.logits_NxTxK[kept_N, column], label_N[kept_N])
+  label_N = outputs.label_NxT[:, column]
+  has_label_N = label_N != tasks.MISSING
+  return Labelled(
+    outputs.logits_NxTxK[has_label_N, column], label_N[has_label_N]
+  )
 
 
-def halves(said: scoring.Outputs) -> tuple[scoring.Outputs, scoring.Outputs]:
-  """The photos in two halves at random, the same ones each time."""
-  order_N = np.random.default_rng(0).permutation(len(said.label_NxT))
+def halves(outputs: scoring.Outputs) -> tuple[scoring.Outputs, scoring.Outputs]:
+  """The photos in two random halves, the same ones each time."""
+  order_N = np.random.default_rng(0).permutation(len(outputs.label_NxT))
   first, second = (
-    scoring.Outputs(*(part[half] for part in said))
+    scoring.Outputs(*(part[half] for part in outputs))
     for half in np.array_split(order_N, 2)
   )
   return first, second
 
 
-def _rescale(fitted: Labelled, tried: Labelled) -> dict[str, Any] | None:
-  if not len(fitted.label_N) or not len(tried.label_N):
+def _rescale(
+  calibration_photos: Labelled, test_photos: Labelled
+) -> dict[str, Any] | None:
+  if not len(calibration_photos.label_N) or not len(test_photos.label_N):
     return None
-  value = calibration.fit_temperature(*fitted)
+  value = calibration.fit_temperature(*calibration_photos)
   return {
     'value': value,
-    'fitted_count': len(fitted.label_N),
-    'before': calibrated(tried),
-    'after': calibrated(tried, value),
+    'fitted_count': len(calibration_photos.label_N),
+    'before': calibrated(test_photos),
+    'after': calibrated(test_photos, value),
   }

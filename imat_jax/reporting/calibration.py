@@ -1,9 +1,9 @@
-"""Calibration: is a network right as often as it is sure?
+"""Calibration: is a network's confidence equal to its accuracy?
 
-Its confidence in a photo is the probability of the label that it guesses. It is
-calibrated where, of the photos in which it has a confidence of 0.8, it is right
-in 80%. What is measured, and the temperature that mends it, are those of Guo et
-al., "On calibration of modern neural networks" (2017).
+Its confidence in a photo is the probability of the label that it predicts. It
+is calibrated if it is right on 80% of the photos on which its confidence is
+0.8. The measures, and temperature scaling as the fix, are those of Guo et al.,
+"On calibration of modern neural networks" (2017).
 """
 
 from typing import NamedTuple
@@ -13,8 +13,8 @@ from scipy import optimize
 
 NUM_BINS = 15
 _RESAMPLES = 1_000
-_AT_ONCE = 100  # of these, for memory
-# Where no temperature between is best, the nearer one is taken.
+_AT_ONCE = 100  # resamples, to limit memory
+# Bounds of the search: an optimum outside is clipped to the nearer one.
 _COLDEST, _HOTTEST = 0.05, 20.0
 
 
@@ -30,10 +30,10 @@ class Bins(NamedTuple):
 
 
 class ByChance(NamedTuple):
-  """What a calibrated network would show on as many photos."""
+  """What is expected by chance of a calibrated network on as many photos."""
 
   error: float  # the mean of its expected calibration error
-  low_M: np.ndarray  # of 100 such networks 95 have an accuracy in this range
+  low_M: np.ndarray  # the accuracy of 95% of such networks is in this range
   high_M: np.ndarray
 
 
@@ -41,8 +41,8 @@ def bins(right_N: np.ndarray, confidence_N: np.ndarray) -> Bins:
   """The reliability diagram.
 
   Args:
-    right_N: whether each photo's guess is right.
-    confidence_N: the probability of that guess.
+    right_N: whether each photo's prediction is correct.
+    confidence_N: the probability of that prediction.
   """
   bin_N = _bin(confidence_N)
   count_M = np.bincount(bin_N, minlength=NUM_BINS)
@@ -53,24 +53,24 @@ def bins(right_N: np.ndarray, confidence_N: np.ndarray) -> Bins:
   return Bins(count_M, confidence_M, accuracy_M)
 
 
-def expected_error(found: Bins) -> float:
+def expected_error(diagram: Bins) -> float:
   """The expected calibration error (ECE): the mean gap, weighted by photos.
 
-  Guo et al. (2017), equation 3. Chance adds to it, see `by_chance`.
+  Guo et al. (2017), equation 3. Chance alone raises it, see `by_chance`.
   """
-  gap_M = np.abs(found.accuracy_M - found.confidence_M)
-  return float(found.count_M @ gap_M / found.count_M.sum())
+  gap_M = np.abs(diagram.accuracy_M - diagram.confidence_M)
+  return float(diagram.count_M @ gap_M / diagram.count_M.sum())
 
 
 def by_chance(confidence_N: np.ndarray, seed: int = 0) -> ByChance:
-  """The diagram of calibrated networks that are as sure of each photo.
+  """The diagram of calibrated networks that are as confident in each photo.
 
-  In each photo such a network is right with the probability that it says, as in
-  Bröcker and Smith, "Increasing the reliability of reliability diagrams"
-  (2007).
+  On each photo such a network is right with the probability that it states, as in
+  Bröcker and Smith, "Increasing the reliability of reliability
+  diagrams" (2007).
 
   Args:
-    confidence_N: the probability of each photo's guess.
+    confidence_N: the probability of each photo's prediction.
     seed: of the draws.
   """
   rng = np.random.default_rng(seed)
@@ -115,17 +115,17 @@ def brier(log_prob_NxK: np.ndarray, label_N: np.ndarray) -> float:
 
 
 def fit_temperature(logits_NxK: np.ndarray, label_N: np.ndarray) -> float:
-  """The temperature by which logits are divided for the least log loss.
+  """The temperature that minimizes the log loss of logits / temperature.
 
   Guo et al. (2017), section 4.2. The loss is convex in 1 / temperature, so
-  there is one least.
+  it has one minimum.
 
   Args:
     logits_NxK: of photos that the network was not trained on.
     label_N: their labels, none missing.
 
   Returns:
-    between 0.05 and 20; above 1 for a network that is too sure of itself.
+    between 0.05 and 20; above 1 for an overconfident network.
   """
 
   def loss(log_temperature: float) -> float:
@@ -137,5 +137,5 @@ def fit_temperature(logits_NxK: np.ndarray, label_N: np.ndarray) -> float:
 
 
 def _bin(confidence_N: np.ndarray) -> np.ndarray:
-  place_N = np.ceil(confidence_N * NUM_BINS).astype(int) - 1
-  return np.clip(place_N, 0, NUM_BINS - 1)
+  index_N = np.ceil(confidence_N * NUM_BINS).astype(int) - 1
+  return np.clip(index_N, 0, NUM_BINS - 1)

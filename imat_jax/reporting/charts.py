@@ -13,8 +13,8 @@ from imat_jax.reporting.results import Result
 from imat_jax.reporting.statistics import SILENT
 from imat_jax.study.grid import Cell
 
-# Told apart with any kind of color vision, on white and on black; the ink of
-# everything else is the page's own.
+# Distinguishable with any kind of color vision, on white and on black; all else
+# has the text color of the page.
 _COLORS = ('#0b7fab', '#d1662a', '#5a9e3a', '#a05eb5', '#b08900')
 _TEXT = {'labelColor': 'currentColor', 'titleColor': 'currentColor'}
 _LOOK = {
@@ -35,7 +35,7 @@ Chart = dict[str, Any]
 
 
 def javascript() -> str:
-  """Vega, Vega-Lite and Vega-Embed, to stand inside of a page."""
+  """Vega, Vega-Lite and Vega-Embed, to be inlined into a page."""
   return vl_convert.javascript_bundle().replace('</script', '<\\/script')
 
 
@@ -53,7 +53,7 @@ def differences(comparisons: Sequence[Mapping[str, Any]]) -> Chart:
     }
     for c in comparisons
   ]
-  base = alt.Chart()  # without data: a facet gives each layer its part
+  base = alt.Chart()  # without data: the facet passes each layer its part
   y = alt.Y('with:N', title=None, sort=None)
   color = alt.Color('verdict:N', title=None).scale(
     domain=['better', 'worse', SILENT],
@@ -87,21 +87,23 @@ def differences(comparisons: Sequence[Mapping[str, Any]]) -> Chart:
 
 
 def curves(
-  found: Analysis, shown: Sequence[tuple[Cell, str]], score: str
+  runs_by_cell: Analysis, shown_tasks: Sequence[tuple[Cell, str]], score: str
 ) -> Chart:
   """Learning curves, train against validation: means over the seeds.
 
   Args:
-    found: the runs.
-    shown: which cells, and which task of each.
+    runs_by_cell: the runs.
+    shown_tasks: which cells, and which task of each.
     score: `loss` or `accuracy`.
   """
   rows = [
-    {'panel': _panel(cell, task, found), 'split': split, 'epoch': epoch}
+    {'panel': _panel(cell, task, runs_by_cell), 'split': split, 'epoch': epoch}
     | _spread(values)
-    for cell, task in shown
+    for cell, task in shown_tasks
     for split in ('train', 'validation')
-    for epoch, values in _by_epoch(found[cell], split, task, score).items()
+    for epoch, values in _by_epoch(
+      runs_by_cell[cell], split, task, score
+    ).items()
   ]
   base = alt.Chart().encode(
     x=alt.X('epoch:Q', axis=_epoch_axis(rows)),
@@ -165,13 +167,13 @@ def affinity(pairs: Sequence[Mapping[str, Any]]) -> Chart:
 
 
 def reliability(panels: Mapping[str, Mapping[str, Any]], columns: int) -> Chart:
-  """Reliability diagrams: how often a network is right, by how sure it is.
+  """Reliability diagrams: a network's accuracy by its confidence.
 
-  A grey bar is where 95% of calibrated networks would have the point.
+  A grey bar spans the points of 95% of calibrated networks.
 
   Args:
-    panels: by title, what `assessment.calibrated` found.
-    columns: panels beside each other.
+    panels: by title, what `assessment.calibrated` returned.
+    columns: panels per row.
   """
   rows = [
     {
@@ -182,8 +184,8 @@ def reliability(panels: Mapping[str, Mapping[str, Any]], columns: int) -> Chart:
       'high': b['by_chance'][1],
       'photos': b['count'],
     }
-    for title, found in panels.items()
-    for b in found['bins']
+    for title, calibration in panels.items()
+    for b in calibration['bins']
   ]
   base = alt.Chart().encode(
     x=alt.X('confidence:Q', title='confidence').scale(domain=[0, 1]),
@@ -208,7 +210,7 @@ def reliability(panels: Mapping[str, Mapping[str, Any]], columns: int) -> Chart:
 
 
 def png(chart: Chart) -> bytes:
-  """The chart as a picture on white."""
+  """The chart as a PNG on white."""
   look = chart['config'] | {'background': 'white'}
   return vl_convert.vegalite_to_png(chart | {'config': look}, scale=2)
 
@@ -216,7 +218,7 @@ def png(chart: Chart) -> bytes:
 def _by_epoch(
   runs: Sequence[Result], split: str, task: str, score: str
 ) -> dict[int, list[float]]:
-  """A score of each run that got to an epoch, epoch by epoch."""
+  """By epoch, the score of each run that reached it."""
   values = collections.defaultdict(list)
   for result in runs:
     for row in result.rows:
@@ -226,22 +228,26 @@ def _by_epoch(
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
-  found = {'mean': np.mean(values), 'low': min(values), 'high': max(values)}
-  rounded = {name: round(float(value), 5) for name, value in found.items()}
+  statistics = {
+    'mean': np.mean(values),
+    'low': min(values),
+    'high': max(values),
+  }
+  rounded = {name: round(float(value), 5) for name, value in statistics.items()}
   return rounded | {'seeds': len(values)}
 
 
 def _epoch_axis(rows: Sequence[Mapping[str, Any]]) -> alt.Axis:
-  """About five whole numbers."""
+  """About five integer ticks."""
   last = max((row['epoch'] for row in rows), default=1)
   step = max(1, round(last / 4))
   ticks = sorted({1, *range(step, last + 1, step)})
   return alt.Axis(values=ticks, format='d')
 
 
-def _panel(cell: Cell, task: str, found: Analysis) -> str:
-  """A panel's title: what tells it from the others."""
-  return str(cell) if len(found) > 1 else task
+def _panel(cell: Cell, task: str, runs_by_cell: Analysis) -> str:
+  """A panel's title: what distinguishes it from the others."""
+  return str(cell) if len(runs_by_cell) > 1 else task
 
 
 def _finish(chart: alt.TopLevelMixin, description: str) -> Chart:

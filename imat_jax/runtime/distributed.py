@@ -74,7 +74,7 @@ def initialize(knobs: config.Cluster) -> Iterator[None]:
       _exit_without_waiting(1)
       if not _LOST_CONNECTION.match(str(error)):
         raise
-      raise errors.UserError(_lost_process(str(error))) from error
+      raise errors.UserError(_lost_process(errors.first_line(error))) from error
     except errors.Interrupted:  # all of them are, at the same step
       jax.distributed.shutdown()
       raise
@@ -187,7 +187,7 @@ def _initialize(knobs: config.Cluster) -> None:
       shutdown_timeout_seconds=_SHUTDOWN_TIMEOUT_S,
     )
   except (RuntimeError, ValueError) as error:
-    raise errors.UserError(_lost_process(str(error))) from error
+    raise errors.UserError(_lost_process(errors.first_line(error))) from error
 
 
 def _exit_without_waiting(status: int) -> None:
@@ -201,8 +201,7 @@ def _exit_without_waiting(status: int) -> None:
     atexit.register(time.sleep, _PRIMARY_EXIT_DELAY_S)
 
 
-def _lost_process(said: str) -> str:
-  reason = (said.strip() or 'no reason given').splitlines()[0][:200]
+def _lost_process(reason: str) -> str:
   return (
     f'a process of this job is gone or cannot be reached ({reason}); its own '
     'last line says why; start all of them again, they go on from the last '

@@ -256,9 +256,9 @@ class RemoteDir:
         f"requirements.lock -e '.[{extra}]'"
       ) from error
     except Exception as error:  # each package has its own
-      reason = (str(error).strip() or type(error).__name__).splitlines()[0]
       raise errors.UserError(
-        f'{self.url}: {reason[:300]} (docs/remote.md says what a bucket needs)'
+        f'{self.url}: {errors.first_line(error)} (docs/remote.md says what a '
+        'bucket needs)'
       ) from error
 
 

@@ -367,7 +367,8 @@ def _reported(directory: pathlib.Path) -> Iterator[None]:
     ]
     last = f'step {whole[0]} is whole' if whole else 'none is whole yet'
     raise errors.UserError(
-      f'{directory}: could not save a checkpoint: {_first_line(error)}; of '
+      f'{directory}: could not save a checkpoint: '
+      f'{errors.first_line(error)}; of '
       f'those there, {last}; run again when this is mended'
     ) from error
 
@@ -381,10 +382,7 @@ def _read(folder: pathlib.Path) -> Iterator[None]:
     raise
   except Exception as error:
     raise errors.UserError(
-      f'{folder}: not a checkpoint of this network ({_first_line(error)}); '
+      f'{folder}: not a checkpoint of this network '
+      f'({errors.first_line(error)}); '
       'move the folder away to use the one before'
     ) from error
-
-
-def _first_line(error: Exception) -> str:
-  return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

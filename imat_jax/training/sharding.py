@@ -33,9 +33,9 @@ def check_devices() -> None:
     jax.devices()
   except (RuntimeError, AssertionError) as error:
     asked = os.environ.get('JAX_PLATFORMS', '')
-    reason = (str(error).splitlines() or ['no such device'])[0]
     raise errors.UserError(
-      f'JAX_PLATFORMS={asked}: jax finds no such device here ({reason}); unset '
+      f'JAX_PLATFORMS={asked}: jax finds no such device here '
+      f'({errors.first_line(error)}); unset '
       "it, or install jax for it: pip install -e '.[gpu]' or '.[tpu]'"
     ) from error
 

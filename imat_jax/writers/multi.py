@@ -118,8 +118,9 @@ class BestEffort:
       raise
     except Exception as error:  # each package has its own
       self._writer = None
-      reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-      progress.say(f'{self.name}: {reason[:300]}; training goes on without it')
+      progress.say(
+        f'{self.name}: {errors.first_line(error)}; training goes on without it'
+      )
 
 
 def make_writers(
