@@ -1,7 +1,7 @@
-"""A trained network as one file that is used without this package.
+"""A trained network as one file that can be used without this package.
 
 Its network maps photos, uint8, B × side × side × 3 for any B, to a probability
-for each label of each task. All else that its user must know is inside too, as
+for each label of each task. All else that its user needs is inside too, as
 JSON: see `about`. docs/export.md has programs that read such files.
 """
 
@@ -47,7 +47,7 @@ def stablehlo(trained: TrainedModel) -> bytes:
     exported = jax.export.export(network, platforms=PLATFORMS)(_input(trained))
   archive = io.BytesIO()
   with zipfile.ZipFile(archive, 'w') as members:
-    # A ZipInfo of its own has no time of today.
+    # An explicit ZipInfo does not have the current time.
     members.writestr(zipfile.ZipInfo(ABOUT), _text(trained))
     members.writestr(zipfile.ZipInfo(NETWORK), bytes(exported.serialize()))
   return archive.getvalue()
@@ -89,7 +89,7 @@ def converter() -> ModuleType:
   Raises:
     UserError: it is not installed.
   """
-  # It tells of each shape that it does not know.
+  # It logs each shape that it does not know.
   for name in ('jax2onnx', 'onnx_ir'):
     logging.getLogger(name).setLevel(logging.ERROR)
   # jax 0.10 has no such name any more, which was None; jax2onnx 0.13 reads it.
@@ -118,23 +118,23 @@ def probabilities(
   def of_photos(image_BxHxWxC: jax.Array) -> dict[str, jax.Array]:
     batch = Batch(image_BxHxWxC, None)
     logits_BxTxK = step.logits(network, trained.params, batch)
-    found = {}
+    probability_by_task = {}
     for t, task in enumerate(task_set):
-      # Not [:, t], of which the converter makes a gather, with unused leftovers
-      # that onnxruntime warns of.
-      own_BxK = jax.lax.index_in_dim(logits_BxTxK, t, axis=1, keepdims=False)
-      own_BxK = jax.lax.slice_in_dim(own_BxK, 0, len(task.labels), axis=1)
-      found[task.name] = jax.nn.softmax(own_BxK)
-    return found
+      # Not [:, t], which the converter makes a gather with unused nodes, about
+      # which onnxruntime warns.
+      task_BxK = jax.lax.index_in_dim(logits_BxTxK, t, axis=1, keepdims=False)
+      task_BxK = jax.lax.slice_in_dim(task_BxK, 0, len(task.labels), axis=1)
+      probability_by_task[task.name] = jax.nn.softmax(task_BxK)
+    return probability_by_task
 
   return of_photos
 
 
 def about(trained: TrainedModel) -> dict[str, Any]:
-  """What a user of the network must know: JSON.
+  """What a user of the network needs to know: JSON.
 
   `tasks` has the names of the labels in the order of the probabilities;
-  `preprocessing` says how the evaluation makes the network's input of a photo.
+  `preprocessing` describes how the evaluation turns a photo into the input.
   """
   run, stopping = trained.run, trained.history.stopping
   side = trunk.image_side(run.model.geometry)
@@ -185,9 +185,9 @@ def _input(trained: TrainedModel) -> jax.ShapeDtypeStruct:
 def _without_traces() -> Iterator[None]:
   """Keeps the paths of this machine's source files out of what is exported."""
   name = 'jax_traceback_in_locations_limit'
-  before = getattr(jax.config, name)
+  limit = getattr(jax.config, name)
   jax.config.update(name, 0)
   try:
     yield
   finally:
-    jax.config.update(name, before)
+    jax.config.update(name, limit)

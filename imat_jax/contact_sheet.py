@@ -1,4 +1,4 @@
-"""Photos in rows, each with its labels below: one picture to look over."""
+"""An image grid: photos in rows, each with its predicted labels below."""
 
 import io
 import pathlib
@@ -19,34 +19,33 @@ _INK, _SURE, _UNSURE = '#222222', '#1a7f37', '#b35900'
 
 
 def draw(
-  shown: Sequence[inference.Prediction], task_set: tasks.TaskSet
+  predictions: Sequence[inference.Prediction], task_set: tasks.TaskSet
 ) -> bytes:
   """A PNG of photos with the likeliest label of each of the first tasks.
 
-  A label is green where the run is sure of it, with a probability of a half or
-  more.
+  A label is green where the run is confident: a probability of 0.5 or more.
   """
   names = task_set.names[:_MOST_TASKS]
-  columns = max(1, min(_COLUMNS, len(shown)))
-  rows = -(-len(shown) // columns)
+  columns = max(1, min(_COLUMNS, len(predictions)))
+  rows = -(-len(predictions) // columns)
   width, height = _SIDE + _GAP, _SIDE + _GAP + _LINE * (len(names) + 1)
   sheet = Image.new(
     'RGB', (columns * width + _GAP, max(1, rows) * height + _GAP), 'white'
   )
   pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(_TEXT)
-  for number, found in enumerate(shown):
+  for number, prediction in enumerate(predictions):
     row, column = divmod(number, columns)
     left, top = _GAP + column * width, _GAP + row * height
-    photo = _thumbnail(found.path)
+    photo = _thumbnail(prediction.path)
     sheet.paste(photo, (left + (_SIDE - photo.width) // 2, top))
     top += _SIDE + 2
-    title = errors.printable(pathlib.Path(found.path).name)
+    title = errors.printable(pathlib.Path(prediction.path).name)
     pen.text((left, top), _cut(pen, title, font), _INK, font)
-    for place, name in enumerate(names, 1):
-      ((label, share),) = found.best(task_set, name)
-      said = _cut(pen, errors.printable(f'{share:.2f} {label}'), font)
-      color = _SURE if share >= 0.5 else _UNSURE
-      pen.text((left, top + place * _LINE), said, color, font)
+    for line, name in enumerate(names, 1):
+      ((label, probability),) = prediction.best(task_set, name)
+      text = _cut(pen, errors.printable(f'{probability:.2f} {label}'), font)
+      color = _SURE if probability >= 0.5 else _UNSURE
+      pen.text((left, top + line * _LINE), text, color, font)
   body = io.BytesIO()
   sheet.save(body, 'PNG')
   return body.getvalue()
@@ -61,7 +60,7 @@ def _thumbnail(path: str) -> Image.Image:
 
 
 def _cut(pen: ImageDraw.ImageDraw, text: str, font) -> str:
-  """As much of the text as stands below a photo."""
+  """As much of the text as fits below a photo."""
   while text and pen.textlength(text, font) > _SIDE:
     text = text[:-2].rstrip('…') + '…' if len(text) > 2 else ''
   return text

@@ -36,7 +36,7 @@ _ENOUGH_SHARED = 1000  # MB
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """What was looked at, what was seen, and what is wrong with it, if it is."""
+  """What was checked, what was seen, and what is wrong with it, if anything."""
 
   what: str
   seen: str
@@ -50,20 +50,20 @@ class Finding:
 
 def main(config: config.Doctor) -> None:
   """Prints the findings."""
-  faults = 0
+  num_problems = 0
   for finding in examine(config):
     print(finding, flush=True)
-    faults += bool(finding.wrong)
-  if faults:
+    num_problems += bool(finding.wrong)
+  if num_problems:
     raise errors.UserError(
-      f'{faults} of these would stop a run; each line says how to mend it'
+      f'{num_problems} of these would stop a run; each line says how to mend it'
     )
 
 
 def examine(config: config.Doctor) -> Iterator[Finding]:
   """The findings, one after the other: some take seconds."""
-  found = environment.versions().items()
-  yield Finding('versions', ', '.join(f'{name} {v}' for name, v in found))
+  versions = environment.versions().items()
+  yield Finding('versions', ', '.join(f'{name} {v}' for name, v in versions))
   hardware = environment.machine()
   yield Finding(
     'machine',
@@ -85,9 +85,9 @@ def examine(config: config.Doctor) -> Iterator[Finding]:
     yield _checked('data set', lambda: _open(config.data_dir))
 
 
-def _checked(what: str, look: Callable[[], str]) -> Finding:
+def _checked(what: str, check: Callable[[], str]) -> Finding:
   try:
-    return Finding(what, look())
+    return Finding(what, check())
   except errors.UserError as error:
     return Finding(what, '', str(error))
   except OSError as error:
@@ -96,30 +96,30 @@ def _checked(what: str, look: Callable[[], str]) -> Finding:
 
 def _devices() -> str:
   sharding.check_devices()
-  found = jax.devices()
-  kinds = sorted({device.device_kind for device in found})
-  seen = f'{len(found)} × {", ".join(kinds)} ({jax.default_backend()})'
-  memory = (found[0].memory_stats() or {}).get('bytes_limit')
+  devices = jax.devices()
+  kinds = sorted({device.device_kind for device in devices})
+  summary = f'{len(devices)} × {", ".join(kinds)} ({jax.default_backend()})'
+  memory = (devices[0].memory_stats() or {}).get('bytes_limit')
   if memory:
-    seen += f', {memory / 2**30:.1f} GiB each for jax'
+    summary += f', {memory / 2**30:.1f} GiB each for jax'
   if idle := _idle_accelerator():
-    raise errors.UserError(f'{seen}; {idle}')
-  return seen
+    raise errors.UserError(f'{summary}; {idle}')
+  return summary
 
 
 def _shared_memory() -> str:
   megabytes = shutil.disk_usage(_SHARED_MEMORY).free // 10**6
-  seen = f'{megabytes:,} MB free'
+  summary = f'{megabytes:,} MB free'
   if megabytes < _ENOUGH_SHARED:
-    seen += (
+    summary += (
       '; little for --loader_processes: docker run --shm-size=2g gives a '
       'container more'
     )
-  return seen
+  return summary
 
 
 def _idle_accelerator() -> str:
-  """Says so where there is a GPU or TPU that jax does not see."""
+  """A message if there is a GPU or TPU that jax does not use, else ''."""
   if jax.default_backend() != 'cpu':
     return ''
   if os.environ.get('JAX_PLATFORMS') == 'cpu':
@@ -149,11 +149,11 @@ def _speed() -> str:
   )
 
 
-def _workdir(place: str) -> Iterator[Finding]:
-  if storage.is_url(place):
-    yield _checked('bucket', lambda: _write_to(place))
-    place = storage.working_folder(place)
-  yield _checked('workdir', lambda: _write_in(pathlib.Path(place)))
+def _workdir(workdir: str) -> Iterator[Finding]:
+  if storage.is_url(workdir):
+    yield _checked('bucket', lambda: _write_to(workdir))
+    workdir = storage.working_folder(workdir)
+  yield _checked('workdir', lambda: _write_in(pathlib.Path(workdir)))
 
 
 def _write_to(url: str) -> str:
@@ -174,10 +174,10 @@ def _write_in(workdir: pathlib.Path) -> str:
     os.fsync(file.fileno())
     rate = 2**24 / (time.perf_counter() - start)
   free = shutil.disk_usage(workdir).free
-  seen = f'{workdir}: {free / 2**30:.1f} GiB free, {rate / 1e6:,.0f} MB/s'
+  summary = f'{workdir}: {free / 2**30:.1f} GiB free, {rate / 1e6:,.0f} MB/s'
   if free < _ROOM:
-    raise errors.UserError(f'{seen}; checkpoints need room, make some')
-  return seen
+    raise errors.UserError(f'{summary}; checkpoints need room, make some')
+  return summary
 
 
 def _open(data_dir: str) -> str:

@@ -5,7 +5,7 @@ A command is a function of one config. Its main guard reads
   flags.run(main, config.Download)
 
 and gives it `--help`, the flags, and the exit statuses of the contract: 0 done,
-1 a fault that the user can mend, 2 wrong flags, 130 and 143 interrupted.
+1 an error that the user can fix, 2 wrong flags, 130 and 143 interrupted.
 """
 
 import codecs
@@ -28,8 +28,8 @@ from imat_jax.runtime import files
 # values in which a command differs.
 Maker = Callable[..., Any]
 
-# How glibc shall treat big arrays: in one heap of huge pages that it keeps. By
-# default each step gives its memory back and gets it anew, page by page, which
+# Makes glibc hold big arrays in one heap of huge pages that it keeps. By
+# default each step returns its memory and gets it anew, page by page, which
 # makes it a fifth longer on a CPU (benchmarks/README.md).
 MALLOC = ':'.join(
   f'glibc.malloc.{name}={value}'
@@ -55,8 +55,8 @@ def run(main: Callable[[Any], None], maker: Maker) -> None:
   try:
     parsed = parse(maker, sys.argv)
   except (absl_flags.Error, ValueError) as error:
-    wrong = '; '.join(str(error).splitlines())
-    _complain(f'{name}: {wrong} (--help lists the flags)')
+    message = '; '.join(str(error).splitlines())
+    _complain(f'{name}: {message} (--help lists the flags)')
     sys.exit(2)
   _set_malloc()
   _set_home()
@@ -64,7 +64,7 @@ def run(main: Callable[[Any], None], maker: Maker) -> None:
 
 
 def _open_streams() -> None:
-  """Standard streams that take any text, also where they were closed."""
+  """Makes standard streams accept any text, also if they were closed."""
   for number, name in enumerate(('stdin', 'stdout', 'stderr')):
     try:
       os.fstat(number)
@@ -88,7 +88,7 @@ def _escape(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def _set_home() -> None:
-  """Gives a user without one a home: libraries keep their caches there."""
+  """Sets a home for a user without one: libraries keep their caches there."""
   if not os.path.isabs(os.path.expanduser('~')):
     os.environ['HOME'] = str(files.temporary_folder())
 
@@ -109,23 +109,25 @@ def parse(maker: Maker, argv: list[str]) -> Any:
       that is no flag.
   """
   values = absl_flags.FlagValues()
-  values.set_gnu_getopt()  # flags may stand behind arguments
+  values.set_gnu_getopt()  # flags may follow arguments
   flagged, arguments = _split(maker)
   for field, default in flagged:
     _define(field, default, values)
-  rest = values(argv)[1:]
-  if rest and not arguments:
-    raise ValueError(f'{rest[0]!r} is not a flag')
+  positional = values(argv)[1:]
+  if positional and not arguments:
+    raise ValueError(f'{positional[0]!r} is not a flag')
   for field, default in flagged:
     _check_path(field, default, values[field.name].value)
-  absent = [f'--{f.name}' for f, _ in flagged if values[f.name].value is None]
-  if not rest:
-    absent += [field.metadata['arguments'] for field in arguments]
-  if absent:
-    raise ValueError(f'missing: {", ".join(absent)}')
+  missing = [f'--{f.name}' for f, _ in flagged if values[f.name].value is None]
+  if not positional:
+    missing += [field.metadata['arguments'] for field in arguments]
+  if missing:
+    raise ValueError(f'missing: {", ".join(missing)}')
   # Libraries read the global flags; they count as parsed, with no value set.
   absl_flags.FLAGS(argv[:1])
-  return _make(maker, values, {field.name: tuple(rest) for field in arguments})
+  return _make(
+    maker, values, {field.name: tuple(positional) for field in arguments}
+  )
 
 
 def _check_path(field: dataclasses.Field, default: Any, value: Any) -> None:
@@ -140,7 +142,7 @@ def _check_path(field: dataclasses.Field, default: Any, value: Any) -> None:
 
 
 def help_text(about: str, maker: Maker) -> str:
-  """The text of `--help`: what the command says of itself, then its flags."""
+  """The text of `--help`: the command's description, then its flags."""
   lines = [about.strip()]
   flagged, arguments = _split(maker)
   if arguments:
@@ -150,8 +152,8 @@ def help_text(about: str, maker: Maker) -> str:
   lines += ['', 'flags:'] if flagged else []
   for field, default in flagged:
     required = default is dataclasses.MISSING
-    shown = '' if required else f'={config.text(default)}'
-    lines += [f'  --{field.name}{shown}', *_wrapped(field, required)]
+    default_text = '' if required else f'={config.text(default)}'
+    lines += [f'  --{field.name}{default_text}', *_wrapped(field, required)]
   return '\n'.join(lines)
 
 
@@ -164,7 +166,7 @@ def _wrapped(field: dataclasses.Field, required: bool = False) -> list[str]:
     76,
     initial_indent=' ' * 6,
     subsequent_indent=' ' * 6,
-    break_on_hyphens=False,  # flags and links stay whole
+    break_on_hyphens=False,  # flags and links stay unbroken
   )
 
 
@@ -188,7 +190,7 @@ def _status(call: Callable[[], None], name: str) -> int:
 
 
 def _failed(status: int, text: str) -> int:
-  """What was printed goes out before the line that says what failed."""
+  """Flushes what was printed, then prints the line that reports the error."""
   try:
     sys.stdout.flush()
   except OSError:
@@ -205,7 +207,7 @@ def _complain(text: str) -> None:
 
 
 def _discard(stream: IO[str]) -> None:
-  """What waits in a stream that takes no more must not fail at the exit."""
+  """Keeps what is buffered for a closed stream from failing at exit."""
   with contextlib.suppress(OSError):  # of no file at all, as in a test
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -216,16 +218,16 @@ def _unwrap(maker: Maker) -> tuple[type, dict[str, Any]]:
   return maker, {}
 
 
-def _default(field: dataclasses.Field, given: dict[str, Any]) -> Any:
+def _default(field: dataclasses.Field, overrides: dict[str, Any]) -> Any:
   if field.default_factory is not dataclasses.MISSING:
-    return given.get(field.name, field.default_factory())
-  return given.get(field.name, field.default)
+    return overrides.get(field.name, field.default_factory())
+  return overrides.get(field.name, field.default)
 
 
 def _fields(maker: Maker) -> Iterator[tuple[dataclasses.Field, Any]]:
   """Fields with their defaults; those of nested configs come last."""
-  kind, given = _unwrap(maker)
-  pairs = [(f, _default(f, given)) for f in dataclasses.fields(kind)]
+  kind, overrides = _unwrap(maker)
+  pairs = [(f, _default(f, overrides)) for f in dataclasses.fields(kind)]
   yield from (p for p in pairs if not dataclasses.is_dataclass(p[1]))
   for _, default in pairs:
     if dataclasses.is_dataclass(default):
@@ -240,21 +242,21 @@ def _split(maker: Maker) -> tuple[list, list[dataclasses.Field]]:
 
 
 def _define(field: dataclasses.Field, default: Any, values) -> None:
-  given = None if default is dataclasses.MISSING else default
+  flag_default = None if default is dataclasses.MISSING else default
   common = {'help': field.metadata['help'], 'flag_values': values}
   if field.type is bool:
-    absl_flags.DEFINE_boolean(field.name, given, **common)
+    absl_flags.DEFINE_boolean(field.name, flag_default, **common)
   elif field.type is int:
-    absl_flags.DEFINE_integer(field.name, given, **common)
+    absl_flags.DEFINE_integer(field.name, flag_default, **common)
   elif field.type is float:
-    absl_flags.DEFINE_float(field.name, given, **common)
+    absl_flags.DEFINE_float(field.name, flag_default, **common)
   elif field.type is str:
-    absl_flags.DEFINE_string(field.name, given, **common)
+    absl_flags.DEFINE_string(field.name, flag_default, **common)
   elif typing.get_origin(field.type) is typing.Literal:
     choices = typing.get_args(field.type)
-    absl_flags.DEFINE_enum(field.name, given, choices, **common)
+    absl_flags.DEFINE_enum(field.name, flag_default, choices, **common)
   elif typing.get_origin(field.type) is tuple:
-    absl_flags.DEFINE_list(field.name, [str(v) for v in given], **common)
+    absl_flags.DEFINE_list(field.name, [str(v) for v in flag_default], **common)
   else:
     raise TypeError(f'{field.name}: no flag for the type {field.type}')
 
@@ -262,26 +264,26 @@ def _define(field: dataclasses.Field, default: Any, values) -> None:
 def _make(
   maker: Maker, values: absl_flags.FlagValues, arguments: dict[str, Any]
 ) -> Any:
-  kind, given = _unwrap(maker)
-  made = {}
+  kind, overrides = _unwrap(maker)
+  field_values = {}
   for field in dataclasses.fields(kind):
-    default = _default(field, given)
+    default = _default(field, overrides)
     if dataclasses.is_dataclass(default):
-      made[field.name] = _make(type(default), values, {})
+      field_values[field.name] = _make(type(default), values, {})
     elif field.name in arguments:
-      made[field.name] = arguments[field.name]
+      field_values[field.name] = arguments[field.name]
     elif typing.get_origin(field.type) is tuple:
-      made[field.name] = _make_tuple(field, values[field.name].value)
+      field_values[field.name] = _make_tuple(field, values[field.name].value)
     else:
-      made[field.name] = values[field.name].value
-  return kind(**made)
+      field_values[field.name] = values[field.name].value
+  return kind(**field_values)
 
 
-def _make_tuple(field: dataclasses.Field, given: list[str]) -> tuple:
+def _make_tuple(field: dataclasses.Field, texts: list[str]) -> tuple:
   item = typing.get_args(field.type)[0]
   try:
-    return tuple(map(item, given))
+    return tuple(map(item, texts))
   except ValueError:
     raise ValueError(
-      f'--{field.name}={",".join(given)}: must be of the type {item.__name__}'
+      f'--{field.name}={",".join(texts)}: must be of the type {item.__name__}'
     ) from None

@@ -1,8 +1,8 @@
 """A trained run that labels photos: any files in, probabilities out.
 
-A photo goes the way that it would go through `build` and the evaluation, so a
-run says of it, to the bit, what its evaluation says of the same photo in a data
-set that was built for its size.
+A photo is preprocessed as in `build` and the evaluation, so its probabilities
+equal, bit for bit, those of the evaluation for the same photo in a data set
+that was built for its size.
 """
 
 import collections
@@ -25,10 +25,10 @@ from imat_jax.training.ensemble import Ensemble
 
 
 class Prediction(NamedTuple):
-  """What a run says of a photo: a probability per label, or an error."""
+  """A run's prediction for a photo: a probability per label, or an error."""
 
   path: str
-  probability_TxK: np.ndarray | None  # 0 behind the last label of a task
+  probability_TxK: np.ndarray | None  # 0 past the last label of a task
   error: str = ''
 
   def best(self, task_set: tasks.TaskSet, task: str, number: int = 1):
@@ -46,7 +46,7 @@ class Predictor:
   Args:
     run: its workdir.
     batch_size: photos per step; there is one compiled program for it, however
-      many photos come.
+      many photos there are.
 
   Raises:
     UserError: no run, a damaged one, or one without a finished epoch.
@@ -70,7 +70,7 @@ class Predictor:
         yield from self._label(chunk)
 
   def probabilities(self, image_NxHxWxC: np.ndarray) -> np.ndarray:
-    """What the run says of pictures of its side, uint8: N × T × K."""
+    """The probabilities for images of the run's side, uint8: N × T × K."""
     parts = [
       jax.nn.softmax(self.logits(image_NxHxWxC[start:][: self._batch_size]))
       for start in range(0, len(image_NxHxWxC), self._batch_size)
@@ -78,12 +78,12 @@ class Predictor:
     return np.concatenate(parts)
 
   def logits(self, image_BxHxWxC: np.ndarray) -> np.ndarray:
-    """The logits of no more pictures than a batch has, B × T × K."""
+    """The logits of no more images than a batch has, B × T × K."""
     number = len(image_BxHxWxC)
     missing = self._batch_size - number
     padded = np.pad(image_BxHxWxC, ((0, missing), (0, 0), (0, 0), (0, 0)))
-    nothing_BxT = np.zeros((self._batch_size, len(self.task_set)), np.int32)
-    batch = Batch(padded, nothing_BxT)
+    label_BxT = np.zeros((self._batch_size, len(self.task_set)), np.int32)
+    batch = Batch(padded, label_BxT)
     (logits_BxTxK,) = jax.device_get(self._logits(self._params_R, batch))
     return logits_BxTxK[:number]
 
@@ -91,26 +91,26 @@ class Predictor:
     return path, prepare(pathlib.Path(path), self.side)
 
   def _label(self, chunk: list[tuple[str, Any]]) -> Iterator[Prediction]:
-    images = [found for _, found in chunk if not isinstance(found, str)]
-    said = iter(self.probabilities(np.stack(images)) if images else ())
-    for path, found in chunk:
-      if isinstance(found, str):
-        yield Prediction(path, None, found)
+    images = [image for _, image in chunk if not isinstance(image, str)]
+    probabilities = iter(self.probabilities(np.stack(images)) if images else ())
+    for path, image in chunk:
+      if isinstance(image, str):
+        yield Prediction(path, None, image)
       else:
-        yield Prediction(path, next(said))
+        yield Prediction(path, next(probabilities))
 
 
 def prepare(file: pathlib.Path | io.BytesIO, side: int) -> np.ndarray | str:
-  """The picture that a network sees of a photo, or why there is none.
+  """The image that a network sees of a photo, or why there is none.
 
   Returns:
     uint8, `side` × `side` × 3.
   """
   # Compressed, as it would be in a data set: that changes pixels a little.
-  found = preprocess.encoded(file, preprocess.stored_side(side))
-  if isinstance(found, str):
-    return found
-  record = source.Record(found.jpeg, str(file), np.empty(0))
+  encoded = preprocess.encoded(file, preprocess.stored_side(side))
+  if isinstance(encoded, str):
+    return encoded
+  record = source.Record(encoded.jpeg, str(file), np.empty(0))
   stored_HxWxC = input_pipeline.decode(record)
   return augment.warp(stored_HxWxC, augment.IDENTITY, side, 'nearest')
 
@@ -122,13 +122,13 @@ def _ahead(
   number: int,
 ) -> Iterator[Any]:
   """`map` that is never more than `number` items ahead of its reader."""
-  waiting = collections.deque()
+  futures = collections.deque()
   for item in items:
-    waiting.append(pool.submit(call, item))
-    if len(waiting) >= number:
-      yield waiting.popleft().result()
-  while waiting:
-    yield waiting.popleft().result()
+    futures.append(pool.submit(call, item))
+    if len(futures) >= number:
+      yield futures.popleft().result()
+  while futures:
+    yield futures.popleft().result()
 
 
 def _chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -57,42 +57,44 @@ def main(command: config.Predict) -> None:
   predictor = inference.Predictor(command.run, command.batch_size)
   task_set = predictor.task_set
   write = _WRITERS[_format(command)](task_set, command.top)
-  shown, bad = [], []
-  for found in _counted(predictor.label(paths), len(paths)):
-    if found.error:
-      found = found._replace(error=_reason(found.path, found.error))
-      bad.append(f'{found.path}: {found.error}')
-    elif command.save_grid and len(shown) < _ON_GRID:
-      shown.append(found)
-    write(found)
+  grid, failures = [], []
+  for prediction in _counted(predictor.label(paths), len(paths)):
+    if prediction.error:
+      prediction = prediction._replace(
+        error=_reason(prediction.path, prediction.error)
+      )
+      failures.append(f'{prediction.path}: {prediction.error}')
+    elif command.save_grid and len(grid) < _ON_GRID:
+      grid.append(prediction)
+    write(prediction)
   sys.stdout.flush()
-  if len(bad) == len(paths):
+  if len(failures) == len(paths):
     raise errors.UserError(
-      f'no photo labelled, {len(bad):,} not readable'
-      f'{_first(bad)}{_passed_over(skipped)}{_advice(command.paths)}'
+      f'no photo labelled, {len(failures):,} not readable'
+      f'{_first(failures)}{_passed_over(skipped)}{_advice(command.paths)}'
     )
   if command.save_grid:
-    outputs.write_bytes(command.save_grid, contact_sheet.draw(shown, task_set))
+    outputs.write_bytes(command.save_grid, contact_sheet.draw(grid, task_set))
   progress.say(
-    f'{len(paths) - len(bad):,} photos labelled, {len(bad):,} not readable'
-    f'{_first(bad)}{_passed_over(skipped)}'
+    f'{len(paths) - len(failures):,} photos labelled, '
+    f'{len(failures):,} not readable{_first(failures)}{_passed_over(skipped)}'
   )
 
 
 def _without(
   target: str, paths: Sequence[str], arguments: Sequence[str]
 ) -> list[str]:
-  """The paths but for that of an earlier picture, found in a folder."""
-  place = os.path.realpath(target)
-  if place in map(os.path.realpath, arguments):
+  """The paths without that of an earlier grid image in one of the folders."""
+  real_target = os.path.realpath(target)
+  if real_target in map(os.path.realpath, arguments):
     raise errors.UserError(
       f'--save_grid={target}: is one of the photos; give another name'
     )
-  return [path for path in paths if os.path.realpath(path) != place]
+  return [path for path in paths if os.path.realpath(path) != real_target]
 
 
 def _reason(path: str, error: str) -> str:
-  """Why a file is no photo, a little closer."""
+  """A more specific reason why a file is no photo."""
   if error == preprocess.NO_FILE and urls.is_link(path):
     return f'{error}: a link; download its photo first'
   if error != preprocess.NOT_DECODED:
@@ -100,15 +102,15 @@ def _reason(path: str, error: str) -> str:
   try:
     with open(path, 'rb') as file:
       head = file.read(file_kinds.HEAD)
-  except OSError as fault:
-    return fault.strerror or error
+  except OSError as os_error:
+    return os_error.strerror or error
   if image_validation.begins_like_a_picture(head):
     return error
   return f'{error}: {file_kinds.name(head)}'
 
 
-def _first(bad: Sequence[str]) -> str:
-  return f', the first: {bad[0]}' if bad else ''
+def _first(failures: Sequence[str]) -> str:
+  return f', the first: {failures[0]}' if failures else ''
 
 
 def _passed_over(skipped: photo_files.Skipped) -> str:
@@ -130,14 +132,14 @@ def _advice(arguments: Sequence[str]) -> str:
   return ''
 
 
-def _counted(labelled: Iterator, total: int) -> Iterator:
-  """The same, under a bar, unless the terminal shows the labels themselves."""
+def _counted(predictions: Iterator, total: int) -> Iterator:
+  """The same, with a progress bar unless a terminal shows the labels."""
   if sys.stdout.isatty():
-    yield from labelled
+    yield from predictions
     return
   with progress.Progress(total, 'label', 'photo') as bar:
-    for found in labelled:
-      yield found
+    for prediction in predictions:
+      yield prediction
       bar.advance()
 
 
@@ -151,41 +153,43 @@ def _table(task_set, top: int):
   """A photo's path, and below it a line per task."""
   width = max(map(len, task_set.names))
 
-  def write(found) -> None:
-    path = errors.printable(found.path)
-    if found.error:
-      print(f'{path}: {found.error}')
+  def write(prediction) -> None:
+    path = errors.printable(prediction.path)
+    if prediction.error:
+      print(f'{path}: {prediction.error}')
       return
     print(path)
     for name in task_set.names:
-      best = found.best(task_set, name, top)
-      said = '  '.join(f'{label} {share:.2f}' for label, share in best)
-      print(f'  {name:{width}}  {said}')
+      ranked = prediction.best(task_set, name, top)
+      text = '  '.join(
+        f'{label} {probability:.2f}' for label, probability in ranked
+      )
+      print(f'  {name:{width}}  {text}')
 
   return write
 
 
 def _csv(task_set, top: int):
   """A row per photo and task, with a pair of columns per label."""
-  number = min(top, max(len(task.labels) for task in task_set))
+  num_labels = min(top, max(len(task.labels) for task in task_set))
   pairs = [
     f'{name}{"" if k == 1 else f"_{k}"}'
-    for k in range(1, number + 1)
+    for k in range(1, num_labels + 1)
     for name in ('label', 'probability')
   ]
   out = csv.writer(sys.stdout, lineterminator='\n')
   out.writerow(['path', 'task', *pairs, 'error'])
-  nothing = [''] * len(pairs)
+  blanks = [''] * len(pairs)
 
-  def write(found) -> None:
-    if found.error:
-      out.writerow([found.path, '', *nothing, found.error])
+  def write(prediction) -> None:
+    if prediction.error:
+      out.writerow([prediction.path, '', *blanks, prediction.error])
       return
     for name in task_set.names:
-      best = found.best(task_set, name, number)
-      cells = [cell for label, p in best for cell in (label, f'{p:.6f}')]
-      row = [*cells, *nothing[len(cells) :]]
-      out.writerow([found.path, name, *row, ''])
+      ranked = prediction.best(task_set, name, num_labels)
+      cells = [cell for label, p in ranked for cell in (label, f'{p:.6f}')]
+      row = [*cells, *blanks[len(cells) :]]
+      out.writerow([prediction.path, name, *row, ''])
 
   return write
 
@@ -193,15 +197,15 @@ def _csv(task_set, top: int):
 def _json(task_set, top: int):
   """An object per photo and task."""
 
-  def write(found) -> None:
-    if found.error:
-      print(json.dumps({'path': found.path, 'error': found.error}))
+  def write(prediction) -> None:
+    if prediction.error:
+      print(json.dumps({'path': prediction.path, 'error': prediction.error}))
       return
     for name in task_set.names:
-      best = found.best(task_set, name, top)
-      label, share = best[0]
-      row = {'path': found.path, 'task': name, 'label': label}
-      row |= {'probability': share, 'probabilities': dict(best)}
+      ranked = prediction.best(task_set, name, top)
+      label, probability = ranked[0]
+      row = {'path': prediction.path, 'task': name, 'label': label}
+      row |= {'probability': probability, 'probabilities': dict(ranked)}
       print(json.dumps(row))
 
   return write

@@ -27,41 +27,41 @@ _SPLIT = 'test'
 
 
 def main(command: config.Submit) -> None:
-  """Writes the submission and says what is in it."""
+  """Writes the submission and prints a summary of it."""
   run_folders.check(command.run)
   outputs.check(command.output)
   images = kaggle.read_split(command.annotations, _SPLIT).images
   maps = kaggle.read_maps(command.annotations)
   train = kaggle.read_split(command.annotations, 'train')
   labels, _ = kaggle.labels_by_image(train)
-  usual = commonest(maps, _pairs(labels.values()))
+  defaults = commonest(maps, _pairs(labels.values()))
   # Here, so that --help and a wrong folder are quick.
   from imat_jax import inference
 
   predictor = inference.Predictor(command.run, command.batch_size)
-  known = _known(maps, predictor.task_set)
+  columns = _known(maps, predictor.task_set)
   paths = (_path(command.images, image.image_id) for image in images)
-  lost = 0
+  num_missing = 0
   text = io.StringIO()
-  out = csv.writer(text, lineterminator='\n')
-  out.writerow(['id', 'predicted'])
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(['id', 'predicted'])
   with progress.Progress(len(images), 'label', 'photo') as bar:
-    for image, found in zip(images, predictor.label(paths), strict=True):
-      predicted = dict(usual)
-      if not found.error:
-        predicted |= _likeliest(found.probability_TxK, known)
-      lost += bool(found.error)
-      out.writerows(
+    for image, prediction in zip(images, predictor.label(paths), strict=True):
+      predicted = dict(defaults)
+      if not prediction.error:
+        predicted |= _likeliest(prediction.probability_TxK, columns)
+      num_missing += bool(prediction.error)
+      writer.writerows(
         (f'{image.image_id}_{task_id}', label_id)
         for task_id, label_id in predicted.items()
       )
       bar.advance()
   outputs.write_text(command.output, text.getvalue())
   print(
-    f'{command.output}: {len(images):,} images × {len(usual)} tasks = '
-    f'{len(images) * len(usual):,} rows; {lost:,} images have no photo and '
-    f'{len(usual) - len(known)} tasks are not in the run: there the commonest '
-    'train label stands'
+    f'{command.output}: {len(images):,} images × {len(defaults)} tasks = '
+    f'{len(images) * len(defaults):,} rows; {num_missing:,} images have no '
+    f'photo and {len(defaults) - len(columns)} tasks are not in the run: there '
+    'the commonest train label stands'
   )
 
 
@@ -75,7 +75,7 @@ def commonest(
 
   Args:
     maps: what ids stand for.
-    pairs: the name of a task and a label's, one pair per label given.
+    pairs: the names of a task and a label, one pair per label of a photo.
 
   Raises:
     UserError: there is no label.
@@ -87,12 +87,12 @@ def commonest(
   if not counts:
     raise errors.UserError('no train photo has a label: nothing is commonest')
   label_ids = {name: key for key, name in maps.labels.items()}
-  usual = {}
+  commonest_ids = {}
   for task_id, name in maps.tasks.items():
     group = next(group for group in _groups(name) if group in counts)
     ((label, _),) = counts[group].most_common(1)
-    usual[task_id] = label_ids[label]
-  return usual
+    commonest_ids[task_id] = label_ids[label]
+  return commonest_ids
 
 
 def _groups(name: str) -> tuple[str, str, str]:
@@ -102,14 +102,14 @@ def _groups(name: str) -> tuple[str, str, str]:
 
 def _pairs(labels: Iterable[Mapping[str, str]]):
   """Each label of each photo, with the task of its class alone."""
-  for of_photo in labels:
-    yield from ((n, label) for n, label in of_photo.items() if ':' in n)
+  for photo_labels in labels:
+    yield from ((n, label) for n, label in photo_labels.items() if ':' in n)
 
 
 class _Column:
-  """Where the labels of one task stand among the probabilities.
+  """The positions of one task's labels among the probabilities.
 
-  `other` is no answer: the labels that Kaggle does not have are left out.
+  `other` is no answer: labels that Kaggle does not have are excluded.
   """
 
   def __init__(self, row: int, task: tasks.Task, label_ids: Mapping[str, str]):
@@ -130,16 +130,16 @@ def _known(maps: kaggle.Maps, task_set: tasks.TaskSet) -> dict[str, _Column]:
 
 
 def _likeliest(
-  probability_TxK: np.ndarray, known: Mapping[str, _Column]
+  probability_TxK: np.ndarray, columns: Mapping[str, _Column]
 ) -> dict[str, str]:
   return {
     task_id: column.ids[probability_TxK[column.row, column.places].argmax()]
-    for task_id, column in known.items()
+    for task_id, column in columns.items()
   }
 
 
 def _path(images: str, image_id: str) -> str:
-  # An id that is no file's name has no file; it must not lead elsewhere.
+  # An id that is no safe file name has no file; it must not lead elsewhere.
   name = f'{image_id}.jpg' if files.is_safe_name(image_id) else ''
   return str(pathlib.Path(images, _SPLIT, name))
 

@@ -331,7 +331,7 @@ def test_memory_decides_how_many_runs_go_at_once(built, tmp_path, monkeypatch):
   study = _config(built, tmp_path)
   found = source.read_tasks(built)
   sweeping = sweep.Sweep(grid.make(study, found), found)
-  group = sweeping.whole_groups()['public_3m']
+  group = sweeping.whole_ensembles()['public_3m']
   data = sweeping.data(group.task_set)
   assert dry_run.runs_that_fit(group, data) == 1  # on a CPU
   needed = {

@@ -458,7 +458,7 @@ def test_a_fault_is_told_before_that_of_the_bucket(built, shop, monkeypatch):
     _refuse(shop, 'put')
     raise errors.UserError('the loss is not finite')
 
-  monkeypatch.setattr(train_lib.loop, 'train', fail)
+  monkeypatch.setattr(train_lib, 'fit', fail)
   with pytest.raises(errors.UserError, match='the loss is not finite'):
     _run(built, URL)
 

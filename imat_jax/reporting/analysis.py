@@ -285,14 +285,12 @@ def _warnings(
     seeds = min(len(c['seeds']) for c in comparisons if c['model'] == model)
     smallest = statistics.smallest_p_value(seeds, number)
     if smallest >= statistics.ALPHA:
-      seeds_needed = seeds
-      while (
-        statistics.smallest_p_value(seeds_needed, number) >= statistics.ALPHA
-      ):
-        seeds_needed += 1
+      needed = seeds
+      while statistics.smallest_p_value(needed, number) >= statistics.ALPHA:
+        needed += 1
       warnings.append(
         f'{model}: {seeds} seeds cannot reach p < 0.05 in {number} '
-        f'comparisons, whatever the effect; {seeds_needed} can'
+        f'comparisons, whatever the effect; {needed} can'
       )
   for cell, runs in runs_by_cell.items():
     evaluated = [

@@ -65,9 +65,9 @@ def expected_error(diagram: Bins) -> float:
 def by_chance(confidence_N: np.ndarray, seed: int = 0) -> ByChance:
   """The diagram of calibrated networks that are as confident in each photo.
 
-  On each photo such a network is right with the probability that it states, as in
-  Bröcker and Smith, "Increasing the reliability of reliability
-  diagrams" (2007).
+  Such a network is right about a photo with the probability that it states, as
+  in Bröcker and Smith, "Increasing the reliability of reliability diagrams"
+  (2007).
 
   Args:
     confidence_N: the probability of each photo's prediction.

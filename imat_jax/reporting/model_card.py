@@ -2,7 +2,7 @@
 
 The head is YAML for machines, with the scores as Hugging Face's `model-index`;
 the rest is for people: what the network is for, how good it is, how to load it.
-Names from data are any text, so there they stand as code.
+Names from data are arbitrary text, so they are rendered as code.
 """
 
 import dataclasses
@@ -24,16 +24,16 @@ from imat_jax.runtime import environment, files, progress
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.training import scoring
 
-# By which a card is told from another file of that name.
+# Distinguishes a card from another file of that name.
 _MARK = '<!-- imat_jax wrote this; a new start of the run writes it anew. -->'
-_FEW = 10  # photos, of which a score says little
+_FEW = 10  # photos; scores on fewer are unreliable
 
 Facts = Mapping[str, Any]
 Row = Mapping[str, str | int | float | None]  # by column
 
 
 def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
-  """Writes the card of a trained run; leaves alone what is no card."""
+  """Writes the card of a trained run, unless its README.md is no card."""
   path = workdir.card
   if path.exists() and _MARK not in path.read_text(errors='replace'):
     progress.say(f'{path}: left as it is, so the run has no model card')
@@ -57,16 +57,24 @@ def render(
     name: of the network.
     run: its config.
     task_set: its tasks.
-    scored: what it makes of the validation photos.
+    scored: its scores and predictions on the validation photos.
     statistics: the `statistics.json` of its data set.
   """
   splits = statistics['splits']
-  found = {
+  metrics = {
     task.name: _assess(task, column, scored, splits)
     for column, task in enumerate(task_set)
   }
-  labelled = {name: of for name, of in found.items() if of['count']}
-  support = [number for of in found.values() for number in of['support']]
+  labelled = {
+    name: task_metrics
+    for name, task_metrics in metrics.items()
+    if task_metrics['count']
+  }
+  support = [
+    number
+    for task_metrics in metrics.values()
+    for number in task_metrics['support']
+  ]
   return _CARDS.get_template('card.md').render(
     head=_head(name, labelled, scored.evaluation['split'], statistics),
     mark=_MARK,
@@ -78,14 +86,21 @@ def render(
     statistics=statistics,
     data_set=tfds_builder.NAME,
     side=trunk.image_side(run.model.geometry),
-    unproven=[name for name, of in labelled.items() if _is_unproven(of)],
+    unproven=[
+      name
+      for name, task_metrics in labelled.items()
+      if _is_unproven(task_metrics)
+    ],
     num_labels=len(support),
     num_rare=sum(number < _FEW for number in support),
     few=_FEW,
     num_bins=calibration.NUM_BINS,
-    scores=_table(_scores(found)),
-    data=_table(_data(found, splits)),
-    labels={n: _table(_labels(n, of, splits)) for n, of in found.items()},
+    scores=_table(_scores(metrics)),
+    data=_table(_data(metrics, splits)),
+    labels={
+      n: _table(_labels(n, task_metrics, splits))
+      for n, task_metrics in metrics.items()
+    },
     calibration=_table(_calibration(labelled)),
     settings=_settings(run),
     made_by=environment.describe(),
@@ -95,24 +110,26 @@ def render(
 def _assess(
   task: tasks.Task, column: int, scored: scoring.Scored, splits: Facts
 ) -> dict[str, Any]:
-  """What `evaluation.json` says of a task, and how far it can be trusted."""
-  found = scored.evaluation['tasks'][task.name]
-  found = found | assessment.intervals(np.array(found['confusion_matrix']))
+  """A task's metrics in `evaluation.json`, with intervals and reliability."""
+  metrics = scored.evaluation['tasks'][task.name]
+  metrics = metrics | assessment.intervals(
+    np.array(metrics['confusion_matrix'])
+  )
   label_N, guess_N, confidence_N = (part[:, column] for part in scored.guesses)
-  kept_N = label_N != tasks.MISSING
+  has_label_N = label_N != tasks.MISSING
   counts = splits['train']['tasks'][task.name]['counts']
-  found['commonest'] = assessment.commonest_accuracy(found, counts)
-  if not kept_N.any():
-    return found
-  return found | assessment.reliability(
-    (label_N == guess_N)[kept_N], confidence_N[kept_N]
+  metrics['commonest'] = assessment.commonest_accuracy(metrics, counts)
+  if not has_label_N.any():
+    return metrics
+  return metrics | assessment.reliability(
+    (label_N == guess_N)[has_label_N], confidence_N[has_label_N]
   )
 
 
-def _is_unproven(found: Facts) -> bool:
-  """Whether the commonest label alone may be right as often."""
-  low, _ = found['accuracy_interval'] or (found['accuracy'], None)
-  return low <= found['commonest']
+def _is_unproven(metrics: Facts) -> bool:
+  """Whether always predicting the commonest label may be as accurate."""
+  low, _ = metrics['accuracy_interval'] or (metrics['accuracy'], None)
+  return low <= metrics['commonest']
 
 
 def _head(
@@ -121,7 +138,7 @@ def _head(
   """The metadata, as `modelcard.md` of huggingface/hub-docs has it.
 
   A task is a `config` of the data set: results of the same data set and config
-  are taken for one.
+  count as one.
   """
   data_set = {
     'type': tfds_builder.NAME,
@@ -134,12 +151,12 @@ def _head(
       'task': {'type': 'image-classification', 'name': task},
       'dataset': data_set | {'config': task},
       'metrics': [
-        _metric('accuracy', 'Accuracy', found, 'accuracy'),
-        _metric('f1', 'Macro F1', found, 'macro_f1')
+        _metric('accuracy', 'Accuracy', metrics, 'accuracy'),
+        _metric('f1', 'Macro F1', metrics, 'macro_f1')
         | {'args': {'average': 'macro'}},
       ],
     }
-    for task, found in labelled.items()
+    for task, metrics in labelled.items()
   ]
   head = {
     'library_name': 'imat_jax',
@@ -156,11 +173,13 @@ def _head(
   )
 
 
-def _metric(kind: str, title: str, found: Facts, score: str) -> dict[str, Any]:
-  bounds = found[f'{score}_interval']
+def _metric(
+  kind: str, title: str, metrics: Facts, score: str
+) -> dict[str, Any]:
+  bounds = metrics[f'{score}_interval']
   if bounds:
     title += ', 95% interval {:.3f} to {:.3f}'.format(*bounds)
-  return {'type': kind, 'name': title, 'value': found[score]}
+  return {'type': kind, 'name': title, 'value': metrics[score]}
 
 
 def _settings(run: config.Run) -> str:
@@ -173,53 +192,55 @@ def _settings(run: config.Run) -> str:
   return json.dumps(settings, indent=2)
 
 
-def _scores(found: Mapping[str, Facts]) -> list[Row]:
+def _scores(metrics: Mapping[str, Facts]) -> list[Row]:
   return [
     {
       'task': _code(task),
-      'labels': len(of['labels']),
-      'photos': of['count'],
-      'accuracy': _with_interval(of, 'accuracy'),
-      'commonest label': of['commonest'],
-      'macro F1': _with_interval(of, 'macro_f1'),
+      'labels': len(task_metrics['labels']),
+      'photos': task_metrics['count'],
+      'accuracy': _with_interval(task_metrics, 'accuracy'),
+      'commonest label': task_metrics['commonest'],
+      'macro F1': _with_interval(task_metrics, 'macro_f1'),
     }
-    for task, of in found.items()
+    for task, task_metrics in metrics.items()
   ]
 
 
 def _data(names: Iterable[str], splits: Facts) -> list[Row]:
   """How many photos there are, and how many have a label of each task."""
 
-  def row(kind: str, number: Callable[[Facts], int]) -> Row:
-    return {'photos': kind} | {name: number(of) for name, of in splits.items()}
+  def row(kind: str, count: Callable[[Facts], int]) -> Row:
+    return {'photos': kind} | {
+      name: count(split) for name, split in splits.items()
+    }
 
   return [
-    row('listed', lambda of: of['listed']),
-    row('used', lambda of: of['kept']),
+    row('listed', lambda split: split['listed']),
+    row('used', lambda split: split['kept']),
   ] + [
-    row(f'with {_code(n)}', lambda of, n=n: of['tasks'][n]['labelled'])
+    row(f'with {_code(n)}', lambda split, n=n: split['tasks'][n]['labelled'])
     for n in names
   ]
 
 
-def _labels(task: str, found: Facts, splits: Facts) -> list[Row]:
+def _labels(task: str, evaluation: Facts, splits: Facts) -> list[Row]:
   per_label = {
-    'precision': found['precision'],
-    'recall': found['recall'],
-    'F1': found['f1'],
+    'precision': evaluation['precision'],
+    'recall': evaluation['recall'],
+    'F1': evaluation['f1'],
   }
   return [
     {'label': _code(label)}
     | {
-      f'{split} photos': of['tasks'][task]['counts'][label]
-      for split, of in splits.items()
+      f'{split} photos': statistics['tasks'][task]['counts'][label]
+      for split, statistics in splits.items()
     }
     | {
-      # Of a label that no photo has, nothing is known.
-      name: value_K[k] if found['support'][k] else None
+      # A label without photos has no metrics.
+      name: value_K[k] if evaluation['support'][k] else None
       for name, value_K in per_label.items()
     }
-    for k, label in enumerate(found['labels'])
+    for k, label in enumerate(evaluation['labels'])
   ]
 
 
@@ -227,25 +248,25 @@ def _calibration(labelled: Mapping[str, Facts]) -> list[Row]:
   return [
     {
       'task': _code(task),
-      'accuracy': of['accuracy'],
-      'mean confidence': of['confidence'],
-      'ECE': of['ece'],
-      'by chance': of['ece_by_chance'],
-      'log loss': of['loss'],
+      'accuracy': metrics['accuracy'],
+      'mean confidence': metrics['confidence'],
+      'ECE': metrics['ece'],
+      'by chance': metrics['ece_by_chance'],
+      'log loss': metrics['loss'],
     }
-    for task, of in labelled.items()
+    for task, metrics in labelled.items()
   ]
 
 
-def _with_interval(found: Facts, score: str) -> str | float | None:
-  bounds = found[f'{score}_interval']
+def _with_interval(metrics: Facts, score: str) -> str | float | None:
+  bounds = metrics[f'{score}_interval']
   if not bounds:
-    return found[score]
-  return '{:.3f} ({:.3f} to {:.3f})'.format(found[score], *bounds)
+    return metrics[score]
+  return '{:.3f} ({:.3f} to {:.3f})'.format(metrics[score], *bounds)
 
 
 def _table(rows: Sequence[Row]) -> str:
-  """Rows as Markdown, without a header if there are none."""
+  """Rows as a Markdown table; nothing if there are none."""
   if not rows:
     return ''
   head, rule = list(rows[0]), ['---'] + ['--:'] * (len(rows[0]) - 1)
@@ -263,10 +284,10 @@ def _shown(value: Any) -> str:
 
 
 def _code(name: str) -> str:
-  """A name as a code span of Markdown, in which nothing has a meaning."""
+  """A name as a code span of Markdown, in which no character is markup."""
   text = errors.printable(name) or ' '
   fence = '`' * (1 + max(map(len, re.findall('`+', text)), default=0))
-  # Of a space on both sides nothing is shown.
+  # Markdown strips a space from both sides.
   pad = ' ' if text.strip() and text.strip(' `') != text else ''
   return f'{fence}{pad}{text}{pad}{fence}'
 

@@ -1,10 +1,10 @@
-"""What the 2022 report says of its public 3M, one run each."""
+"""Results of the 2022 paper: its public 3M, one run each."""
 
 from typing import NamedTuple
 
 
 class Row(NamedTuple):
-  """A row of its tables, of the apparel task; ranges run over the classes."""
+  """A row of its tables, for the apparel task; ranges are over the classes."""
 
   loss: float
   accuracy: float

@@ -1,6 +1,6 @@
-"""What a finished run leaves in its folder, written and read back.
+"""The files of a finished run, written and read back.
 
-Statistics and pages are made of these files alone, so they can be made again.
+Statistics and pages are built from these files alone, so they can be rebuilt.
 """
 
 import pathlib
@@ -42,9 +42,9 @@ class Result(NamedTuple):
 
 
 def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
-  """Leaves the guesses, the model card, and last the evaluation.
+  """Writes the predictions, the model card, and last the evaluation.
 
-  With that the run is finished.
+  The evaluation marks the run as finished.
   """
   with files.atomic_write(workdir.predictions) as file:
     np.savez_compressed(file, **scored.guesses._asdict())
@@ -53,7 +53,7 @@ def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
 
 
 def is_finished(folder: str | pathlib.Path) -> bool:
-  """Whether all was written: the evaluation is the last."""
+  """Whether all is written: the evaluation comes last."""
   return workdir_lib.Workdir(folder).evaluation.exists()
 
 

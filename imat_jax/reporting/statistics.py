@@ -30,7 +30,7 @@ class Interval(NamedTuple):
 
 
 class McNemar(NamedTuple):
-  """Of two classifiers on the same photos: who alone is right, and p."""
+  """Of two classifiers on the same photos: where only one is right, and p."""
 
   only_first: int
   only_second: int
@@ -43,8 +43,8 @@ def bca_interval(value_S: Sequence[float], seed: int = 0) -> Interval:
   Efron, "Better bootstrap confidence intervals" (1987). For a handful of values
   it is too narrow, for two reasons that Hesterberg, "What teachers should know
   about the bootstrap" (2015), section 4.1 gives: the spread of n values is
-  underestimated by sqrt((n - 1) / n), and the normal distribution stands for
-  Student's t. Both are made good by stretching the interval about the mean.
+  underestimated by sqrt((n - 1) / n), and the normal distribution replaces
+  Student's t. Stretching the interval about the mean corrects both.
 
   Args:
     value_S: a number per seed.
@@ -59,7 +59,7 @@ def bca_interval(value_S: Sequence[float], seed: int = 0) -> Interval:
     return Interval(mean, math.nan, math.nan)
   if np.ptp(value_S) == 0:
     return Interval(mean, mean, mean)
-  found = stats.bootstrap(
+  interval = stats.bootstrap(
     (value_S,),
     np.mean,
     n_resamples=_RESAMPLES,
@@ -71,8 +71,8 @@ def bca_interval(value_S: Sequence[float], seed: int = 0) -> Interval:
   stretch = student * math.sqrt(number / (number - 1))
   return Interval(
     mean,
-    mean + stretch * (float(found.low) - mean),
-    mean + stretch * (float(found.high) - mean),
+    mean + stretch * (float(interval.low) - mean),
+    mean + stretch * (float(interval.high) - mean),
   )
 
 
@@ -84,23 +84,23 @@ def photo_interval(
   """The 95% interval of a network's score for other photos of the same kind.
 
   The bias-corrected and accelerated bootstrap over photos of Efron, "Better
-  bootstrap confidence intervals" (1987). To draw photos with replacement is to
-  draw the cells of their confusion matrix from a multinomial distribution, and
-  to leave one out is to take 1 from a cell: both are exact, and quick.
+  bootstrap confidence intervals" (1987). Drawing photos with replacement equals
+  drawing the cells of their confusion matrix from a multinomial distribution;
+  leaving one out equals subtracting 1 from a cell: both are exact, and fast.
 
   The correction is for the macro F1: where labels are rare, that of a resample
-  tends to be too low, and plain percentiles of it lie beside the truth. It does
-  not mend all: in simulations (docs/evaluation.md) the interval of a macro F1
-  holds the truth in 95% where each label has ten photos, with three in 90%.
+  tends to be too low, and its plain percentiles miss the truth. It does not fix
+  everything: in simulations (docs/evaluation.md) the interval of a macro F1
+  covers the truth in 95% where each label has ten photos, with three in 90%.
 
   Args:
     confusion_KxK: counts of photos.
-    score: of which the interval is.
+    score: whose interval to compute.
     seed: of the resampling.
 
   Returns:
     the bounds; None for fewer than two photos, or where every resample has the
-    same score (as where each photo is told right) and so says nothing.
+    same score (such as where each photo is classified correctly).
   """
   photos = int(confusion_KxK.sum())
   if photos < 2:
@@ -108,11 +108,11 @@ def photo_interval(
   score_R = _of_resamples(confusion_KxK, score, seed)
   if np.ptp(score_R) == 0:
     return None
-  found = score(confusion_KxK)
-  below = ((score_R < found).mean() + (score_R <= found).mean()) / 2
-  # One resample on the other side, or half of one, is taken to exist.
-  least = 0.5 / _RESAMPLES
-  bias = stats.norm.ppf(np.clip(below, least, 1 - least))
+  observed = score(confusion_KxK)
+  share_below = ((score_R < observed).mean() + (score_R <= observed).mean()) / 2
+  # At least half a resample is assumed to lie on either side.
+  smallest = 0.5 / _RESAMPLES
+  bias = stats.norm.ppf(np.clip(share_below, smallest, 1 - smallest))
   bound = bias + stats.norm.ppf([ALPHA / 2, 1 - ALPHA / 2])
   # The divisor is above 0: the bounds are within ±6, acceleration within ±1/6.
   bound /= 1 - _acceleration(confusion_KxK, score) * bound
@@ -137,7 +137,7 @@ def _of_resamples(
 
 
 def _acceleration(confusion_KxK: np.ndarray, score: Score) -> float:
-  """From the scores without a photo; those of a cell are the same."""
+  """From the leave-one-out scores; those of a cell's photos are equal."""
   cells = np.nonzero(confusion_KxK)
   number_C = confusion_KxK[cells]
   without_CxKxK = np.repeat(confusion_KxK[None], len(number_C), 0)
@@ -173,12 +173,12 @@ def sign_flip_p_value(difference_S: Sequence[float]) -> float:
 
 
 def smallest_p_value(num_seeds: int, num_comparisons: int = 1) -> float:
-  """The least that the sign-flip test can say, Holm-corrected."""
+  """The smallest p of the sign-flip test, Holm-corrected."""
   return min(1.0, num_comparisons * 2.0 ** (1 - num_seeds))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-  """p values corrected for being several.
+  """p values corrected for multiple comparisons.
 
   Holm, "A simple sequentially rejective multiple test procedure" (1979).
   """
@@ -198,8 +198,10 @@ def mcnemar(first_N: np.ndarray, second_N: np.ndarray) -> McNemar:
   """
   only_first = int((first_N & ~second_N).sum())
   only_second = int((~first_N & second_N).sum())
-  apart = only_first + only_second
-  p_value = stats.binomtest(only_first, apart).pvalue if apart else 1.0
+  discordant = only_first + only_second
+  p_value = (
+    stats.binomtest(only_first, discordant).pvalue if discordant else 1.0
+  )
   return McNemar(only_first, only_second, float(p_value))
 
 
@@ -227,7 +229,7 @@ def two_level_interval(difference_SxN: np.ndarray, seed: int = 0) -> Interval:
 
 
 def verdict(gain: float, p_value: float) -> str:
-  """What a comparison says: 'better', 'worse', or `SILENT`.
+  """The verdict of a comparison: 'better', 'worse', or `SILENT`.
 
   Args:
     gain: the mean difference, above 0 where it is for the better.

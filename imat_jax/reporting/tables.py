@@ -12,14 +12,14 @@ from imat_jax.runtime import files
 Row = Mapping[str, Any]
 
 
-def make(found: Mapping[str, Any]) -> dict[str, list[Row]]:
+def make(findings: Mapping[str, Any]) -> dict[str, list[Row]]:
   """All tables of a `study.json`, by name."""
-  tables = {name: rows_of(found) for name, rows_of in _TABLES.items()}
+  tables = {name: rows_of(findings) for name, rows_of in _TABLES.items()}
   return {name: rows for name, rows in tables.items() if rows}
 
 
 def write(directory: pathlib.Path, tables: Mapping[str, Sequence[Row]]) -> None:
-  """Writes each table as NAME.csv; of other files it touches none."""
+  """Writes each table as NAME.csv; leaves other files untouched."""
   for name in _TABLES.keys() - tables.keys():
     (directory / f'{name}.csv').unlink(missing_ok=True)  # of an earlier grid
   for name, rows in tables.items():
@@ -34,7 +34,7 @@ def _tasks(cell: Row) -> str:
   return ' + '.join(cell['tasks'])
 
 
-def _scores(found: Mapping[str, Any]) -> list[Row]:
+def _scores(findings: Mapping[str, Any]) -> list[Row]:
   return [
     {
       'model': cell['model'],
@@ -49,23 +49,23 @@ def _scores(found: Mapping[str, Any]) -> list[Row]:
       for name in analysis.SCORES
       for part in ('mean', 'standard_deviation', 'low', 'high')
     }
-    for cell in found['cells']
+    for cell in findings['cells']
     for task, scores in cell['scores'].items()
     if scores['count']
   ]
 
 
-def _comparisons(found: Mapping[str, Any]) -> list[Row]:
+def _comparisons(findings: Mapping[str, Any]) -> list[Row]:
   rows = []
-  for compared in found['comparisons']:
+  for comparison in findings['comparisons']:
     for name in analysis.SCORES:
-      scores = compared['scores'][name]
+      scores = comparison['scores'][name]
       rows.append(
         {
-          'model': compared['model'],
-          'tasks': _tasks(compared),
+          'model': comparison['model'],
+          'tasks': _tasks(comparison),
           'score': name,
-          'seeds': len(compared['seeds']),
+          'seeds': len(comparison['seeds']),
           'difference': scores['mean'],
         }
         | {
@@ -76,25 +76,25 @@ def _comparisons(found: Mapping[str, Any]) -> list[Row]:
   return rows
 
 
-def _as_reported(found: Mapping[str, Any], name: str) -> list[Row]:
-  """The report's table of one score: a row per task set, a column per model."""
-  models = dict.fromkeys((cell['model'] for cell in found['cells']), None)
+def _as_reported(findings: Mapping[str, Any], name: str) -> list[Row]:
+  """The paper's table of one score: a row per task set, a column per model."""
+  models = dict.fromkeys((cell['model'] for cell in findings['cells']), None)
   return [
     {'tasks': ' + '.join(names)}
     | models
-    | {c['model']: c['scores'][found['task']][name]['mean'] for c in of_set}
+    | {c['model']: c['scores'][findings['task']][name]['mean'] for c in cells}
     | {'report (public_3m, one run)': _published(names, name)}
-    for names, of_set in _by_set(found).items()
-    if of_set[0]['scores'][found['task']]['count']
+    for names, cells in _by_set(findings).items()
+    if cells[0]['scores'][findings['task']]['count']
   ]
 
 
-def _ranges(found: Mapping[str, Any]) -> list[Row]:
-  """The report's third table: from the worst to the best label, mean F1."""
+def _ranges(findings: Mapping[str, Any]) -> list[Row]:
+  """The paper's third table: from the worst to the best label, mean F1."""
   rows = []
-  for names, of_set in _by_set(found).items():
-    for cell in of_set:
-      scores = cell['scores'][found['task']]
+  for names, cells in _by_set(findings).items():
+    for cell in cells:
+      scores = cell['scores'][findings['task']]
       if scores['count']:
         rows.append(
           {'tasks': ' + '.join(names), 'model': cell['model']}
@@ -104,15 +104,15 @@ def _ranges(found: Mapping[str, Any]) -> list[Row]:
           }
           | {'mean F1': scores['macro_f1']['mean']}
         )
-    said = paper.ROWS.get(names)
-    if said:
+    published = paper.ROWS.get(names)
+    if published:
       rows.append(
         {
           'tasks': ' + '.join(names),
           'model': f'report ({paper.MODEL}, one run)',
-          'precision': _range(said.precision),
-          'recall': _range(said.recall),
-          'mean F1': said.f1,
+          'precision': _range(published.precision),
+          'recall': _range(published.recall),
+          'mean F1': published.f1,
         }
       )
   return rows
@@ -121,24 +121,24 @@ def _ranges(found: Mapping[str, Any]) -> list[Row]:
 def _range(
   values: Sequence[float], support: Sequence[int] | None = None
 ) -> str:
-  """From the least to the largest, of labels that have a photo."""
-  kept = [v for v, n in zip(values, support or values, strict=True) if n]
-  return f'{min(kept):.2f}–{max(kept):.2f}'
+  """From the smallest to the largest value, of labels that have a photo."""
+  present = [v for v, n in zip(values, support or values, strict=True) if n]
+  return f'{min(present):.2f}–{max(present):.2f}'
 
 
-def _by_set(found: Mapping[str, Any]) -> dict[tuple[str, ...], list[Row]]:
+def _by_set(findings: Mapping[str, Any]) -> dict[tuple[str, ...], list[Row]]:
   sets = {}
-  for cell in found['cells']:
+  for cell in findings['cells']:
     sets.setdefault(tuple(cell['tasks']), []).append(cell)
   return sets
 
 
 def _published(names: tuple[str, ...], score: str) -> float | None:
-  said = paper.ROWS.get(names)
-  return said and said._asdict()[score]
+  row = paper.ROWS.get(names)
+  return row and row._asdict()[score]
 
 
-def _labels(found: Mapping[str, Any]) -> list[Row]:
+def _labels(findings: Mapping[str, Any]) -> list[Row]:
   return [
     {
       'model': cell['model'],
@@ -148,14 +148,14 @@ def _labels(found: Mapping[str, Any]) -> list[Row]:
       'photos': scores['support'][number],
     }
     | {name: scores[name][number] for name in ('precision', 'recall', 'f1')}
-    for cell in found['cells']
+    for cell in findings['cells']
     for task, scores in cell['scores'].items()
     if scores['count']
     for number, label in enumerate(scores['labels'])
   ]
 
 
-def _affinity(found: Mapping[str, Any]) -> list[Row]:
+def _affinity(findings: Mapping[str, Any]) -> list[Row]:
   return [
     {
       'model': pair['model'],
@@ -164,12 +164,12 @@ def _affinity(found: Mapping[str, Any]) -> list[Row]:
       'epoch': epoch,
       'cosine': cosine,
     }
-    for pair in found['affinity']
+    for pair in findings['affinity']
     for epoch, cosine in zip(pair['epochs'], pair['cosine'], strict=True)
   ]
 
 
-def _runs(found: Mapping[str, Any]) -> list[Row]:
+def _runs(findings: Mapping[str, Any]) -> list[Row]:
   return [
     {
       'model': run['model'],
@@ -180,16 +180,16 @@ def _runs(found: Mapping[str, Any]) -> list[Row]:
       'stopped early': run['stopped_early'],
       'seconds': run['seconds'],
     }
-    | run['scores'][found['task']]
-    for run in found['runs']
+    | run['scores'][findings['task']]
+    for run in findings['runs']
   ]
 
 
 _TABLES = {
   'scores': _scores,
   'comparisons': _comparisons,
-  'report_loss': lambda found: _as_reported(found, 'loss'),
-  'report_accuracy': lambda found: _as_reported(found, 'accuracy'),
+  'report_loss': lambda findings: _as_reported(findings, 'loss'),
+  'report_accuracy': lambda findings: _as_reported(findings, 'accuracy'),
   'report_precision_recall_f1': _ranges,
   'labels': _labels,
   'affinity': _affinity,

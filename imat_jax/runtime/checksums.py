@@ -1,7 +1,7 @@
-"""A seal tells a whole checkpoint from a damaged or half-written one.
+"""A seal distinguishes a complete checkpoint from a damaged or partial one.
 
 It lists the SHA-256 of every file of a folder, and is written last. Files that
-came later, as those of file managers, do not count.
+are added later, such as those of file managers, are ignored.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ File = TypeVar('File')
 
 
 def write(folder: pathlib.Path) -> None:
-  """Seals a folder as it is now."""
+  """Seals a folder in its current state."""
   files.write_json(folder / NAME, _digests(folder))
 
 
@@ -33,9 +33,9 @@ def verify(folder: pathlib.Path) -> str | None:
   if not isinstance(sealed, dict) or not sealed:
     return f'{NAME} is damaged'
   for name, digest in sorted(sealed.items()):
-    # One that an earlier version sealed may have changed or gone since.
-    if not _is_foreign(name) and (what := _verify(folder / name, digest)):
-      return f'{name} {what}'
+    # A foreign file that an earlier version sealed may have changed since.
+    if not _is_foreign(name) and (problem := _verify(folder / name, digest)):
+      return f'{name} {problem}'
   return None
 
 
@@ -48,24 +48,26 @@ def _verify(path: pathlib.Path, digest: str) -> str | None:
     return f'cannot be read: {error.strerror}'
 
 
-def only_complete(found: Mapping[str, File]) -> dict[str, File]:
+def only_complete(listing: Mapping[str, File]) -> dict[str, File]:
   """Without the files of checkpoints that have no seal.
 
   Args:
-    found: the files of a run or a study, by their names in its folder.
+    listing: the files of a run or a study, by their names in its folder.
   """
   return {
     name: file
-    for name, file in found.items()
-    if (folder := _checkpoint(name)) is None or f'{folder}/{NAME}' in found
+    for name, file in listing.items()
+    if (folder := _checkpoint(name)) is None or f'{folder}/{NAME}' in listing
   }
 
 
 def _checkpoint(name: str) -> str | None:
-  """The checkpoint that a file is of."""
-  head, found, tail = f'/{name}'.rpartition('/checkpoints/')
+  """The checkpoint that a file belongs to."""
+  head, separator, tail = f'/{name}'.rpartition('/checkpoints/')
   step, inside, _ = tail.partition('/')
-  return f'{head}{found}{step}'.lstrip('/') if found and inside else None
+  return (
+    f'{head}{separator}{step}'.lstrip('/') if separator and inside else None
+  )
 
 
 def _digests(folder: pathlib.Path) -> dict[str, str]:

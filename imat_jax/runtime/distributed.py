@@ -1,8 +1,8 @@
 """The processes of one job, on one machine or many.
 
-All run the same program on their own part of each batch. The first alone writes
-and prints; what it finds in its folder, the others learn from it, so they need
-no common disk.
+All run the same program on their own part of each batch. Only the first, the
+primary, writes and prints; it broadcasts what it reads from its folder, so they
+need no shared disk.
 """
 
 import atexit
@@ -28,22 +28,21 @@ from imat_jax.runtime import progress
 
 Tree = TypeVar('Tree')
 
-# How errors of jax begin that come of a lost connection; some of them are
-# ValueErrors.
+# How jax's errors after a lost connection begin; some are ValueErrors.
 _LOST_CONNECTION = re.compile(
   '(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN): '
 )
 _SHUTDOWN_TIMEOUT_S = (
   10  # seconds that a process waits for the others at its end
 )
-_SYNC_EVERY_STEPS = 16  # steps between two questions to all processes
+_SYNC_EVERY_STEPS = 16  # steps between two syncs of all processes
 _PRIMARY_EXIT_DELAY_S = (
-  3  # seconds that the first gives them where something went wrong
+  3  # seconds that the primary waits for the others after an error
 )
 
 # Where one process of several dies, jax ends the others within the heartbeat
-# time-out by an abort, which Python cannot catch. A small process stays behind
-# to say what that means.
+# time-out by an abort, which Python cannot catch. A small watcher process logs
+# what that means.
 _ABORT_MESSAGE = """
 import signal, sys
 signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -53,19 +52,19 @@ if not sys.stdin.read():
 
 
 @contextlib.contextmanager
-def initialize(knobs: config.Cluster) -> Iterator[None]:
-  """Makes this process one of its job's; nothing where there is but one.
+def initialize(cluster: config.Cluster) -> Iterator[None]:
+  """Connects this process to the others of its job; a no-op for a single one.
 
-  To be entered before jax is used.
+  Must be entered before jax is used.
 
   Raises:
-    UserError: the others are not there, or one of them has gone.
+    UserError: another process cannot be reached, or has ended.
   """
-  if not (knobs.coordinator or _is_detected()):
+  if not (cluster.coordinator or _is_detected()):
     yield
     return
   with _log_on_abort():
-    _initialize(knobs)
+    _initialize(cluster)
     if not is_primary():
       progress.silence()
     try:
@@ -75,7 +74,7 @@ def initialize(knobs: config.Cluster) -> Iterator[None]:
       if not _LOST_CONNECTION.match(str(error)):
         raise
       raise errors.UserError(_lost_process(errors.first_line(error))) from error
-    except errors.Interrupted:  # all of them are, at the same step
+    except errors.Interrupted:  # all processes are, at the same step
       jax.distributed.shutdown()
       raise
     except BaseException:
@@ -90,30 +89,32 @@ def is_primary() -> bool:
 
 
 def broadcast_from_primary(call: Callable[[], Any]) -> Any:
-  """What `call`, made in the first process alone, returns: JSON, in all.
+  """Runs `call` in the primary; returns its result, JSON, in all processes.
 
   Raises:
-    UserError: what the first process raised.
+    UserError: the one raised in the primary.
   """
   if jax.process_count() == 1:
     return call()
-  answer, failure = None, None
+  result, error_message = None, None
   if is_primary():
     try:
-      answer = call()
+      result = call()
     except errors.UserError as error:
-      failure = str(error)
-  answer, failure = json.loads(_broadcast(json.dumps([answer, failure])))
-  if failure is not None:
-    raise errors.UserError(failure)
-  return answer
+      error_message = str(error)
+  result, error_message = json.loads(
+    _broadcast(json.dumps([result, error_message]))
+  )
+  if error_message is not None:
+    raise errors.UserError(error_message)
+  return result
 
 
 def broadcast_arrays(tree: Tree | None, shapes: Tree) -> Tree:
-  """The arrays of the first process, in all, to the bit.
+  """The primary's arrays in all processes, bit-exact.
 
   Args:
-    tree: numpy arrays, or None in the others.
+    tree: numpy arrays; None in the other processes.
     shapes: their shapes and types.
   """
   if jax.process_count() == 1:
@@ -124,22 +125,22 @@ def broadcast_arrays(tree: Tree | None, shapes: Tree) -> Tree:
     sent = jax.tree.leaves(tree)
   # As bytes: jax adds zeros to what it broadcasts, which changes a -0.
   as_bytes = [np.frombuffer(leaf.tobytes(), np.uint8) for leaf in sent]
-  found = [
+  buffers = [
     part.tobytes() for part in multihost_utils.broadcast_one_to_all(as_bytes)
   ]
   return structure.unflatten(
     np.frombuffer(part, leaf.dtype).reshape(leaf.shape)
-    for part, leaf in zip(found, leaves, strict=True)
+    for part, leaf in zip(buffers, leaves, strict=True)
   )
 
 
 def is_sync_step(step: int) -> bool:
-  """Whether to ask all processes before this step: that costs a wait."""
+  """Whether all processes sync before this step, which costs a wait."""
   return jax.process_count() == 1 or step % _SYNC_EVERY_STEPS == 0
 
 
 def any_preempted(step: int, number: int) -> int:
-  """The largest of the processes' numbers of a signal, in all; 0 for none."""
+  """The largest signal number of any process, in all of them; 0 for none."""
   if not is_sync_step(step):
     return 0
   if jax.process_count() == 1:
@@ -157,7 +158,7 @@ def _broadcast(text: str) -> str:
 
 
 def _is_detected() -> bool:
-  """Whether the machines say of which job this process is one."""
+  """Whether the environment shows that this process is one of a job."""
   if int(os.environ.get('SLURM_STEP_NUM_TASKS', '1')) > 1:
     return True
   accelerators = pathlib.Path('/dev/accel0'), pathlib.Path('/dev/vfio/0')
@@ -168,22 +169,22 @@ def _is_detected() -> bool:
   )
 
 
-def _initialize(knobs: config.Cluster) -> None:
-  given = {}
-  if knobs.coordinator:
-    given = {
-      'coordinator_address': knobs.coordinator,
-      'num_processes': knobs.num_processes,
-      'process_id': knobs.process_id,
+def _initialize(cluster: config.Cluster) -> None:
+  options = {}
+  if cluster.coordinator:
+    options = {
+      'coordinator_address': cluster.coordinator,
+      'num_processes': cluster.num_processes,
+      'process_id': cluster.process_id,
       'cluster_detection_method': 'deactivate',
     }
-  # Else jax would take SIGTERM, which is `runtime.preemption`'s.
+  # Otherwise jax would handle SIGTERM, as `runtime.preemption` does.
   jax.config.update('jax_enable_preemption_service', False)
   try:
     jax.distributed.initialize(
-      **given,
-      initialization_timeout=knobs.heartbeat_seconds,
-      heartbeat_timeout_seconds=knobs.heartbeat_seconds,
+      **options,
+      initialization_timeout=cluster.heartbeat_seconds,
+      heartbeat_timeout_seconds=cluster.heartbeat_seconds,
       shutdown_timeout_seconds=_SHUTDOWN_TIMEOUT_S,
     )
   except (RuntimeError, ValueError) as error:
@@ -191,10 +192,10 @@ def _initialize(knobs: config.Cluster) -> None:
 
 
 def _exit_without_waiting(status: int) -> None:
-  """At its end this process does not wait for the others, who may hang.
+  """Makes this process exit without waiting for the others, which may hang.
 
-  The first goes last: without it jax aborts the others, which may have
-  something to say themselves.
+  The primary exits last: without it jax aborts the others, which may have
+  something to log themselves.
   """
   atexit.register(os._exit, status)
   if is_primary():
@@ -211,15 +212,15 @@ def _lost_process(reason: str) -> str:
 
 @contextlib.contextmanager
 def _log_on_abort() -> Iterator[None]:
-  """Leaves a line where this process ends without one of its own."""
-  words = _lost_process('no sign of life')
+  """Logs a line if this process ends without one of its own."""
+  message = _lost_process('no sign of life')
   name = f'pid {os.getpid()} on {socket.gethostname()}'
-  behind = subprocess.Popen(
-    [sys.executable, '-c', _ABORT_MESSAGE, f'{name}: ended: {words}'],
+  watcher = subprocess.Popen(
+    [sys.executable, '-c', _ABORT_MESSAGE, f'{name}: ended: {message}'],
     stdin=subprocess.PIPE,
     start_new_session=True,
   )
   try:
     yield
   finally:
-    behind.communicate(b'in good order')
+    watcher.communicate(b'in good order')

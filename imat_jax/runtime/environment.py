@@ -1,4 +1,4 @@
-"""Where numbers come from: the command, the versions, the machine."""
+"""The provenance of numbers: the command, the versions, the machine."""
 
 import datetime
 import importlib.metadata
@@ -15,7 +15,7 @@ _PACKAGES = ('imat_jax', 'jax', 'flax', 'optax', 'orbax-checkpoint', 'numpy')
 
 
 def describe() -> dict[str, Any]:
-  """The facts of this process."""
+  """The provenance of this process's numbers."""
   return {
     'command': shlex.join(['python', *sys.orig_argv[1:]]),
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
@@ -29,13 +29,13 @@ def describe() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-  """Of Python and the packages that make the numbers."""
-  found = {name: importlib.metadata.version(name) for name in _PACKAGES}
-  return {'python': platform.python_version()} | found
+  """Of Python and the packages that compute the numbers."""
+  packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
+  return {'python': platform.python_version()} | packages
 
 
 def machine() -> dict[str, Any]:
-  """What is known of it without jax."""
+  """The hardware, as far as it is known without jax."""
   return {
     'processor': _processor(),
     'cores': os.cpu_count(),

@@ -1,4 +1,4 @@
-"""Packages that only some commands need, and the extras that bring them."""
+"""Packages that only some commands need, and the extras that install them."""
 
 import importlib.util
 
@@ -10,11 +10,11 @@ def require(package: str, extra: str, wanted_by: str) -> None:
 
   Args:
     package: its name, as it is imported.
-    extra: of setup.py, that brings it.
+    extra: of setup.py, that installs it.
     wanted_by: the flag or file that needs it.
 
   Raises:
-    UserError: it is not; says what installs it.
+    UserError: it is not installed; the message has the command to install it.
   """
   if importlib.util.find_spec(package) is None:
     raise errors.UserError(

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: text and JSON, written and read."""
+"""Files that are complete or absent: text and JSON, written and read."""
 
 import contextlib
 import functools
@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from imat_jax import errors
 
-# How the names of files begin that are being written.
+# Prefix of files that are being written.
 WRITING = '.writing-'
 _LONGEST_FOLDER = 200  # bytes; a file system takes 143 to 255
 _LONGEST_NAME = 200  # bytes; a file's name may have 255, with the ending
@@ -24,7 +24,7 @@ _DEVICES = {'CON', 'PRN', 'AUX', 'NUL'} | {
 }
 
 
-# What file managers, notebooks, archives and network disks leave in folders.
+# What file managers, notebooks, archives and network disks add to folders.
 _FOREIGN_FOLDERS = frozenset({'__MACOSX', '@eaDir', '$RECYCLE.BIN'})
 _FOREIGN_FILES = frozenset({'thumbs.db', 'desktop.ini'})
 
@@ -52,7 +52,7 @@ def atomic_write(path: pathlib.Path) -> Iterator[IO[bytes]]:
 
 
 def write_bytes(path: pathlib.Path, content: bytes) -> None:
-  """Writes a whole file, see `writing`."""
+  """Writes a complete file, see `atomic_write`."""
   with atomic_write(path) as file:
     file.write(content)
 
@@ -85,7 +85,7 @@ def read_json(path: pathlib.Path) -> Any:
 
 
 def cache_folder() -> pathlib.Path:
-  """Where this user's programs keep what can be had again; ours of it.
+  """This program's folder in the user's cache.
 
   A user without a home folder, or with one that is not writable (as in many
   containers), has `temporary_folder`.
@@ -104,10 +104,10 @@ def temporary_folder() -> pathlib.Path:
   folder = pathlib.Path(tempfile.gettempdir(), f'imat_jax-{os.getuid()}')
   with contextlib.suppress(FileExistsError):
     folder.mkdir(mode=0o700)
-  # Anyone may have made it: programs are cached in there.
-  found = folder.lstat()
-  is_private = stat.S_ISDIR(found.st_mode) and not found.st_mode & 0o077
-  if is_private and found.st_uid == os.getuid():
+  # Anyone may have made it, and compiled programs are cached in it.
+  status = folder.lstat()
+  is_private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
+  if is_private and status.st_uid == os.getuid():
     return folder
   return pathlib.Path(tempfile.mkdtemp(prefix='imat_jax-'))
 
@@ -121,7 +121,7 @@ def is_writable(path: pathlib.Path) -> bool:
 
 
 def is_foreign(name: str) -> bool:
-  """Whether a file or folder is hidden, or left there by some program."""
+  """Whether a file or folder is hidden, or was added by another program."""
   return (
     name.startswith('.')
     or name in _FOREIGN_FOLDERS
@@ -130,15 +130,15 @@ def is_foreign(name: str) -> bool:
 
 
 def bounded_name(name: str) -> str:
-  """The name, or where it is too long for a folder its beginning and a digest.
+  """The name, or if it is too long for a folder, its beginning and a digest.
 
   Args:
-    name: of letters that any file system takes.
+    name: of characters that any file system accepts.
   """
   if len(name.encode()) <= _LONGEST_FOLDER:
     return name
   digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-  # What a cut through a letter, or through its %-escape, leaves is dropped.
+  # Drops what remains of a character, or of its %-escape, that was cut.
   start = name.encode()[: _LONGEST_FOLDER - 17].decode(errors='ignore')
   return f'{re.sub("%.?$", "", start)}-{digest}'
 

@@ -20,11 +20,11 @@ RECORD = '.imat_jax.jsonl'
 
 
 def check(path: str | pathlib.Path) -> None:
-  """Raises unless `path` is free, or has what a command wrote there.
+  """Raises unless `path` is free, or holds what a command wrote there.
 
   Raises:
-    UserError: another file, or one that was changed since, is there; or nobody
-      can write there.
+    UserError: another file, or one that was changed since, is there; or the
+      folder is not writable.
   """
   path = pathlib.Path(path)
   if not files.is_writable(path.parent):
@@ -57,7 +57,7 @@ def write_bytes(path: str | pathlib.Path, content: bytes) -> None:
 def adopt(path: str | pathlib.Path, is_ours: Callable[[bytes], bool]) -> None:
   """Records a file as one that a command wrote, if its content says so.
 
-  For files of versions that had no record: one that has any line is left as it
+  For files of versions that had no record: a file with a record is left as it
   is.
   """
   path = pathlib.Path(path)

@@ -1,8 +1,8 @@
-"""SIGTERM and SIGINT: the first asks the loop to save and leave.
+"""SIGTERM and SIGINT: the first asks the loop to save and exit.
 
 Where a job has several processes, a signal to one of them is enough: the loop
-asks all, and they leave at the same step. jax's own preemption sync point is
-not used: with 0.10.2 a process can be past it before it is agreed upon.
+syncs all, and they exit at the same step. jax's own preemption sync point is
+not used: with 0.10.2 a process can pass it before it is agreed upon.
 """
 
 import os
@@ -12,7 +12,7 @@ import signal
 class PreemptionHandler:
   """Remembers the signal; a context manager for the main thread.
 
-  A second signal leaves at once, with nothing more saved.
+  A second signal exits at once, without saving.
   """
 
   received: int = 0

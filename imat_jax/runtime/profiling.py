@@ -10,8 +10,9 @@ _FIRST, _STEPS = 5, 10  # the first steps compile and fill caches
 class Trace:
   """Traces a few steps of a start of a run; a context manager.
 
-  Leaves `plugins/profile/…` in `folder`: `*.xplane.pb` for TensorBoard and
-  `perfetto_trace.json.gz` for ui.perfetto.dev. No folder, no trace.
+  Writes `plugins/profile/…` in `folder`: `*.xplane.pb` for TensorBoard and
+  `perfetto_trace.json.gz` for ui.perfetto.dev. Without a folder
+  there is no trace.
   """
 
   def __init__(self, folder: pathlib.Path | None):

@@ -17,7 +17,7 @@ T = TypeVar('T')
 
 
 def silence() -> None:
-  """This process says nothing of its progress: another one does."""
+  """Silences this process: another one reports the progress."""
   global _silent
   _silent = True
 
@@ -70,7 +70,7 @@ class Progress:
       self._print_line()
 
   def note(self, text: str) -> None:
-    """Sets a short text that stands behind the figures."""
+    """Sets a short text that follows the figures."""
     self._note = text
     if self._bar is not None:
       self._bar.set_postfix_str(text)
@@ -88,13 +88,13 @@ class Progress:
     speed = (
       f'{rate:,.1f}/s' if rate >= 1 or not rate else f'{1 / rate:,.1f} s each'
     )
-    of, ahead = '', ''
+    total, eta = '', ''
     if self.total is not None:
-      left = (self.total - self._count) / rate if rate else float('inf')
-      of, ahead = f'/{self.total:,}', f', {left:.0f} s left'
+      seconds_left = (self.total - self._count) / rate if rate else float('inf')
+      total, eta = f'/{self.total:,}', f', {seconds_left:.0f} s left'
     line = (
-      f'{self.label}: {self._count:,}{of} {self.unit}, {speed}, '
-      f'{seconds:.0f} s gone{ahead}'
+      f'{self.label}: {self._count:,}{total} {self.unit}, {speed}, '
+      f'{seconds:.0f} s gone{eta}'
     )
     print(f'{line} {self._note}'.rstrip(), file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""What a folder is: a run, a study, or something else; told without jax."""
+"""Whether a folder is a run, a study, or something else, without jax."""
 
 import os
 import pathlib
@@ -11,17 +11,17 @@ from imat_jax.runtime import files, storage
 CONFIG = 'config.json'
 CHECKPOINTS = 'checkpoints'
 LOCK = 'lock'
-SEAL = 'SEAL.json'  # of a whole checkpoint
+SEAL = 'SEAL.json'  # of a complete checkpoint
 _DEEPEST = 5  # a run of a study is four folders below it
 _MOST_FOLDERS = 2000  # that are looked into
 _SHOWN = 3
 
 
 def check(path: str | pathlib.Path) -> None:
-  """Raises unless a run is here; in a bucket its reader says so.
+  """Raises unless a run is here; in a bucket its reader checks.
 
   Raises:
-    UserError: no run; names those below, and the one that this is inside of.
+    UserError: no run; names those below, or the one that contains this.
   """
   if storage.is_url(path):
     return
@@ -34,11 +34,11 @@ def check(path: str | pathlib.Path) -> None:
 def refuse_foreign(path: str | pathlib.Path) -> None:
   """Keeps runs and studies out of folders that hold anything else.
 
-  Of one whose config.json is gone or damaged there still are the lock, or
-  checkpoints; what that means is told later, as what a bucket holds is.
+  One whose config.json is gone or damaged still has the lock, or checkpoints;
+  that is reported later, as are the contents of a bucket.
 
   Raises:
-    UserError: something else is here; names a file of it.
+    UserError: it holds something else; names one of its files.
   """
   if storage.is_url(path):
     return
@@ -85,33 +85,35 @@ def _hint(path: pathlib.Path) -> str:
   if not path.exists():
     return ': there is no such folder'
   parents = pathlib.Path(os.path.abspath(path)).parents
-  inside_of = [folder for folder in parents if _looks_like_one(folder)]
-  if inside_of:
-    return f'; it is part of the run {inside_of[0]}'
+  outer_runs = [folder for folder in parents if _looks_like_one(folder)]
+  if outer_runs:
+    return f'; it is part of the run {outer_runs[0]}'
   if not path.is_dir():
     return ": it is a file; give a run's folder, the --workdir of its training"
-  below = sorted(_below(path))
-  if not below:
+  runs = sorted(_below(path))
+  if not runs:
     return f': it has no {CONFIG}; a run is the --workdir of a training'
-  number = len(below)
-  shown = ', '.join(below[:_SHOWN]) + (', …' if number > _SHOWN else '')
-  return f', but {number:,} {"is" if number == 1 else "are"} below it: {shown}'
+  number = len(runs)
+  examples = ', '.join(runs[:_SHOWN]) + (', …' if number > _SHOWN else '')
+  return (
+    f', but {number:,} {"is" if number == 1 else "are"} below it: {examples}'
+  )
 
 
 def _looks_like_one(path: pathlib.Path) -> bool:
-  is_one = (path / CONFIG).is_file() and (path / CHECKPOINTS).is_dir()
-  return is_one and not is_of(path, config.Study)
+  has_files = (path / CONFIG).is_file() and (path / CHECKPOINTS).is_dir()
+  return has_files and not is_of(path, config.Study)
 
 
 def _below(path: pathlib.Path) -> Iterator[str]:
   """The runs in a folder, none of which is in another."""
   top = len(path.parts)
   for number, (parent, folders, _) in enumerate(os.walk(path)):
-    here = pathlib.Path(parent)
-    if number and _looks_like_one(here):
+    folder = pathlib.Path(parent)
+    if number and _looks_like_one(folder):
       yield parent
       folders.clear()
-    if len(here.parts) - top >= _DEEPEST:
+    if len(folder.parts) - top >= _DEEPEST:
       folders.clear()
     if number >= _MOST_FOLDERS:
       return

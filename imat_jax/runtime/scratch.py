@@ -1,7 +1,7 @@
-"""Folders for work in progress that a killed process does not leave for ever.
+"""Temporary folders that are removed even if their process is killed.
 
-Each holds a lock as long as its process lives; the next one that makes a folder
-beside it removes those whose lock is free.
+Each is locked as long as its process lives; the next process that makes a
+folder beside it removes those that are not locked.
 """
 
 import contextlib
@@ -23,18 +23,18 @@ def folder(parent: pathlib.Path, prefix: str) -> Iterator[pathlib.Path]:
     prefix: how its name begins; `parent` has no other such folders.
   """
   _remove_leftovers(parent, prefix)
-  made = pathlib.Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+  path = pathlib.Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
   try:
-    # It has its name only when it is locked: nobody sees a free lock.
-    unnamed = made / 'lock.new'
-    with unnamed.open('w') as lock:
+    # The lock gets its name once it is held: nobody sees a free one.
+    unnamed_lock = path / 'lock.new'
+    with unnamed_lock.open('w') as lock:
       with contextlib.suppress(OSError):  # a file system without locks
         fcntl.flock(lock, fcntl.LOCK_EX)
-        unnamed.rename(made / _LOCK)
-      (made / 'work').mkdir()
-      yield made / 'work'
+        unnamed_lock.rename(path / _LOCK)
+      (path / 'work').mkdir()
+      yield path / 'work'
   finally:
-    shutil.rmtree(made, ignore_errors=True)
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove_leftovers(parent: pathlib.Path, prefix: str) -> None:
@@ -42,6 +42,6 @@ def _remove_leftovers(parent: pathlib.Path, prefix: str) -> None:
     try:
       with (path / _LOCK).open('r+') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # no lock: not ours; or that of a living process
+    except OSError:  # no lock: not ours; or held by a living process
       continue
     shutil.rmtree(path, ignore_errors=True)

@@ -1,8 +1,8 @@
 """Folders in buckets, gs://, s3:// and az://, copied here and back by fsspec.
 
 The one module that talks to a bucket; everything else works on files of this
-machine. `copied` brings what is only read; `working_folder` says where a run
-works whose folder is in a bucket, see `runtime.sync`.
+machine. `cached_download` copies what is only read; `working_folder` is the
+local folder of a run in a bucket, see `runtime.sync`.
 """
 
 import contextlib
@@ -20,20 +20,20 @@ from typing import Any, NamedTuple
 from imat_jax import errors
 from imat_jax.runtime import files, progress
 
-# The package that knows a kind of bucket, and the extra that installs it.
+# The package for a kind of bucket, and the extra that installs it.
 _PACKAGES = {
   'gs': ('gcsfs', 'gcs'),
   's3': ('s3fs', 's3'),
   'az': ('adlfs', 'azure'),
 }
-# What of a listing is another when a file is: in the clouds, on a disk.
+# The field of a listing that changes with a file: in the clouds, on a disk.
 _VERSIONS = ('etag', 'ETag', 'mtime')
 _PROBE = '.imat_jax'
-_TRIES = 3  # at a folder that changes while it is copied
+_TRIES = 3  # to copy a folder that changes meanwhile
 
 
 class ConcurrentChange(errors.UserError):
-  """A file is gone, or another than it was a moment ago."""
+  """A file was removed or changed while it was copied."""
 
   def __init__(self, place: str | pathlib.Path):
     super().__init__(f'{place}: changes while it is copied')
@@ -43,7 +43,7 @@ class File(NamedTuple):
   """A file in a bucket."""
 
   size: int  # bytes
-  version: str  # another for another content
+  version: str  # differs if the content does
 
 
 Listing = Mapping[str, File]  # by the name within a folder, such as 'a/b.json'
@@ -55,7 +55,7 @@ def is_url(place: str | pathlib.Path) -> bool:
 
 
 def working_folder(url: str) -> pathlib.Path:
-  """Where this machine works on what is in a bucket."""
+  """The local working copy of a folder in a bucket."""
   return files.cache_folder() / 'remote' / url.replace('://', '/')
 
 
@@ -67,39 +67,39 @@ def cached_download(
 ) -> pathlib.Path:
   """A copy, on this machine, of parts of a folder in a bucket.
 
-  There is one for each version of its files, whole or not at all, which one
+  There is one for each version of its files, complete or absent, which one
   process makes while others wait. A process sees one version as long as it
   lives.
 
   Args:
     url: the folder.
     parts: which files and folders in it, see `RemoteDir.list`.
-    keep: which of their files are wanted.
+    keep: selects which of their files to copy.
 
   Raises:
     UserError: the bucket cannot be read, or changes all the time.
   """
-  there = RemoteDir(url)
+  remote = RemoteDir(url)
   for _ in range(_TRIES):
-    listing = keep(there.list(parts))
+    listing = keep(remote.list(parts))
     folder = files.cache_folder() / 'copies' / _key(url, listing)
     with _alone(folder), contextlib.suppress(ConcurrentChange):
       if folder.exists():
         return folder
       partial = folder.with_name(f'{folder.name}.partial')
-      shutil.rmtree(partial, ignore_errors=True)  # of a start that was killed
+      shutil.rmtree(partial, ignore_errors=True)  # of a killed start
       partial.mkdir()
-      there.get(listing, partial)
-      if keep(there.list(parts)) == listing:
+      remote.get(listing, partial)
+      if keep(remote.list(parts)) == listing:
         return partial.rename(folder)
   raise ConcurrentChange(url)
 
 
 class RemoteDir:
-  """A folder in a bucket, which need not be there.
+  """A folder in a bucket, which need not exist.
 
-  What a bucket refuses is a `UserError`, from any method: the package is
-  missing, or the credentials, or the bucket, or the connection.
+  Any method raises a `UserError` if the package, the credentials, the bucket or
+  the connection is missing.
   """
 
   def __init__(self, url: str):
@@ -107,30 +107,30 @@ class RemoteDir:
     self._scheme, _, self._root = self.url.partition('://')
 
   def list(self, parts: Iterable[str] = ('/',)) -> dict[str, File]:
-    """The files that are there.
+    """The files that exist.
 
     Args:
       parts: names of files, and of folders with a slash at their end.
     """
-    found = {}
+    infos = {}
     with self._connected() as system:
       system.invalidate_cache()
       for part in parts:
         path = self._path(part)
         if part.endswith('/'):
-          found |= system.find(path, detail=True)
+          infos |= system.find(path, detail=True)
         else:
           with contextlib.suppress(FileNotFoundError):
-            found[path] = system.info(path)
+            infos[path] = system.info(path)
     listing = {
       path.strip('/').removeprefix(f'{self._root}/'): File(
         info['size'], next(str(info[v]) for v in _VERSIONS if v in info)
       )
-      for path, info in sorted(found.items())
-      # A name with a slash at its end is how consoles make a folder.
+      for path, info in sorted(infos.items())
+      # Consoles make a folder as a name with a slash at its end.
       if info['type'] == 'file' and not path.endswith('/')
     }
-    for name in listing:  # any text may be one
+    for name in listing:  # any text may be a name
       if {'', '.', '..'} & set(name.split('/')):
         raise errors.UserError(f'{self.url}: {name!r} is no name of a file')
     return listing
@@ -149,17 +149,17 @@ class RemoteDir:
       system.pipe_file(self._path(name), content)
 
   def remove(self, names: Iterable[str]) -> None:
-    """Removes those of these files that are there."""
+    """Removes those of these files that exist."""
     with self._connected() as system:
       for name in names:
         with contextlib.suppress(FileNotFoundError):
           system.rm_file(self._path(name))
 
   def get(self, listing: Listing, folder: pathlib.Path) -> None:
-    """Copies files here.
+    """Downloads files.
 
     Raises:
-      Changed: they are not as listed any more.
+      ConcurrentChange: they no longer match the listing.
     """
     if not listing:
       return
@@ -187,37 +187,37 @@ class RemoteDir:
     self,
     folder: pathlib.Path,
     changed: Sequence[str],
-    gone: Sequence[str],
+    removed: Sequence[str],
     marks: Sequence[str],
     bar: progress.Progress | None = None,
   ) -> None:
-    """Brings there what was changed here.
+    """Uploads local changes.
 
     Args:
       folder: of this machine.
-      changed: the files to copy.
-      gone: the files to remove.
-      marks: names of files that say of others that they are whole. They are the
-        first to go and the last to come, in this order: wherever this ends,
-        nothing looks whole that is not.
+      changed: the files to upload.
+      removed: the files to remove.
+      marks: names of files that mark others as complete. They are removed first
+        and uploaded last, in this order: wherever this stops, nothing looks
+        complete that is not.
       bar: of megabytes.
 
     Raises:
-      Changed: a file is no longer here.
+      ConcurrentChange: a local file no longer exists.
     """
 
     def rank(name: str) -> int:
       last = name.rpartition('/')[2]
       return 1 + marks.index(last) if last in marks else 0
 
-    self.remove(name for name in (*gone, *changed) if rank(name))
+    self.remove(name for name in (*removed, *changed) if rank(name))
     callback = bar and _counting(bar)
     for turn in range(1 + len(marks)):
       self._put(folder, [n for n in changed if rank(n) == turn], callback)
-    self.remove(name for name in gone if not rank(name))
+    self.remove(name for name in removed if not rank(name))
 
   def check(self) -> None:
-    """Raises unless files can be written and removed here."""
+    """Raises unless files can be written and removed there."""
     self.write(_PROBE, b'')
     self.remove([_PROBE])
 
@@ -242,7 +242,7 @@ class RemoteDir:
 
   @contextlib.contextmanager
   def _connected(self) -> Iterator[Any]:
-    """fsspec's file system; what it raises becomes one line."""
+    """fsspec's file system; its errors become one line."""
     try:
       yield _file_system(self._scheme)
     except errors.UserError:
@@ -255,7 +255,7 @@ class RemoteDir:
         f'{self.url}: needs the package {package}: pip install -c '
         f"requirements.lock -e '.[{extra}]'"
       ) from error
-    except Exception as error:  # each package has its own
+    except Exception as error:  # each package has its own errors
       raise errors.UserError(
         f'{self.url}: {errors.first_line(error)} (docs/remote.md says what a '
         'bucket needs)'
@@ -263,9 +263,9 @@ class RemoteDir:
 
 
 def _file_system(scheme: str) -> Any:
-  # Asks of each bucket of what kind it is, which takes a right of its own.
+  # Queries the type of each bucket, which needs a permission of its own.
   os.environ.setdefault('GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT', 'false')
-  for package in ('azure', 'gcsfs'):  # what they log they raise, too
+  for package in ('azure', 'gcsfs'):  # what they log they also raise
     logging.getLogger(package).setLevel(logging.CRITICAL)
   import fsspec  # here: takes a fifth of a second, and most runs need none
 
@@ -276,14 +276,14 @@ def _counting(bar: progress.Progress) -> Any:
   """A callback of fsspec that moves the bar, a megabyte at a time."""
   import fsspec
 
-  of_file, shown = {}, 0
+  progress_by_file, reported = {}, 0
 
   def count(path: str, size: int, value: int) -> None:
-    nonlocal shown
-    of_file[path] = value
-    megabytes = sum(of_file.values()) // 10**6
-    bar.advance(megabytes - shown)
-    shown = megabytes
+    nonlocal reported
+    progress_by_file[path] = value
+    megabytes = sum(progress_by_file.values()) // 10**6
+    bar.advance(megabytes - reported)
+    reported = megabytes
 
   class Counting(fsspec.Callback):
     def branched(self, path_1, path_2, **kwargs):
@@ -293,13 +293,13 @@ def _counting(bar: progress.Progress) -> Any:
 
 
 def _key(url: str, listing: Listing) -> str:
-  told = json.dumps([url.rstrip('/'), sorted(listing.items())])
-  return hashlib.sha256(told.encode()).hexdigest()[:32]
+  content = json.dumps([url.rstrip('/'), sorted(listing.items())])
+  return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
 @contextlib.contextmanager
 def _alone(folder: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process makes this folder."""
+  """Waits until no other process is making this folder."""
   folder.parent.mkdir(parents=True, exist_ok=True)
   with folder.with_name(f'{folder.name}.lock').open('w') as file:
     try:

@@ -1,12 +1,12 @@
-"""Keeps the files of a run in a bucket while it works on this machine.
+"""Syncs the files of a run to a bucket while it works on this machine.
 
-The bucket has the run. A start brings here what is there, unless all that is
-there came from here; then a thread looks at the folder every few seconds and
-copies what is new, so training knows nothing of it.
+The bucket has the run. A start downloads it, unless all of it was uploaded from
+here; then a thread checks the folder every few seconds and uploads what is new,
+so training is unaware of it.
 
-A bucket has no locks. Who starts a run leaves a token there, in `owner.json`,
-and whoever finds another's has lost the run: it copies no more, and ends. So
-the last start wins, which is what a machine needs that follows a dead one.
+A bucket has no locks. A start writes a token to `owner.json` in the bucket, and
+a process that reads another's token has lost the run: it stops uploading and
+exits. So the last start wins, as a machine that replaces a dead one needs.
 """
 
 import contextlib
@@ -25,58 +25,58 @@ from typing import Any
 from imat_jax import errors
 from imat_jax.runtime import checksums, files, progress, storage
 
-_OWNER = 'owner.json'  # there
-_LOCK, _STATE = 'lock', '.mirror.json'  # here
-_LOOK = 5.0  # seconds between two looks
-_LONGEST = 300.0  # seconds until a bucket that refused is tried again
-_LAST_TRIES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between those at the end
-_PULLS = 3  # tries, where another job still writes
+_OWNER = 'owner.json'  # in the bucket
+_LOCK, _STATE = 'lock', '.mirror.json'  # on this machine
+_LOOK = 5.0  # seconds between two checks of the folder
+_LONGEST = 300.0  # seconds until a bucket that failed is tried again
+_LAST_TRIES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between the tries at the end
+_PULLS = 3  # tries while another job still writes
 
 Stamp = list[int]  # a file's size in bytes, and when it was written in ns
 
 
 class _Lost(errors.UserError):
-  """The run is another job's now."""
+  """Another job owns the run now."""
 
 
 class Mirror:
-  """The files of a run, here and in a bucket.
+  """The files of a run, on this machine and in a bucket.
 
   Args:
     url: the folder in the bucket.
-    folder: that of this machine, locked; what is in it may go.
-    marks: names of files that say of others that they are whole, see
+    folder: that of this machine, locked; its files may be removed.
+    marks: names of files that mark others as complete, see
       `storage.RemoteDir.update`.
   """
 
   def __init__(self, url: str, folder: pathlib.Path, marks: Sequence[str]):
     self._there, self._here, self._marks = storage.RemoteDir(url), folder, marks
     self._token = secrets.token_hex(8)
-    self._known: dict[str, Stamp | None] = {}  # what is there; None: not ours
+    self._known: dict[str, Stamp | None] = {}  # in the bucket; None: not ours
     self._ends = threading.Event()
     self._thread = threading.Thread(target=self._follow, daemon=True)
 
   def begin(self) -> None:
-    """Takes the run, brings it here, and copies from now on.
+    """Takes ownership of the run, downloads it, and starts uploading.
 
     Raises:
-      UserError: the bucket refuses, or has something else there.
+      UserError: the bucket fails, or has something else there.
     """
     listing = self._there.list()
-    others = list(filter(_is_ours, listing))
-    if others and not {_OWNER, 'config.json'} & listing.keys():
+    names = list(filter(_is_ours, listing))
+    if names and not {_OWNER, 'config.json'} & listing.keys():
       raise errors.UserError(
-        f'{self._there.url}: there are files, such as {others[0]}, but no run '
+        f'{self._there.url}: there are files, such as {names[0]}, but no run '
         'or study; give another --workdir'
       )
-    before = self._owner()
-    me = f'pid {os.getpid()} on {socket.gethostname()}'
-    owner = json.dumps({'token': self._token, 'job': me})
+    previous_owner = self._owner()
+    job = f'pid {os.getpid()} on {socket.gethostname()}'
+    owner = json.dumps({'token': self._token, 'job': job})
     self._there.write(_OWNER, owner.encode())
     state = self._read_state()
-    if before and before['token'] == state.get('token'):
-      names = filter(_is_ours, listing)
-      self._known = {name: state['known'].get(name) for name in names}
+    if previous_owner and previous_owner['token'] == state.get('token'):
+      run_names = filter(_is_ours, listing)
+      self._known = {name: state['known'].get(name) for name in run_names}
     else:
       self._pull()
     self._write_state()
@@ -84,10 +84,10 @@ class Mirror:
     self._thread.start()
 
   def end(self) -> None:
-    """Copies the rest.
+    """Uploads the rest.
 
     Raises:
-      UserError: not all of it is there, or the run is another job's now.
+      UserError: not all of it is uploaded, or another job owns the run now.
     """
     self._ends.set()
     self._thread.join()
@@ -113,11 +113,11 @@ class Mirror:
       try:
         self._push()
         seconds = _LOOK
-      except storage.ConcurrentChange:  # as a checkpoint that is no longer kept
+      except storage.ConcurrentChange:  # as a checkpoint that is not kept
         continue
       except _Lost as error:
         progress.say(str(error))
-        os.kill(os.getpid(), signal.SIGTERM)  # training leaves in good order
+        os.kill(os.getpid(), signal.SIGTERM)  # training exits cleanly
         return
       except (errors.UserError, OSError) as error:
         seconds = min(2 * seconds, _LONGEST)
@@ -126,7 +126,7 @@ class Mirror:
         )
 
   def _pull(self) -> None:
-    """Makes the folder here what is there."""
+    """Makes the local folder a copy of the one in the bucket."""
     for _ in range(_PULLS):
       for path in self._here.iterdir():
         if path.is_dir():
@@ -146,11 +146,15 @@ class Mirror:
     )
 
   def _push(self) -> None:
-    """Makes the folder there what is here."""
-    now = self._look()
-    changed = [name for name in now if now[name] != self._known.get(name)]
-    gone = [name for name in self._known if name not in now]
-    if not changed and not gone:
+    """Makes the folder in the bucket a copy of the local one."""
+    current_stamps = self._look()
+    changed = [
+      name
+      for name in current_stamps
+      if current_stamps[name] != self._known.get(name)
+    ]
+    removed = [name for name in self._known if name not in current_stamps]
+    if not changed and not removed:
       return
     owner = self._owner() or {'token': None, 'job': 'nobody: it was removed'}
     if owner['token'] != self._token:
@@ -158,25 +162,25 @@ class Mirror:
         f'{self._there.url}: another job has this run now ({owner["job"]}); '
         'this one ends'
       )
-    # Should this end midway, what came there is known as nobody's.
+    # If this stops midway, what was uploaded counts as nobody's.
     self._known |= dict.fromkeys(changed)
-    self._there.update(self._here, changed, gone, self._marks)
-    self._known = now
+    self._there.update(self._here, changed, removed, self._marks)
+    self._known = current_stamps
     self._write_state()
 
   def _look(self) -> dict[str, Stamp]:
-    """What of the folder here belongs there."""
-    first = self._walk()
-    if checksums.only_complete(first) == self._known:
+    """The local files that belong in the bucket."""
+    first_stamps = self._walk()
+    if checksums.only_complete(first_stamps) == self._known:
       return self._known
     # All that a mark of the first walk stands for is in the second one; a mark
-    # that is new by then waits for the next look.
-    now = self._walk()
+    # that is new by then waits for the next check.
+    second_stamps = self._walk()
     return checksums.only_complete(
       {
         name: stamp
-        for name, stamp in now.items()
-        if stamp == first.get(name) or not self._is_mark(name)
+        for name, stamp in second_stamps.items()
+        if stamp == first_stamps.get(name) or not self._is_mark(name)
       }
     )
 
@@ -205,7 +209,7 @@ class Mirror:
       ) from None
 
   def _read_state(self) -> dict[str, Any]:
-    """What an earlier start here knew; {} where there was none."""
+    """The state of an earlier start on this machine; {} if there was none."""
     path = self._here / _STATE
     if not path.exists():
       return {}

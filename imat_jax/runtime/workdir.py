@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, what it was started with."""
+"""The folder of a run: its paths, and the config it was started with."""
 
 import contextlib
 import dataclasses
@@ -23,12 +23,12 @@ from imat_jax.runtime import (
   sync,
 )
 
-# What pages and tables read of a row of metrics.jsonl.
+# The keys of a row of metrics.jsonl that pages and tables read.
 _PARTS_OF_ROW = {'epoch', 'step', 'seconds', 'train', 'validation', 'total'}
 
 
 class Workdir:
-  """The paths of a run's files; of one in a bucket, those to work on here."""
+  """The paths of a run's files; of one in a bucket, the local copies."""
 
   def __init__(self, path: str | pathlib.Path):
     self.url = path if storage.is_url(path) else None
@@ -48,48 +48,48 @@ class Workdir:
 
 @contextlib.contextmanager
 def lock(workdir: Workdir) -> Iterator[None]:
-  """Holds the run's folder for this job.
+  """Locks the run's folder for this job.
 
-  The lock goes with the process, however it ends.
+  The lock is released with the process, however it ends.
 
   Raises:
-    UserError: another job has it; names its pid and host.
+    UserError: another job holds it; names its pid and host.
   """
-  with contextlib.ExitStack() as held:
+  with contextlib.ExitStack() as stack:
     distributed.broadcast_from_primary(
-      lambda: held.enter_context(_file_lock(workdir))
+      lambda: stack.enter_context(_file_lock(workdir))
     )
     yield
 
 
 @contextlib.contextmanager
 def synced(workdir: Workdir) -> Iterator[None]:
-  """Keeps in its bucket what a run has here; nothing where it has none.
+  """Syncs a run to its bucket; a no-op for a run without one.
 
-  To be entered with the folder locked. The first process alone does it.
+  Must be entered with the folder locked. Only the primary process syncs.
 
   Raises:
-    UserError: the bucket refuses; at the end, not all is there.
+    UserError: the bucket fails; at the end, not all is uploaded.
   """
   if not workdir.url:
     yield
     return
   marks = (checksums.NAME, workdir.evaluation.name)
-  kept = sync.Mirror(workdir.url, workdir.path, marks)
-  distributed.broadcast_from_primary(kept.begin)
+  mirror = sync.Mirror(workdir.url, workdir.path, marks)
+  distributed.broadcast_from_primary(mirror.begin)
   try:
     yield
   except errors.Interrupted:  # all processes are, at the same step
-    distributed.broadcast_from_primary(kept.end)
+    distributed.broadcast_from_primary(mirror.end)
     raise
   except BaseException:  # the others may be gone
     if distributed.is_primary():
       try:
-        kept.end()
+        mirror.end()
       except errors.UserError as error:
         progress.say(str(error))
     raise
-  distributed.broadcast_from_primary(kept.end)
+  distributed.broadcast_from_primary(mirror.end)
 
 
 @contextlib.contextmanager
@@ -117,27 +117,27 @@ def init_or_check(
   fingerprint: str,
   begun: bool,
 ) -> str:
-  """Writes `config.json`, or checks that what is there is the same.
+  """Writes `config.json`, or checks that the existing one is the same.
 
   Args:
     workdir: of a run or a study.
     settings: its config.
     task_set: its tasks.
     fingerprint: of the data set.
-    begun: whether something was saved; before that it may become another.
+    begun: whether something was saved; before that the config may change.
 
   Returns:
-    the identity: a digest of all that must not change.
+    the config hash: a digest of all that must not change.
 
   Raises:
     UserError: another config or data set; names what differs, old → new.
   """
-  mine, kind = describe(settings, task_set, fingerprint), type(settings)
+  current, kind = describe(settings, task_set, fingerprint), type(settings)
   _refuse_other_kind(workdir, kind)
   if begun and workdir.config.exists():
-    there = run_folders.read_config(workdir.path, kind)
-    differing = _differences(_fixed(kind, there), _fixed(kind, mine))
-    epochs = there['config']['epochs']
+    stored = run_folders.read_config(workdir.path, kind)
+    differing = _differences(_fixed(kind, stored), _fixed(kind, current))
+    epochs = stored['config']['epochs']
     if 'epochs' in config.may_change(kind) and settings.epochs < epochs:
       differing.append(f'epochs: {epochs} → {settings.epochs}')
     if differing:
@@ -145,8 +145,8 @@ def init_or_check(
         f'{workdir.path}: a {kind.__name__.lower()} with another config is '
         f'here ({"; ".join(differing)}); give another --workdir'
       )
-  files.write_json(workdir.config, mine)
-  return config_hash(kind, mine)
+  files.write_json(workdir.config, current)
+  return config_hash(kind, current)
 
 
 def describe(
@@ -168,7 +168,7 @@ def config_hash(kind: type, described: dict[str, Any]) -> str:
 
 
 def read_run(workdir: Workdir) -> tuple[config.Run, tasks.TaskSet]:
-  """What `config.json` says of a run.
+  """The config and the tasks in a run's `config.json`.
 
   Raises:
     UserError: there is none, or it is damaged.
@@ -191,14 +191,14 @@ def log_start(workdir: Workdir, step: int) -> None:
 
 
 def times_resumed(workdir: Workdir) -> int:
-  """How often the run was started again before it was done."""
+  """How often the run was restarted before it was done."""
   if not workdir.starts.exists():
     return 0
   return max(len(workdir.starts.read_bytes().splitlines()) - 1, 0)
 
 
 def write_metrics(workdir: Workdir, rows: Sequence[dict[str, Any]]) -> None:
-  """Writes `metrics.jsonl` anew: never half a row, never one twice."""
+  """Rewrites `metrics.jsonl`: no partial row, no duplicate."""
   lines = [json.dumps(row, allow_nan=False) + '\n' for row in rows]
   files.write_text(workdir.metrics, ''.join(lines))
 
