@@ -40,7 +40,7 @@ class Told(NamedTuple):
   """What an observer was told: by name, the value at each step."""
 
   scalars: dict[str, dict[int, float]]
-  plots: dict[str, dict[int, Image.Image]]
+  pictures: dict[str, dict[int, Image.Image]]
 
 
 def _config(data_dir: str, path: pathlib.Path, **knobs) -> config.Run:
