@@ -84,13 +84,7 @@ def train(run: config.Run) -> TrainedModel:
 
     config_hash = distributed.broadcast_from_primary(init_or_check)
     with multi.make_writers(run, workdir, task_set, config_hash) as writers:
-      start = restore_or_init(ensemble, workdir.checkpoints, config_hash)
-      distributed.broadcast_from_primary(
-        lambda: _log_start(workdir, run, start, writers)
-      )
-      end = fit(
-        ensemble, data, start, workdir.checkpoints, config_hash, writers
-      )
+      end = fit(ensemble, data, workdir.checkpoints, config_hash, writers)
       (scored,) = evaluate_best(ensemble, data, end)
 
       def report() -> None:
@@ -105,12 +99,11 @@ def train(run: config.Run) -> TrainedModel:
 def fit(
   ensemble: Ensemble,
   data: inputs.StreamedInputs,
-  start: Checkpoint,
   directory: pathlib.Path,
   config_hash: str,
   writers: MultiWriter,
 ) -> Checkpoint:
-  """The training loop.
+  """The training loop, from the latest checkpoint on.
 
   All runs of an ensemble take the same steps at the same time; one that stops
   early stays as it is while the others go on.
@@ -118,10 +111,9 @@ def fit(
   Args:
     ensemble: the runs; most often one.
     data: what they read.
-    start: see `restore_or_init`.
     directory: of the checkpoints.
     config_hash: what the runs are, see `checkpoint.restore_latest`.
-    writers: who writes down the epochs of an ensemble of one run.
+    writers: who is told of the epochs of an ensemble of one run.
 
   Returns:
     the runs at their end.
@@ -130,9 +122,15 @@ def fit(
     UserError: a loss or a gradient is not finite, or the disk fails.
     Interrupted: by SIGTERM or SIGINT to any process, once saved.
   """
-  if not _is_active(ensemble, start).any():
-    return start
-  training, checkpoint, step = ensemble.training, start, start.step
+  training = ensemble.training
+  checkpoint = _restore_or_init(ensemble, directory, config_hash)
+  step, is_done = checkpoint.step, not _is_active(ensemble, checkpoint).any()
+  rows = checkpoint.histories[0].rows
+  distributed.broadcast_from_primary(
+    lambda: writers.start(step, rows, resumes=not is_done)
+  )
+  if is_done:
+    return checkpoint
   train_step = compiled.train_step(ensemble)
   eval_step = compiled.eval_step(ensemble)
   batches = data.train(ensemble.seed_R, step)
@@ -242,7 +240,7 @@ def check_fingerprint(data_dir: str) -> str:
   return fingerprint
 
 
-def restore_or_init(
+def _restore_or_init(
   ensemble: Ensemble, directory: pathlib.Path, config_hash: str
 ) -> Checkpoint:
   """The latest checkpoint that the first process has, or a fresh start."""
@@ -274,25 +272,6 @@ def evaluate_best(
     'validation',
     data.num_validation,
   )
-
-
-def _log_start(
-  workdir: workdir_lib.Workdir,
-  run: config.Run,
-  start: Checkpoint,
-  writers: MultiWriter,
-) -> None:
-  """Says what a start finds; counts it unless all is done."""
-  (history,) = start.histories
-  finished = history.finished(run)
-  writers.start(start.step, history.rows, resumes=not finished)
-  if finished:
-    done = f'is done after epoch {len(history.rows)}'
-    print(f'{workdir.path}: {done}', flush=True)
-    return
-  if start.step:
-    print(f'{workdir.path}: goes on at step {start.step}', flush=True)
-  workdir_lib.log_start(workdir, start.step)
 
 
 def _end_epoch(

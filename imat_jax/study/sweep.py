@@ -206,13 +206,11 @@ class Sweep:
     self, ensemble: Ensemble, checkpoints: pathlib.Path
   ) -> checkpoint.Checkpoint | None:
     try:
-      config_hash = self._identity(ensemble)
       return train.fit(
         ensemble,
         self.data(ensemble.task_set),
-        train.restore_or_init(ensemble, checkpoints, config_hash),
         checkpoints,
-        config_hash,
+        self._identity(ensemble),
         MultiWriter(),
       )
     except jax.errors.JaxRuntimeError as error:

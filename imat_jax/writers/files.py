@@ -1,4 +1,4 @@
-"""The writers that each run has: metrics.jsonl, and lines on stderr."""
+"""The writers that each run has: metrics.jsonl, starts.jsonl, lines."""
 
 from collections.abc import Sequence
 
@@ -25,6 +25,32 @@ class JsonlWriter:
     if summary.row is not None:
       self._rows.append(summary.row)
       workdir.write_metrics(self._folder, self._rows)
+
+  def close(self, done: bool) -> None:
+    pass
+
+
+class StartWriter:
+  """`starts.jsonl`, and a line of what a start finds."""
+
+  name = 'starts.jsonl'
+
+  def __init__(self, folder: workdir.Workdir):
+    self._folder = folder
+
+  def start(
+    self, step: int, finished: Sequence[Summary], resumes: bool
+  ) -> None:
+    if not resumes:
+      done = f'is done after epoch {len(finished)}'
+      print(f'{self._folder.path}: {done}', flush=True)
+      return
+    if step:
+      print(f'{self._folder.path}: goes on at step {step}', flush=True)
+    workdir.log_start(self._folder, step)
+
+  def write(self, summary: Summary) -> None:
+    pass
 
   def close(self, done: bool) -> None:
     pass

@@ -13,7 +13,7 @@ from imat_jax.runtime import distributed, extras, progress
 from imat_jax.runtime.workdir import Workdir
 from imat_jax.writers import plots, tensorboard, wandb
 from imat_jax.writers.base import MetricWriter, Row, Summary
-from imat_jax.writers.files import JsonlWriter, StderrWriter
+from imat_jax.writers.files import JsonlWriter, StartWriter, StderrWriter
 
 NUM_PHOTOS = 32  # of the first batch that are shown
 
@@ -147,4 +147,6 @@ def make_writers(
     writers.append(BestEffort(tensorboard.TensorBoardWriter(folder)))
   if run.wandb:
     writers.append(BestEffort(wandb.WandbWriter(workdir, run, config_hash)))
+  # Last: a start that the others refuse is none.
+  writers.append(StartWriter(workdir))
   return MultiWriter(writers, task_set, draws)
