@@ -1,8 +1,8 @@
 """`preprocess.store` by the workers of an Apache Beam pipeline.
 
 They decode with the code of `preprocess`, so the data set has the same bytes.
-What they make comes back as lines of JSON through a folder that all can reach,
-the pipeline's `--temp_location` or one on this machine.
+Their results come back as JSON lines through a shared folder, the pipeline's
+`--temp_location` or one on this machine.
 """
 
 import base64
@@ -36,17 +36,17 @@ def store(
     source: a folder or URL that each worker can read.
     target: an empty folder of this machine that receives the photos.
     side: stored width and height in pixels.
-    options: the pipeline's, as one writes them behind a Beam program.
+    options: the pipeline's, as on the command line of a Beam program.
 
   Raises:
     UserError: Beam is not installed, or does not know the options.
   """
-  beam, given = _beam(options)
+  beam, beam_options = _beam(options)
   stored, failed = {}, {}
-  with tempfile.TemporaryDirectory(dir=target) as here:
-    shared = given.get_all_options().get('temp_location') or here
+  with tempfile.TemporaryDirectory(dir=target) as temp_dir:
+    shared = beam_options.get_all_options().get('temp_location') or temp_dir
     parts = f'{shared.rstrip("/")}/imat_jax-{uuid.uuid4().hex}/photos'
-    with beam.Pipeline(options=given) as pipeline:
+    with beam.Pipeline(options=beam_options) as pipeline:
       _ = (
         pipeline
         | beam.Create(list(enumerate(image_ids)))
@@ -54,15 +54,15 @@ def store(
         | beam.Map(_line, source, side)
         | beam.io.WriteToText(parts)
       )
-    for number, made in _lines(parts):
-      found = stored if isinstance(made, preprocess.Encoded) else failed
-      if found is stored:
-        made = preprocess.put(made, target, number)
-      found[image_ids[number]] = made
+    for number, result in _lines(parts):
+      results = stored if isinstance(result, preprocess.Encoded) else failed
+      if results is stored:
+        result = preprocess.put(result, target, number)
+      results[image_ids[number]] = result
     _filesystems().delete([parts.rpartition('/')[0]])
   return tuple(
-    {key: found[key] for key in image_ids if key in found}
-    for found in (stored, failed)
+    {key: results[key] for key in image_ids if key in results}
+    for results in (stored, failed)
   )
 
 
@@ -72,19 +72,19 @@ def _beam(options: str):
   from apache_beam.options import pipeline_options
 
   try:
-    given = pipeline_options.PipelineOptions(
+    beam_options = pipeline_options.PipelineOptions(
       list(map(_expanded, shlex.split(options)))
     )
     apache_beam.runners.create_runner(
-      given.get_all_options().get('runner') or 'DirectRunner'
+      beam_options.get_all_options().get('runner') or 'DirectRunner'
     )
   except ValueError as error:
     raise errors.UserError(f'--beam: {error}') from error
-  return apache_beam, given
+  return apache_beam, beam_options
 
 
 def _expanded(option: str) -> str:
-  """`--name=~/folder` with the home folder in it."""
+  """`--name=~/folder` with `~` expanded."""
   name, equals, value = option.rpartition('=')
   return name + equals + os.path.expanduser(value)
 
@@ -96,13 +96,13 @@ def _filesystems():
 
 
 def _line(numbered: tuple[int, str], source: str, side: int) -> str:
-  """A photo as text: its number, and its JPEG and hash or why there is none."""
+  """A photo as JSON: its number, and its JPEG and hash, or the error."""
   number, image_id = numbered
-  made = _encoded(image_id, source, side)
-  if isinstance(made, preprocess.Encoded):
-    jpeg = base64.b64encode(made.jpeg).decode()
-    return json.dumps([number, jpeg, made.hash_4.tolist()])
-  return json.dumps([number, made])
+  result = _encoded(image_id, source, side)
+  if isinstance(result, preprocess.Encoded):
+    jpeg = base64.b64encode(result.jpeg).decode()
+    return json.dumps([number, jpeg, result.hash_4.tolist()])
+  return json.dumps([number, result])
 
 
 def _encoded(image_id: str, source: str, side: int) -> preprocess.Encoded | str:
@@ -123,9 +123,9 @@ def _lines(parts: str) -> Iterator[tuple[int, preprocess.Encoded | str]]:
   for metadata in matched.metadata_list:
     with _filesystems().open(metadata.path) as file:
       for line in file:
-        number, made, *hash_4 = json.loads(line)
+        number, result, *hash_4 = json.loads(line)
         if hash_4:
-          made = preprocess.Encoded(
-            base64.b64decode(made), np.array(*hash_4, np.uint64)
+          result = preprocess.Encoded(
+            base64.b64decode(result), np.array(*hash_4, np.uint64)
           )
-        yield number, made
+        yield number, result

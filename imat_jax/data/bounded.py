@@ -85,8 +85,8 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
 def grant(seconds: float) -> None:
   """Gives the call that is being served more CPU time; else does nothing."""
   if _is_worker:
-    left, _ = signal.getitimer(signal.ITIMER_PROF)
-    signal.setitimer(signal.ITIMER_PROF, left + seconds)
+    seconds_left, _ = signal.getitimer(signal.ITIMER_PROF)
+    signal.setitimer(signal.ITIMER_PROF, seconds_left + seconds)
 
 
 @contextlib.contextmanager
@@ -137,17 +137,17 @@ class _Ended(Exception):
 
 class _Worker:
   def __init__(self):
-    self._pipe, theirs = connection.Pipe()
+    self._pipe, worker_end = connection.Pipe()
     lock = _shared_lock_file().fileno()
     # The last for entries that are relative to where the caller once was.
     path = [*map(str, sys.path), str(pathlib.Path(__file__).parents[2])]
-    code = _SERVE.format(path=path, pipe=theirs.fileno(), lock=lock)
-    with theirs:
+    code = _SERVE.format(path=path, pipe=worker_end.fileno(), lock=lock)
+    with worker_end:
       self._process = subprocess.Popen(
         [sys.executable, '-c', code],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        pass_fds=[theirs.fileno(), lock],
+        pass_fds=[worker_end.fileno(), lock],
         start_new_session=True,  # Ctrl-C is for the command, not for it
       )
 

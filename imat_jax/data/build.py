@@ -1,22 +1,22 @@
 """Turns downloaded photos and sparse labels into the TFDS data set.
 
-Keeps the photos that exist and decode, joins the attributes of the classes,
-makes rare labels one label 'other', and writes square JPEGs with a number per
-task, -1 where a label is missing.
+Keeps the photos that exist and decode, merges the attributes of the classes,
+folds rare labels into one label 'other', and writes square JPEGs with a number
+per task, -1 where a label is missing.
 
   python -m imat_jax.data.build \\
     --annotations=data/annotations --images=data/images --data_dir=data/built
 
-leaves in DATA_DIR
+writes to DATA_DIR
 
   imaterialist/         the data set
-  statistics.json       what it holds, and how many photos were lost, and why
-  lost_photos.csv       each photo that was lost, with the reason
-  near_duplicates.csv   the photos that are nearly the same as one before them
+  statistics.json       its counts; how many photos were dropped, and why
+  lost_photos.csv       each dropped photo, with the reason
+  near_duplicates.csv   the near-duplicates of an earlier photo
 
 and prints a table. All tasks of the maps are built; a run picks its own. A task
-whose rare labels are on many of its photos is kept whole.
-A million photos are decoded by the machines of an Apache Beam pipeline:
+whose rare labels cover many of its photos keeps all its labels.
+For a million photos, an Apache Beam pipeline decodes on many machines:
 
   --images=gs://bucket/photos \\
     --beam='--runner=DataflowRunner --project=P --region=R
@@ -58,7 +58,7 @@ Labels = Mapping[str, str]  # task name → label name
 
 @dataclasses.dataclass(frozen=True)
 class Selected:
-  """The photos of a split that are wanted, and why others are not."""
+  """The selected photos of a split, and why others are dropped."""
 
   split: kaggle.Split
   labels: Mapping[str, Labels]  # of all photos
@@ -69,7 +69,7 @@ class Selected:
 
 @dataclasses.dataclass(frozen=True)
 class Kept:
-  """The photos of a split that stay, and what became of the others."""
+  """The kept photos of a split, and why the others are dropped."""
 
   listed: int
   stored: Mapping[str, preprocess.Stored]
@@ -87,41 +87,45 @@ def main(config: config_lib.Build) -> None:
 
 
 def _build_and_upload(
-  config: config_lib.Build, there: storage.RemoteDir
+  config: config_lib.Build, remote: storage.RemoteDir
 ) -> None:
-  """Builds on this machine first: a data set comes whole."""
-  there.check()
+  """Builds on this machine first, then uploads the complete data set."""
+  remote.check()
   cache = files.cache_folder()
   cache.mkdir(parents=True, exist_ok=True)
-  with scratch.folder(cache, 'build-') as here:
-    before = there.list([f'{tfds_builder.FOLDER}/'])
+  with scratch.folder(cache, 'build-') as build_dir:
+    listing = remote.list([f'{tfds_builder.FOLDER}/'])
     if config.overwrite:
       tfds_builder.check_names(
-        f'{there.url}/{tfds_builder.FOLDER}', _names(before)
+        f'{remote.url}/{tfds_builder.FOLDER}', _names(listing)
       )
-    # What says which data set is there, and whose the files beside it are.
-    wanted = [f'{tfds_builder.FOLDER}/{tfds_builder.MARK}', outputs.RECORD]
-    wanted += build_files.NAMES
-    there.get(there.list(wanted), here)
+    # Which data set is there, and which files beside it this command wrote.
+    paths = [f'{tfds_builder.FOLDER}/{tfds_builder.MARK}', outputs.RECORD]
+    paths += build_files.NAMES
+    remote.get(remote.list(paths), build_dir)
     try:
-      is_new = _build(config, here)
+      is_new = _build(config, build_dir)
     except errors.UserError as error:  # the user knows it by its URL
-      raise errors.UserError(str(error).replace(str(here), there.url)) from None
-    # First, as on a disk: what comes without it is nobody's.
-    there.write(outputs.RECORD, (here / outputs.RECORD).read_bytes())
+      raise errors.UserError(
+        str(error).replace(str(build_dir), remote.url)
+      ) from None
+    # The record first, as on a disk: files not in it have no owner.
+    remote.write(outputs.RECORD, (build_dir / outputs.RECORD).read_bytes())
     sizes = {
-      path.relative_to(here).as_posix(): path.stat().st_size
-      for path in here.rglob('*')
+      path.relative_to(build_dir).as_posix(): path.stat().st_size
+      for path in build_dir.rglob('*')
       if path.is_file()
     }
-    gone = [
+    stale_names = [
       name
-      for name in before
+      for name in listing
       if is_new and name not in sizes and tfds_builder.is_ours(_name(name))
     ]
     megabytes = sum(sizes.values()) // 10**6
-    with progress.Progress(megabytes, f'copy to {there.url}', 'MB') as bar:
-      there.update(here, list(sizes), gone, [tfds_builder.MARK], bar)
+    with progress.Progress(megabytes, f'copy to {remote.url}', 'MB') as bar:
+      remote.update(
+        build_dir, list(sizes), stale_names, [tfds_builder.MARK], bar
+      )
 
 
 def _names(listing: storage.Listing) -> list[str]:
@@ -133,45 +137,51 @@ def _name(path: str) -> str:
 
 
 def _build(config: config_lib.Build, data_dir: pathlib.Path) -> bool:
-  """Builds in a folder of this machine; False if the data set was there."""
+  """Builds in a folder of this machine; False if the data set existed."""
   build_files.check(config, data_dir)
   splits = [kaggle.read_split(config.annotations, s) for s in _SPLITS]
   _check_selection(config)
-  selected = [_select(split, config) for split in splits]
+  selections = [_select(split, config) for split in splits]
   data_dir.mkdir(parents=True, exist_ok=True)
-  with scratch.folder(data_dir, '.build-') as work:
-    kept = {one.split.name: _keep(one, config, work) for one in selected}
+  with scratch.folder(data_dir, '.build-') as work_dir:
+    kept_splits = {
+      selection.split.name: _keep(selection, config, work_dir)
+      for selection in selections
+    }
     twins = near_duplicates.find(
       {
         name: {key: stored.hash_4 for key, stored in k.stored.items()}
-        for name, k in kept.items()
+        for name, k in kept_splits.items()
       }
     )
     if config.drop_duplicates:
-      kept['validation'] = _without_train(kept['validation'], twins)
-    labels = {name: list(k.labels.values()) for name, k in kept.items()}
+      kept_splits['validation'] = _without_train(
+        kept_splits['validation'], twins
+      )
+    labels = {name: list(k.labels.values()) for name, k in kept_splits.items()}
     task_set = all_tasks(labels, config.min_label_share)
-    metadata = _metadata(config, kept, task_set)
-    is_new = _write(kept, task_set, metadata, work, config, data_dir)
-  report = _statistics(metadata, kept, task_set, twins)
-  lost = {name: k.lost for name, k in kept.items()}
+    metadata = _metadata(config, kept_splits, task_set)
+    is_new = _write(kept_splits, task_set, metadata, work_dir, config, data_dir)
+  figures = _statistics(metadata, kept_splits, task_set, twins)
+  reasons = {name: k.lost for name, k in kept_splits.items()}
   outputs.write_text(
-    data_dir / build_files.LOST, lost_photos.as_csv(config.images, splits, lost)
+    data_dir / build_files.LOST,
+    lost_photos.as_csv(config.images, splits, reasons),
   )
   outputs.write_text(
     data_dir / build_files.TWINS, near_duplicates.as_csv(twins)
   )
-  outputs.write_json(data_dir / build_files.STATISTICS, report)
+  outputs.write_json(data_dir / build_files.STATISTICS, figures)
   notes = label_notes.lines(
     label_notes.train_counts(labels),
     task_set,
-    report['splits'],
+    figures['splits'],
     config.min_label_share,
   )
-  losses = lost_photos.lines(
-    config.images, lost, f'{config.data_dir}/{build_files.LOST}'
+  lost_lines = lost_photos.lines(
+    config.images, reasons, f'{config.data_dir}/{build_files.LOST}'
   )
-  print('\n'.join([statistics.table(report), '', *losses, *notes]))
+  print('\n'.join([statistics.table(figures), '', *lost_lines, *notes]))
   return is_new
 
 
@@ -206,7 +216,7 @@ def _folder(config: config_lib.Build, split: str) -> str:
 
 
 def _select(split: kaggle.Split, config: config_lib.Build) -> Selected:
-  """The photos to decode; a split without any is refused before the work."""
+  """The photos to decode; raises early for a split without any."""
   path = kaggle.split_path(config.annotations, split.name)
   if not split.images:
     raise errors.UserError(
@@ -215,22 +225,30 @@ def _select(split: kaggle.Split, config: config_lib.Build) -> Selected:
       'them for validation where no column split says it)'
     )
   labels, irregular = kaggle.labels_by_image(split)
-  lost = {
-    key: 'without annotations' for key, found in labels.items() if not found
+  reasons = {
+    image_id: 'without annotations'
+    for image_id, by_task in labels.items()
+    if not by_task
   }
-  labelled = [key for key, found in labels.items() if found]
+  labelled = [image_id for image_id, by_task in labels.items() if by_task]
   if not labelled:
     raise errors.UserError(
       f'{path}: none of the {len(labels):,} listed photos has a label'
     )
-  chosen = [key for key in labelled if _selected(labels[key], config)]
+  chosen = [
+    image_id for image_id in labelled if _selected(labels[image_id], config)
+  ]
   if not chosen:
     raise errors.UserError(
       f'--require_any_of={",".join(config.require_any_of)}: no {split.name} '
       'photo has a label of such a task; name other tasks, or none'
     )
-  lost |= dict.fromkeys(
-    (key for key in labelled if not _selected(labels[key], config)),
+  reasons |= dict.fromkeys(
+    (
+      image_id
+      for image_id in labelled
+      if not _selected(labels[image_id], config)
+    ),
     'no label of the selection',
   )
   folder = _folder(config, split.name)
@@ -239,15 +257,15 @@ def _select(split: kaggle.Split, config: config_lib.Build) -> Selected:
     raise errors.UserError(
       f'{folder}: there is no such folder of photos{question}'
     )
-  return Selected(split, labels, chosen, lost, irregular)
+  return Selected(split, labels, chosen, reasons, irregular)
 
 
 def _keep(
-  selected: Selected, config: config_lib.Build, work: pathlib.Path
+  selected: Selected, config: config_lib.Build, work_dir: pathlib.Path
 ) -> Kept:
   name = selected.split.name
   folder = _folder(config, name)
-  target = work / name
+  target = work_dir / name
   target.mkdir()
   chosen, side = selected.chosen, preprocess.stored_side(config.image_size)
   if config.beam:
@@ -256,29 +274,39 @@ def _keep(
     stored, failed = preprocess.store(
       chosen, pathlib.Path(folder), target, side
     )
-  lines = manifest.read(manifest.path(config.images, name))
-  lost = dict(selected.lost)
-  for image_id, why in failed.items():
-    line = lines.get(image_id)
-    downloaded = line and line.error and f'download: {line.error}'
-    lost[image_id] = downloaded or lost_photos.reason(folder, image_id, why)
+  entries = manifest.read(manifest.path(config.images, name))
+  reasons = dict(selected.lost)
+  for image_id, reason in failed.items():
+    entry = entries.get(image_id)
+    download_error = entry and entry.error and f'download: {entry.error}'
+    reasons[image_id] = download_error or lost_photos.reason(
+      folder, image_id, reason
+    )
   if not stored:
-    missing = [key for key, why in lost.items() if why == preprocess.NO_FILE]
+    missing = [
+      image_id
+      for image_id, reason in reasons.items()
+      if reason == preprocess.NO_FILE
+    ]
     raise errors.UserError(
       f'{folder}: none of the {len(selected.labels):,} listed photos can be '
-      f'used: {lost_photos.summary(folder, lost)}'
+      f'used: {lost_photos.summary(folder, reasons)}'
       f'{lost_photos.question(selected.split, missing)}'
     )
-  labels = {key: selected.labels[key] for key in stored}
-  return Kept(len(selected.labels), stored, labels, lost, selected.irregular)
+  labels = {image_id: selected.labels[image_id] for image_id in stored}
+  return Kept(len(selected.labels), stored, labels, reasons, selected.irregular)
 
 
 def _without_train(
   validation: Kept, twins: Collection[near_duplicates.NearDuplicate]
 ) -> Kept:
-  """Without the photos that stand in train too."""
-  twice = _in_both(twins)
-  stored = {k: v for k, v in validation.stored.items() if k not in twice}
+  """The validation split without the photos that train has, too."""
+  duplicate_ids = _in_both(twins)
+  stored = {
+    image_id: photo
+    for image_id, photo in validation.stored.items()
+    if image_id not in duplicate_ids
+  }
   if not stored:
     raise errors.UserError(
       '--drop_duplicates: every validation photo stands in train'
@@ -286,33 +314,35 @@ def _without_train(
   return dataclasses.replace(
     validation,
     stored=stored,
-    labels={key: validation.labels[key] for key in stored},
-    lost={**validation.lost, **dict.fromkeys(twice, 'stands in train')},
+    labels={image_id: validation.labels[image_id] for image_id in stored},
+    lost={**validation.lost, **dict.fromkeys(duplicate_ids, 'stands in train')},
   )
 
 
 def _in_both(twins: Collection[near_duplicates.NearDuplicate]) -> set[str]:
-  """The validation photos that stand in train, which comes before them."""
+  """The validation photos with a near-duplicate in train."""
   return {twin.image_id for twin in twins if twin.split != twin.twin_split}
 
 
 def _selected(labels: Labels, config: config_lib.Build) -> bool:
-  wanted = set(map(tasks.spelling, config.require_any_of))
-  return not wanted or bool(wanted & set(map(tasks.spelling, labels)))
+  required = set(map(tasks.spelling, config.require_any_of))
+  return not required or bool(required & set(map(tasks.spelling, labels)))
 
 
 def _check_selection(config: config_lib.Build) -> None:
-  known = kaggle.task_names(config.annotations)
+  task_names = kaggle.task_names(config.annotations)
   for name in config.require_any_of:
-    if tasks.resolve(name, known) not in known:
+    if tasks.resolve(name, task_names) not in task_names:
       raise errors.UserError(
         f"--require_any_of: there is no task '{name}'; there are: "
-        f'{", ".join(sorted(known))}'
+        f'{", ".join(sorted(task_names))}'
       )
 
 
 def _metadata(
-  config: config_lib.Build, kept: Mapping[str, Kept], task_set: tasks.TaskSet
+  config: config_lib.Build,
+  kept_splits: Mapping[str, Kept],
+  task_set: tasks.TaskSet,
 ) -> dict[str, Any]:
   paths = [kaggle.split_path(config.annotations, s) for s in _SPLITS]
   paths += kaggle.map_paths(config.annotations)
@@ -323,15 +353,19 @@ def _metadata(
     'require_any_of': list(config.require_any_of),
     'drop_duplicates': config.drop_duplicates,
     'tasks': task_set.to_json(),
-    'num_examples': {name: len(k.stored) for name, k in kept.items()},
+    'num_examples': {name: len(k.stored) for name, k in kept_splits.items()},
     'sources': {p.name: image_validation.digest(p.read_bytes()) for p in paths},
   }
-  return metadata | {'fingerprint': _fingerprint(metadata, kept)}
+  return metadata | {'fingerprint': _fingerprint(metadata, kept_splits)}
 
 
-def _fingerprint(metadata: dict[str, Any], kept: Mapping[str, Kept]) -> str:
+def _fingerprint(
+  metadata: dict[str, Any], kept_splits: Mapping[str, Kept]
+) -> str:
   digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-  stored = [pair for split in kept.values() for pair in split.stored.items()]
+  stored = [
+    pair for split in kept_splits.values() for pair in split.stored.items()
+  ]
   for image_id, (path, _) in progress.each(stored, 'fingerprint', 'photo'):
     digest.update(
       f'{image_id} {image_validation.digest(path.read_bytes())}'.encode()
@@ -340,53 +374,51 @@ def _fingerprint(metadata: dict[str, Any], kept: Mapping[str, Kept]) -> str:
 
 
 def _write(
-  kept: Mapping[str, Kept],
+  kept_splits: Mapping[str, Kept],
   task_set: tasks.TaskSet,
   metadata: dict[str, Any],
-  work: pathlib.Path,
+  work_dir: pathlib.Path,
   config: config_lib.Build,
   data_dir: pathlib.Path,
 ) -> bool:
-  """Writes the data set beside its place, then puts it there in one move.
+  """Writes the data set to `work_dir`, then renames it into place.
 
   Returns:
-    False if this very data set was there.
+    False if the same data set was already there.
   """
-  home = tfds_builder.directory(data_dir)
-  shown = f'{config.data_dir}/{tfds_builder.FOLDER}'
-  if home.exists() and not config.overwrite:
-    there = source.read_metadata(data_dir)['fingerprint']
-    if there == metadata['fingerprint']:
-      print(f'{shown}: this very data set is already there\n')
+  dataset_dir = tfds_builder.directory(data_dir)
+  display_path = f'{config.data_dir}/{tfds_builder.FOLDER}'
+  if dataset_dir.exists() and not config.overwrite:
+    old_fingerprint = source.read_metadata(data_dir)['fingerprint']
+    if old_fingerprint == metadata['fingerprint']:
+      print(f'{display_path}: this very data set is already there\n')
       return False
     raise errors.UserError(
-      f'{shown}: another data set is there; give another --data_dir, or '
+      f'{display_path}: another data set is there; give another --data_dir, or '
       '--overwrite to replace it'
     )
 
   def rows(name: str) -> Iterator[tuple[str, bytes, np.ndarray]]:
-    photos_of = kept[name].stored.items()
-    for image_id, (path, _) in progress.each(
-      photos_of, f'write {name}', 'photo'
-    ):
-      label_T = _numbers(kept[name].labels[image_id], task_set)
+    photos = kept_splits[name].stored.items()
+    for image_id, (path, _) in progress.each(photos, f'write {name}', 'photo'):
+      label_T = _numbers(kept_splits[name].labels[image_id], task_set)
       yield image_id, path.read_bytes(), label_T
 
   tfds_builder.write(
-    {name: (lambda name=name: rows(name)) for name in kept},
+    {name: (lambda name=name: rows(name)) for name in kept_splits},
     metadata['stored_side'],
     metadata,
-    work,
+    work_dir,
   )
-  home.parent.mkdir(exist_ok=True)
-  replaced = work / 'replaced'
-  if home.exists():
-    home.rename(replaced)
-  tfds_builder.directory(work).rename(home)
-  if replaced.is_dir():  # what a file manager left there is not ours to remove
-    for path in replaced.iterdir():
+  dataset_dir.parent.mkdir(exist_ok=True)
+  old_dir = work_dir / 'replaced'
+  if dataset_dir.exists():
+    dataset_dir.rename(old_dir)
+  tfds_builder.directory(work_dir).rename(dataset_dir)
+  if old_dir.is_dir():  # keep what a file manager wrote there
+    for path in old_dir.iterdir():
       if files.is_foreign(path.name):
-        path.rename(home / path.name)
+        path.rename(dataset_dir / path.name)
   return True
 
 
@@ -396,7 +428,7 @@ def _numbers(labels: Labels, task_set: tasks.TaskSet) -> np.ndarray:
 
 def _statistics(
   metadata: dict[str, Any],
-  kept: Mapping[str, Kept],
+  kept_splits: Mapping[str, Kept],
   task_set: tasks.TaskSet,
   twins: Collection[near_duplicates.NearDuplicate],
 ) -> dict[str, Any]:
@@ -412,7 +444,7 @@ def _statistics(
       },
       'tasks': statistics.describe(task_set, list(k.labels.values())),
     }
-    for name, k in kept.items()
+    for name, k in kept_splits.items()
   }
   return {'metadata': metadata, 'splits': splits}
 

@@ -15,7 +15,7 @@ NAMES = (LOST, TWINS, STATISTICS)  # beside the data set
 
 
 def check(command: config.Build, data_dir: pathlib.Path) -> None:
-  """Raises where a build would replace what it reads, or a file of the user's.
+  """Raises where a build would overwrite its input, or a file of the user's.
 
   Args:
     command: names the folders.
@@ -37,13 +37,15 @@ def check(command: config.Build, data_dir: pathlib.Path) -> None:
   outputs.adopt(data_dir / TWINS, _is_list_of_twins)
   for name in NAMES:
     outputs.check(data_dir / name)
-  home = tfds_builder.directory(data_dir)
-  if command.overwrite and home.is_dir():
-    tfds_builder.check_names(home, [path.name for path in home.iterdir()])
-  elif home.exists() and not (home / tfds_builder.MARK).is_file():
+  dataset_dir = tfds_builder.directory(data_dir)
+  if command.overwrite and dataset_dir.is_dir():
+    tfds_builder.check_names(
+      dataset_dir, [path.name for path in dataset_dir.iterdir()]
+    )
+  elif dataset_dir.exists() and not (dataset_dir / tfds_builder.MARK).is_file():
     raise errors.UserError(
-      f'{home}: is there, but no whole data set; --overwrite replaces it, or '
-      'give another --data_dir'
+      f'{dataset_dir}: is there, but no whole data set; --overwrite replaces '
+      'it, or give another --data_dir'
     )
 
 

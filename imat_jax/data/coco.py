@@ -42,20 +42,21 @@ def read(
   for number, image in enumerate(content['images'], 1):
     photo = image.get('file_name') or image.get('coco_url')
     cells = {'photo': tables.as_text(photo)}
-    if shown := objects[image['id']]:
-      largest = max(shown, key=_area)
+    if annotations := objects[image['id']]:
+      largest = max(annotations, key=_area)
       cells[command.task] = names[largest['category_id']]
       for key in largest.get('attribute_ids', ()):
         cells.setdefault(*attributes[key])
     rows.append(Row(f'{path}: image {number}', cells))
-  several = sum(
-    len({a['category_id'] for a in shown}) > 1 for shown in objects.values()
+  num_mixed = sum(
+    len({a['category_id'] for a in annotations}) > 1
+    for annotations in objects.values()
   )
   listed = {image['id'] for image in content['images']}
-  lost = sum(len(a) for key, a in objects.items() if key not in listed)
+  orphans = sum(len(a) for key, a in objects.items() if key not in listed)
   note = (
-    f'COCO; {several:,} photos show several categories: the largest counts; '
-    f'{lost:,} annotations are of images that are not listed'
+    f'COCO; {num_mixed:,} photos show several categories: the largest counts; '
+    f'{orphans:,} annotations are of images that are not listed'
   )
   return tables.of_uneven_rows(path, rows, note)
 
@@ -72,22 +73,27 @@ def of_label_lists(path: pathlib.Path, content: dict[str, Any]) -> Table:
     if not isinstance(annotation['labelId'], list):
       raise ValueError('labelId is no list')
     labels[str(annotation['imageId'])] = set(map(str, annotation['labelId']))
-  every = sorted(set().union(*labels.values()), key=lambda x: (len(x), x))
+  all_labels = sorted(set().union(*labels.values()), key=lambda x: (len(x), x))
   rows = []
   for number, image in enumerate(content['images'], 1):
     (photo, *_) = (
       [image['url']] if isinstance(image['url'], str) else image['url']
     )
-    own = labels.get(str(image['imageId']))
-    cells = {} if own is None else _yes_or_no(every, own)
+    photo_labels = labels.get(str(image['imageId']))
+    cells = {} if photo_labels is None else _yes_or_no(all_labels, photo_labels)
     rows.append(Row(f'{path}: image {number}', {'photo': photo, **cells}))
   return tables.of_uneven_rows(
     path, rows, 'iMaterialist 2018: a task per label, yes or no'
   )
 
 
-def _yes_or_no(every: Iterable[str], own: set[str]) -> dict[str, str]:
-  return {f'label_{name}': _YES if name in own else _NO for name in every}
+def _yes_or_no(
+  all_labels: Iterable[str], photo_labels: set[str]
+) -> dict[str, str]:
+  return {
+    f'label_{name}': _YES if name in photo_labels else _NO
+    for name in all_labels
+  }
 
 
 def of_masks(
@@ -112,16 +118,16 @@ def of_masks(
       runs = record['EncodedPixels'].split()[1::2]
       area = sum(map(int, runs))
       # In 2019 the attributes stand behind the class: 6_12_34.
-      number, *own = record['ClassId'].split('_')
-      own += (record.get('AttributesIds') or '').split(',')
+      number, *attribute_ids = record['ClassId'].split('_')
+      attribute_ids += (record.get('AttributesIds') or '').split(',')
       cells = {
         'photo': record['ImageId'],
         command.task: names.get(number, number),
       }
-      for key in filter(None, own):
+      for key in filter(None, attribute_ids):
         cells.setdefault(*attributes.get(key, (f'attribute_{key}', _YES)))
-      before = largest.get(record['ImageId'])
-      if before is None or area > before[0]:
+      previous = largest.get(record['ImageId'])
+      if previous is None or area > previous[0]:
         row = Row(f'{path}: line {reader.line_num}', cells)
         largest[record['ImageId']] = area, row
   rows = [row for _, row in largest.values()]

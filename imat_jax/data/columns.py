@@ -1,8 +1,8 @@
-"""What the columns of a stranger's table mean: photos, split, tasks.
+"""Infers the roles of a user's table's columns: photos, split, tasks.
 
 Names are compared without case and spaces. A column becomes a task unless it
-cannot be learned; a label that says "missing" is none; spellings of one label
-are one. Each decision is a note for the user, with the flag that changes it.
+cannot be learned; words for "missing" are no labels; spellings of one label are
+merged. Each decision is a note for the user, with the flag that changes it.
 """
 
 import collections
@@ -36,7 +36,7 @@ _GROUP_NAMES = (
   *('sku', 'handle', 'style_id', 'style_code', 'article_id', 'item_id'),
   *('article_number', 'product_code', 'item_code', 'listing_id', 'asin'),
 )
-# Columns of yes and no that name a split by what they are called.
+# Boolean columns whose name is a split.
 _IS_SPLIT = {
   **dict.fromkeys(('is_valid', 'is_val', 'is_validation'), ('val', 'train')),
   **dict.fromkeys(('is_train', 'is_training'), ('train', 'val')),
@@ -53,7 +53,7 @@ _SPLIT_WORDS = {
   **dict.fromkeys(('dev', 'development', 'eval', 'evaluation'), VALIDATION),
   **dict.fromkeys(('test', 'testing', 'tst'), TEST),
 }
-# Cells that say that nothing is known, as spreadsheets and pandas write it.
+# Cells for a missing value, as spreadsheets and pandas write them.
 MISSING = frozenset(
   [
     *('', 'na', 'n/a', 'n.a.', '#n/a', '<na>', 'nan', 'null', 'none', 'nil'),
@@ -63,26 +63,26 @@ MISSING = frozenset(
   ]
 )
 _NAMELESS = re.compile(r'unnamed(: ?\d+)?(_level_\d+)?|__index_level_\d+__')
-_FEW = 20  # photos of a label under which its scores mean little
+_FEW = 20  # photos of a label; with fewer, its scores mean little
 _SHORT = 60  # letters of a cell in a message
-_LONG = 80  # letters of a mean cell: nobody's name of a class
+_LONG = 80  # letters of an average cell: too long for a class name
 _PHOTO = re.compile(r'://|\.(jpe?g|png|webp|gif|bmp|tiff?)$', re.IGNORECASE)
 _SIGNS = frozenset({'-1', '0', '1'})
-# What pandas makes of whole numbers beside missing ones.
+# pandas writes integers in a column with missing values like this.
 _WHOLE = re.compile(r'(-?\d+)\.0')
 _FRACTION = re.compile(r'[^\d]{0,3}-?\d[\d.,\' ]*[.,]\d+[^\d]{0,3}')
 
 
 class Leads(Protocol):
-  """Whether a cell is a link, or the path of a photo that is there."""
+  """Whether a cell is a link, or the path of an existing photo."""
 
   def __call__(self, cell: str, search: bool = False) -> bool:
-    """With `search` a path may be written otherwise, see `photo_paths`."""
+    """With `search`, other spellings of a path count, see `photo_paths`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
-  """Which column is what."""
+  """The columns by their roles."""
 
   photo: str
   split: str | None
@@ -91,9 +91,9 @@ class Columns:
 
 
 def key(text: str) -> str:
-  """What two spellings of one label or name have in common.
+  """The common form of all spellings of a label or name.
 
-  Case, blanks, the Unicode form and letters without width do not count.
+  Ignores case, blanks, the Unicode form and zero-width letters.
   """
   visible = ''.join(c for c in text if unicodedata.category(c) != 'Cf')
   return ' '.join(unicodedata.normalize('NFKC', visible).casefold().split())
@@ -110,7 +110,7 @@ def is_split_name(name: str) -> bool:
 
 
 def split_of(word: str, column: str = '') -> str | None:
-  """The split that a word means, if it means one.
+  """The split that a word names, if any.
 
   Args:
     word: a cell, or a folder's name.
@@ -128,29 +128,31 @@ def understand(
   """Finds the columns of photos, of splits, of groups and of tasks.
 
   Args:
-    table: as it was read.
-    command: what the user says about it.
+    table: as read.
+    command: the user's flags.
     leads: see `Leads`.
 
   Returns:
-    the columns, and notes of what was not plain.
+    the columns, and notes on what was inferred.
 
   Raises:
-    UserError: there is no column of photos, or what a flag names is not there.
+    UserError: there is no column of photos, or no column that a flag names.
   """
   for flag in ('keep_columns', 'drop_columns'):
     for name in getattr(command, flag):
       _find(table, name, flag)
   photo, notes = _photo_column(table, command, leads)
   names = [name for name in table.columns if name != photo]
-  dropped = {_find(table, n, 'drop_columns') for n in command.drop_columns}
-  kept = {_find(table, n, 'keep_columns') for n in command.keep_columns}
-  names = [name for name in names if name not in dropped]
-  split = _split_column(table, names, kept, command, notes)
-  rest = [name for name in names if name != split]
-  group = _group_column(table, rest, kept, command, notes)
-  learned = tuple(name for name in rest if name != group)
-  return Columns(photo, split, group, learned), notes
+  dropped_columns = {
+    _find(table, n, 'drop_columns') for n in command.drop_columns
+  }
+  kept_columns = {_find(table, n, 'keep_columns') for n in command.keep_columns}
+  names = [name for name in names if name not in dropped_columns]
+  split = _split_column(table, names, kept_columns, command, notes)
+  other_columns = [name for name in names if name != split]
+  group = _group_column(table, other_columns, kept_columns, command, notes)
+  task_columns = tuple(name for name in other_columns if name != group)
+  return Columns(photo, split, group, task_columns), notes
 
 
 def _named(name: str) -> str:
@@ -166,9 +168,9 @@ def _find(table: Table, name: str, flag: str) -> str:
   """The column that a flag names."""
   if name in table.columns:
     return name
-  found = [column for column in table.columns if key(column) == key(name)]
-  if len(found) == 1:
-    return found[0]
+  matches = [column for column in table.columns if key(column) == key(name)]
+  if len(matches) == 1:
+    return matches[0]
   raise errors.UserError(
     f"--{flag}={name}: {table.path} has no column '{name}'; it has: "
     f'{", ".join(table.columns)}'
@@ -187,21 +189,21 @@ def _photo_column(
         'columns; put a first line such as photo,label before it (Vertex AI: '
         'split,photo,label)'
       )
-  named = sorted(
+  named_columns = sorted(
     filter(is_photo_name, table.columns),
     key=lambda name: PHOTO_NAMES.index(_unnumbered(name)),
   )
   sample = table.rows[:: max(1, len(table.rows) // 100)]
 
   def share(name: str, search: bool = False) -> float:
-    """Of the rows, those whose cell leads to a photo of its own."""
-    led = {c for row in sample if leads(c := row.cells[name], search)}
-    return len(led) / max(1, len(sample))
+    """The share of rows whose cell leads to a photo of its own."""
+    photo_cells = {c for row in sample if leads(c := row.cells[name], search)}
+    return len(photo_cells) / max(1, len(sample))
 
   candidates = (
-    [name for name in named if share(name)]
+    [name for name in named_columns if share(name)]
     or [name for name in table.columns if share(name) > 0.5]
-    or named
+    or named_columns
     or [name for name in table.columns if share(name, search=True) > 0.9]
   )
   if not candidates:
@@ -211,33 +213,33 @@ def _photo_column(
       f'first line, which must name the columns; it names: {names}. If one of '
       'them holds the photos: --photo_column=NAME'
     )
-  # The best name of those that lead to many: of a page `link` and of a picture
-  # `image_link`, which some products lack.
-  most = max(map(share, candidates))
-  best = next(name for name in candidates if 2 * share(name) >= most)
+  # The best name of those that lead to many photos: a page's `link` leads to
+  # none, a picture's `image_link` may be empty for some products.
+  best_share = max(map(share, candidates))
+  best = next(name for name in candidates if 2 * share(name) >= best_share)
   return best, [] if best == 'photo' else [f"photos in the column '{best}'"]
 
 
 def _split_column(
   table: Table,
   names: Sequence[str],
-  kept: set[str],
+  kept_columns: set[str],
   command: config.Own,
   notes: list[str],
 ) -> str | None:
   if command.split_column:
     return _find(table, command.split_column, 'split_column')
-  rest = [name for name in names if name not in kept]
+  candidates = [name for name in names if name not in kept_columns]
   order = (*SPLIT_NAMES, *_IS_SPLIT)
   for name in sorted(
-    (name for name in rest if _named(name) in order),
+    (name for name in candidates if _named(name) in order),
     key=lambda name: order.index(_named(name)),
   ):
     if name == 'split' or _only_splits(table, name):
       if name != 'split':
         notes.append(f"splits in the column '{name}'")
       return name
-  for name in rest:
+  for name in candidates:
     if _some_splits(table, name):
       raise errors.UserError(
         f"{table.path}: the column '{name}' looks like a split; say "
@@ -254,29 +256,29 @@ def _split_column(
 
 
 def _is_numbered(table: Table, name: str) -> bool:
-  """Whether a column holds numbers of folds, or of splits."""
+  """Whether a column holds fold numbers, or split numbers."""
   cells = {_whole(row.cells[name]) for row in table.rows} - {''}
-  named = _named(name) in (*SPLIT_NAMES, *_FOLD_NAMES)
-  return named and len(cells) > 1 and all(map(str.isdecimal, cells))
+  has_split_name = _named(name) in (*SPLIT_NAMES, *_FOLD_NAMES)
+  return has_split_name and len(cells) > 1 and all(map(str.isdecimal, cells))
 
 
 def _group_column(
   table: Table,
   names: Sequence[str],
-  kept: set[str],
+  kept_columns: set[str],
   command: config.Own,
   notes: list[str],
 ) -> str | None:
-  """The column that photos of one product have in common, if one has."""
+  """The column that identifies the photos of one product, if any."""
   if command.group_column:
     return _find(table, command.group_column, 'group_column')
-  found = sorted(
+  candidates = sorted(
     (name for name in names if _named(name) in _GROUP_NAMES),
     key=lambda name: _GROUP_NAMES.index(_named(name)),
   )
-  for name in found:
+  for name in candidates:
     cells = [cell for row in table.rows if (cell := row.cells[name])]
-    if name not in kept and 1 < len(set(cells)) < len(cells):
+    if name not in kept_columns and 1 < len(set(cells)) < len(cells):
       notes.append(
         f"photos with the same '{name}' stay together where splits are drawn "
         f'(--keep_columns={name} makes it a task)'
@@ -303,24 +305,24 @@ def task_names(names: Iterable[str], path: object) -> dict[str, str]:
   Raises:
     UserError: two columns have one name.
   """
-  named = {}
+  task_by_column = {}
   for name in names:
     task = re.sub(r'[,;:=/\\]+', '_', ' '.join(name.split()))
     if task == tasks.APPAREL:  # the task of Kaggle's four classes
       task = f'{tasks.APPAREL}_'
-    if task in named.values():
+    if task in task_by_column.values():
       raise errors.UserError(f"{path}: two columns are named '{task}'")
-    named[name] = task
-  return named
+    task_by_column[name] = task
+  return task_by_column
 
 
 class Labels:
-  """The labels of one column: missing ones out, spellings of one label joined.
+  """The labels of one column, without missing ones, spellings merged.
 
   Attributes:
-    shown: cell → its label; a cell that is missing is not there.
-    missing: cell → how often, of those that say "missing" in words.
-    joined: label → its spellings, of those with several.
+    shown: cell → its label, except for missing cells.
+    missing: cell → its count, for words that mean "missing".
+    joined: label → its spellings, for labels with several.
   """
 
   def __init__(self, cells: Sequence[str], command: config.Own):
@@ -338,7 +340,7 @@ class Labels:
         spellings[cell if command.exact_labels else plain][cell] = count
     self.shown, self.joined = {}, {}
     for group in spellings.values():
-      # The commonest, rather in small letters; the order of rows has no part.
+      # The commonest, preferably in lower case, whatever the order of rows.
       best = min(group, key=lambda c: (-group[c], c != c.lower(), c))
       if not command.exact_labels:
         best = _whole(' '.join(best.split()))
@@ -348,15 +350,15 @@ class Labels:
 
 
 def _whole(text: str) -> str:
-  found = _WHOLE.fullmatch(text)
-  return found[1] if found else text
+  match = _WHOLE.fullmatch(text)
+  return match[1] if match else text
 
 
 def not_learnable(labels: Sequence[str]) -> str:
-  """Why the labels of photos teach nothing; empty where they may.
+  """Why labels cannot be learned; empty where they may be.
 
   Args:
-    labels: one of each labelled photo.
+    labels: one per labelled photo.
   """
   counts = collections.Counter(labels)
   if not counts:
@@ -378,18 +380,18 @@ def not_learnable(labels: Sequence[str]) -> str:
 
 
 def few(number: int, labels: Mapping[str, Sequence[str]]) -> str:
-  """A warning of labels with so few photos that their scores mean little.
+  """A warning about labels with too few photos for meaningful scores.
 
   Args:
     number: of photos.
-    labels: task → a label of each labelled photo.
+    labels: task → a label per labelled photo.
   """
   if number < _FEW:
     return f'nothing can be learned of {number:,} photos'
   rare = {
     (task, label): count
-    for task, of_task in labels.items()
-    for label, count in collections.Counter(of_task).items()
+    for task, task_labels in labels.items()
+    for label, count in collections.Counter(task_labels).items()
     if count < _FEW
   }
   if not rare:
@@ -402,18 +404,18 @@ def few(number: int, labels: Mapping[str, Sequence[str]]) -> str:
 
 
 def split_of_path(path: str) -> str | None:
-  """The split that a folder of a path names, if one does."""
+  """The split that a folder of a path names, if any."""
   folders = re.split(r'[\\/]', path)[:-1]
   return next(filter(None, map(split_of, folders)), None)
 
 
 def short(text: str) -> str:
-  """A cell as a message has room for it."""
+  """A cell, truncated for a message."""
   return text if len(text) <= _SHORT else f'{text[: _SHORT - 1]}…'
 
 
 def split_word(row: Row, column: str) -> str | None:
-  """The split that a row asks for; None where its cell is empty.
+  """The split of a row; None where its cell is missing.
 
   Raises:
     UserError: the cell names no split.

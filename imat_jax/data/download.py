@@ -71,9 +71,9 @@ def main(config: config.Download) -> None:
   try:
     counts = {split.name: fetch_split(config, split) for split in splits}
   except OSError as error:
-    where, what = error.filename or config.images, error.strerror or error
+    path, reason = error.filename or config.images, error.strerror or error
     raise errors.UserError(
-      f'{where}: {what}; what came is kept, mend this and run again'
+      f'{path}: {reason}; what came is kept, mend this and run again'
     ) from None
   print(summary(counts))
   total = sum(counts.values(), collections.Counter())
@@ -222,8 +222,8 @@ async def _fetch_all(
   async def fetch(image: kaggle.Image) -> kaggle.Image | None:
     """Returns the image with the links that were spared, if any were."""
     line, body, spared = await web.fetch(image)
-    before = lines.get(image.image_id) or known.get(image.image_id)
-    line = _add_attempts(line, before)
+    previous = lines.get(image.image_id) or known.get(image.image_id)
+    line = _add_attempts(line, previous)
     # The line comes first: killed in between, the photo is fetched again. A
     # photo without a line would be kept, but never tell from where it came.
     manifest.append(file, line)
@@ -237,19 +237,19 @@ async def _fetch_all(
 
   with progress.Progress(len(missing), folder.name, 'photo') as bar:
     async with fetcher.opened(config) as web:
-      came = True
-      while missing and came:
+      any_ok = True
+      while missing and any_ok:
         web.forgive()
         async with asyncio.TaskGroup() as group:
-          work = [group.create_task(fetch(image)) for image in missing]
-        came = any(lines[image.image_id].is_ok for image in missing)
-        missing = [found for task in work if (found := task.result())]
+          tasks = [group.create_task(fetch(image)) for image in missing]
+        any_ok = any(lines[image.image_id].is_ok for image in missing)
+        missing = [for_retry for task in tasks if (for_retry := task.result())]
       bar.advance(len(missing))
   return lines
 
 
-def _add_attempts(line: Entry, before: Entry | None) -> Entry:
-  attempts = line.attempts + (before.attempts if before else 0)
+def _add_attempts(line: Entry, previous: Entry | None) -> Entry:
+  attempts = line.attempts + (previous.attempts if previous else 0)
   return dataclasses.replace(line, attempts=attempts)
 
 

@@ -117,8 +117,8 @@ def _refuse_label_studio(table: Table) -> None:
 
 def _described(path: pathlib.Path, command: config.Own) -> Any:
   """What the classes of masks are called, where that lies beside them."""
-  described = path.with_name('label_descriptions.json')
-  return _json(described, command) if described.is_file() else {}
+  label_file = path.with_name('label_descriptions.json')
+  return _json(label_file, command) if label_file.is_file() else {}
 
 
 def _json(path: pathlib.Path, command: config.Own) -> Any:
@@ -140,14 +140,14 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
     if path.is_dir() and not files.is_foreign(path.name)
   )
   splits = {path: columns.split_of(path.name) for path in folders}
-  of_splits = None not in splits.values() and columns.TRAIN in splits.values()
-  places = {root: None} | (splits if of_splits else {})
-  inside = {
+  has_splits = None not in splits.values() and columns.TRAIN in splits.values()
+  places = {root: None} | (splits if has_splits else {})
+  table_paths = {
     place: next((place / n for n in _INSIDE if (place / n).is_file()), None)
     for place in places
   }
-  if any(inside.values()):
-    for place, path in inside.items():
+  if any(table_paths.values()):
+    for place, path in table_paths.items():
       if path is None and place != root:
         raise errors.UserError(
           f'{place}: has no table of its labels, as other splits have '
@@ -155,7 +155,7 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
         )
     parts = [
       _inside(root, path, places[place], command)
-      for place, path in inside.items()
+      for place, path in table_paths.items()
       if path
     ]
     return _joined(root, parts)
@@ -164,7 +164,7 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
       raise errors.UserError(
         f'{root}: a table is in this folder; give it as --source={path}'
       )
-  if of_splits:
+  if has_splits:
     rows = [
       row
       for folder, split in splits.items()
@@ -173,12 +173,14 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
     note = f'splits by folders: {", ".join(path.name for path in folders)}'
     names = ('photo', 'split', command.task)
     return _filled(Table(root, names, rows, (note,)))
-  named = set(splits.values())
-  if columns.TRAIN in named and len(named) > 2:
-    of_none = next(path.name for path, split in splits.items() if not split)
+  known_splits = set(splits.values())
+  if columns.TRAIN in known_splits and len(known_splits) > 2:
+    class_folder = next(
+      path.name for path, split in splits.items() if not split
+    )
     raise errors.UserError(
-      f"{root}: the folders of splits and '{of_none}' lie side by side; move "
-      'one of them away'
+      f"{root}: the folders of splits and '{class_folder}' lie side by side; "
+      'move one of them away'
     )
   rows = list(_class_rows(root, root, command, {}))
   return _filled(Table(root, ('photo', command.task), rows))
@@ -245,8 +247,8 @@ def _joined(root: pathlib.Path, parts: Sequence[Table]) -> Table:
   empty = dict.fromkeys(names, '')
   rows = [Row(r.where, empty | r.cells) for table in parts for r in table.rows]
   notes = dict.fromkeys(note for table in parts for note in table.notes)
-  read = ', '.join(str(table.path.relative_to(root)) for table in parts)
-  return Table(root, tuple(names), rows, (f'labels of {read}', *notes))
+  table_names = ', '.join(str(table.path.relative_to(root)) for table in parts)
+  return Table(root, tuple(names), rows, (f'labels of {table_names}', *notes))
 
 
 # One-hot
@@ -254,8 +256,8 @@ def _joined(root: pathlib.Path, parts: Sequence[Table]) -> Table:
 
 def _one_hot(table: Table, command: config.Own) -> Table:
   """Columns of 0 and 1 of which one is 1 become one task of their names."""
-  apart = map(columns.key, (*command.keep_columns, *command.drop_columns))
-  names = _binary_columns(table, set(apart))
+  excluded = map(columns.key, (*command.keep_columns, *command.drop_columns))
+  names = _binary_columns(table, set(excluded))
   sums = collections.Counter(
     sum(_is_one(row.cells[name]) for name in names) for row in table.rows
   )
@@ -269,22 +271,24 @@ def _one_hot(table: Table, command: config.Own) -> Table:
     hot = [name for name in names if _is_one(row.cells[name])]
     cells = {n: c for n, c in row.cells.items() if n not in hot_names}
     rows.append(Row(row.where, {**cells, command.task: ''.join(hot)}))
-  kept = [name for name in table.columns if name not in hot_names]
-  if command.task in kept:
+  other_columns = [name for name in table.columns if name not in hot_names]
+  if command.task in other_columns:
     raise errors.UserError(
       f'{table.path}: the one-hot columns need a name that no column has: '
       '--task=NAME'
     )
   note = f"one-hot columns are the task '{command.task}' (--task names it)"
-  return Table(table.path, (*kept, command.task), rows, (*table.notes, note))
+  return Table(
+    table.path, (*other_columns, command.task), rows, (*table.notes, note)
+  )
 
 
-def _binary_columns(table: Table, apart: set[str]) -> list[str]:
+def _binary_columns(table: Table, excluded: set[str]) -> list[str]:
   """Of 0 and 1 alone; but for those that flags speak of, and of splits."""
   return [
     name
     for name in table.columns
-    if columns.key(name) not in apart
+    if columns.key(name) not in excluded
     and not columns.is_split_name(name)
     and all(row.cells[name].lower() in _BINARY for row in table.rows)
   ]

@@ -91,17 +91,17 @@ def _batches(
   epochs: int | None,
 ) -> grain.MapDataset:
   """A share of the batches of examples 0, 1, …; `length` of them an epoch."""
-  own = batch_size // share.number
+  local_batch_size = batch_size // share.number
 
   def own_example(index: int, _) -> Batch:
-    step, place = divmod(index, own)
-    return example(step * batch_size + share.index * own + place)
+    step, place = divmod(index, local_batch_size)
+    return example(step * batch_size + share.index * local_batch_size + place)
 
   return (
     grain.MapDataset.range(length // share.number)
     .repeat(epochs)
     .map_with_index(own_example)
-    .batch(own, batch_fn=_stack)
+    .batch(local_batch_size, batch_fn=_stack)
   )
 
 
@@ -224,17 +224,21 @@ def _matrix(
   name: str,
   number: int,
   batch_size: int,
-  knobs: config.Augmentation,
+  augmentation: config.Augmentation,
 ) -> np.ndarray:
   step, place = divmod(number, batch_size)
-  return _matrices(seed, name, step, batch_size, knobs)[place]
+  return _matrices(seed, name, step, batch_size, augmentation)[place]
 
 
 @functools.lru_cache(maxsize=16)
 def _matrices(
-  seed: int, name: str, step: int, batch_size: int, knobs: config.Augmentation
+  seed: int,
+  name: str,
+  step: int,
+  batch_size: int,
+  augmentation: config.Augmentation,
 ) -> np.ndarray:
   """The warps of a batch: drawn together, as numpy is slow one by one."""
   first = np.uint32(step * batch_size % 2**32)
   number_B = first + np.arange(batch_size, dtype=np.uint32)
-  return augment.random_warps(np.uint32(seed), name, number_B, knobs)
+  return augment.random_warps(np.uint32(seed), name, number_B, augmentation)

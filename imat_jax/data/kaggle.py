@@ -1,15 +1,15 @@
 """Kaggle's annotation files as typed tables, every id checked.
 
-Labels of a photo follow from its annotations by these rules, each counted:
+A photo's labels follow from its annotations by these rules, each counted:
 
-* A task `shoe:gender` says two things: the photo's apparel class is `shoe`, and
-  its gender is the label.
+* A task `shoe:gender` has two meanings: the photo's apparel class is `shoe`,
+  and its gender is the label.
 * A photo annotated in two apparel classes has the class with more annotations
-  (the first in the file where they tie). The other class's annotations are left
-  out, so that every label speaks of the garment that the class names.
-* Several labels for one task of a photo: the most frequent stands (the first in
-  the file where they tie).
-* An annotation whose image is not listed is left out; a photo without
+  (the first in the file in a tie). The other class's annotations are dropped,
+  so that every label describes the garment that the class names.
+* Of several labels for one task of a photo the most frequent counts (the first
+  in the file in a tie).
+* An annotation whose image is not listed is dropped; a photo without
   annotations has no labels.
 """
 
@@ -54,7 +54,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Irregularities:
-  """How often each rule of this module was needed, for one split."""
+  """How often each rule of this module applied, for one split."""
 
   two_classes: int
   repeated_labels: int
@@ -95,7 +95,7 @@ def read_split(directory: pathlib.Path, split: str) -> Split:
 
 
 class Maps(NamedTuple):
-  """What Kaggle's ids stand for."""
+  """Kaggle's ids → names."""
 
   tasks: dict[str, str]  # task id → `shoe:color`
   labels: dict[str, str]  # label id → `red`
@@ -129,7 +129,7 @@ def labels_by_image(
 
   Returns:
     image id → task name → label name, for each image of the split (empty where
-    it has no annotation), and the counts of what was irregular. Task names are
+    it has no annotation), and the counts of irregularities. Task names are
     `apparel`, the attribute (`color`) and the class's own task (`shoe:color`).
   """
   grouped = {image.image_id: [] for image in split.images}
@@ -146,38 +146,42 @@ def labels_by_image(
   counts = Irregularities(
     two_classes=sum(len(photos[k]) < len(v) for k, v in grouped.items()),
     repeated_labels=sum(map(_repeats, photos.values())),
-    without_annotations=sum(not found for found in grouped.values()),
+    without_annotations=sum(
+      not annotations for annotations in grouped.values()
+    ),
     annotations_without_image=orphans,
   )
-  return {key: _labels(found) for key, found in photos.items()}, counts
+  return {
+    key: _labels(annotations) for key, annotations in photos.items()
+  }, counts
 
 
-def _of_one_garment(found: list[Annotation]) -> list[Annotation]:
-  if not found:
+def _of_one_garment(annotations: list[Annotation]) -> list[Annotation]:
+  if not annotations:
     return []
-  apparel = _commonest(a.apparel for a in found)
-  return [a for a in found if a.apparel == apparel]
+  apparel = _commonest(a.apparel for a in annotations)
+  return [a for a in annotations if a.apparel == apparel]
 
 
-def _repeats(found: list[Annotation]) -> int:
-  return len(found) - len({a.attribute for a in found})
+def _repeats(annotations: list[Annotation]) -> int:
+  return len(annotations) - len({a.attribute for a in annotations})
 
 
-def _labels(found: list[Annotation]) -> dict[str, str]:
-  if not found:
+def _labels(annotations: list[Annotation]) -> dict[str, str]:
+  if not annotations:
     return {}
-  labels = {tasks.APPAREL: found[0].apparel}
-  given = collections.defaultdict(list)
-  for annotation in found:
-    given[annotation.attribute].append(annotation.label)
-  for attribute, names in given.items():
+  labels = {tasks.APPAREL: annotations[0].apparel}
+  by_attribute = collections.defaultdict(list)
+  for annotation in annotations:
+    by_attribute[annotation.attribute].append(annotation.label)
+  for attribute, names in by_attribute.items():
     label = _commonest(names)
-    labels[attribute] = labels[f'{found[0].apparel}:{attribute}'] = label
+    labels[attribute] = labels[f'{annotations[0].apparel}:{attribute}'] = label
   return labels
 
 
 def _commonest(names: Iterable[str]) -> str:
-  # Counter keeps the order of first sight, and most_common is stable.
+  # Counter keeps the order of first occurrence, and most_common is stable.
   return collections.Counter(names).most_common(1)[0][0]
 
 

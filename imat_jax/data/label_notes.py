@@ -42,26 +42,26 @@ def lines(
     splits: the `splits` of `statistics.json`.
     share: the data set's `min_label_share`.
   """
-  found = [
+  notes = [
     *_kept_whole(counts, task_set, share),
     *_folded(counts, task_set, share),
     *_without_validation(task_set, splits['validation']['tasks']),
     *_few(task_set, splits['train']['tasks']),
   ]
-  return [errors.printable(line) for line in found]
+  return [errors.printable(line) for line in notes]
 
 
 def _kept_whole(
   counts: Counts, task_set: tasks.TaskSet, share: float
 ) -> Iterator[str]:
-  whole = {}
+  texts = {}
   for task in task_set:
     rare = tasks.rare_share(counts[task.name], share)
     if tasks.share_to_fold(counts[task.name], share) < share:
-      whole[task.name] = f'{task.name} ({rare:.0%})'
-  if whole:
+      texts[task.name] = f'{task.name} ({rare:.0%})'
+  if texts:
     yield (
-      f'kept whole: {_names(whole)}: their labels on less than {share:.3g} of '
+      f'kept whole: {_names(texts)}: their labels on less than {share:.3g} of '
       f'the labelled train photos are together on over {tasks.MOST_OTHER:.0%}, '
       "too many to be one label 'other'"
     )
@@ -72,12 +72,12 @@ def _folded(
 ) -> Iterator[str]:
   rare, unseen = {}, {}
   for task in task_set:
-    gone = counts[task.name].keys() - set(task.labels)
-    of = len(counts[task.name])
-    for found, kind in ((rare, True), (unseen, False)):
-      number = sum((counts[task.name][label] > 0) == kind for label in gone)
+    removed = counts[task.name].keys() - set(task.labels)
+    total = len(counts[task.name])
+    for texts, kind in ((rare, True), (unseen, False)):
+      number = sum((counts[task.name][label] > 0) == kind for label in removed)
       if number:
-        found[task.name] = f'{task.name} {number:,} of {of:,}'
+        texts[task.name] = f'{task.name} {number:,} of {total:,}'
   if rare:
     yield (
       "rare labels became 'other': "
@@ -92,11 +92,11 @@ def _without_validation(
   task_set: tasks.TaskSet, described: Mapping[str, Any]
 ) -> Iterator[str]:
   names = [t.name for t in task_set if not described[t.name]['labelled']]
-  without = dict(zip(names, names, strict=True))
-  if without:
+  texts = dict(zip(names, names, strict=True))
+  if texts:
     yield (
       'warning: no validation photo has a label of: '
-      f'{_names(without)}; nothing tells how well a network learns it'
+      f'{_names(texts)}; nothing tells how well a network learns it'
     )
 
 
@@ -117,8 +117,8 @@ def _few(
 
 def _names(texts: Mapping[str, str]) -> str:
   """What is said of each task; those of one class as a number."""
-  shown = [text for name, text in texts.items() if ':' not in name]
-  of_classes = len(texts) - len(shown)
-  if of_classes:
-    shown.append(f'{of_classes:,} tasks of one class')
-  return ', '.join(shown)
+  parts = [text for name, text in texts.items() if ':' not in name]
+  num_class_tasks = len(texts) - len(parts)
+  if num_class_tasks:
+    parts.append(f'{num_class_tasks:,} tasks of one class')
+  return ', '.join(parts)

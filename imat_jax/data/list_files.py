@@ -26,7 +26,7 @@ def read(path: pathlib.Path, command: config.Own) -> Table:
   splits = _partition(path, command)
   categories = 'category' in path.name.lower()
   numbers = {str(n): name for n, name in enumerate(names, 1)}
-  found = []
+  table_rows = []
   for number, line in enumerate(rows, 3):
     photo, *values = line.split()
     if len(values) != (1 if categories else len(names)):
@@ -45,8 +45,8 @@ def read(path: pathlib.Path, command: config.Own) -> Table:
       cells[command.task] = numbers[values[0]]
     else:
       cells |= _grouped(names, types, values)
-    found.append(Row(f'{path}: line {number}', cells))
-  return tables.of_uneven_rows(path, found, 'a list as of DeepFashion')
+    table_rows.append(Row(f'{path}: line {number}', cells))
+  return tables.of_uneven_rows(path, table_rows, 'a list as of DeepFashion')
 
 
 def _list_lines(path: pathlib.Path, command: config.Own) -> list[str]:
@@ -67,12 +67,12 @@ def _list_names(
   if len(header) in (number, number + 1) and number > 1:  # CelebA's
     return header[-number:], ['0'] * number
   kind = 'category' if 'category' in path.name.lower() else 'attr'
-  beside = path.with_name(f'list_{kind}_cloth.txt')
-  if not beside.is_file():
+  names_path = path.with_name(f'list_{kind}_cloth.txt')
+  if not names_path.is_file():
     raise errors.UserError(
-      f'{path}: needs {beside.name} beside it, which names the labels'
+      f'{path}: needs {names_path.name} beside it, which names the labels'
     )
-  lines = _list_lines(beside, command)[2:]
+  lines = _list_lines(names_path, command)[2:]
   pairs = [line.rsplit(maxsplit=1) for line in lines]
   return [p[0].strip() for p in pairs], [p[-1] for p in pairs]
 

@@ -48,11 +48,11 @@ def lines(images: str, lost: Mapping[str, Lost], path: str) -> Iterator[str]:
     lost: by split.
     path: of the list.
   """
-  for split, of_split in lost.items():
-    if of_split:
+  for split, reasons in lost.items():
+    if reasons:
       yield errors.printable(
-        f'{split}: {len(of_split):,} photos are lost: '
-        f'{summary(f"{images}/{split}", of_split)}; each is in {path}'
+        f'{split}: {len(reasons):,} photos are lost: '
+        f'{summary(f"{images}/{split}", reasons)}; each is in {path}'
       )
 
 

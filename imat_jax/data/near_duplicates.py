@@ -51,8 +51,10 @@ def find(hashes: Mapping[str, Mapping[str, np.ndarray]]) -> list[NearDuplicate]:
     hashes: split → image id → `perceptual_hash`; photos of a split that comes
       first are twins of those of the next.
   """
-  photos = [(split, key) for split, found in hashes.items() for key in found]
-  rows = [h for found in hashes.values() for h in found.values()]
+  photos = [
+    (split, key) for split, hash_by_id in hashes.items() for key in hash_by_id
+  ]
+  rows = [h for hash_by_id in hashes.values() for h in hash_by_id.values()]
   hash_Nx4 = np.array(rows, np.uint64).reshape(-1, _SIDE * _SIDE // 64)
   return [
     NearDuplicate(*photos[n], *photos[m], bits)
@@ -85,7 +87,7 @@ def _first(hash_Nx4: np.ndarray) -> Iterator[tuple[int, int, int]]:
         row = start + int(r)
         m_P = np.flatnonzero(near_RxM[r, :row])
         bits_P = np.bitwise_count(hash_Nx4[m_P] ^ block_Rx4[r]).sum(1)
-        found = np.flatnonzero(bits_P <= MAX_HAMMING)
-        if len(found):
-          yield row, int(m_P[found[0]]), int(bits_P[found[0]])
+        matches = np.flatnonzero(bits_P <= MAX_HAMMING)
+        if len(matches):
+          yield row, int(m_P[matches[0]]), int(bits_P[matches[0]])
       bar.advance(len(block_Rx4))

@@ -3,9 +3,9 @@
   python -m imat_jax.data.own --source=labels.csv \\
     --annotations=data/own/annotations --images=data/own/photos
 
-reads a table with a row per photo: a column, `photo`, has its file, relative to
-the table, or its link; each other column is a task, and an empty cell is a
-missing label.
+reads a table with a row per photo. The column `photo` has its file, relative to
+the table, or its link; each other column is a task; an empty cell is a missing
+label.
 
   photo,style,room
   photos/1.jpg,modern,kitchen
@@ -17,22 +17,23 @@ It may be CSV in any dialect and encoding of a spreadsheet, .xlsx, .jsonl or
 image folders are read, too. Folders are labels of one task, --task:
 SOURCE/modern/1.jpg is `modern`; SOURCE/train/modern/1.jpg is for training.
 
-What was understood is printed, with the flags that change it:
+Every interpretation is printed, with the flag that changes it:
 
 * Cells such as NA, null or - are missing labels (--keep_label=NA).
 * `Red`, `red ` and `RED` are one label (--exact_labels).
-* Columns that cannot be learned, as a number of each product, are left out
+* Columns that cannot be learned, such as a product number, are left out
   (--keep_columns=NAME).
-* One photo in several rows, or files of the same bytes, is one photo. Of labels
-  that disagree the most frequent counts, the first where they tie.
-* A column `split`, `is_valid` or the like says train, validation or test, or
-  folders in the paths do; test photos are kept apart. Else a share of each
-  label's photos is for validation: always the same. Photos of one product
-  (columns such as sku or product_id; --group_column=NAME) stay together.
+* One photo in several rows, or files of the same bytes, is one photo. Where
+  labels disagree, the most frequent counts, the first in a tie.
+* A column `split`, `is_valid` or the like, or folders in the paths, names
+  train, validation or test; test photos are kept apart. Without either, a
+  deterministic share of each label's photos is for validation. Photos of one
+  product (columns such as sku or product_id; --group_column=NAME) stay
+  together.
 
 A photo's id is a digest of its bytes or its link, so a table may change: run
-this again, then the commands that it names at its end. Photos of a former table
-stay in the folder and are not used.
+this again, then the commands that it prints at its end. Photos of an earlier
+table stay in the folder and are not used.
 """
 
 import collections
@@ -54,14 +55,14 @@ from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
 from imat_jax.runtime import outputs
 
-# Kaggle's photos have a class and its tasks; these are all of one.
+# Kaggle's photos have a class and its tasks; here all are of one class.
 _CLASS = 'photo'
 _SHOWN = 10  # columns that are named
 _LONG_NOTE = 400  # letters
 
 
 def main(command: config.Own) -> None:
-  """Writes the annotations, and puts the photos where the build looks."""
+  """Writes the annotations, and places the photos for the build."""
   images = pathlib.Path(command.images)
   target = pathlib.Path(command.annotations)
   table, root = formats.read(command)
@@ -71,29 +72,29 @@ def main(command: config.Own) -> None:
       {'--source': command.source},
     )
   finder = photo_paths.Finder(root, [images, target])
-  found, notes = columns.understand(table, command, finder.leads)
+  roles, notes = columns.understand(table, command, finder.leads)
   notes = [*table.notes, *notes]
   if not table.rows:
     raise errors.UserError(f'{table.path}: no row below the names of columns')
-  lost = photo_store.Lost()
-  places = _find(table.rows, found.photo, finder, lost, notes)
+  lost_rows = photo_store.Lost()
+  places = _find(table.rows, roles.photo, finder, lost_rows, notes)
   photo_store.check(images, [place.file for _, place in places if place.file])
   for path in _paths(target).values():
     outputs.check(path)
-  photos = photo_store.identify(places, lost)
+  photos = photo_store.identify(places, lost_rows)
   if not photos:
-    raise errors.UserError(f'{table.path}: no photo is there: {lost}')
-  if lost.count:
-    notes.append(str(lost))
-  joined = sum(len(photo.rows) - 1 for photo in photos.values())
-  if joined:
-    notes.append(f'rows of a photo that another row has, too: {joined:,}')
-  labels = _labels(photos, found.tasks, table.path, command, notes)
-  chosen = _splits(table.rows, photos, labels, found, command, notes)
-  photo_store.place(photos, chosen, images)
-  _write(photos, chosen, labels, target)
-  said = [f'{table.path}: {note}' for note in notes]
-  for line in said + _summary(command, photos, chosen, labels):
+    raise errors.UserError(f'{table.path}: no photo is there: {lost_rows}')
+  if lost_rows.count:
+    notes.append(str(lost_rows))
+  num_joined = sum(len(photo.rows) - 1 for photo in photos.values())
+  if num_joined:
+    notes.append(f'rows of a photo that another row has, too: {num_joined:,}')
+  labels = _labels(photos, roles.tasks, table.path, command, notes)
+  chosen_splits = _splits(table.rows, photos, labels, roles, command, notes)
+  photo_store.place(photos, chosen_splits, images)
+  _write(photos, chosen_splits, labels, target)
+  lines = [f'{table.path}: {note}' for note in notes]
+  for line in lines + _summary(command, photos, chosen_splits, labels):
     print(errors.printable(line))
 
 
@@ -101,24 +102,26 @@ def _find(
   rows: Sequence[Row],
   column: str,
   finder: photo_paths.Finder,
-  lost: photo_store.Lost,
+  lost_rows: photo_store.Lost,
   notes: list[str],
 ) -> list[tuple[Row, photo_paths.Found]]:
   """Where the photo of each row is."""
   cells = [_first_link(row.cells[column]) for row in rows]
-  several = sum(a != r.cells[column] for a, r in zip(cells, rows, strict=True))
-  if several:
+  num_multiple = sum(
+    a != r.cells[column] for a, r in zip(cells, rows, strict=True)
+  )
+  if num_multiple:
     notes.append(
-      f'rows with several links, of which the first counts: {several:,}'
+      f'rows with several links, of which the first counts: {num_multiple:,}'
     )
-  found = finder.find_all(cells)
+  place_by_cell = finder.find_all(cells)
   places, searched = [], []
   for row, cell in zip(rows, cells, strict=True):
-    place = found[cell]
+    place = place_by_cell[cell]
     if not cell:
-      lost.add(row, cell, 'rows without a photo')
+      lost_rows.add(row, cell, 'rows without a photo')
     elif isinstance(place, photo_paths.NotFound):
-      lost.add(row, cell, place.reason)
+      lost_rows.add(row, cell, place.reason)
     else:
       places.append((row, place))
       if place.by_search:
@@ -146,15 +149,15 @@ def _labels(
   keep = set(map(columns.key, command.keep_columns))
   learned, left_out = {}, {}
   for name, task in columns.task_names(names, path).items():
-    of_task, said = _column(photos, name, task, command)
-    notes += said
+    task_labels, column_notes = _column(photos, name, task, command)
+    notes += column_notes
     if task != name:
       notes.append(f"the column '{name}' is the task '{task}'")
-    reason = columns.not_learnable(list(of_task.values()))
-    if reason and not (of_task and columns.key(name) in keep):
+    reason = columns.not_learnable(list(task_labels.values()))
+    if reason and not (task_labels and columns.key(name) in keep):
       left_out[name] = reason
-    if of_task:
-      learned[name] = task, of_task
+    if task_labels:
+      learned[name] = task, task_labels
   if not learned:
     raise errors.UserError(
       '; '.join([f'{path}: there is no photo with a label', *notes])
@@ -174,8 +177,8 @@ def _labels(
         f'--keep_columns={",".join([*left_out][:_SHOWN])} keeps them'
       )
   labels = {image_id: {} for image_id in photos}
-  for task, of_task in learned.values():
-    for image_id, label in of_task.items():
+  for task, task_labels in learned.values():
+    for image_id, label in task_labels.items():
       labels[image_id][task] = label
   return labels
 
@@ -183,23 +186,23 @@ def _labels(
 def _column(
   photos: photo_store.Photos, name: str, task: str, command: config.Own
 ) -> tuple[dict[str, str], list[str]]:
-  """Image id → label of one column, and what there is to say of it."""
+  """Image id → label of one column, and notes on it."""
   cells = [row.cells[name] for p in photos.values() for row in p.rows]
   column = columns.Labels(cells, command)
-  labels, notes, torn = {}, [], []
+  labels, notes, conflicts = {}, [], []
   for image_id, photo in photos.items():
-    given = [
+    photo_labels = [
       column.shown[row.cells[name]]
       for row in photo.rows
       if row.cells[name] in column.shown
     ]
-    if not given:
+    if not photo_labels:
       continue
-    # most_common is stable: the first row's where they tie.
-    counts = collections.Counter(given).most_common()
+    # most_common is stable: the first row's label in a tie.
+    counts = collections.Counter(photo_labels).most_common()
     labels[image_id] = counts[0][0]
     if len(counts) > 1:
-      torn.append(
+      conflicts.append(
         f'{photo.rows[0].where}: {" and ".join(x for x, _ in counts)}'
       )
   if column.missing:
@@ -214,10 +217,10 @@ def _column(
       f'{task}: {len(column.joined):,} labels in several spellings (first: '
       f'{label}: {", ".join(map(repr, spellings))})'
     )
-  if torn:
+  if conflicts:
     notes.append(
-      f'{task}: labels of rows of one photo disagree: {len(torn):,}; the most '
-      f'frequent counts, else the first (first: {torn[0]})'
+      f'{task}: labels of rows of one photo disagree: {len(conflicts):,}; '
+      f'the most frequent counts, else the first (first: {conflicts[0]})'
     )
   return labels, notes
 
@@ -226,51 +229,57 @@ def _splits(
   rows: Sequence[Row],
   photos: photo_store.Photos,
   labels: Mapping[str, dict[str, str]],
-  found: columns.Columns,
+  roles: columns.Columns,
   command: config.Own,
   notes: list[str],
 ) -> dict[str, str]:
-  """Image id → split: that of the rows, or drawn."""
-  column = found.split
+  """Image id → split, from the rows or drawn."""
+  column = roles.split
   if column:
-    asked_by = {id(row): columns.split_word(row, column) for row in rows}
+    cell_splits = {id(row): columns.split_word(row, column) for row in rows}
   else:
-    asked_by = _by_folders(rows, found.photo, notes)
-  words = {
-    image_id: {asked_by[id(row)] for row in photo.rows}
+    cell_splits = _by_folders(rows, roles.photo, notes)
+  row_splits = {
+    image_id: {cell_splits[id(row)] for row in photo.rows}
     for image_id, photo in photos.items()
   }
-  torn = [
-    photos[i].rows[0].where for i, asked in words.items() if len(asked) > 1
+  conflicts = [
+    photos[i].rows[0].where
+    for i, photo_splits in row_splits.items()
+    if len(photo_splits) > 1
   ]
-  if torn:
+  if conflicts:
     notes.append(
-      f'photos in several splits: {len(torn):,}, not trained on (first: '
-      f'{torn[0]})'
+      f'photos in several splits: {len(conflicts):,}, not trained on (first: '
+      f'{conflicts[0]})'
     )
   # What is held out anywhere is not trained on.
   order = (TEST, VALIDATION, TRAIN)
-  asked = {
-    image_id: next(split for split in order if split in of_photo)
-    for image_id, of_photo in words.items()
-    if of_photo - {None}
+  known_splits = {
+    image_id: next(split for split in order if split in photo_splits)
+    for image_id, photo_splits in row_splits.items()
+    if photo_splits - {None}
   }
-  if VALIDATION in asked_by.values():
-    blank = dict.fromkeys(photos.keys() - asked.keys(), TRAIN)
-    if blank:
-      notes.append(f'photos without a split are for training: {len(blank):,}')
-    chosen = asked | blank
+  if VALIDATION in cell_splits.values():
+    unassigned = dict.fromkeys(photos.keys() - known_splits.keys(), TRAIN)
+    if unassigned:
+      notes.append(
+        f'photos without a split are for training: {len(unassigned):,}'
+      )
+    chosen_splits = known_splits | unassigned
   else:
     if column:
       notes.append(
         f"the column '{column}' has no validation photo; a share of the train "
         'photos is for validation'
       )
-    chosen = {i: split for i, split in asked.items() if split == TEST}
-    drawn = {i: labels[i] for i in photos if i not in chosen}
-    groups = _groups(photos, found.group) if found.group else {}
-    chosen |= splits.draw(drawn, command.validation_share, groups)
-  counts = collections.Counter(chosen.values())
+    chosen_splits = {
+      i: split for i, split in known_splits.items() if split == TEST
+    }
+    remaining = {i: labels[i] for i in photos if i not in chosen_splits}
+    groups = _groups(photos, roles.group) if roles.group else {}
+    chosen_splits |= splits.draw(remaining, command.validation_share, groups)
+  counts = collections.Counter(chosen_splits.values())
   if not counts[TRAIN] or not counts[VALIDATION]:
     notes.append(
       f'warning: {counts[TRAIN]} train and {counts[VALIDATION]} validation '
@@ -281,60 +290,67 @@ def _splits(
       f'{counts[TEST]:,} test photos are kept apart, in test/: neither trained '
       'on nor scored'
     )
-  return chosen
+  return chosen_splits
 
 
 def _groups(photos: photo_store.Photos, column: str) -> dict[str, str]:
   """Image id → the group of the photo's first row that has one."""
-  found = {}
+  groups = {}
   for image_id, photo in photos.items():
     for row in reversed(photo.rows):
       if columns.key(cell := row.cells[column]) not in columns.MISSING:
-        found[image_id] = cell
-  return found
+        groups[image_id] = cell
+  return groups
 
 
 def _by_folders(
   rows: Sequence[Row], column: str, notes: list[str]
 ) -> dict[int, str | None]:
-  """The splits that folders of the paths name, train and another."""
-  named = {id(row): columns.split_of_path(row.cells[column]) for row in rows}
-  there = set(named.values()) - {None}
-  if TRAIN not in there or len(there) < 2:
-    return dict.fromkeys(named)
+  """Row id → the split that a folder of its path names.
+
+  Ignored unless they name train and another split.
+  """
+  split_by_row = {
+    id(row): columns.split_of_path(row.cells[column]) for row in rows
+  }
+  split_names = set(split_by_row.values()) - {None}
+  if TRAIN not in split_names or len(split_names) < 2:
+    return dict.fromkeys(split_by_row)
   notes.append('splits by the folders in the paths')
-  return named
+  return split_by_row
 
 
 def _paths(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-  """The files that this command writes, as `kaggle` names them."""
+  """The files that this command writes, named as in `kaggle`."""
   tasks_path, labels_path = kaggle.map_paths(folder)
-  of_splits = {
+  split_paths = {
     split: kaggle.split_path(folder, split) for split in photo_store.SPLITS
   }
-  return {**of_splits, 'tasks': tasks_path, 'labels': labels_path}
+  return {**split_paths, 'tasks': tasks_path, 'labels': labels_path}
 
 
 def _write(
   photos: photo_store.Photos,
-  chosen: Mapping[str, str],
+  chosen_splits: Mapping[str, str],
   labels: Mapping[str, Mapping[str, str]],
   folder: pathlib.Path,
 ) -> None:
-  """The annotations as Kaggle ships them."""
-  pairs = [pair for of_photo in labels.values() for pair in of_photo.items()]
+  """Writes the annotations in Kaggle's format."""
+  pairs = [
+    pair for photo_labels in labels.values() for pair in photo_labels.items()
+  ]
   task_ids = _numbered(name for name, _ in pairs)
   label_ids = _numbered(label for _, label in pairs)
   paths = _paths(folder)
   for split in photo_store.SPLITS:
-    ids = [image_id for image_id in photos if chosen[image_id] == split]
+    ids = [image_id for image_id in photos if chosen_splits[image_id] == split]
     content = {
       'images': [
         {'imageId': i, 'url': [photos[i].link] if photos[i].link else []}
         for i in ids
       ]
     }
-    if split != TEST:  # whose labels Kaggle keeps
+    if split != TEST:  # Kaggle does not publish its labels
       content['annotations'] = [
         {'imageId': i, 'taskId': task_ids[name], 'labelId': label_ids[label]}
         for i in ids
@@ -353,26 +369,26 @@ def _write(
 
 
 def _numbered(names: Iterable[str]) -> dict[str, str]:
-  """Name → id, in the order of first sight."""
+  """Name → id, in the order of first occurrence."""
   return {name: str(n) for n, name in enumerate(dict.fromkeys(names), 1)}
 
 
 def _summary(
   command: config.Own,
   photos: photo_store.Photos,
-  chosen: Mapping[str, str],
+  chosen_splits: Mapping[str, str],
   labels: Mapping[str, Mapping[str, str]],
 ) -> list[str]:
-  """What there is, and the commands that come next."""
+  """The counts, and the next commands."""
   by_task = collections.defaultdict(list)
-  for of_photo in labels.values():
-    for name, label in of_photo.items():
+  for photo_labels in labels.values():
+    for name, label in photo_labels.items():
       by_task[name].append(label)
   filled = (
-    f'{name} {len(of_task):,} labels in {len(set(of_task)):,} classes'
-    for name, of_task in by_task.items()
+    f'{name} {len(task_labels):,} labels in {len(set(task_labels)):,} classes'
+    for name, task_labels in by_task.items()
   )
-  counts = collections.Counter(chosen.values())
+  counts = collections.Counter(chosen_splits.values())
   splits = (f'{counts[s]:,} {s}' for s in photo_store.SPLITS if counts[s])
   links = sum(bool(photo.link) for photo in photos.values())
   lines = [
@@ -381,14 +397,16 @@ def _summary(
   ]
   if warning := columns.few(len(photos), by_task):
     lines.append(f'warning: {warning}')
-  where = (
+  folder_flags = (
     f'--annotations={shlex.quote(command.annotations)} '
     f'--images={shlex.quote(command.images)}'
   )
   lines.append('next:')
   if links:
-    lines.append(f'  python -m imat_jax.data.download {where}')
-  lines.append(f'  python -m imat_jax.data.build {where} --data_dir=data/built')
+    lines.append(f'  python -m imat_jax.data.download {folder_flags}')
+  lines.append(
+    f'  python -m imat_jax.data.build {folder_flags} --data_dir=data/built'
+  )
   return lines
 
 

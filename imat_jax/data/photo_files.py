@@ -56,12 +56,12 @@ def photos_in(folder: str | os.PathLike, skipped: Skipped) -> Iterator[str]:
     folder, followlinks=True, onerror=lambda error: skipped.add(error.filename)
   )
   for parent, folders, names in walk:
-    where = os.path.realpath(parent)
+    real_parent = os.path.realpath(parent)
     folders[:] = sorted(
       name
       for name in folders
       if not files.is_foreign(name)
-      and not _leads_back(os.path.join(parent, name), where)
+      and not _leads_back(os.path.join(parent, name), real_parent)
     )
     for name in sorted(names):
       path = os.path.join(parent, name)
@@ -73,9 +73,9 @@ def photos_in(folder: str | os.PathLike, skipped: Skipped) -> Iterator[str]:
         skipped.add(path)
 
 
-def _leads_back(path: str, where: str) -> bool:
+def _leads_back(path: str, real_parent: str) -> bool:
   """Whether a folder in `where` is a link to it, or to one around it."""
   if not os.path.islink(path):
     return False
   target = os.path.realpath(path)
-  return os.path.commonpath([target, where]) == target
+  return os.path.commonpath([target, real_parent]) == target

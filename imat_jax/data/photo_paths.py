@@ -1,10 +1,10 @@
-"""From what a cell says of a photo to the link or the file that is meant.
+"""Resolves the cell of a photo to a link or a file.
 
-A file is looked for as it is written, below the table's folder; then as Windows
-and links write paths. What is not there may be deeper, without its ending, or
-in another Unicode form or case: it is found where exactly one file of the
-folder fits. Paths of another machine or folder are found behind the beginning
-that stands for this one. Nothing is guessed that could be another photo.
+A path is tried as written, relative to the table's folder; then as Windows and
+links write paths. Otherwise the folder is searched: deeper, without the
+extension, in another Unicode form or case; exactly one file must match. For
+paths of another machine or folder, the prefix that corresponds to this folder
+is removed. No ambiguous match is accepted.
 """
 
 import collections
@@ -33,7 +33,7 @@ class Found:
 
 @dataclasses.dataclass(frozen=True)
 class NotFound:
-  """No photo: the kind of reason."""
+  """No photo, and the reason."""
 
   reason: str
 
@@ -46,7 +46,7 @@ class Finder:
 
   Args:
     root: the folder that paths are relative to.
-    targets: folders that are not searched, as they are written.
+    targets: output folders, which are not searched.
   """
 
   def __init__(self, root: pathlib.Path, targets: Sequence[pathlib.Path]):
@@ -55,31 +55,33 @@ class Finder:
     self._files: dict[str, list[tuple[Parts, str]]] | None = None
 
   def leads(self, cell: str, search: bool = False) -> bool:
-    """Whether a cell leads to a photo: as it is written, or by a search."""
+    """Whether a cell leads to a photo, as written or by a search."""
     if urls.is_link(cell) or self._as_written(cell) is not None:
       return True
     return search and len(self._deeper(_parts(cell))) == 1
 
   def find_all(self, cells: Iterable[str]) -> dict[str, Found | NotFound]:
-    """The link or file of each cell, or why there is none."""
-    found = {cell: self._find(cell) for cell in dict.fromkeys(cells)}
-    lost = [cell for cell, place in found.items() if place == _NOWHERE]
-    for cell, path in self._behind_prefix(lost).items():
-      found[cell] = Found(file=path, by_search=True)
+    """The link or file of each cell, or the reason why there is none."""
+    places = {cell: self._find(cell) for cell in dict.fromkeys(cells)}
+    missing_cells = [
+      cell for cell, place in places.items() if place == _NOWHERE
+    ]
+    for cell, path in self._behind_prefix(missing_cells).items():
+      places[cell] = Found(file=path, by_search=True)
     # One file for two paths would give a photo the label of another.
-    files = collections.Counter(
+    counts = collections.Counter(
       os.path.realpath(place.file)
-      for place in found.values()
+      for place in places.values()
       if isinstance(place, Found) and place.file
     )
-    for cell, place in found.items():
+    for cell, place in places.items():
       if (
         isinstance(place, Found)
         and place.by_search
-        and files[os.path.realpath(place.file)] > 1
+        and counts[os.path.realpath(place.file)] > 1
       ):
-        found[cell] = NotFound('one file fits several paths')
-    return found
+        places[cell] = NotFound('one file fits several paths')
+    return places
 
   def _find(self, cell: str) -> Found | NotFound:
     if urls.is_link(cell):
@@ -96,22 +98,26 @@ class Finder:
     return Found(file=fits[0], by_search=True) if fits else _NOWHERE
 
   def _deeper(self, parts: Parts) -> list[str]:
-    """The files whose path ends like this one."""
-    return [path for own, path in self._named(parts) if _ends(own, parts)]
+    """The files whose path has this suffix."""
+    return [
+      path
+      for file_parts, path in self._named(parts)
+      if _ends(file_parts, parts)
+    ]
 
   def _behind_prefix(self, cells: Sequence[str]) -> dict[str, str]:
     """The files of paths of another machine or folder.
 
-    Behind a beginning that stands for the root, the rest is a file's path. Of
-    several beginnings that claim one file, that counts which ends like the
-    root; else none.
+    After a prefix that corresponds to the root, the rest is a file's path. Of
+    several prefixes that claim one file, the one whose last folder is the
+    root's counts; else none.
     """
     claims: dict[Parts, dict[str, str]] = collections.defaultdict(dict)
     for cell in cells:
       parts = _parts(cell)
-      for own, path in self._named(parts):
-        if _ends(parts, own):
-          claims[parts[: len(parts) - len(own)]][cell] = path
+      for file_parts, path in self._named(parts):
+        if _ends(parts, file_parts):
+          claims[parts[: len(parts) - len(file_parts)]][cell] = path
     if not claims:
       return {}
     root = _parts(os.path.realpath(self._root))
@@ -136,19 +142,19 @@ class Finder:
     return None
 
   def _named(self, parts: Parts) -> Iterator[tuple[Parts, str]]:
-    """The files with the name of a path, and theirs from the root."""
+    """The files with the name of a path, each with its parts from the root."""
     if self._files is None:
       self._files = self._index()
     name = parts[-1] if parts else ''
     if os.path.splitext(name)[1] in photo_files.ENDINGS:
       yield from self._files.get(name, ())
       return
-    for own, path in self._files.get(name + '.', ()):
-      yield (*own[:-1], name), path
+    for file_parts, path in self._files.get(name + '.', ()):
+      yield (*file_parts[:-1], name), path
 
   def _index(self) -> dict[str, list[tuple[Parts, str]]]:
-    """Name of a photo → its files; without the ending, the name and a dot."""
-    found = collections.defaultdict(list)
+    """File name → its files; the key without extension is stem and dot."""
+    index = collections.defaultdict(list)
     with progress.Progress(None, f'search {self._root}', 'file') as bar:
       for parent, folders, names in os.walk(self._root):
         folders[:] = sorted(
@@ -162,11 +168,11 @@ class Finder:
           if ending.lower() not in photo_files.ENDINGS:
             continue
           path = os.path.join(parent, name)
-          own = _parts(os.path.relpath(path, self._root))
-          found[own[-1]].append((own, path))
-          found[_plain(stem) + '.'].append((own, path))
+          file_parts = _parts(os.path.relpath(path, self._root))
+          index[file_parts[-1]].append((file_parts, path))
+          index[_plain(stem) + '.'].append((file_parts, path))
           bar.advance()
-    return found
+    return index
 
 
 def spellings(cell: str) -> Iterator[str]:
@@ -184,7 +190,7 @@ def spellings(cell: str) -> Iterator[str]:
 
 
 def _no_path(cell: str) -> str:
-  """What a cell is that names no file; empty where it may name one."""
+  """Why a cell cannot name a file; empty where it can."""
   if re.match(r'(s3|gs|az|abfss?|hdfs|hf|dbfs|wasbs?):', cell, re.IGNORECASE):
     return 'in a bucket: copy the photos to this machine first'
   if re.match(r'data:', cell, re.IGNORECASE):
@@ -202,7 +208,7 @@ def _is_absolute(cell: str) -> bool:
 
 
 def _parts(path: str) -> Parts:
-  """The folders and the name, in one Unicode form, without case."""
+  """The folders and the name, Unicode-normalized and case-folded."""
   *_, text = spellings(path)
   return tuple(
     _plain(part) for part in text.split('/') if part not in ('', '.')
@@ -213,5 +219,5 @@ def _plain(name: str) -> str:
   return unicodedata.normalize('NFC', name).casefold()
 
 
-def _ends(whole: Parts, end: Parts) -> bool:
-  return bool(end) and whole[-len(end) :] == end
+def _ends(parts: Parts, end: Parts) -> bool:
+  return bool(end) and parts[-len(end) :] == end

@@ -80,13 +80,13 @@ def check(images: pathlib.Path, sources: Sequence[str]) -> None:
   Raises:
     UserError: a source is in it, or a photo that has no id for its name.
   """
-  inside = pathlib.Path(os.path.realpath(images))
+  images_dir = pathlib.Path(os.path.realpath(images))
   for path in sources:
     listed = os.path.join(
       os.path.realpath(os.path.dirname(path)), os.path.basename(path)
     )
     for place in (listed, os.path.realpath(path)):
-      if pathlib.Path(place).is_relative_to(inside):
+      if pathlib.Path(place).is_relative_to(images_dir):
         raise errors.UserError(
           f'{path}: is in the folder --images={images}, which this command '
           'fills; give a folder apart from your photos'
@@ -127,17 +127,17 @@ def identify(
     places: rows with their links or files.
     lost: receives the rows whose file is no photo.
   """
-  distinct = dict.fromkeys(place.file for _, place in places if place.file)
-  photos, read = {}, {}
+  paths = dict.fromkeys(place.file for _, place in places if place.file)
+  photos, content_by_path = {}, {}
   with (
     concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
-    progress.Progress(len(distinct), 'read', 'photo') as bar,
+    progress.Progress(len(paths), 'read', 'photo') as bar,
   ):
-    for path, content in zip(distinct, pool.map(_read, distinct), strict=True):
-      read[path] = content
+    for path, content in zip(paths, pool.map(_read, paths), strict=True):
+      content_by_path[path] = content
       bar.advance()
   for row, place in places:
-    content = read.get(place.file, ('', (0, 0)))
+    content = content_by_path.get(place.file, ('', (0, 0)))
     if isinstance(content, str):
       lost.add(row, place.file, content)
       continue

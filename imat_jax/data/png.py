@@ -20,14 +20,14 @@ _LONGEST_TEXT = 1_000_000  # bytes, unpacked; under Pillow's own limit
 
 def without_notes(body: bytes) -> bytes:
   """The PNG with the chunks that Pillow needs; what is damaged stays so."""
-  kept, keys, place = [SIGNATURE], set(), len(SIGNATURE)
+  chunks, keys, place = [SIGNATURE], set(), len(SIGNATURE)
   for start, end, kind in _chunks(body):
     place = end
     if _is_needed(body, start, end, kind, keys):
-      kept.append(body[start:end])
+      chunks.append(body[start:end])
     if kind == _END:
-      return b''.join(kept)
-  return b''.join([*kept, body[place:]])
+      return b''.join(chunks)
+  return b''.join([*chunks, body[place:]])
 
 
 def is_whole(body: bytes) -> bool:

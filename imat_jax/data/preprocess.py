@@ -140,8 +140,8 @@ def store(
   def store_one(number: int, image_id: str) -> Stored | str:
     if not files.is_safe_name(image_id):
       return NO_FILE
-    found = encoded(source / f'{image_id}.jpg', side)
-    return found if isinstance(found, str) else put(found, target, number)
+    result = encoded(source / f'{image_id}.jpg', side)
+    return result if isinstance(result, str) else put(result, target, number)
 
   stored, failed = {}, {}
   with (
@@ -150,7 +150,7 @@ def store(
   ):
     outcomes = pool.map(store_one, range(len(image_ids)), image_ids)
     for image_id, outcome in zip(image_ids, outcomes, strict=True):
-      found = stored if isinstance(outcome, Stored) else failed
-      found[image_id] = outcome
+      results = stored if isinstance(outcome, Stored) else failed
+      results[image_id] = outcome
       bar.advance()
   return stored, failed

@@ -171,13 +171,13 @@ def _damaged(path: pathlib.Path, what: str = '') -> errors.UserError:
   )
 
 
-def _columns(built: tasks.TaskSet, wanted: tasks.TaskSet):
+def _columns(built: tasks.TaskSet, task_set: tasks.TaskSet):
   """For each wanted task: its column, and a table from its numbers to ours.
 
   The table's last entry, reached by index -1, is -1: missing stays missing.
   """
   columns = []
-  for task in wanted:
+  for task in task_set:
     stored = built.select([task.name])[task.name]
     table = [task.index(label) for label in stored.labels]
     columns.append((built.names.index(task.name), [*table, tasks.MISSING]))

@@ -28,17 +28,17 @@ def draw(
     share: of the photos for validation, between 0 and 1.
     groups: image id → its group; a photo without one is alone.
   """
-  together = collections.defaultdict(list)
+  ids_by_group = collections.defaultdict(list)
   for image_id in sorted(photos):
     group = ('group', groups[image_id]) if image_id in groups else image_id
-    together[group].append(image_id)
+    ids_by_group[group].append(image_id)
   # A group is drawn as its first photo, with the labels of all.
   labels = {
     ids[0]: dict(pair for i in reversed(ids) for pair in photos[i].items())
-    for ids in together.values()
+    for ids in ids_by_group.values()
   }
-  drawn = _draw(labels, share)
-  return {i: drawn[ids[0]] for ids in together.values() for i in ids}
+  drawn_splits = _draw(labels, share)
+  return {i: drawn_splits[ids[0]] for ids in ids_by_group.values() for i in ids}
 
 
 def _draw(photos: Mapping[str, Labels], share: float) -> dict[str, str]:
@@ -71,12 +71,12 @@ def _strata(photos: Mapping[str, Labels]) -> dict[object, list[str]]:
 
 def _mend(photos: Mapping[str, Labels], splits: dict[str, str]) -> None:
   """Gives labels with two photos or more one on each side, where it can."""
-  of_label = collections.defaultdict(list)
+  label_photos = collections.defaultdict(list)
   for image_id in sorted(photos):
     for pair in photos[image_id].items():
-      of_label[pair].append(image_id)
+      label_photos[pair].append(image_id)
   counts = collections.Counter(
-    (pair, splits[i]) for pair, ids in of_label.items() for i in ids
+    (pair, splits[i]) for pair, ids in label_photos.items() for i in ids
   )
 
   def move(ids: list[str], to: str) -> None:
@@ -84,7 +84,7 @@ def _mend(photos: Mapping[str, Labels], splits: dict[str, str]) -> None:
       pairs = [*photos[image_id].items()]
       # Never the last photo of another label on its side.
       if all(
-        counts[pair, splits[image_id]] > 1 or len(of_label[pair]) == 1
+        counts[pair, splits[image_id]] > 1 or len(label_photos[pair]) == 1
         for pair in pairs
       ):
         for pair in pairs:
@@ -93,7 +93,7 @@ def _mend(photos: Mapping[str, Labels], splits: dict[str, str]) -> None:
         splits[image_id] = to
         return
 
-  for _, ids in sorted(of_label.items(), key=lambda item: len(item[1])):
+  for _, ids in sorted(label_photos.items(), key=lambda item: len(item[1])):
     sides = {splits[image_id] for image_id in ids}
     if len(ids) > 1 and len(sides) == 1:
       move(ids, TRAIN if VALIDATION in sides else VALIDATION)

@@ -29,7 +29,7 @@ def describe(
 
 
 def _describe_task(task: tasks.Task, labels) -> dict[str, Any]:
-  numbers = [task.index(found.get(task.name)) for found in labels]
+  numbers = [task.index(photo_labels.get(task.name)) for photo_labels in labels]
   counts = collections.Counter(n for n in numbers if n != tasks.MISSING)
   labelled = sum(counts.values())
   return {
@@ -64,10 +64,10 @@ def _images_table(splits: Mapping[str, Any]) -> str:
 
 def _classes_table(splits: Mapping[str, Any]) -> str:
   rows = [['apparel', *splits]]
-  found = [s['tasks'][tasks.APPAREL] for s in splits.values()]
-  for label in found[0]['counts']:
-    counts = [f['counts'][label] for f in found]
-    totals = [f['labelled'] or 1 for f in found]
+  class_counts = [s['tasks'][tasks.APPAREL] for s in splits.values()]
+  for label in class_counts[0]['counts']:
+    counts = [split_counts['counts'][label] for split_counts in class_counts]
+    totals = [split_counts['labelled'] or 1 for split_counts in class_counts]
     pairs = zip(counts, totals, strict=True)
     rows.append([label, *(f'{n:,} ({n / total:.1%})' for n, total in pairs)])
   return _aligned(rows)

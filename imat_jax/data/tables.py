@@ -113,10 +113,10 @@ def decode(
     if name in ('utf-8', 'utf-8-sig'):
       return text.removeprefix('\ufeff'), ()
     word = _FOREIGN_WORD.search(text)
-    shown = (
+    example = (
       f', as in {word[0]!r}; --encoding=NAME if that is wrong' if word else ''
     )
-    return text.removeprefix('\ufeff'), (f'encoding {name}{shown}',)
+    return text.removeprefix('\ufeff'), (f'encoding {name}{example}',)
   raise errors.UserError(
     f'{path}: neither a table nor text in '
     f'{encoding or " or ".join(ENCODINGS)}; say its --encoding (cp1251, '
@@ -220,14 +220,14 @@ def _of_csv(
   expects: Callable[[Cells], bool],
 ) -> Table:
   first_line = 1
-  if named := re.match(r'"?sep=(.)"?\r?\n', text, re.IGNORECASE):  # Excel's
-    separator, text, first_line = named[1], text[named.end() :], 2
+  if match := re.match(r'"?sep=(.)"?\r?\n', text, re.IGNORECASE):  # Excel's
+    separator, text, first_line = match[1], text[match.end() :], 2
   else:
     separator = _sniff(text, expects)
   if separator != ',':
     name = SEPARATORS.get(separator, separator)
-    shown = '' if name == separator else f' ({ascii(separator)})'
-    notes = (f'cells separated by {name}{shown}', *notes)
+    suffix = '' if name == separator else f' ({ascii(separator)})'
+    notes = (f'cells separated by {name}{suffix}', *notes)
   records = _records(path, text, separator, first_line, skip_bad_rows)
   header = next((cells for _, cells in records if cells and any(cells)), [])
   return _table(path, header, records, notes, skip_bad_rows, separator)
@@ -287,11 +287,11 @@ def _records(
 
 def long_lines(lines: Iterable[str]) -> Iterator[str]:
   """The lines of a CSV file, whose cells may be longer than csv's default."""
-  before = csv.field_size_limit(_LONGEST_CELL)
+  old_limit = csv.field_size_limit(_LONGEST_CELL)
   try:
     yield from lines
   finally:
-    csv.field_size_limit(before)
+    csv.field_size_limit(old_limit)
 
 
 def _bad_row(path: pathlib.Path, line: int, what: str) -> errors.UserError:
@@ -311,11 +311,11 @@ def _table(
   separator: str = ',',
 ) -> Table:
   """The rows under the columns that have a name."""
-  number = len(header)
+  num_columns = len(header)
   while header and not header[-1]:
     header = header[:-1]
-  named = [(i, name) for i, name in enumerate(header) if name]
-  for _, name in named:
+  named_columns = [(i, name) for i, name in enumerate(header) if name]
+  for _, name in named_columns:
     if header.count(name) > 1:
       raise errors.UserError(f"{path}: duplicate column '{name}'; rename one")
   rows, blank, bad = [], 0, []
@@ -334,16 +334,20 @@ def _table(
         raise _bad_row(path, line, _count(cells, header))
       bad.append(line)
     else:
-      row = {name: cells[i] for i, name in named}
+      row = {name: cells[i] for i, name in named_columns}
       rows.append(Row(f'{path}: line {line}', row))
   notes = list(notes)
-  if len(named) < number:
-    notes.append(f'columns without a name left out: {number - len(named)}')
+  if len(named_columns) < num_columns:
+    notes.append(
+      f'columns without a name left out: {num_columns - len(named_columns)}'
+    )
   if blank:
     notes.append(f'empty rows left out: {blank:,}')
   if bad:
     notes.append(f'bad rows left out: {len(bad):,} (first: line {bad[0]})')
-  return Table(path, tuple(name for _, name in named), rows, tuple(notes))
+  return Table(
+    path, tuple(name for _, name in named_columns), rows, tuple(notes)
+  )
 
 
 def _swallowed(cells: Cells, separator: str) -> bool:

@@ -134,7 +134,7 @@ def write(
     data_dir: a folder that holds no data set yet.
   """
   tfds.disable_progress_bar()
-  made = Imaterialist(
+  builder = Imaterialist(
     splits=splits,
     side=side,
     metadata=metadata,
@@ -142,4 +142,4 @@ def write(
     file_format='array_record',
   )
   with contextlib.redirect_stdout(io.StringIO()):
-    made.download_and_prepare(download_dir=data_dir / 'downloads')
+    builder.download_and_prepare(download_dir=data_dir / 'downloads')
