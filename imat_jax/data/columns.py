@@ -213,8 +213,8 @@ def _photo_column(
       f'first line, which must name the columns; it names: {names}. If one of '
       'them holds the photos: --photo_column=NAME'
     )
-  # The best name of those that lead to many photos: a page's `link` leads to
-  # none, a picture's `image_link` may be empty for some products.
+  # The best name of those that lead to many: a picture's `image_link`, which
+  # some products lack, before a page's `link`.
   best_share = max(map(share, candidates))
   best = next(name for name in candidates if 2 * share(name) >= best_share)
   return best, [] if best == 'photo' else [f"photos in the column '{best}'"]

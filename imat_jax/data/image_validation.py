@@ -56,7 +56,7 @@ def check(body: bytes, min_side: int) -> Picture:
   """Decodes the whole body, in another process.
 
   Raises:
-    BadPicture: `not_an_image` (it begins like none of `FORMATS`), `truncated`
+    InvalidImage: `not_an_image` (it begins like none of `FORMATS`), `truncated`
       (it does, but breaks off), `damaged` (it is as long as it should be, but
       does not decode), `too_small` (a side is under `min_side`, as with
       placeholders and tracking pixels), `too_large` (more than `MAX_PIXELS`) or
@@ -72,7 +72,7 @@ def size(body: bytes) -> tuple[int, int]:
   """Width and height of a photo by its header, read in another process.
 
   Raises:
-    BadPicture: see `check`.
+    InvalidImage: see `check`.
   """
   return _called(_size, body)
 
@@ -82,7 +82,7 @@ def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Image.Image]:
   """A photo whose header is read; its pixels are not decoded yet.
 
   Raises:
-    BadPicture: it is `too_large`. Beside that nearly anything, see below.
+    InvalidImage: it is `too_large`. Beside that nearly anything, see below.
   """
   try:
     image = Image.open(_without_notes(file), formats=FORMATS)

@@ -1,4 +1,4 @@
-"""Fuzzes the decoding of photos: anything but a BadPicture is a find."""
+"""Fuzzes the decoding of photos: anything but a InvalidImage is a find."""
 
 import contextlib
 import io
