@@ -47,7 +47,7 @@ class Progress:
 
   def __init__(self, total: int | None, label: str, unit: str, done: int = 0):
     self.total, self.label, self.unit = total, label, unit
-    self._count, self._done, self._note = done, done, ''
+    self._count, self._done = done, done
     self._start = self._printed = time.monotonic()
     self._printed_count = done
     self._bar = None
@@ -68,12 +68,6 @@ class Progress:
       self._bar.update(units)
     elif time.monotonic() - self._printed > PLAIN_SECONDS:
       self._print_line()
-
-  def note(self, text: str) -> None:
-    """Sets a short text that follows the figures."""
-    self._note = text
-    if self._bar is not None:
-      self._bar.set_postfix_str(text)
 
   def say(self, text: str) -> None:
     """Prints a line on stderr without breaking the bar."""
@@ -96,7 +90,7 @@ class Progress:
       f'{self.label}: {self._count:,}{total} {self.unit}, {speed}, '
       f'{seconds:.0f} s gone{eta}'
     )
-    print(f'{line} {self._note}'.rstrip(), file=sys.stderr, flush=True)
+    print(line, file=sys.stderr, flush=True)
 
   def __enter__(self) -> 'Progress':
     return self
