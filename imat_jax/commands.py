@@ -22,10 +22,11 @@ def listed(package: str, folder: pathlib.Path) -> str:
     package: its name.
     folder: where its source lies.
   """
-  found = dict(_commands(package, folder))
-  width = max(map(len, found))
+  summaries = dict(_commands(package, folder))
+  width = max(map(len, summaries))
   return '\n'.join(
-    f'  {name:{width}}  {summary}' for name, summary in sorted(found.items())
+    f'  {name:{width}}  {summary}'
+    for name, summary in sorted(summaries.items())
   )
 
 

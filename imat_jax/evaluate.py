@@ -58,9 +58,9 @@ def evaluate(command: config.Evaluate) -> dict[str, Any]:
     tried = outputs(command.split)
     evaluation = assessment.assess(trained, tried, command.split)
     of_train = _train_counts(command.data_dir)
-    for name, found in evaluation['tasks'].items():
-      found['commonest_accuracy'] = assessment.commonest_accuracy(
-        found, of_train.get(name, {})
+    for name, scores in evaluation['tasks'].items():
+      scores['commonest_accuracy'] = assessment.commonest_accuracy(
+        scores, of_train.get(name, {})
       )
     if not command.temperature_from:
       return evaluation
@@ -69,8 +69,8 @@ def evaluate(command: config.Evaluate) -> dict[str, Any]:
     else:
       fitted = outputs(command.temperature_from)
   evaluation['temperature_from'] = command.temperature_from
-  found = assessment.rescale(trained.task_set, fitted, tried)
-  for name, temperature in found.items():
+  temperatures = assessment.rescale(trained.task_set, fitted, tried)
+  for name, temperature in temperatures.items():
     evaluation['tasks'][name]['temperature'] = temperature
   return evaluation
 
@@ -81,7 +81,7 @@ def _train_counts(data_dir: str) -> dict[str, dict[str, int]]:
 
   statistics = files.read_json(source.folder(data_dir) / 'statistics.json')
   of_tasks = statistics['splits']['train']['tasks']
-  return {name: found['counts'] for name, found in of_tasks.items()}
+  return {name: task['counts'] for name, task in of_tasks.items()}
 
 
 def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:
@@ -89,13 +89,13 @@ def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:
   from imat_jax.reporting import charts
 
   panels = {}
-  for name, found in evaluation['tasks'].items():
-    if temperature := found.get('temperature'):
+  for name, scores in evaluation['tasks'].items():
+    if temperature := scores.get('temperature'):
       panels[name] = temperature['before']
       after = f'{name}, temperature {temperature["value"]:.2f}'
       panels[after] = temperature['after']
-    elif found['calibration']:
-      panels[name] = found['calibration']
+    elif scores['calibration']:
+      panels[name] = scores['calibration']
   if not panels:
     raise errors.UserError(
       f'{path}: there is nothing to draw: no photo of {evaluation["split"]} '

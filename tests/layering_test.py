@@ -48,7 +48,13 @@ USERS = {
   'tensorboardX': ['writers.tensorboard'],
   'wandb': ['writers.wandb'],
 }
-# Photos on the device are no loader's work.
+# What loader processes, --help and `preflight` load; photos on the device are
+# no loader's work.
+WITHOUT_JAX = (
+  *('errors', 'tasks', 'validators', 'config', 'data', 'study.grid'),
+  *('runtime.files', 'runtime.progress', 'runtime.outputs', 'runtime.scratch'),
+  *('runtime.storage', 'runtime.extras', 'runtime.run_folders', 'preflight'),
+)
 WITH_JAX = ['data.device_dataset']
 JAX = {'jax', 'flax', 'optax', 'orbax'}
 
@@ -95,7 +101,7 @@ def _offends(name: str, imported: str) -> bool:
     other = imported.removeprefix('imat_jax.')
     apart = any(_is_in(name, a) and _is_in(other, b) for a, b in APART)
     return apart or _layer(other) > _layer(name)
-  if package in JAX and _is_in(name, 'data'):
+  if package in JAX and any(_is_in(name, one) for one in WITHOUT_JAX):
     return name not in WITH_JAX
   return name not in USERS.get(package, [name])
 

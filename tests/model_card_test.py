@@ -327,7 +327,7 @@ NAMES = st.one_of(
 LABELS = st.lists(NAMES, min_size=1, max_size=3, unique=True)
 
 
-@settings(max_examples=30)
+@settings(max_examples=60)
 @given(st.dictionaries(NAMES, LABELS, min_size=1, max_size=3), NAMES)
 @example({name: NASTY[:3] for name in NASTY[:8]}, '---')
 @example({'a': NASTY}, '"')

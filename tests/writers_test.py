@@ -582,6 +582,8 @@ def test_nothing_is_drawn_without_a_flag(built, tmp_path):
   folder = workdir.Workdir(tmp_path)
   with multi.make_writers(run, folder, task_set, '') as writers:
     assert not writers.draws
+    names = [writer.name for writer in writers._writers]
+    assert names == ['metrics.jsonl', 'stderr', 'starts.jsonl']
 
 
 def test_what_is_drawn_changes_no_number(built, whole, tmp_path):

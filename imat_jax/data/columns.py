@@ -230,11 +230,7 @@ def _split_column(
   if command.split_column:
     return _find(table, command.split_column, 'split_column')
   candidates = [name for name in names if name not in kept_columns]
-  order = (*SPLIT_NAMES, *_IS_SPLIT)
-  for name in sorted(
-    (name for name in candidates if _named(name) in order),
-    key=lambda name: order.index(_named(name)),
-  ):
+  for name in _ranked(candidates, (*SPLIT_NAMES, *_IS_SPLIT)):
     if name == 'split' or _only_splits(table, name):
       if name != 'split':
         notes.append(f"splits in the column '{name}'")
@@ -255,6 +251,12 @@ def _split_column(
   return None
 
 
+def _ranked(names: Sequence[str], order: Sequence[str]) -> list[str]:
+  """Those of the columns that `order` names, in its order."""
+  fitting = (name for name in names if _named(name) in order)
+  return sorted(fitting, key=lambda name: order.index(_named(name)))
+
+
 def _is_numbered(table: Table, name: str) -> bool:
   """Whether a column holds fold numbers, or split numbers."""
   cells = {_whole(row.cells[name]) for row in table.rows} - {''}
@@ -272,11 +274,7 @@ def _group_column(
   """The column that identifies the photos of one product, if any."""
   if command.group_column:
     return _find(table, command.group_column, 'group_column')
-  candidates = sorted(
-    (name for name in names if _named(name) in _GROUP_NAMES),
-    key=lambda name: _GROUP_NAMES.index(_named(name)),
-  )
-  for name in candidates:
+  for name in _ranked(names, _GROUP_NAMES):
     cells = [cell for row in table.rows if (cell := row.cells[name])]
     if name not in kept_columns and 1 < len(set(cells)) < len(cells):
       notes.append(

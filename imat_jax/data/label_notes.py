@@ -9,9 +9,7 @@ from imat_jax import errors, tasks
 Labels = Mapping[str, str]  # task name → label name
 Counts = Mapping[str, collections.Counter[str]]  # task name → label → photos
 
-FEW = (
-  20  # train photos of a label; with fewer, its scores are little but chance
-)
+FEW = 20  # train photos of a label; with fewer its scores are mostly chance
 _SHOWN = 3  # labels of a task that are named
 
 

@@ -32,13 +32,9 @@ Tree = TypeVar('Tree')
 _LOST_CONNECTION = re.compile(
   '(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|UNAVAILABLE|UNKNOWN): '
 )
-_SHUTDOWN_TIMEOUT_S = (
-  10  # seconds that a process waits for the others at its end
-)
+_SHUTDOWN_TIMEOUT_S = 10  # that a process waits for the others at its end
 _SYNC_EVERY_STEPS = 16  # steps between two syncs of all processes
-_PRIMARY_EXIT_DELAY_S = (
-  3  # seconds that the primary waits for the others after an error
-)
+_PRIMARY_EXIT_DELAY_S = 3  # that the primary waits for others after an error
 
 # Where one process of several dies, jax ends the others within the heartbeat
 # time-out by an abort, which Python cannot catch. A small watcher process logs

@@ -77,8 +77,8 @@ class Fetcher:
     failed = functools.partial(manifest.failed, image_id, url)
     for attempt in itertools.count(1):
       try:
-        body, found = await self._try_once(url, attempt)
-        return manifest.ok(image_id, url, found, attempt), body
+        body, picture = await self._try_once(url, attempt)
+        return manifest.ok(image_id, url, picture, attempt), body
       except image_validation.InvalidImage as error:
         return failed(str(error), attempt), b''
       except host_limits.NotAskedError as error:

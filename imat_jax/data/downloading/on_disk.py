@@ -66,9 +66,9 @@ def _settle(
   if not files.is_safe_name(image.image_id):
     return manifest.failed(image.image_id, None, 'bad_id', 0)
   path = photo_path(folder, image)
-  found = path.exists() and _on_disk(path, image, line, rules)
-  if found:
-    return found
+  entry = path.exists() and _on_disk(path, image, line, rules)
+  if entry:
+    return entry
   if not image.urls:
     return manifest.failed(image.image_id, None, 'no_link', 0)
   *_, rule = rules

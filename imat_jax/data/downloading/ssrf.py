@@ -73,7 +73,9 @@ def guard(trusted_url: str) -> Callable[..., socket.socket]:
 def _endpoints(url: str) -> set[tuple[str, int]]:
   try:
     parsed = yarl.URL(url)
-    found = socket.getaddrinfo(parsed.host, parsed.port) if parsed.host else []
+    if not parsed.host:
+      return set()
+    infos = socket.getaddrinfo(parsed.host, parsed.port)
   except (OSError, ValueError):  # then its links will say what is wrong
     return set()
-  return {info[4][:2] for info in found}
+  return {info[4][:2] for info in infos}
