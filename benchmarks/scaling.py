@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks import duel
 from benchmarks.peers import workload
 from imat_jax import config, tasks
-from imat_jax.data import build, kaggle, source, tfds_builder
+from imat_jax.data import build, configs, kaggle, source, tfds_builder
 from imat_jax.data import statistics as data_statistics
 from imat_jax.training import compiled, inputs
 from imat_jax.training.ensemble import Ensemble
@@ -167,7 +167,7 @@ def statistics_seconds(raw: pathlib.Path) -> float:
   split = kaggle.read_split(str(raw), 'train')
   labels, _ = kaggle.labels_by_image(split)
   rows = list(labels.values())
-  task_set = build.all_tasks({'train': rows}, config.Build.min_label_share)
+  task_set = build.all_tasks({'train': rows}, configs.Build.min_label_share)
   data_statistics.describe(task_set, rows)
   return time.perf_counter() - start
 

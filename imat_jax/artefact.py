@@ -18,10 +18,10 @@ import jax
 import numpy as np
 from jax.interpreters import batching
 
-from imat_jax import errors
+from imat_jax import errors, options
 from imat_jax.data import preprocess
 from imat_jax.data.types import Batch
-from imat_jax.models import conv_pool, trunk
+from imat_jax.models import conv_pool
 from imat_jax.models.network import Network
 from imat_jax.runtime import environment
 from imat_jax.training import step
@@ -117,7 +117,7 @@ def probabilities(
 
   def of_photos(image_BxHxWxC: jax.Array) -> dict[str, jax.Array]:
     batch = Batch(image_BxHxWxC, None)
-    logits_BxTxK = step.logits(network, trained.params, batch)
+    logits_BxTxK = step.logits(network, trained.variables, batch)
     probability_by_task = {}
     for t, task in enumerate(task_set):
       # Not [:, t], which the converter makes a gather with unused nodes, about
@@ -137,7 +137,7 @@ def about(trained: TrainedModel) -> dict[str, Any]:
   `preprocessing` describes how the evaluation turns a photo into the input.
   """
   run, stopping = trained.run, trained.history.stopping
-  side = trunk.image_side(run.model.geometry)
+  side = run.model.trunk.side
   stored = preprocess.stored_side(side)
   return {
     'tasks': trained.task_set.to_json(),
@@ -165,7 +165,7 @@ def about(trained: TrainedModel) -> dict[str, Any]:
       'epoch': stopping.best_epoch,
       'step': trained.history.best_step,
       'seed': run.seed,
-      'geometry': run.model.geometry,
+      'trunk': options.to_json(run.model.trunk),
     },
     'versions': environment.describe()['versions'],
   }
@@ -176,7 +176,7 @@ def _text(trained: TrainedModel) -> str:
 
 
 def _input(trained: TrainedModel) -> jax.ShapeDtypeStruct:
-  side = trunk.image_side(trained.run.model.geometry)
+  side = trained.run.model.trunk.side
   (batch_size,) = jax.export.symbolic_shape('B')
   return jax.ShapeDtypeStruct((batch_size, side, side, 3), np.uint8)
 

@@ -8,10 +8,11 @@ the network looked (imat_jax/models/saliency.py). It serves this machine alone
 unless --host=0.0.0.0. What is dropped is held to the limits of the download.
 """
 
+import dataclasses
 import pathlib
 from typing import TYPE_CHECKING
 
-from imat_jax import config, errors
+from imat_jax import config, errors, options, validators
 from imat_jax.runtime import extras, run_folders
 
 if TYPE_CHECKING:
@@ -31,7 +32,26 @@ _WRONG = {
 }
 
 
-def main(command: config.Demo) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Demo(options.Config):
+  """Options of `imat_jax.demo`."""
+
+  run: str = config.place('workdir of a trained run')
+  host: str = options.option(
+    'address to serve at; 0.0.0.0 for all', '127.0.0.1'
+  )
+  port: int = options.option(
+    'port to serve at', 7860, validators.between(1, 65535)
+  )
+  max_bytes: int = options.option(
+    'largest photo that is taken', 25_000_000, validators.at_least(1)
+  )
+  min_side: int = options.option(
+    'smallest width and height in pixels', 8, validators.at_least(1)
+  )
+
+
+def main(command: Demo) -> None:
   """Serves the page until it is interrupted."""
   run_folders.check(command.run)
   extras.require('gradio', 'demo', 'the page')
@@ -125,7 +145,7 @@ def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
   trained, task_set = predictor.trained, predictor.task_set
   (found_TxK,) = predictor.probabilities(image_HxWxC[None])
   map_TxHxW = saliency.saliency(
-    trained.run.model, task_set, trained.params, image_HxWxC
+    trained.run.model, task_set, trained.variables, image_HxWxC
   )
   drawn = [
     (saliency.overlay(image_HxWxC, map_HxW), name)
@@ -152,4 +172,4 @@ def _gradio():
 if __name__ == '__main__':
   from imat_jax import flags
 
-  flags.run(main, config.Demo)
+  flags.run(main, Demo)

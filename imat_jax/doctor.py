@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 import jax
 import jax.numpy as jnp
 
-from imat_jax import config, errors
+from imat_jax import config, errors, options
 from imat_jax.data import source
 from imat_jax.models import kernels
 from imat_jax.runtime import environment, storage
@@ -32,6 +32,14 @@ _ROOM = 2**30  # bytes; a run with its checkpoints takes a tenth of it
 _SIDE = 2048  # of the matrices
 _SHARED_MEMORY = pathlib.Path('/dev/shm')
 _ENOUGH_SHARED = 1000  # MB
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Doctor(options.Config):
+  """Options of `imat_jax.doctor`."""
+
+  data_dir: str = config.place('a data set to open', '')
+  workdir: str = config.place('a folder to write to', '')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +56,7 @@ class Finding:
     return f'{mark + ":":7}{self.what + ":":13}{errors.printable(text)}'
 
 
-def main(config: config.Doctor) -> None:
+def main(config: Doctor) -> None:
   """Prints the findings."""
   num_problems = 0
   for finding in examine(config):
@@ -60,7 +68,7 @@ def main(config: config.Doctor) -> None:
     )
 
 
-def examine(config: config.Doctor) -> Iterator[Finding]:
+def examine(config: Doctor) -> Iterator[Finding]:
   """The findings, one after the other: some take seconds."""
   versions = environment.versions().items()
   yield Finding('versions', ', '.join(f'{name} {v}' for name, v in versions))
@@ -196,4 +204,4 @@ def _open(data_dir: str) -> str:
 if __name__ == '__main__':
   from imat_jax import flags
 
-  flags.run(main, config.Doctor)
+  flags.run(main, Doctor)

@@ -17,16 +17,38 @@ A missing label counts nowhere. Labels of the data set that the run does not
 know become its 'other', or missing where it has none.
 """
 
+import dataclasses
 import json
 import pathlib
 from typing import Any
 
-from imat_jax import config, errors
+from imat_jax import config, errors, options, validators
 from imat_jax.runtime import files, outputs, run_folders
 from imat_jax.training import trained_model
 
 
-def main(command: config.Evaluate) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Evaluate(options.Config):
+  """Options of `imat_jax.evaluate`."""
+
+  run: str = config.place('workdir of a trained run')
+  data_dir: str = config.place('folder with a built data set, any one')
+  split: str = options.option('split to score', 'validation')
+  temperature_from: str = options.option(
+    'split on which a temperature per task is fitted; where it is the scored '
+    'one, half of its photos at random are for that and the others are scored',
+    '',
+  )
+  reliability: str = config.file(
+    'FILE.png that receives the reliability diagrams', '', validators.png
+  )
+  batch_size: int = options.option(
+    'photos per step', 128, validators.at_least(1)
+  )
+  loader: config.Loader = options.group(config.Loader)
+
+
+def main(command: Evaluate) -> None:
   """Prints the evaluation of a run."""
   if command.reliability:
     outputs.check(command.reliability)
@@ -36,7 +58,7 @@ def main(command: config.Evaluate) -> None:
     _draw(pathlib.Path(command.reliability), evaluation)
 
 
-def evaluate(command: config.Evaluate) -> dict[str, Any]:
+def evaluate(command: Evaluate) -> dict[str, Any]:
   """What is printed."""
   run_folders.check(command.run)
   # Here, so that --help is quick.
@@ -108,4 +130,4 @@ def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:
 if __name__ == '__main__':
   from imat_jax import flags
 
-  flags.run(main, config.Evaluate)
+  flags.run(main, Evaluate)

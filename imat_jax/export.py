@@ -11,14 +11,29 @@ ONNX, and writing it takes jax2onnx: pip install 'imat_jax[onnx]'.
 docs/export.md has a program that loads each.
 """
 
+import dataclasses
 import pathlib
+from typing import Literal
 
-from imat_jax import config, errors
+from imat_jax import config, errors, options
 from imat_jax.runtime import outputs, progress, run_folders, storage
 from imat_jax.training import trained_model
 
 
-def main(command: config.Export) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Export(options.Config):
+  """Options of `imat_jax.export`."""
+
+  run: str = config.place('workdir of a trained run')
+  format: Literal['stablehlo', 'onnx'] = options.option(
+    'stablehlo: for jax; onnx: for onnxruntime and others', 'stablehlo'
+  )
+  output: str = config.file(
+    'file to write; without it RUN/model.stablehlo or RUN/model.onnx', ''
+  )
+
+
+def main(command: Export) -> None:
   """Writes the file and says what is in it."""
   run_folders.check(command.run)
   path = target(command)
@@ -37,7 +52,7 @@ def main(command: config.Export) -> None:
     print(f'  {task.name}: {len(task.labels)} labels')
 
 
-def target(command: config.Export) -> pathlib.Path:
+def target(command: Export) -> pathlib.Path:
   """The file to write.
 
   Raises:
@@ -64,4 +79,4 @@ def target(command: config.Export) -> pathlib.Path:
 if __name__ == '__main__':
   from imat_jax import flags
 
-  flags.run(main, config.Export)
+  flags.run(main, Export)

@@ -2,7 +2,7 @@
 
 A command is a function of one config. Its main guard reads
 
-  flags.run(main, config.Download)
+  flags.run(main, configs.Download)
 
 and gives it `--help`, the flags, and the exit statuses of the contract: 0 done,
 1 an error that the user can fix, 2 wrong flags, 130 and 143 interrupted.
@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from absl import flags as absl_flags
 
-from imat_jax import config, errors
+from imat_jax import errors, options
 from imat_jax.runtime import files
 
 # What makes a config: its class, or a functools.partial of it that holds the
@@ -49,16 +49,18 @@ def run(main: Callable[[Any], None], maker: Maker) -> None:
   command = sys.modules['__main__']
   name = command.__spec__.name if command.__spec__ else sys.argv[0]
   name = name.removesuffix('.__main__')
-  if {'--help', '-help', '-h'} & set(sys.argv[1:]):
-    about = command.__doc__ or ''
-    sys.exit(_status(lambda: print(help_text(about, maker)), name))
+  wants_help = bool({'--help', '-help', '-h'} & set(sys.argv[1:]))
+  if not wants_help:
+    _set_malloc()
   try:
+    if wants_help:
+      text = help_text(command.__doc__ or '', _with_parts(maker, sys.argv))
+      sys.exit(_status(lambda: print(text), name))
     parsed = parse(maker, sys.argv)
   except (absl_flags.Error, ValueError) as error:
     message = '; '.join(str(error).splitlines())
     _complain(f'{name}: {message} (--help lists the flags)')
     sys.exit(2)
-  _set_malloc()
   _set_home()
   sys.exit(_status(lambda: main(parsed), name))
 
@@ -108,6 +110,7 @@ def parse(maker: Maker, argv: list[str]) -> Any:
     ValueError: a missing flag, a value that fails its check, or an argument
       that is no flag.
   """
+  maker = _with_parts(maker, argv)
   values = absl_flags.FlagValues()
   values.set_gnu_getopt()  # flags may follow arguments
   flagged, arguments = _split(maker)
@@ -135,7 +138,7 @@ def _check_path(field: dataclasses.Field, default: Any, value: Any) -> None:
 
   Where the default is empty, that means something else.
   """
-  if config.is_path(field) and value == '' != default:
+  if field.metadata.get('is_path') and value == '' != default:
     raise ValueError(
       f'--{field.name}=: is empty; give a path (. is the current folder)'
     )
@@ -152,13 +155,15 @@ def help_text(about: str, maker: Maker) -> str:
   lines += ['', 'flags:'] if flagged else []
   for field, default in flagged:
     required = default is dataclasses.MISSING
-    default_text = '' if required else f'={config.text(default)}'
+    default_text = '' if required else f'={options.text(default)}'
     lines += [f'  --{field.name}{default_text}', *_wrapped(field, required)]
   return '\n'.join(lines)
 
 
 def _wrapped(field: dataclasses.Field, required: bool = False) -> list[str]:
   help = field.metadata['help'] + (' (required)' if required else '')
+  if 'package' in field.metadata:
+    help += f' ({", ".join(options.part_names(field.metadata["package"]))})'
   if typing.get_origin(field.type) is typing.Literal:
     help += f' ({", ".join(typing.get_args(field.type))})'
   return textwrap.wrap(
@@ -228,10 +233,40 @@ def _fields(maker: Maker) -> Iterator[tuple[dataclasses.Field, Any]]:
   """Fields with their defaults; those of nested configs come last."""
   kind, overrides = _unwrap(maker)
   pairs = [(f, _default(f, overrides)) for f in dataclasses.fields(kind)]
-  yield from (p for p in pairs if not dataclasses.is_dataclass(p[1]))
+  for field, default in pairs:
+    if isinstance(default, options.Part):
+      yield field, default.kind
+    elif not dataclasses.is_dataclass(default):
+      yield field, default
   for _, default in pairs:
     if dataclasses.is_dataclass(default):
       yield from _fields(functools.partial(type(default), **vars(default)))
+
+
+def _with_parts(maker: Maker, argv: list[str]) -> Maker:
+  """The maker with the parts that `argv` names, as in `--trunk=NAME`.
+
+  Which flags there are depends on them.
+  """
+  kind, overrides = _unwrap(maker)
+  chosen = {}
+  for field in dataclasses.fields(kind):
+    default = _default(field, overrides)
+    if isinstance(default, options.Part):
+      name = _peek(field, default.kind, argv)
+      if name != default.kind:
+        chosen[field.name] = options.part(field.metadata['package'], name)()
+    elif dataclasses.is_dataclass(default):
+      nested = functools.partial(type(default), **vars(default))
+      chosen[field.name] = _with_parts(nested, argv)()
+  return functools.partial(kind, **{**overrides, **chosen})
+
+
+def _peek(field: dataclasses.Field, default: str, argv: list[str]) -> str:
+  values = absl_flags.FlagValues()
+  _define(field, default, values)
+  values(argv, known_only=True)
+  return values[field.name].value
 
 
 def _split(maker: Maker) -> tuple[list, list[dataclasses.Field]]:
@@ -244,7 +279,10 @@ def _split(maker: Maker) -> tuple[list, list[dataclasses.Field]]:
 def _define(field: dataclasses.Field, default: Any, values) -> None:
   flag_default = None if default is dataclasses.MISSING else default
   common = {'help': field.metadata['help'], 'flag_values': values}
-  if field.type is bool:
+  if 'package' in field.metadata:
+    choices = options.part_names(field.metadata['package'])
+    absl_flags.DEFINE_enum(field.name, flag_default, choices, **common)
+  elif field.type is bool:
     absl_flags.DEFINE_boolean(field.name, flag_default, **common)
   elif field.type is int:
     absl_flags.DEFINE_integer(field.name, flag_default, **common)
@@ -269,7 +307,8 @@ def _make(
   for field in dataclasses.fields(kind):
     default = _default(field, overrides)
     if dataclasses.is_dataclass(default):
-      field_values[field.name] = _make(type(default), values, {})
+      nested = functools.partial(type(default), **vars(default))
+      field_values[field.name] = _make(nested, values, {})
     elif field.name in arguments:
       field_values[field.name] = arguments[field.name]
     elif typing.get_origin(field.type) is tuple:

@@ -19,7 +19,6 @@ import numpy as np
 from imat_jax import tasks
 from imat_jax.data import augment, input_pipeline, preprocess, source
 from imat_jax.data.types import Batch
-from imat_jax.models import trunk
 from imat_jax.training import compiled, trained_model
 from imat_jax.training.ensemble import Ensemble
 
@@ -55,11 +54,11 @@ class Predictor:
   def __init__(self, run: str | pathlib.Path, batch_size: int = 64):
     self.trained = trained_model.load(run)
     self.task_set = self.trained.task_set
-    self.side = trunk.image_side(self.trained.run.model.geometry)
+    self.side = self.trained.run.model.trunk.side
     self._batch_size = batch_size
     self._logits = compiled.logits(Ensemble((self.trained.run,), self.task_set))
-    self._params_R = jax.device_put(
-      jax.tree.map(lambda leaf: leaf[None], self.trained.params)
+    self._variables_R = jax.device_put(
+      jax.tree.map(lambda leaf: leaf[None], self.trained.variables)
     )
 
   def label(self, paths: Iterable[str]) -> Iterator[Prediction]:
@@ -84,7 +83,7 @@ class Predictor:
     padded = np.pad(image_BxHxWxC, ((0, missing), (0, 0), (0, 0), (0, 0)))
     label_BxT = np.zeros((self._batch_size, len(self.task_set)), np.int32)
     batch = Batch(padded, label_BxT)
-    (logits_BxTxK,) = jax.device_get(self._logits(self._params_R, batch))
+    (logits_BxTxK,) = jax.device_get(self._logits(self._variables_R, batch))
     return logits_BxTxK[:number]
 
   def _read(self, path: str) -> tuple[str, np.ndarray | str]:

@@ -16,12 +16,14 @@ UTF-16.
 """
 
 import csv
+import dataclasses
 import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Literal
 
-from imat_jax import config, errors
+from imat_jax import config, errors, options, validators
 from imat_jax.data import (
   file_kinds,
   image_validation,
@@ -36,7 +38,36 @@ _ON_GRID = 64
 _LISTS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.xlsx', '.parquet')
 
 
-def main(command: config.Predict) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Predict(options.Config):
+  """Options of `imat_jax.predict`."""
+
+  paths: tuple[str, ...] = options.arguments(
+    'PATH…',
+    'photos, folders of photos (with all below them), or - for a list of both '
+    'on standard input',
+    validators.not_empty,
+  )
+  run: str = config.place('workdir of a trained run')
+  format: Literal['auto', 'table', 'csv', 'json'] = options.option(
+    'how the labels are listed: json has a line per photo and task; auto: '
+    'table on a terminal, else csv',
+    'auto',
+  )
+  top: int = options.option(
+    'how many labels of each task', 3, validators.at_least(1)
+  )
+  save_grid: str = config.file(
+    'FILE.png that receives the first 64 photos with their labels',
+    '',
+    validators.png,
+  )
+  batch_size: int = options.option(
+    'photos per step', 64, validators.at_least(1)
+  )
+
+
+def main(command: Predict) -> None:
   """Prints the labels of the photos.
 
   Raises:
@@ -143,7 +174,7 @@ def _counted(predictions: Iterator, total: int) -> Iterator:
       bar.advance()
 
 
-def _format(command: config.Predict) -> str:
+def _format(command: Predict) -> str:
   if command.format != 'auto':
     return command.format
   return 'table' if sys.stdout.isatty() else 'csv'
@@ -171,7 +202,7 @@ def _table(task_set, top: int):
 
 def _csv(task_set, top: int):
   """A row per photo and task, with a pair of columns per label."""
-  num_labels = min(top, max(len(task.labels) for task in task_set))
+  num_labels = min(top, task_set.most_labels)
   pairs = [
     f'{name}{"" if k == 1 else f"_{k}"}'
     for k in range(1, num_labels + 1)
@@ -217,4 +248,4 @@ _WRITERS = {'table': _table, 'csv': _csv, 'json': _json}
 if __name__ == '__main__':
   from imat_jax import flags
 
-  flags.run(main, config.Predict)
+  flags.run(main, Predict)

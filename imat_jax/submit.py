@@ -13,20 +13,36 @@ task, the task's commonest train label stands; how often is said at the end.
 
 import collections
 import csv
+import dataclasses
 import io
 import pathlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from imat_jax import config, errors, tasks
+from imat_jax import config, errors, options, tasks, validators
 from imat_jax.data import kaggle
 from imat_jax.runtime import files, outputs, progress, run_folders
 
 _SPLIT = 'test'
 
 
-def main(command: config.Submit) -> None:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Submit(options.Config):
+  """Options of `imat_jax.submit`."""
+
+  run: str = config.place('workdir of a trained run, best of all tasks')
+  annotations: str = config.folder('folder with the fgvc4_iMat.*.json files')
+  images: str = config.folder(
+    'folder with test/ID.jpg, as the download leaves it'
+  )
+  output: str = config.file('FILE.csv that receives the submission')
+  batch_size: int = options.option(
+    'photos per step', 64, validators.at_least(1)
+  )
+
+
+def main(command: Submit) -> None:
   """Writes the submission and prints a summary of it."""
   run_folders.check(command.run)
   outputs.check(command.output)
@@ -147,4 +163,4 @@ def _path(images: str, image_id: str) -> str:
 if __name__ == '__main__':
   from imat_jax import flags
 
-  flags.run(main, config.Submit)
+  flags.run(main, Submit)

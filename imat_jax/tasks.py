@@ -7,7 +7,7 @@ from typing import Any
 
 from imat_jax import errors
 
-MISSING = -1
+MISSING = -1  # the number of a label that nobody gave
 OTHER = 'other'
 APPAREL = 'apparel'
 
@@ -47,6 +47,11 @@ class TaskSet:
   @property
   def names(self) -> tuple[str, ...]:
     return tuple(task.name for task in self.tasks)
+
+  @property
+  def most_labels(self) -> int:
+    """How many labels the largest task has."""
+    return max(len(task.labels) for task in self.tasks)
 
   def __iter__(self):
     return iter(self.tasks)

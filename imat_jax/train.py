@@ -32,7 +32,6 @@ from imat_jax.runtime import (
   progress,
 )
 from imat_jax.runtime import workdir as workdir_lib
-from imat_jax.strategies import weighted_sum
 from imat_jax.training import (
   compiled,
   gradient_similarity,
@@ -74,7 +73,7 @@ def train(run: config.Run) -> TrainedModel:
     task_set = source.read_tasks(run.data_dir).select(run.tasks)
     run = dataclasses.replace(run, tasks=task_set.names)
     ensemble = Ensemble((run,), task_set)
-    data = inputs.open_inputs(run, run.model.geometry, task_set)
+    data = inputs.open_inputs(run, run.model.trunk.side, task_set)
 
     def init_or_check() -> str:
       begun = bool(steps(workdir.checkpoints))
@@ -92,8 +91,8 @@ def train(run: config.Run) -> TrainedModel:
         print(page.write_run(workdir))
 
       distributed.broadcast_from_primary(report)
-  params = jax.tree.map(lambda leaf_R: leaf_R[0], end.best_params)
-  return TrainedModel(run, task_set, params, end.histories[0])
+  variables = jax.tree.map(lambda leaf_R: leaf_R[0], end.best_variables)
+  return TrainedModel(run, task_set, variables, end.histories[0])
 
 
 def fit(
@@ -124,7 +123,7 @@ def fit(
   """
   training = ensemble.training
   checkpoint = _restore_or_init(ensemble, directory, config_hash)
-  step, is_done = checkpoint.step, not _is_active(ensemble, checkpoint).any()
+  step, is_done = checkpoint.step, not _num_active(ensemble, checkpoint)
   rows = checkpoint.histories[0].rows
   distributed.broadcast_from_primary(
     lambda: writers.start(step, rows, resumes=not is_done)
@@ -151,10 +150,7 @@ def fit(
       epoch_ends = step == data.steps_per_epoch * (_num_epochs(checkpoint) + 1)
       if epoch_ends or is_due or signal_number:
         # Nothing is evaluated or saved that has lost its numbers.
-        active_R = _is_active(ensemble, checkpoint)
-        _check_finite(
-          ensemble, checkpoint.metrics, active_R, step, checkpointer
-        )
+        _check_finite(ensemble, checkpoint.metrics, step, checkpointer)
 
       # 1. Evaluate.
       if epoch_ends:
@@ -163,17 +159,16 @@ def fit(
         )
 
       # 2. Save the state, the running sums and the history, together.
-      active_R = _is_active(ensemble, checkpoint)
-      done = not active_R.any()
+      num_active = _num_active(ensemble, checkpoint)
       if (
         is_due
         or signal_number
-        or done
+        or not num_active
         or (epoch_ends and training.saving.save_epochs)
       ):
         checkpointer.save(step, checkpoint)
         saved_at = time.monotonic()
-      if done:
+      if not num_active:
         return checkpoint
       if signal_number:
         checkpointer.wait()
@@ -193,11 +188,11 @@ def fit(
         cosines = compare(checkpoint.cosines, checkpoint.state, step_input)
         checkpoint = checkpoint._replace(cosines=cosines)
       pending = checkpoint.metrics
-      state, sums = train_step(checkpoint.state, pending, active_R, step_input)
+      state, sums = train_step(checkpoint.state, pending, step_input)
       # One step ahead of the device and no further: batches in flight would
       # fill the memory.
-      _check_finite(ensemble, pending, active_R, step, checkpointer)
-      seconds = (time.monotonic() - started) / active_R.sum()
+      _check_finite(ensemble, pending, step, checkpointer)
+      seconds = (time.monotonic() - started) / num_active
       histories = tuple(h.add_seconds(seconds) for h in checkpoint.histories)
       checkpoint = checkpoint._replace(
         state=state, metrics=sums, histories=histories
@@ -257,7 +252,8 @@ def _restore_or_init(
   else:
     arrays = distributed.broadcast_arrays(latest and latest[:-1], shapes[:-1])
     start = Checkpoint(*arrays, tuple(map(History.from_json, histories)))
-  return Checkpoint(*sharding.replicate(start[:-1]), start.histories)
+  start = Checkpoint(*sharding.replicate(start[:-1]), start.histories)
+  return _set_active(ensemble, start)
 
 
 def evaluate_best(
@@ -266,7 +262,7 @@ def evaluate_best(
   """Scores the runs at their best epochs, on the validation photos."""
   return scoring.score_runs(
     ensemble,
-    end.best_params,
+    end.best_variables,
     end.histories,
     data.validation(),
     'validation',
@@ -284,14 +280,11 @@ def _end_epoch(
   writers: MultiWriter,
 ) -> Checkpoint:
   """Evaluates; adds the epoch to the histories, keeps the best parameters."""
-  epoch, active_R = (
-    _num_epochs(checkpoint) + 1,
-    _is_active(ensemble, checkpoint),
-  )
+  epoch, active_R = _num_epochs(checkpoint) + 1, _active(ensemble, checkpoint)
   validation, _ = scoring.evaluate_batches(
-    eval_step, checkpoint.state.params, data.validation()
+    eval_step, checkpoint.state.variables, data.validation()
   )
-  _check_finite(ensemble, validation, active_R, step, checkpointer)
+  _check_finite(ensemble, validation, step, checkpointer)
   train, validation, cosines = jax.device_get(
     (checkpoint.metrics, validation, checkpoint.cosines)
   )
@@ -305,7 +298,7 @@ def _end_epoch(
     row = epoch_metrics(
       ensemble.runs[r],
       ensemble.own_tasks(r).names,
-      weighted_sum.STRATEGY,
+      ensemble.training.strategy,
       epoch=epoch,
       step=step,
       seconds=histories[r].seconds,
@@ -318,17 +311,28 @@ def _end_epoch(
     histories[r] = histories[r].append(row, ensemble.training.stopping)
     writers.write_epoch(row, scores['validation'])
   better_R = active_R & [h.stopping.best_epoch == epoch for h in histories]
-  best_params = compiled.keep_best(
-    better_R, checkpoint.state.params, checkpoint.best_params
+  best = compiled.keep_best(
+    better_R, checkpoint.state.variables, checkpoint.best_variables
   )
   zeros = jax.tree.map(jnp.zeros_like, (checkpoint.metrics, checkpoint.cosines))
-  return Checkpoint(checkpoint.state, best_params, *zeros, tuple(histories))
+  ended = Checkpoint(checkpoint.state, best, *zeros, tuple(histories))
+  return _set_active(ensemble, ended)
 
 
-def _is_active(ensemble: Ensemble, checkpoint: Checkpoint) -> np.ndarray:
+def _set_active(ensemble: Ensemble, checkpoint: Checkpoint) -> Checkpoint:
+  """The same, in whose state the finished runs are not active."""
+  active_R = sharding.replicate(_active(ensemble, checkpoint))
+  return checkpoint._replace(state=checkpoint.state.replace(active=active_R))
+
+
+def _active(ensemble: Ensemble, checkpoint: Checkpoint) -> np.ndarray:
   """Which runs are not finished, R."""
   pairs = zip(ensemble.runs, checkpoint.histories, strict=True)
   return np.array([not history.finished(run) for run, history in pairs])
+
+
+def _num_active(ensemble: Ensemble, checkpoint: Checkpoint) -> int:
+  return int(_active(ensemble, checkpoint).sum())
 
 
 def _num_epochs(checkpoint: Checkpoint) -> int:
@@ -368,12 +372,11 @@ def _profile_folder(
 def _check_finite(
   ensemble: Ensemble,
   sums: metrics.Metrics,
-  active_R: np.ndarray,
   step: int,
   checkpointer: Checkpointer,
 ) -> None:
   """Waits for the steps before `step`; none may have lost its numbers."""
-  nonfinite_RxT = jax.device_get(sums.nonfinite_T) * active_R[:, None]
+  nonfinite_RxT = jax.device_get(sums.nonfinite_T)
   if nonfinite_RxT.any():
     names = ', '.join(np.array(ensemble.task_set.names)[nonfinite_RxT.any(0)])
     run = ensemble.runs[nonfinite_RxT.any(1).argmax()]

@@ -18,8 +18,9 @@ from imat_jax import artefact, config, errors, inference, tasks
 from imat_jax.data import garments
 from imat_jax.data.drawing import population
 from imat_jax.data.types import Batch
-from imat_jax.models import presets, trunk
+from imat_jax.models import presets
 from imat_jax.models.network import Network
+from imat_jax.models.trunks.paper import Paper
 from imat_jax.training import history, step
 from imat_jax.training.trained_model import TrainedModel
 
@@ -39,8 +40,12 @@ TASKS = tasks.TaskSet(
 NETWORKS = {
   'public_3m': presets.PUBLIC_3M,
   'private_1_4m': presets.PRIVATE_1_4M,
-  'original': config.Model(geometry='original', shared_widths=(160, 126)),
-  'no hidden layers': config.Model(shared_widths=(), head_widths=()),
+  'original': config.Model(
+    trunk=Paper(geometry='original', shared_widths=(160, 126))
+  ),
+  'no hidden layers': config.Model(
+    trunk=Paper(shared_widths=()), head_widths=()
+  ),
 }
 
 
@@ -48,10 +53,10 @@ NETWORKS = {
 def network(name: str) -> TrainedModel:
   """A network whose numbers are all from a dice, its biases too."""
   run = config.Run(data_dir='', workdir='', model=NETWORKS[name])
-  side = trunk.image_side(run.model.geometry)
-  params = Network(run.model, TASKS).init(
+  side = run.model.trunk.side
+  variables = Network(run.model, TASKS).init(
     jax.random.key(0), np.zeros((1, side, side, 3)), deterministic=True
-  )['params']
+  )
   rng = np.random.default_rng(0)
   shaken = jax.tree.map(
     lambda leaf: (
@@ -59,7 +64,7 @@ def network(name: str) -> TrainedModel:
       + 0.1 * leaf.std() * rng.normal(size=leaf.shape)
       + 0.05 * (leaf.ndim < 3) * rng.normal(size=leaf.shape)
     ),
-    params,
+    variables,
   )
   shaken = jax.tree.map(lambda leaf: leaf.astype(np.float32), shaken)
   return TrainedModel(run, TASKS, shaken, history.History())
@@ -81,7 +86,7 @@ def expected(
 ) -> dict[str, np.ndarray]:
   """Softmax, in numpy's doubles, of the logits that the evaluation takes."""
   said = jax.jit(functools.partial(step.logits, _module(trained)))
-  logits_BxTxK = said(trained.params, Batch(image_BxHxWxC, None))
+  logits_BxTxK = said(trained.variables, Batch(image_BxHxWxC, None))
   found = {}
   for t, task in enumerate(trained.task_set):
     own_BxK = np.float64(logits_BxTxK)[:, t, : len(task.labels)]
@@ -103,7 +108,7 @@ def trained(request) -> TrainedModel:
 def image_BxHxWxC(request, trained) -> np.ndarray:
   if request.param == 'real' and not REAL.exists():
     pytest.skip('no ../shared with real photos')
-  side = trunk.image_side(trained.run.model.geometry)
+  side = trained.run.model.trunk.side
   return photos(request.param, side)
 
 
@@ -147,7 +152,7 @@ def test_stablehlo_says_what_the_network_says(trained, exported, image_BxHxWxC):
 
 
 def test_onnx_has_an_output_per_task_and_free_batches(trained, session):
-  side = trunk.image_side(trained.run.model.geometry)
+  side = trained.run.model.trunk.side
   (given,) = session.get_inputs()
   assert (given.name, given.type) == ('photos', 'tensor(uint8)')
   assert given.shape == ['B', side, side, 3]
@@ -168,7 +173,7 @@ def test_both_hold_the_same_metadata(trained, session, archive):
   assert json.loads(kept) == found == artefact.about(trained)
   assert found['tasks'] == TASKS.to_json()
   assert list(found['tasks']) == list(TASKS.names)
-  side = trunk.image_side(trained.run.model.geometry)
+  side = trained.run.model.trunk.side
   assert found['input']['shape'] == ['B', side, side, 3]
 
 

@@ -11,9 +11,10 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from imat_jax import config, errors, tasks
+from imat_jax import errors, tasks
 from imat_jax.data import (
   build,
+  configs,
   image_validation,
   manifest,
   source,
@@ -61,7 +62,7 @@ class Shop:
       'images': str(self.images),
       'data_dir': str(data_dir),
     }
-    build.main(config.Build(**folders | {'image_size': 8} | knobs))
+    build.main(configs.Build(**folders | {'image_size': 8} | knobs))
 
 
 def labels_of(split, number) -> dict[str, str]:

@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imat_jax import config
+from imat_jax import config, options
+from imat_jax.data import configs
+from imat_jax.models.trunks.paper import Paper
 
-KINDS = config.Config.__subclasses__()
+KINDS = [k for k in options.Config.__subclasses__() if k is not options.Part]
 NAN, INF = math.nan, math.inf
 
 # Values of a type of which each check refuses one at least.
@@ -40,7 +42,7 @@ def make(kind, **changes):
 
 
 def through_json(value):
-  return json.loads(json.dumps(dataclasses.asdict(value)))
+  return json.loads(json.dumps(options.to_json(value)))
 
 
 def test_a_run_has_the_defaults_of_the_report():
@@ -71,16 +73,19 @@ def test_adam_has_the_defaults_of_the_report():
 
 def test_the_network_is_public_3m_by_default():
   model = config.Model()
-  assert model.geometry == 'report'
-  assert model.filters == (8, 16, 32)
-  assert model.dropout == 0.5
-  assert (model.shared_widths, model.shared_activation) == ((384, 384), 'relu')
+  assert model.trunk.geometry == 'report'
+  assert model.trunk.filters == (8, 16, 32)
+  assert model.trunk.dropout == 0.5
+  assert (model.trunk.shared_widths, model.trunk.shared_activation) == (
+    (384, 384),
+    'relu',
+  )
   assert (model.head_widths, model.head_activation) == ((128,), 'tanh')
   assert not model.head_widths_per_label
 
 
 def test_the_build_has_the_defaults_of_the_report():
-  build = make(config.Build)
+  build = make(configs.Build)
   assert (build.image_size, build.min_label_share) == (128, 0.01)
   assert build.require_any_of == ()
 
@@ -128,23 +133,23 @@ def test_each_check_fires_with_one_line_that_names_the_flag(kind, field):
     (config.Augmentation, 'shift', [-0.1, 1.1, NAN], [0.0, 1.0]),
     (config.Augmentation, 'zoom', [-0.1, 1.0, NAN], [0.0, 0.9]),
     (config.Augmentation, 'flip', [-0.1, 1.1, NAN], [0.0, 1.0]),
-    (config.Model, 'dropout', [-0.1, 1.0, NAN], [0.0, 0.99]),
-    (config.Model, 'filters', [(), (8, 8), (0, 8, 8), (8,) * 4], [(8, 8, 8)]),
-    (config.Model, 'shared_widths', [(0,), (-1, 8)], [(), (1,), (8, 8, 8)]),
+    (Paper, 'dropout', [-0.1, 1.0, NAN], [0.0, 0.99]),
+    (Paper, 'filters', [(), (8, 8), (0, 8, 8), (8,) * 4], [(8, 8, 8)]),
+    (Paper, 'shared_widths', [(0,), (-1, 8)], [(), (1,), (8, 8, 8)]),
     (config.Optimizer, 'learning_rate', [-1e-9, NAN, INF], [0.0, 1.0]),
     (config.Optimizer, 'adam_b1', [-0.1, 1.0], [0.0, 0.999]),
-    (config.Build, 'image_size', [7, 4097], [8, 4096]),
-    (config.Build, 'min_label_share', [-0.01, 1.01, NAN], [0.0, 1.0]),
+    (configs.Build, 'image_size', [7, 4097], [8, 4096]),
+    (configs.Build, 'min_label_share', [-0.01, 1.01, NAN], [0.0, 1.0]),
     (config.Run, 'epochs', [0, -1], [1]),
     (config.Run, 'batch_size', [0, -1], [1]),
     (config.Run, 'seed', [-1], [0]),
     (config.Run, 'tasks', [(), ('apparel', '')], [('apparel', 'age')]),
     (config.Loader, 'loader_threads', [0], [1]),
     (config.Loader, 'loader_processes', [-1], [0]),
-    (config.Download, 'splits', [(), ('',)], [('test',)]),
-    (config.Download, 'url_prefix', ['a', '=b', 'a='], ['', 'a=b', 'a=b=c']),
-    (config.Download, 'concurrency', [0], [1]),
-    (config.Download, 'read_timeout', [0.0, INF], [0.01]),
+    (configs.Download, 'splits', [(), ('',)], [('test',)]),
+    (configs.Download, 'url_prefix', ['a', '=b', 'a='], ['', 'a=b', 'a=b=c']),
+    (configs.Download, 'concurrency', [0], [1]),
+    (configs.Download, 'read_timeout', [0.0, INF], [0.01]),
     (config.Garments, 'train', [0], [1]),
   ],
 )
@@ -161,7 +166,7 @@ def test_a_complaint_says_what_would_be_right():
     make(config.Run, tasks=('apparel', ''))
   assert str(caught.value) == '--tasks=apparel,: must not be empty'
   with pytest.raises(ValueError) as caught:
-    config.Model(shared_widths=(8, 0))
+    Paper(shared_widths=(8, 0))
   assert str(caught.value) == '--shared_widths=8,0: must be at least 1'
   with pytest.raises(ValueError) as caught:
     config.Augmentation(zoom=2.0)
@@ -181,7 +186,7 @@ def test_a_config_is_frozen_and_takes_names_only(kind):
 @pytest.mark.parametrize('kind', KINDS, ids=lambda kind: kind.__name__)
 def test_json_gives_the_defaults_back(kind):
   made = make(kind)
-  assert config.from_json(kind, through_json(made)) == made
+  assert options.from_json(kind, through_json(made)) == made
 
 
 @given(
@@ -201,14 +206,17 @@ def test_json_gives_the_defaults_back(kind):
     ),
     model=st.builds(
       config.Model,
-      filters=st.tuples(*[st.integers(1, 512)] * 3),
-      shared_widths=st.lists(st.integers(1, 512)).map(tuple),
+      trunk=st.builds(
+        Paper,
+        filters=st.tuples(*[st.integers(1, 512)] * 3),
+        shared_widths=st.lists(st.integers(1, 512)).map(tuple),
+      ),
       head_widths_per_label=st.booleans(),
     ),
   )
 )
 def test_json_gives_any_run_back(run):
-  assert config.from_json(config.Run, through_json(run)) == run
+  assert options.from_json(config.Run, through_json(run)) == run
 
 
 @pytest.mark.parametrize(
@@ -226,6 +234,8 @@ def test_json_gives_any_run_back(run):
     {'task_weight_decay': NAN},
     {'model': None},
     {'model': {}},
+    {'strategy': {'kind': 'none'}},
+    {'strategy': 'weighted_sum'},
     {'loader': {'loader_threads': 4}},
     {'augmentation': dataclasses.asdict(config.Optimizer())},
     {'epoch': 3},
@@ -233,7 +243,7 @@ def test_json_gives_any_run_back(run):
 )
 def test_damaged_json_is_refused(change):
   with pytest.raises(ValueError) as caught:
-    config.from_json(config.Run, through_json(make(config.Run)) | change)
+    options.from_json(config.Run, through_json(make(config.Run)) | change)
   assert '\n' not in str(caught.value)
 
 
@@ -241,13 +251,13 @@ def test_a_missing_field_is_refused():
   value = through_json(make(config.Run))
   del value['seed']
   with pytest.raises(ValueError, match='fields are not those of Run'):
-    config.from_json(config.Run, value)
+    options.from_json(config.Run, value)
 
 
 @given(st.sampled_from(KINDS), JSON)
 def test_arbitrary_json_raises_nothing_but_value_error(kind, value):
   with pytest.raises(ValueError):
-    config.from_json(kind, value)
+    options.from_json(kind, value)
 
 
 @given(st.data(), JSON)
@@ -256,7 +266,7 @@ def test_one_arbitrary_field_raises_nothing_but_value_error(data, value):
   name = data.draw(st.sampled_from(sorted(through_json(make(kind)))))
   damaged = through_json(make(kind)) | {name: value}
   try:
-    made = config.from_json(kind, damaged)
+    made = options.from_json(kind, damaged)
   except ValueError:
     return
   assert isinstance(made, kind)

@@ -14,6 +14,8 @@ import pytest
 from absl import flags
 from PIL import Image, ImageDraw
 
+from imat_jax.data import configs
+
 # Before anything imports jax; commands that tests start inherit it, but for the
 # four devices: they have what their machine has.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
@@ -141,13 +143,12 @@ def kaggle(tmp_path_factory) -> Kaggle:
 @pytest.fixture(scope='session')
 def built(kaggle, tmp_path_factory) -> str:
   """The data_dir of `kaggle` after the real build; image_size is 128."""
-  from imat_jax import config
   from imat_jax.data import build
 
   data_dir = str(tmp_path_factory.mktemp('built'))
   with contextlib.redirect_stdout(io.StringIO()):
     build.main(
-      config.Build(
+      configs.Build(
         annotations=str(kaggle.annotations),
         images=str(kaggle.images),
         data_dir=data_dir,
@@ -159,17 +160,18 @@ def built(kaggle, tmp_path_factory) -> str:
 @pytest.fixture(scope='session')
 def trained(built, tmp_path_factory) -> str:
   """The workdir of a small run on `built`, of color and the apparel class."""
+  import tiny
+
   from imat_jax import config, train
 
   path = str(tmp_path_factory.mktemp('trained') / 'run')
-  small = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))
   with contextlib.redirect_stdout(io.StringIO()):
     train.train(
       config.Run(
         data_dir=built,
         workdir=path,
         tasks=('color', 'apparel'),
-        model=small,
+        model=tiny.MODEL,
         epochs=2,
         batch_size=16,
       )

@@ -7,7 +7,7 @@ import sys
 import pytest
 from PIL import Image
 
-from imat_jax import config, demo, errors, inference
+from imat_jax import demo, errors, inference
 
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 MAX_BYTES = 200_000
@@ -100,7 +100,7 @@ def test_a_picture_too_small_is_refused(predictor, tmp_path):
 def test_without_gradio_the_extra_is_named(trained, monkeypatch):
   monkeypatch.setitem(sys.modules, 'gradio', None)
   with pytest.raises(errors.UserError, match=r'imat_jax\[demo\]'):
-    demo.main(config.Demo(run=trained))
+    demo.main(demo.Demo(run=trained))
 
 
 def test_a_photo_that_keeps_its_decoder_busy_is_said_so(predictor, tmp_path):

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+import tiny
 
 from imat_jax import config, errors, train
 from imat_jax.runtime import distributed
@@ -21,7 +22,7 @@ HEARTBEAT = 10  # seconds
 
 
 def _command(data_dir: str, path: pathlib.Path, *flags: str) -> list[str]:
-  small = ['--filters=2,2,2', '--head_widths=4', '--shared_widths=6']
+  small = [*tiny.FLAGS]
   return [
     *(sys.executable, '-m', 'experiments.public_3m', f'--data_dir={data_dir}'),
     *(f'--workdir={path}', '--batch_size=16', '--tasks=apparel,color'),
@@ -122,7 +123,7 @@ def test_event_files_have_photos_of_the_whole_batch(built, tmp_path, cached):
     workdir=str(tmp_path / 'one'),
     tasks=('apparel', 'color'),
     batch_size=16,
-    model=config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,)),
+    model=tiny.MODEL,
     **knobs,
   )
   train.train(one)

@@ -7,12 +7,12 @@ from collections import namedtuple
 
 import pytest
 
-from imat_jax import config, doctor, errors
+from imat_jax import doctor, errors
 from imat_jax.data import source, tfds_builder
 
 
 def findings(**knobs) -> dict[str, doctor.Finding]:
-  return {f.what: f for f in doctor.examine(config.Doctor(**knobs))}
+  return {f.what: f for f in doctor.examine(doctor.Doctor(**knobs))}
 
 
 def test_a_machine_that_is_well(built, tmp_path):
@@ -82,7 +82,7 @@ def test_the_command(built, tmp_path):
 def test_a_finding_is_one_line():
   assert '\n' not in str(doctor.Finding('a', 'b\nc', 'd\n'))
   with pytest.raises(errors.UserError):
-    doctor.main(config.Doctor(data_dir='nowhere'))
+    doctor.main(doctor.Doctor(data_dir='nowhere'))
 
 
 @pytest.mark.parametrize('platforms', ['cuda', 'tpu', 'CPU'])

@@ -21,8 +21,8 @@ import pytest
 from fault_server import FaultServer, Reply
 from PIL import Image
 
-from imat_jax import config, errors
-from imat_jax.data import download
+from imat_jax import errors
+from imat_jax.data import configs, download
 from imat_jax.runtime import files
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
@@ -87,8 +87,8 @@ class Job:
       download.main(self.config(**knobs))
     return self.lines()
 
-  def config(self, **knobs) -> config.Download:
-    return config.Download(
+  def config(self, **knobs) -> configs.Download:
+    return configs.Download(
       annotations=str(self.folder),
       images=str(self.folder / 'images'),
       splits=('test',),

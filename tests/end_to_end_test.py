@@ -11,11 +11,11 @@ import shutil
 import jax
 import numpy as np
 import pytest
+import tiny
 
-from imat_jax import config, errors, train
+from imat_jax import config, errors, options, train
 from imat_jax.training import trained_model
 
-MODEL = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))
 TASKS = ('color', 'apparel', 'material')
 
 
@@ -23,7 +23,8 @@ def _config(data_dir: str, path: pathlib.Path, **knobs) -> config.Run:
   return config.Run(
     data_dir=data_dir,
     workdir=str(path),
-    **{'tasks': TASKS, 'model': MODEL, 'epochs': 3, 'batch_size': 16} | knobs,
+    **{'tasks': TASKS, 'model': tiny.MODEL, 'epochs': 3, 'batch_size': 16}
+    | knobs,
   )
 
 
@@ -95,7 +96,7 @@ def test_evaluation_is_the_best_row(whole):
 
 def test_files_can_be_read_and_seen(whole):
   stored = json.loads((whole / 'config.json').read_text())
-  assert config.from_json(config.Run, stored['config']).tasks == TASKS
+  assert options.from_json(config.Run, stored['config']).tasks == TASKS
   with np.load(whole / 'predictions.npz', allow_pickle=False) as arrays:
     label, guess = arrays['label'], arrays['guess']
   assert label.shape == guess.shape == (21, 3)
@@ -124,7 +125,7 @@ def test_stopped_and_continued_equals_uninterrupted(
   evaluations = [path / 'evaluation.json' for path in (part, whole)]
   assert evaluations[0].read_bytes() == evaluations[1].read_bytes()
   first, second = trained_model.load(whole), trained_model.load(part)
-  jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
+  jax.tree.map(np.testing.assert_array_equal, first.variables, second.variables)
 
 
 def test_a_finished_run_says_so(built, whole, tmp_path):
@@ -147,7 +148,7 @@ def test_another_config_in_the_same_workdir_is_refused(built, whole):
     ({'tasks': ('apparel', 'apparel')}, 'named twice'),
     ({'data_dir': '/nowhere'}, 'there is no data set here'),
     (
-      {'model': dataclasses.replace(MODEL, geometry='original')},
+      {'model': tiny.model(geometry='original')},
       'build with --image_size=256',
     ),
   ],
@@ -233,7 +234,7 @@ def test_a_loss_that_is_not_finite_ends_the_run(built, tmp_path):
 
 
 def test_a_run_that_saved_nothing_claims_nothing(built, tmp_path):
-  wrong = dataclasses.replace(MODEL, geometry='original')
+  wrong = tiny.model(geometry='original')
   with pytest.raises(errors.UserError, match='image_size'):
     _run(_config(built, tmp_path / 'run', model=wrong))
   assert 'files:' in _run(_config(built, tmp_path / 'run', epochs=1))

@@ -9,14 +9,14 @@ import sys
 
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
 from imat_jax import config, errors, evaluate, tasks, train
-from imat_jax.data import build
+from imat_jax.data import build, configs
 from imat_jax.reporting import assessment
 from imat_jax.training import scoring
 
-MODEL = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))
 TASKS = ('color', 'apparel', 'material')
 
 
@@ -29,7 +29,7 @@ def run(built, tmp_path_factory) -> pathlib.Path:
         data_dir=built,
         workdir=str(path),
         tasks=TASKS,
-        model=MODEL,
+        model=tiny.MODEL,
         epochs=3,
         batch_size=16,
       )
@@ -40,7 +40,7 @@ def run(built, tmp_path_factory) -> pathlib.Path:
 def _evaluate(run: pathlib.Path, data_dir: str, **knobs) -> dict:
   """What the command prints."""
   said = io.StringIO()
-  command = config.Evaluate(run=str(run), data_dir=data_dir, **knobs)
+  command = evaluate.Evaluate(run=str(run), data_dir=data_dir, **knobs)
   with contextlib.redirect_stdout(said):
     evaluate.main(command)
   return json.loads(said.getvalue())
@@ -196,7 +196,7 @@ def test_a_task_without_a_label_has_no_calibration(run, kaggle, tmp_path):
   data_dir = str(tmp_path / 'built')
   with contextlib.redirect_stdout(io.StringIO()):
     build.main(
-      config.Build(
+      configs.Build(
         annotations=str(annotations),
         images=str(kaggle.images),
         data_dir=data_dir,
@@ -228,7 +228,7 @@ def test_without_any_label_there_is_nothing_to_draw(
   evaluation = {'split': 'test', 'tasks': {'color': {'calibration': None}}}
   monkeypatch.setattr(evaluate, 'evaluate', lambda command: evaluation)
   path = tmp_path / 'reliability.png'
-  command = config.Evaluate(run='r', data_dir='d', reliability=str(path))
+  command = evaluate.Evaluate(run='r', data_dir='d', reliability=str(path))
   with pytest.raises(errors.UserError, match='no photo of test has a label'):
     evaluate.main(command)
   assert json.loads(capsys.readouterr().out) == evaluation

@@ -16,6 +16,7 @@ from PIL import Image
 from imat_jax import artefact, config, errors, export, inference
 from imat_jax.data import garments
 from imat_jax.data.drawing import population
+from imat_jax.models.trunks.paper import Paper
 from imat_jax.runtime import outputs
 from imat_jax.training import trained_model
 
@@ -26,7 +27,7 @@ ORIENTATION = 0x0112  # of EXIF
 
 
 def run(trained, **knobs) -> None:
-  export.main(config.Export(run=str(trained), **knobs))
+  export.main(export.Export(run=str(trained), **knobs))
 
 
 def metadata(path: pathlib.Path) -> dict:
@@ -115,7 +116,7 @@ def test_a_file_of_the_users_stays(trained, tmp_path, monkeypatch):
 
 def test_a_file_in_a_bucket_is_refused():
   with pytest.raises(ValueError, match='--output=s3://.*this machine'):
-    config.Export(run='run', output='s3://shop/model.onnx')
+    export.Export(run='run', output='s3://shop/model.onnx')
 
 
 def test_onnx_without_the_package(trained, monkeypatch):
@@ -187,7 +188,7 @@ def test_the_docs_prepare_a_photo_as_the_evaluation_does(
 ):
   geometry = {128: 'report', 256: 'original'}[side]
   of_run = trained_model.load(trained)
-  model = config.Model(geometry=geometry)
+  model = config.Model(trunk=Paper(geometry=geometry))
   run_of_side = config.Run(data_dir='', workdir='', model=model)
   about = artefact.about(of_run._replace(run=run_of_side))
   names = {}

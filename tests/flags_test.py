@@ -8,14 +8,17 @@ import sys
 import pytest
 from absl import flags as absl_flags
 
-from imat_jax import config, errors, flags
+from imat_jax import config, errors, flags, options, predict
+from imat_jax.models.trunks.paper import Paper
 
-KINDS = config.Config.__subclasses__()
+KINDS = [k for k in options.Config.__subclasses__() if k is not options.Part]
 PRESET = functools.partial(
   config.Run,
   epochs=7,
   tasks=('apparel', 'age'),
-  model=config.Model(shared_widths=(160, 126), head_activation='relu'),
+  model=config.Model(
+    trunk=Paper(shared_widths=(160, 126)), head_activation='relu'
+  ),
 )
 
 
@@ -60,10 +63,10 @@ def test_flags_reach_nested_fields_and_leave_the_others():
 
 def test_arguments_may_stand_anywhere_beside_the_flags():
   given = ['predict', 'a.jpg', '--run=x', '-', '--top', '2', 'b.jpg']
-  found = flags.parse(config.Predict, given)
-  assert found == config.Predict(run='x', top=2, paths=('a.jpg', '-', 'b.jpg'))
+  found = flags.parse(predict.Predict, given)
+  assert found == predict.Predict(run='x', top=2, paths=('a.jpg', '-', 'b.jpg'))
   given = ['predict', '--run=x', '--', '--odd.jpg']
-  assert flags.parse(config.Predict, given).paths == ('--odd.jpg',)
+  assert flags.parse(predict.Predict, given).paths == ('--odd.jpg',)
 
 
 def test_only_commands_that_want_arguments_take_some():
@@ -92,8 +95,8 @@ def test_tuples_stand_with_commas():
     'pants:length',
   )
   assert parse('--tasks=apparel, age').tasks == ('apparel', 'age')
-  assert parse('--filters=1,2,3').model.filters == (1, 2, 3)
-  assert parse('--shared_widths=').model.shared_widths == ()
+  assert parse('--filters=1,2,3').model.trunk.filters == (1, 2, 3)
+  assert parse('--shared_widths=').model.trunk.shared_widths == ()
 
 
 def test_a_preset_gives_defaults_that_flags_override():
@@ -102,7 +105,7 @@ def test_a_preset_gives_defaults_that_flags_override():
   assert run.model == PRESET.keywords['model']
   run = parse('--epochs=2', '--shared_widths=8', maker=PRESET)
   assert run.epochs == 2
-  assert run.model.shared_widths == (8,)
+  assert run.model.trunk.shared_widths == (8,)
   assert run.model.head_activation == 'relu'
 
 
@@ -345,7 +348,8 @@ def test_a_command_starts_itself_once_to_set_malloc(tmp_path):
     'import os\n'
     'from imat_jax import config, flags\n'
     'def main(made):\n'
-    "  print(os.getpid(), os.environ.get('GLIBC_TUNABLES'), made.dropout)\n"
+    "  malloc = os.environ.get('GLIBC_TUNABLES')\n"
+    '  print(os.getpid(), malloc, made.trunk.dropout)\n'
     "if __name__ == '__main__':\n"
     '  flags.run(main, config.Model)\n'
   )
@@ -370,7 +374,7 @@ def test_a_command_starts_itself_once_to_set_malloc(tmp_path):
     (kind, field)
     for kind in KINDS
     for field in leaves(kind)
-    if config.is_path(field) and not is_argument(field)
+    if field.metadata.get('is_path') and not is_argument(field)
   ],
   ids=lambda value: getattr(value, '__name__', None) or value.name,
 )
@@ -400,15 +404,16 @@ def test_every_path_is_expanded_and_not_empty(kind, field, monkeypatch):
 def test_arguments_are_expanded_and_not_empty(monkeypatch):
   monkeypatch.setenv('HOME', '/home/me')
   argv = ['predict', '--run=x', '~/a.jpg', 'b~.jpg', '-']
-  found = flags.parse(config.Predict, argv).paths
+  found = flags.parse(predict.Predict, argv).paths
   assert found == ('/home/me/a.jpg', 'b~.jpg', '-')
   with pytest.raises(ValueError, match='must not be empty'):
-    flags.parse(config.Predict, ['predict', '--run=x', 'a.jpg', ''])
+    flags.parse(predict.Predict, ['predict', '--run=x', 'a.jpg', ''])
 
 
 COMMAND = """
 import sys
 from imat_jax import config, errors, flags
+from imat_jax.models.trunks.paper import Paper
 def main(command):
   print('f\\xfcr', command.annotations)
   if command.train == 1:

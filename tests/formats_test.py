@@ -5,12 +5,12 @@ import pathlib
 
 import pytest
 
-from imat_jax import config, errors
-from imat_jax.data import formats
+from imat_jax import errors
+from imat_jax.data import configs, formats
 
 
 def read(root: pathlib.Path, place: str, **options) -> list[dict[str, str]]:
-  command = config.Own(
+  command = configs.Own(
     source=str(root / place),
     annotations=str(root / 'annotations'),
     images=str(root / 'images'),

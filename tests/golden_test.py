@@ -20,6 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from experiments import public_3m, study
 from imat_jax import config, flags
@@ -28,7 +29,6 @@ from imat_jax.training import trained_model
 
 STORED = pathlib.Path(__file__).parent / 'golden'
 COMMON = ('--batch_size=16', '--epochs=3')
-SMALL = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))
 # What another start, folder or machine changes.
 VARIES = {
   *('seconds', 'examples_per_second', 'made_by', 'config', 'data_set'),
@@ -53,7 +53,7 @@ def _steady(value: Any) -> Any:
 def _digest(path: pathlib.Path) -> str:
   """SHA-256 of the best parameters."""
   digest = hashlib.sha256()
-  for leaf in jax.tree.leaves(trained_model.load(path).params):
+  for leaf in jax.tree.leaves(trained_model.load(path).variables['params']):
     digest.update(np.asarray(leaf).tobytes())
   return digest.hexdigest()
 
@@ -76,7 +76,7 @@ def test_a_run(built, tmp_path, cached):
     f'--workdir={tmp_path}/run',
     '--tasks=apparel,color',
     f'--cache_on_device={cached}',
-    *('--filters=2,3,4', '--shared_widths=8', '--head_widths=4', '--seed=7'),
+    *(*tiny.FLAGS, '--seed=7'),
     *COMMON,
   )
   name = 'run_cached' if cached else 'run_streamed'
@@ -85,7 +85,7 @@ def test_a_run(built, tmp_path, cached):
 
 @pytest.mark.parametrize('cached', [False, True])
 def test_a_study(built, tmp_path, monkeypatch, cached):
-  monkeypatch.setattr(presets, 'BY_NAME', {'public_1_4m': SMALL})
+  monkeypatch.setattr(presets, 'BY_NAME', {'public_1_4m': tiny.MODEL})
   path = tmp_path / 'study'
   _run(
     study.main,

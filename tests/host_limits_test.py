@@ -2,12 +2,12 @@ import asyncio
 
 import pytest
 
-from imat_jax import config
+from imat_jax.data import configs
 from imat_jax.data.downloading import host_limits, http
 
 
-def knobs(**changes) -> config.Download:
-  return config.Download(annotations='here', images='there', **changes)
+def knobs(**changes) -> configs.Download:
+  return configs.Download(annotations='here', images='there', **changes)
 
 
 @pytest.mark.parametrize(

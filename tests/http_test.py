@@ -3,15 +3,14 @@ import email.utils
 
 import pytest
 
-from imat_jax import config
-from imat_jax.data import urls
+from imat_jax.data import configs, urls
 from imat_jax.data.downloading import fetcher, http
 
 NOW = datetime.datetime(2022, 6, 1, 12, 0, 0, tzinfo=datetime.UTC)
 
 
-def knobs(**changes) -> config.Download:
-  return config.Download(annotations='here', images='there', **changes)
+def knobs(**changes) -> configs.Download:
+  return configs.Download(annotations='here', images='there', **changes)
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ def test_merge_of_halves_is_the_whole():
     for part in (slice(0, 7), slice(7, None))
   ]
   merged = metrics.merge(
-    metrics.merge(metrics.zeros(TASKS), halves[0]), halves[1]
+    metrics.merge(metrics.zeros(len(TASKS), TASKS.most_labels), halves[0]),
+    halves[1],
   )
   whole = scoring.compute(_of(logits_BxTxK, label_BxT), TASKS)
   for name, found in scoring.compute(merged, TASKS).items():
@@ -57,6 +58,6 @@ def test_confusion_counts_the_labelled():
 
 
 def test_nothing_labelled_has_no_score():
-  found = scoring.compute(metrics.zeros(TASKS), TASKS)
+  found = scoring.compute(metrics.zeros(len(TASKS), TASKS.most_labels), TASKS)
   assert [of['loss'] for of in found.values()] == [None, None]
   assert [of['accuracy'] for of in found.values()] == [None, None]

@@ -1,6 +1,7 @@
 """The model card: hubs can read it, whatever the tasks and labels are named."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import pathlib
@@ -10,18 +11,21 @@ import shutil
 import markdown_it
 import numpy as np
 import pytest
+import tiny
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from imat_jax import config, errors, evaluate, tasks
+from imat_jax import config, errors, evaluate, export, predict, tasks
 from imat_jax import train as train_lib
 from imat_jax.data import statistics as data_statistics
 from imat_jax.reporting import model_card, results, statistics
 from imat_jax.runtime import workdir
 from imat_jax.training import scores, scoring, step
 
-MODEL = config.Model(filters=(1, 1, 1), shared_widths=(2,), head_widths=())
+MODEL = dataclasses.replace(
+  tiny.model(filters=(1, 1, 1), shared_widths=(2,)), head_widths=()
+)
 RUN = config.Run(data_dir='/data', workdir='/home/me/run', model=MODEL)
 
 
@@ -66,7 +70,7 @@ def test_the_head_has_the_scores_of_the_run(trained, built):
   assert head['pipeline_tag'] == 'image-classification'
   assert head['datasets'] == ['imaterialist']
   assert 'license' not in head
-  found = evaluate.evaluate(config.Evaluate(run=trained, data_dir=built))
+  found = evaluate.evaluate(evaluate.Evaluate(run=trained, data_dir=built))
   (index,) = head['model-index']
   assert index['name'] == 'run'
   assert [r['task']['name'] for r in index['results']] == ['color', 'apparel']
@@ -85,7 +89,7 @@ def test_the_head_has_the_scores_of_the_run(trained, built):
 
 def test_the_tables_have_the_numbers_of_the_run(trained, built):
   text = (pathlib.Path(trained) / 'README.md').read_text()
-  found = evaluate.evaluate(config.Evaluate(run=trained, data_dir=built))
+  found = evaluate.evaluate(evaluate.Evaluate(run=trained, data_dir=built))
   tables = [
     [list(map(_words, row)) for row in rows] for rows in _tables(_tokens(text))
   ]
@@ -138,9 +142,9 @@ def test_its_commands_have_these_flags(trained):
   text = (pathlib.Path(trained) / 'README.md').read_text()
   commands = re.findall(r'python -m imat_jax\.(\w+) (.*)', text)
   kinds = {
-    'predict': config.Predict,
-    'evaluate': config.Evaluate,
-    'export': config.Export,
+    'predict': predict.Predict,
+    'evaluate': evaluate.Evaluate,
+    'export': export.Export,
   }
   assert [name for name, _ in commands] == list(kinds)
   for name, arguments in commands:
@@ -156,7 +160,9 @@ def test_config_and_checkpoints_are_all_that_is_needed(
     path = pathlib.Path(trained) / name
     copy = shutil.copytree if path.is_dir() else shutil.copy
     copy(path, tmp_path / name)
-  found = evaluate.evaluate(config.Evaluate(run=str(tmp_path), data_dir=built))
+  found = evaluate.evaluate(
+    evaluate.Evaluate(run=str(tmp_path), data_dir=built)
+  )
   assert found['num_examples'] == 21
 
 
@@ -418,5 +424,5 @@ def test_settings_are_those_of_the_run():
   (shown,) = re.findall('```json\n(.*?)```', _render(task_set), re.DOTALL)
   found = json.loads(shown)
   assert found['seed'] == RUN.seed
-  assert found['model']['filters'] == [1, 1, 1]
+  assert found['model']['trunk']['filters'] == [1, 1, 1]
   assert not {'data_dir', 'workdir'} & found.keys()

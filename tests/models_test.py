@@ -7,22 +7,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 from flax import linen as nn
 
-from imat_jax import config, tasks
+from imat_jax import tasks
 from imat_jax.models import network as network_lib
-from imat_jax.models import pooling, presets, trunk
+from imat_jax.models import pooling, presets
 from imat_jax.models.network import Network
 
 APPAREL = tasks.Task('apparel', ('dress', 'outerwear', 'pants', 'shoe'))
 MATERIAL = tasks.Task('material', tuple(f'material {n}' for n in range(34)))
 
-SMALL = config.Model(filters=(2, 2, 2), shared_widths=(8,))
-
 
 def _shapes(model, *task_list):
   network = Network(model, tasks.TaskSet(task_list))
-  side = trunk.image_side(model.geometry)
+  side = model.trunk.side
   image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
 
   def init(key, x):
@@ -42,13 +41,15 @@ def _shapes(model, *task_list):
   ],
 )
 def test_parameter_counts_of_the_report(geometry, model, task_list, count):
-  model = dataclasses.replace(model, geometry=geometry)
+  trunk = dataclasses.replace(model.trunk, geometry=geometry)
+  model = dataclasses.replace(model, trunk=trunk)
   assert network_lib.num_params(model, tasks.TaskSet(task_list)) == count
 
 
 @pytest.mark.parametrize('geometry', ['report', 'original'])
 def test_flattened_size(geometry):
-  model = dataclasses.replace(presets.PUBLIC_3M, geometry=geometry)
+  trunk = dataclasses.replace(presets.PUBLIC_3M.trunk, geometry=geometry)
+  model = dataclasses.replace(presets.PUBLIC_3M, trunk=trunk)
   shapes = _shapes(model, APPAREL)
   assert shapes['trunk']['dense_0']['kernel'].shape == (8192, 384)
 
@@ -87,7 +88,7 @@ def test_the_first_of_tied_maxima_has_the_gradient():
 
 
 def test_dropout_only_in_training():
-  network = Network(SMALL, tasks.TaskSet((APPAREL,)))
+  network = Network(tiny.MODEL, tasks.TaskSet((APPAREL,)))
   image = jax.random.uniform(jax.random.key(3), (2, 128, 128, 3))
   params = network.init(jax.random.key(0), image, deterministic=True)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny
 from flax import linen as nn
 
 from imat_jax import config, tasks
@@ -15,7 +16,7 @@ from imat_jax.models import network as network_lib
 from imat_jax.models.network import Network
 from imat_jax.training import losses
 
-SMALL = config.Model(filters=(2, 2, 2), shared_widths=(8,))
+SMALL = dataclasses.replace(tiny.MODEL, head_widths=(128,))
 ACTIVATIONS = {'relu': nn.relu, 'tanh': jnp.tanh}
 
 

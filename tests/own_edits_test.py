@@ -12,8 +12,14 @@ from fault_server import FaultServer, Reply
 from hypothesis import strategies as st
 from PIL import Image
 
-from imat_jax import config
-from imat_jax.data import download, image_validation, kaggle, own, photo_store
+from imat_jax.data import (
+  configs,
+  download,
+  image_validation,
+  kaggle,
+  own,
+  photo_store,
+)
 from imat_jax.runtime import files
 
 # What a row can be: a photo by its number, its link or its file, its split.
@@ -70,9 +76,9 @@ def prepare(root: pathlib.Path, target: str) -> None:
     'annotations': str(root / target / 'raw'),
     'images': str(root / target / 'images'),
   }
-  own.main(config.Own(source=str(root / 'labels.csv'), **folders))
+  own.main(configs.Own(source=str(root / 'labels.csv'), **folders))
   download.main(
-    config.Download(
+    configs.Download(
       **folders, splits=photo_store.SPLITS, allow_private_hosts=True, retries=0
     )
   )

@@ -10,8 +10,8 @@ import shutil
 
 import pytest
 
-from imat_jax import config, errors
-from imat_jax.data import build, image_validation, own, source
+from imat_jax import errors
+from imat_jax.data import build, configs, image_validation, own, source
 from imat_jax.data import kaggle as kaggle_lib
 from imat_jax.runtime import outputs
 
@@ -34,8 +34,10 @@ def shop(kaggle, tmp_path) -> pathlib.Path:
   return tmp_path
 
 
-def run(root: pathlib.Path, place: str = 'labels.csv', **options) -> config.Own:
-  command = config.Own(
+def run(
+  root: pathlib.Path, place: str = 'labels.csv', **options
+) -> configs.Own:
+  command = configs.Own(
     source=str(root / place),
     annotations=str(root / 'annotations'),
     images=str(root / 'images'),
@@ -103,7 +105,7 @@ def test_the_build_has_the_columns_as_its_tasks(shop, capsys):
   command = run(shop)
   data_dir = str(shop / 'built')
   build.main(
-    config.Build(
+    configs.Build(
       annotations=command.annotations, images=command.images, data_dir=data_dir
     )
   )
@@ -616,7 +618,7 @@ def test_originals_are_never_touched(shop, images):
   before = {path: path.read_bytes() for path in shop.rglob('*.jpg')}
   with pytest.raises(errors.UserError, match='apart from your photos'):
     own.main(
-      config.Own(
+      configs.Own(
         source=str(shop / 'labels.csv'),
         annotations=str(shop / 'annotations'),
         images=str(shop / images),
@@ -690,7 +692,7 @@ def test_paths_of_two_folders_do_not_share_photos(shop):
   rows += [(f'/srv/photos/{i}.jpg', 'shirt') for i in range(23)]
   write(shop / 'photos', ('photo', 'kind'), *rows)
   own.main(
-    config.Own(
+    configs.Own(
       source=str(shop / 'photos/labels.csv'),
       annotations=str(shop / 'annotations'),
       images=str(shop / 'images'),

@@ -8,13 +8,13 @@ import re
 import shutil
 
 import pytest
+import tiny
 
 from imat_jax import config, train
-from imat_jax.data import build
+from imat_jax.data import build, configs
 from imat_jax.models import presets
 from imat_jax.study import sweep
 
-SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
 TAG = '</script><img src=x onerror=console.error(1)>'
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
 FLAGS = [
@@ -51,7 +51,9 @@ def _run_study(data_dir: str, path: pathlib.Path, sets: str) -> pathlib.Path:
     pytest.MonkeyPatch.context() as patched,
     contextlib.redirect_stdout(io.StringIO()),
   ):
-    patched.setattr(presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, SMALL))
+    patched.setattr(
+      presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.MODEL)
+    )
     sweep.run_study(given)
   return path
 
@@ -70,7 +72,7 @@ def hostile(kaggle, tmp_path_factory) -> pathlib.Path:
     ):
       text = text.replace(f'{plain}"', json.dumps(name)[1:])
     path.write_text(text)
-  given = config.Build(
+  given = configs.Build(
     annotations=str(root / 'annotations'),
     images=str(kaggle.images),
     data_dir=str(root / 'built'),
@@ -198,7 +200,7 @@ def test_a_runs_page_is_the_same_with_one_cell(browser, built, tmp_path):
     tasks=('apparel', 'color'),
     epochs=2,
     batch_size=16,
-    model=SMALL,
+    model=tiny.MODEL,
   )
   with contextlib.redirect_stdout(io.StringIO()):
     train.train(run)

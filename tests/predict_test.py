@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imat_jax import config, errors, inference, predict
+from imat_jax import errors, inference, predict
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def folder(kaggle, tmp_path) -> pathlib.Path:
 
 def run(trained, *paths, capsys, **knobs) -> str:
   predict.main(
-    config.Predict(run=trained, paths=tuple(map(str, paths)), **knobs)
+    predict.Predict(run=trained, paths=tuple(map(str, paths)), **knobs)
   )
   return capsys.readouterr().out
 
@@ -99,7 +99,7 @@ def test_standard_input_lists_photos(trained, folder, capsys, monkeypatch):
 
 
 def test_the_last_line_counts(trained, folder, capsys):
-  predict.main(config.Predict(run=trained, paths=(str(folder),)))
+  predict.main(predict.Predict(run=trained, paths=(str(folder),)))
   assert capsys.readouterr().err.splitlines()[-1] == (
     f'3 photos labelled, 1 not readable, the first: {folder / "broken.png"}: '
     'does not decode; passed over 1 that are no photos, the first: '
@@ -109,10 +109,10 @@ def test_the_last_line_counts(trained, folder, capsys):
 
 def test_a_folder_without_photos_is_refused(trained, tmp_path):
   with pytest.raises(errors.UserError, match='no photo to label$'):
-    predict.main(config.Predict(run=trained, paths=(str(tmp_path),)))
+    predict.main(predict.Predict(run=trained, paths=(str(tmp_path),)))
   (tmp_path / 'notes.txt').write_text('no photo')
   with pytest.raises(errors.UserError, match='passed over 1 .*notes.txt'):
-    predict.main(config.Predict(run=trained, paths=(str(tmp_path),)))
+    predict.main(predict.Predict(run=trained, paths=(str(tmp_path),)))
 
 
 @pytest.mark.parametrize(
@@ -135,20 +135,20 @@ def test_what_is_no_photo_is_named(trained, tmp_path, name, content, reason):
     errors.UserError,
     match=f'no photo labelled, 1 .*: does not decode: {reason}',
   ):
-    predict.main(config.Predict(run=trained, paths=(str(path),)))
+    predict.main(predict.Predict(run=trained, paths=(str(path),)))
 
 
 def test_an_empty_list_is_said_to_be_one(trained, monkeypatch):
   stdin = io.TextIOWrapper(io.BytesIO(b'\r\n'))
   monkeypatch.setattr(sys, 'stdin', stdin)
   with pytest.raises(errors.UserError, match='the list is empty'):
-    predict.main(config.Predict(run=trained, paths=('-',)))
+    predict.main(predict.Predict(run=trained, paths=('-',)))
 
 
 def test_a_link_is_said_to_be_one(trained):
   link = 'https://shop.example/1.jpg'
   with pytest.raises(errors.UserError, match='no file: a link; download'):
-    predict.main(config.Predict(run=trained, paths=(link,)))
+    predict.main(predict.Predict(run=trained, paths=(link,)))
 
 
 def test_photos_of_any_name_are_labelled(trained, kaggle, tmp_path, capsys):
@@ -196,7 +196,9 @@ def test_a_grid_overwrites_no_photo(trained, folder, monkeypatch):
     before = target.read_bytes()
     with pytest.raises(errors.UserError, match=f'{name}.*did not write'):
       predict.main(
-        config.Predict(run=trained, paths=(str(folder),), save_grid=str(target))
+        predict.Predict(
+          run=trained, paths=(str(folder),), save_grid=str(target)
+        )
       )
     assert target.read_bytes() == before
 

@@ -1,10 +1,12 @@
-"""What keeps a run from beginning is told where jax cannot even be loaded."""
+"""What keeps a run from beginning is reported before the program is loaded."""
 
 import subprocess
 import sys
 
 import pytest
 
+# What takes seconds to import, and all that makes a device busy.
+PROGRAM = 'imat_jax.train,imat_jax.study.sweep,orbax'
 # Runs a command, as `python -m` would, without packages.
 WITHOUT = """
 import runpy, sys
@@ -14,7 +16,7 @@ runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)
 """
 
 
-def _fail(command: str, absent: str = 'jax') -> str:
+def _fail(command: str, absent: str = PROGRAM) -> str:
   """The one line that a command which cannot begin says."""
   done = subprocess.run(
     [sys.executable, '-c', WITHOUT, absent, *command.split()],
@@ -49,6 +51,6 @@ def test_a_package(package, built, tmp_path):
   extra = package.lower().removesuffix('x')
   line = _fail(
     f'experiments.public_3m --data_dir={built} --workdir={tmp_path} --{extra}',
-    f'jax,{package}',
+    f'{PROGRAM},{package}',
   )
   assert f"pip install 'imat_jax[{extra}]'" in line

@@ -22,6 +22,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from imat_jax import config, errors, train
 from imat_jax.runtime import checksums, distributed, workdir
@@ -91,7 +92,7 @@ def _results(path: pathlib.Path) -> dict:
   for row in (rows := list(rows)):
     for name in times:
       row.pop(name)
-  params = trained_model.load(path).params
+  params = trained_model.load(path).variables['params']
   leaves = jax.tree_util.tree_leaves_with_path(params)
   return {
     'metrics': rows,
@@ -113,14 +114,13 @@ def _run_here(data_dir, path, **knobs) -> str:
 
   It has the same devices as those of `_start`, and so the same bytes.
   """
-  model = config.Model(filters=(2, 2, 2), shared_widths=(4,), head_widths=(4,))
   run = config.Run(
     data_dir=data_dir,
     workdir=str(path),
     tasks=('apparel', 'age'),
     epochs=3,
     batch_size=4,
-    model=model,
+    model=tiny.MODEL,
   )
   said = io.StringIO()
   with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):

@@ -1,12 +1,11 @@
 """A folder that is no run is told from one, with the runs that are near."""
 
-import dataclasses
 import json
 import pathlib
 
 import pytest
 
-from imat_jax import config, errors
+from imat_jax import config, errors, options
 from imat_jax.runtime import run_folders
 
 
@@ -17,7 +16,7 @@ def study(tmp_path) -> pathlib.Path:
   path.mkdir()
   settings = config.Study(data_dir='built', workdir='study')
   stored = json.dumps(
-    {'config': dataclasses.asdict(settings), 'tasks': {}, 'data_set': ''}
+    {'config': options.to_json(settings), 'tasks': {}, 'data_set': ''}
   )
   (path / 'config.json').write_text(stored)
   (path / 'checkpoints').mkdir()

@@ -14,7 +14,9 @@ def trained_run(trained):
 
 
 def _maps(run, image_HxWxC):
-  return saliency.saliency(run.run.model, run.task_set, run.params, image_HxWxC)
+  return saliency.saliency(
+    run.run.model, run.task_set, run.variables, image_HxWxC
+  )
 
 
 @pytest.fixture(scope='module')
@@ -42,14 +44,14 @@ def test_it_is_how_the_answer_changes_with_a_pixel(trained_run, monkeypatch):
   run = trained_run
   plain = saliency._saliency.__wrapped__  # compiled with the other constants
   found_TxHxW = np.asarray(
-    plain(run.run.model, run.task_set, run.params, image_HxWxC)
+    plain(run.run.model, run.task_set, run.variables, image_HxWxC)
   )
   network = Network(run.run.model, run.task_set)
 
   @jax.jit
   def log_prob(image_HxWxC):
     logits_BxTxK = network.apply(
-      {'params': run.params}, image_HxWxC[None], deterministic=True
+      run.variables, image_HxWxC[None], deterministic=True
     )
     return jax.nn.log_softmax(logits_BxTxK)[0]
 
@@ -70,7 +72,7 @@ def test_it_is_how_the_answer_changes_with_a_pixel(trained_run, monkeypatch):
 
 
 def test_a_network_that_sees_nothing_has_an_empty_map(trained_run, image_HxWxC):
-  blind = jax.tree.map(jnp.zeros_like, trained_run.params)
+  blind = jax.tree.map(jnp.zeros_like, trained_run.variables)
   found_TxHxW = saliency.saliency(
     trained_run.run.model, trained_run.task_set, blind, image_HxWxC
   )

@@ -9,14 +9,13 @@ import sys
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from imat_jax import config
 from imat_jax.data import source
 from imat_jax.data.types import Batch
 from imat_jax.training import compiled, inputs, sharding
 from imat_jax.training.ensemble import Ensemble
-
-SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
 
 
 @pytest.mark.devices(4)
@@ -60,7 +59,7 @@ def _steps(built: str, model: config.Model, context) -> tuple:
 
 @pytest.mark.devices(4)
 @pytest.mark.parametrize(
-  'model', [SMALL, config.Model()], ids=['XLA', 'kernel']
+  'model', [tiny.MODEL, config.Model()], ids=['XLA', 'kernel']
 )
 def test_a_device_without_labels_biases_nothing(built, model):
   alone = _steps(built, model, sharding.set_mesh(1))
@@ -77,8 +76,8 @@ def _train(built, path: pathlib.Path, devices: int, *flags: str) -> list[dict]:
   """The rows of a run on so many devices, by the real command."""
   command = [sys.executable, '-m', 'experiments.public_3m']
   command += [f'--data_dir={built}', f'--workdir={path}', '--batch_size=16']
-  command += ['--tasks=apparel,color', '--filters=2,2,2', '--head_widths=4']
-  command += ['--shared_widths=6', *flags]
+  command += ['--tasks=apparel,color', *tiny.FLAGS]
+  command += [*flags]
   count = f'--xla_force_host_platform_device_count={devices}'
   done = subprocess.run(
     command,

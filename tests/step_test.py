@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import tiny
 
-from imat_jax import config, strategies, tasks
+from imat_jax import config, tasks
 from imat_jax.data.types import Batch
 from imat_jax.models.network import Network
-from imat_jax.strategies import weighted_sum
+from imat_jax.strategies.weighted_sum import WeightedSum
 from imat_jax.training import (
   compiled,
   inputs,
@@ -23,21 +24,20 @@ from imat_jax.training import (
 )
 from imat_jax.training.ensemble import Ensemble
 
-MODEL = config.Model(filters=(2, 2, 2), shared_widths=(8,), head_widths=(4,))
 # Not in alphabetical order: a dict that jax sorts by name would swap them.
 TASKS = tasks.TaskSet(
   (tasks.Task('color', ('red', 'blue', 'green')), tasks.Task('age', ('a', 'b')))
 )
 RUN = config.Run(
-  data_dir='', workdir='', tasks=('color', 'age'), model=MODEL, seed=3
+  data_dir='', workdir='', tasks=('color', 'age'), model=tiny.MODEL, seed=3
 )
-NETWORK = Network(MODEL, TASKS)
+NETWORK = Network(tiny.MODEL, TASKS)
 STEP = jax.jit(
   functools.partial(
     step.train_step,
     NETWORK,
     optimizer.make(RUN.optimizer),
-    weighted_sum.STRATEGY,
+    WeightedSum(),
   )
 )
 
@@ -54,7 +54,7 @@ def _start() -> state.TrainState:
   image_BxHxWxC = jnp.zeros((1, 128, 128, 3))
   adam = optimizer.make(RUN.optimizer)
   return state.create(
-    NETWORK, adam, weighted_sum.STRATEGY, image_BxHxWxC, jnp.uint32(3), weight_T
+    NETWORK, adam, WeightedSum(), image_BxHxWxC, jnp.uint32(3), weight_T
   )
 
 
@@ -97,37 +97,15 @@ def test_a_batch_of_padding_changes_nothing_but_the_step():
   ] * 2
 
 
-def test_a_strategy_decides_the_weights():
-  """One that gives its turn to a task, by the number of steps it has seen."""
-
-  def update(evidence, turn):
-    return jax.nn.one_hot(turn, len(TASKS)) * evidence.weight_T, turn + 1
-
-  alternating = strategies.Strategy(lambda _: jnp.int32(0), update, max)
-  before = _start().replace(strategy=alternating.init(len(TASKS)))
-  sgd = optax.sgd(0.1)
-  one_step = jax.jit(
-    functools.partial(step.train_step, NETWORK, sgd, alternating)
-  )
-  before = before.replace(opt_state=sgd.init(before.params))
-  first, _ = one_step(before, _batch([[0, 1], [1, 0]]))
-  assert _changed(_head(before, 'color'), _head(first, 'color'))
-  assert not _changed(_head(before, 'age'), _head(first, 'age'))
-  second, _ = one_step(first, _batch([[0, 1], [1, 0]]))
-  assert not _changed(_head(first, 'color'), _head(second, 'color'))
-  assert _changed(_head(first, 'age'), _head(second, 'age'))
-  assert second.strategy == 2
-
-
 def test_padding_does_not_move_the_update():
   before = _start()
-  model = config.Model(**vars(MODEL) | {'dropout': 0.0})
+  model = tiny.model(dropout=0.0)
   one_step = jax.jit(
     functools.partial(
       step.train_step,
       Network(model, TASKS),
       optax.sgd(0.1),
-      weighted_sum.STRATEGY,
+      WeightedSum(),
     )
   )
   before = before.replace(opt_state=optax.sgd(0.1).init(before.params))
@@ -155,7 +133,7 @@ def test_the_first_update_is_that_of_adam():
 def test_metrics_belong_to_their_task():
   now = _start()
   batch = _batch([[0, 1], [1, -1], [2, 0]])
-  found, guesses = step.eval_step(NETWORK, now.params, batch)
+  found, guesses = step.eval_step(NETWORK, now.variables, batch)
   found = scoring.compute(found, TASKS)
   color, age = found['color']['confusion'], found['age']['confusion']
   assert color.shape == (3, 3)
@@ -227,7 +205,7 @@ def test_steps_seeds_and_task_sets_are_one_trace(monkeypatch):
     now, so_far = here.state, here.metrics
     for number in range(2):
       fed = inputs.StepInput(_batch([[0, 1], [1, 0]], seed=number), None)
-      now, so_far = update(now, so_far, np.array([True]), fed)
+      now, so_far = update(now, so_far, fed)
     found.append(now.params)
   assert len(traces) == 1
   assert _changed(*found)

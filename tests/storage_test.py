@@ -7,8 +7,8 @@ import threading
 import bucket
 import pytest
 
-from imat_jax import config, doctor, errors
-from imat_jax.data import build, source, tfds_builder
+from imat_jax import doctor, errors
+from imat_jax.data import build, configs, source, tfds_builder
 from imat_jax.runtime import files, outputs, storage
 
 URL = 's3://shop/folder'
@@ -77,7 +77,7 @@ def _copied(*parts: str) -> pathlib.Path:
   ],
 )
 def test_a_folder_or_a_url_is_taken(place):
-  assert config.Doctor(data_dir=place).data_dir == place
+  assert doctor.Doctor(data_dir=place).data_dir == place
 
 
 @pytest.mark.parametrize(
@@ -98,12 +98,12 @@ def test_any_other_url_is_refused(place):
   with pytest.raises(
     ValueError, match='--workdir=.*: must be a folder, or gs:'
   ):
-    config.Doctor(workdir=place)
+    doctor.Doctor(workdir=place)
 
 
 def test_photos_and_annotations_stay_on_this_machine():
   with pytest.raises(ValueError, match='--images=.*: must be a folder of this'):
-    config.Build(annotations='a', images='gs://b/c', data_dir='gs://b/d')
+    configs.Build(annotations='a', images='gs://b/c', data_dir='gs://b/d')
 
 
 # Copies of what is only read.
@@ -284,7 +284,7 @@ def _build(kaggle, **knobs) -> None:
     'images': str(kaggle.images),
     'data_dir': 's3://shop/built',
   }
-  build.main(config.Build(**given | knobs))
+  build.main(configs.Build(**given | knobs))
   storage.cached_download.cache_clear()
 
 
@@ -367,7 +367,7 @@ def test_the_doctor_looks_into_buckets(built, shop):
   folder = shop / 'built' / tfds_builder.FOLDER
   folder.parent.mkdir(parents=True)
   folder.symlink_to(tfds_builder.directory(built))
-  knobs = config.Doctor(data_dir='s3://shop/built', workdir='s3://shop/run')
+  knobs = doctor.Doctor(data_dir='s3://shop/built', workdir='s3://shop/run')
   found = {finding.what: finding for finding in doctor.examine(knobs)}
   assert 's3://shop/run: a file was written' in found['bucket'].seen
   assert '.cache/imat_jax/remote/s3/shop/run: ' in found['workdir'].seen
@@ -377,7 +377,7 @@ def test_the_doctor_looks_into_buckets(built, shop):
 
 
 def test_a_missing_bucket_is_found_by_the_doctor(shop):
-  knobs = config.Doctor(data_dir='s3://no/built', workdir='s3://no/run')
+  knobs = doctor.Doctor(data_dir='s3://no/built', workdir='s3://no/run')
   found = {finding.what: finding for finding in doctor.examine(knobs)}
   assert 'there is no such bucket' in found['bucket'].wrong
   assert 'there is no such bucket' in found['data set'].wrong

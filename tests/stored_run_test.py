@@ -30,7 +30,7 @@ def test_it_is_loaded(run):
   assert trained.task_set.names == ('apparel', 'color')
   assert not trained.run.cache_on_device
   assert trained.history.stopping.best_epoch == 1
-  leaves = [*map(np.asarray, jax.tree.leaves(trained.params))]
+  leaves = [*map(np.asarray, jax.tree.leaves(trained.variables['params']))]
   assert sum(leaf.size for leaf in leaves) == 2_482
   total = sum(np.abs(leaf).sum(dtype=np.float64) for leaf in leaves)
   assert total == pytest.approx(179.83015557546605)

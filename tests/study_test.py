@@ -15,6 +15,7 @@ import time
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from imat_jax import config, errors, evaluate, tasks, train
 from imat_jax.data import source
@@ -25,15 +26,14 @@ from imat_jax.study import dry_run, grid, sweep
 from imat_jax.training import compiled, trained_model
 from imat_jax.training.ensemble import Ensemble
 
-SMALL = config.Model(filters=(2, 2, 2), shared_widths=(6,), head_widths=(4,))
 SETS = 'apparel;apparel,color;apparel,age'
 
 
 @pytest.fixture(autouse=True)
 def small_models(monkeypatch):
-  small = dict.fromkeys(presets.BY_NAME, SMALL)
+  small = dict.fromkeys(presets.BY_NAME, tiny.MODEL)
   small['private_1_4m'] = dataclasses.replace(
-    SMALL, head_widths=(2,), head_widths_per_label=True
+    tiny.MODEL, head_widths=(2,), head_widths_per_label=True
   )
   monkeypatch.setattr(presets, 'BY_NAME', small)
 
@@ -64,7 +64,9 @@ def whole(built, tmp_path_factory) -> pathlib.Path:
   """A study that nothing interrupted, its runs in turn."""
   path = tmp_path_factory.mktemp('whole') / 'study'
   with pytest.MonkeyPatch.context() as patched:
-    patched.setattr(presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, SMALL))
+    patched.setattr(
+      presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.MODEL)
+    )
     _run(_config(built, path))
   return path
 
@@ -110,7 +112,7 @@ def _assert_same(first: pathlib.Path, second: pathlib.Path) -> None:
     assert _rows(folder) == _rows(other[name])
     evaluation = (folder / 'evaluation.json').read_bytes()
     assert evaluation == (other[name] / 'evaluation.json').read_bytes()
-    params = [trained_model.load(f).params for f in (folder, other[name])]
+    params = [trained_model.load(f).variables for f in (folder, other[name])]
     jax.tree.map(np.testing.assert_array_equal, *params)
 
 
@@ -182,7 +184,7 @@ def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
     batch_size=16,
     cache_on_device=True,
     affinity_steps=2,
-    model=SMALL,
+    model=tiny.MODEL,
   )
   with contextlib.redirect_stdout(io.StringIO()):
     train.train(run)
@@ -195,7 +197,9 @@ def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
   assert names[1] - names[0] == {'report.html', 'starts.jsonl', 'lock'}
   assert 'README.md' in names[0]
   # And can be used as one.
-  found = evaluate.evaluate(config.Evaluate(run=str(of_study), data_dir=built))
+  found = evaluate.evaluate(
+    evaluate.Evaluate(run=str(of_study), data_dir=built)
+  )
   wanted = json.loads((of_study / 'evaluation.json').read_text())
   for name, of_task in wanted['tasks'].items():
     same = {key: found['tasks'][name][key] for key in of_task}
@@ -605,7 +609,7 @@ def test_a_damaged_result_is_named(built, whole, tmp_path, name, content):
 
 
 def test_a_study_and_a_run_do_not_share_a_folder(built, whole, tmp_path):
-  run = config.Run(data_dir=built, workdir=str(whole), model=SMALL)
+  run = config.Run(data_dir=built, workdir=str(whole), model=tiny.MODEL)
   with pytest.raises(errors.UserError, match='a study is here'):
     train.train(run)
 

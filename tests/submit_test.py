@@ -6,8 +6,9 @@ import pathlib
 import shutil
 
 import pytest
+import tiny
 
-from imat_jax import config, errors, inference, submit
+from imat_jax import errors, inference, submit
 from imat_jax.data import kaggle as kaggle_lib
 
 CLOTHING = pathlib.Path(__file__).parents[2] / 'shared/data/clothing'
@@ -33,7 +34,7 @@ def _write_test_images(folder: pathlib.Path, ids) -> None:
 def _submit(root: pathlib.Path, run: str) -> list[list[str]]:
   output = root / 'out' / 'submission.csv'
   submit.main(
-    config.Submit(
+    submit.Submit(
       run=run,
       annotations=str(root / 'annotations'),
       images=str(root / 'images'),
@@ -50,10 +51,9 @@ def all_tasks(built, tmp_path_factory) -> str:
   from experiments import all_tasks
 
   path = str(tmp_path_factory.mktemp('all') / 'run')
-  small = config.Model(filters=(2, 3, 4), shared_widths=(8,), head_widths=(4,))
   all_tasks.main(
     all_tasks.DEFAULTS(
-      data_dir=built, workdir=path, model=small, epochs=1, batch_size=16
+      data_dir=built, workdir=path, model=tiny.MODEL, epochs=1, batch_size=16
     )
   )
   return path

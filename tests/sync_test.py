@@ -17,6 +17,7 @@ import bucket
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from imat_jax import config, errors, evaluate
 from imat_jax import train as train_lib
@@ -27,7 +28,6 @@ from imat_jax.training import trained_model
 
 URL = 's3://shop/run'
 MARKS = (checksums.NAME, 'evaluation.json')
-SMALL = config.Model(filters=(2, 2, 2), shared_widths=(4,), head_widths=(4,))
 ROOT = pathlib.Path(__file__).parent.parent
 
 
@@ -368,7 +368,7 @@ def _run(data_dir: str, place: str, **knobs) -> str:
     tasks=('apparel', 'age'),
     epochs=3,
     batch_size=4,
-    model=SMALL,
+    model=tiny.MODEL,
   )
   said = io.StringIO()
   with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
@@ -386,7 +386,7 @@ def _results(path: pathlib.Path | str) -> dict:
     }
     for row in workdir.read_rows(workdir.Workdir(path))
   ]
-  leaves = jax.tree.leaves(trained_model.load(path).params)
+  leaves = jax.tree.leaves(trained_model.load(path).variables)
   return {
     'rows': rows,
     'evaluation': (pathlib.Path(path) / 'evaluation.json').read_bytes(),
@@ -422,7 +422,7 @@ def test_a_run_in_a_bucket_is_a_run_here(built, built_there, shop, whole):
   assert 'README.md' in names
   # It is used where it lies.
   found = evaluate.evaluate(
-    config.Evaluate(run=URL, data_dir=built_there, batch_size=4)
+    evaluate.Evaluate(run=URL, data_dir=built_there, batch_size=4)
   )
   wanted = json.loads((whole / 'evaluation.json').read_text())
   for name, of_task in wanted['tasks'].items():
@@ -567,7 +567,9 @@ def _study(data_dir: str, place: str, seeds: int) -> str:
 def test_a_study_in_a_bucket_goes_on_elsewhere(
   built, built_there, shop, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, SMALL))
+  monkeypatch.setattr(
+    presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.MODEL)
+  )
   _study(built, str(tmp_path / 'here'), seeds=2)
   _study(built_there, 's3://shop/study', seeds=1)
   shutil.rmtree(files.cache_folder())

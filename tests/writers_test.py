@@ -17,6 +17,7 @@ from typing import NamedTuple
 import bucket
 import numpy as np
 import pytest
+import tiny
 import wandb
 from PIL import Image
 from tensorboardX import record_writer
@@ -30,7 +31,6 @@ from imat_jax.writers import multi, plots
 from imat_jax.writers import wandb as wandb_lib
 
 ROOT = pathlib.Path(__file__).parent.parent
-MODEL = config.Model(filters=(2, 2, 2), shared_widths=(4,), head_widths=(4,))
 TASKS = ('apparel', 'age', 'material')
 STEPS = 13  # of an epoch: 50 photos in batches of 4
 SPEED = 'speed/photos_per_second'
@@ -44,7 +44,7 @@ class Told(NamedTuple):
 
 
 def _config(data_dir: str, path: pathlib.Path, **knobs) -> config.Run:
-  given = {'tasks': TASKS, 'model': MODEL, 'epochs': 3, 'batch_size': 4}
+  given = {'tasks': TASKS, 'model': tiny.MODEL, 'epochs': 3, 'batch_size': 4}
   return config.Run(data_dir=data_dir, workdir=str(path), **given | knobs)
 
 
@@ -328,7 +328,7 @@ def test_stopped_and_continued_equals_uninterrupted(built, whole, tmp_path):
 def _start(data_dir: str, path: pathlib.Path, cwd: pathlib.Path, *flags: str):
   command = [sys.executable, '-m', 'experiments.public_3m', '--batch_size=4']
   command += [f'--data_dir={data_dir}', f'--workdir={path}', '--epochs=3']
-  command += ['--filters=2,2,2', '--shared_widths=4', '--head_widths=4']
+  command += [*tiny.FLAGS]
   # It is not to use the process that wandb started for this one.
   env = {k: v for k, v in os.environ.items() if k != 'WANDB_SERVICE'}
   return subprocess.Popen(

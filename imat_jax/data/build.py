@@ -33,11 +33,11 @@ from typing import Any
 
 import numpy as np
 
-from imat_jax import config as config_lib
 from imat_jax import errors, tasks
 from imat_jax.data import (
   beam,
   build_files,
+  configs,
   image_validation,
   kaggle,
   label_notes,
@@ -78,7 +78,7 @@ class Kept:
   irregular: kaggle.Irregularities
 
 
-def main(config: config_lib.Build) -> None:
+def main(config: configs.Build) -> None:
   """Builds the data set and prints its table."""
   if storage.is_url(config.data_dir):
     _build_and_upload(config, storage.RemoteDir(config.data_dir))
@@ -86,9 +86,7 @@ def main(config: config_lib.Build) -> None:
     _build(config, pathlib.Path(config.data_dir))
 
 
-def _build_and_upload(
-  config: config_lib.Build, remote: storage.RemoteDir
-) -> None:
+def _build_and_upload(config: configs.Build, remote: storage.RemoteDir) -> None:
   """Builds on this machine first, then uploads the complete data set."""
   remote.check()
   cache = files.cache_folder()
@@ -136,7 +134,7 @@ def _name(path: str) -> str:
   return path.removeprefix(f'{tfds_builder.FOLDER}/')
 
 
-def _build(config: config_lib.Build, data_dir: pathlib.Path) -> bool:
+def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
   """Builds in a folder of this machine; False if the data set existed."""
   build_files.check(config, data_dir)
   splits = [kaggle.read_split(config.annotations, s) for s in _SPLITS]
@@ -211,11 +209,11 @@ def all_tasks(
   )
 
 
-def _folder(config: config_lib.Build, split: str) -> str:
+def _folder(config: configs.Build, split: str) -> str:
   return f'{config.images}/{split}'
 
 
-def _select(split: kaggle.Split, config: config_lib.Build) -> Selected:
+def _select(split: kaggle.Split, config: configs.Build) -> Selected:
   """The photos to decode; raises early for a split without any."""
   path = kaggle.split_path(config.annotations, split.name)
   if not split.images:
@@ -261,7 +259,7 @@ def _select(split: kaggle.Split, config: config_lib.Build) -> Selected:
 
 
 def _keep(
-  selected: Selected, config: config_lib.Build, work_dir: pathlib.Path
+  selected: Selected, config: configs.Build, work_dir: pathlib.Path
 ) -> Kept:
   name = selected.split.name
   folder = _folder(config, name)
@@ -324,12 +322,12 @@ def _in_both(twins: Collection[near_duplicates.NearDuplicate]) -> set[str]:
   return {twin.image_id for twin in twins if twin.split != twin.twin_split}
 
 
-def _selected(labels: Labels, config: config_lib.Build) -> bool:
+def _selected(labels: Labels, config: configs.Build) -> bool:
   required = set(map(tasks.spelling, config.require_any_of))
   return not required or bool(required & set(map(tasks.spelling, labels)))
 
 
-def _check_selection(config: config_lib.Build) -> None:
+def _check_selection(config: configs.Build) -> None:
   task_names = kaggle.task_names(config.annotations)
   for name in config.require_any_of:
     if tasks.resolve(name, task_names) not in task_names:
@@ -340,7 +338,7 @@ def _check_selection(config: config_lib.Build) -> None:
 
 
 def _metadata(
-  config: config_lib.Build,
+  config: configs.Build,
   kept_splits: Mapping[str, Kept],
   task_set: tasks.TaskSet,
 ) -> dict[str, Any]:
@@ -378,7 +376,7 @@ def _write(
   task_set: tasks.TaskSet,
   metadata: dict[str, Any],
   work_dir: pathlib.Path,
-  config: config_lib.Build,
+  config: configs.Build,
   data_dir: pathlib.Path,
 ) -> bool:
   """Writes the data set to `work_dir`, then renames it into place.
@@ -452,4 +450,4 @@ def _statistics(
 if __name__ == '__main__':
   from imat_jax import flags
 
-  flags.run(main, config_lib.Build)
+  flags.run(main, configs.Build)

@@ -3,8 +3,8 @@
 import json
 import pathlib
 
-from imat_jax import config, errors
-from imat_jax.data import kaggle, near_duplicates, tfds_builder
+from imat_jax import errors
+from imat_jax.data import configs, kaggle, near_duplicates, tfds_builder
 from imat_jax.runtime import outputs
 
 SPLITS = ('train', 'validation')
@@ -14,7 +14,7 @@ STATISTICS = 'statistics.json'
 NAMES = (LOST, TWINS, STATISTICS)  # beside the data set
 
 
-def check(command: config.Build, data_dir: pathlib.Path) -> None:
+def check(command: configs.Build, data_dir: pathlib.Path) -> None:
   """Raises where a build would overwrite its input, or a file of the user's.
 
   Args:

@@ -9,15 +9,15 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from imat_jax import config, errors
-from imat_jax.data import tables
+from imat_jax import errors
+from imat_jax.data import configs, tables
 from imat_jax.data.tables import Row, Table
 
 _YES, _NO = 'yes', 'no'
 
 
 def read(
-  path: pathlib.Path, content: dict[str, Any], command: config.Own
+  path: pathlib.Path, content: dict[str, Any], command: configs.Own
 ) -> Table:
   """The category of each photo's largest object, and its attributes by group.
 
@@ -97,7 +97,7 @@ def _yes_or_no(
 
 
 def of_masks(
-  path: pathlib.Path, content: dict[str, Any], command: config.Own
+  path: pathlib.Path, content: dict[str, Any], command: configs.Own
 ) -> Table:
   """iMaterialist 2019 to 2021: a row per object with its mask in run lengths.
 

@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from imat_jax import config, errors, tasks
+from imat_jax import errors, tasks
+from imat_jax.data import configs
 from imat_jax.data.tables import Row, Table
 
 # The best name first; `_` stands for blanks and hyphens, too.
@@ -123,7 +124,7 @@ def split_of(word: str, column: str = '') -> str | None:
 
 
 def understand(
-  table: Table, command: config.Own, leads: Leads
+  table: Table, command: configs.Own, leads: Leads
 ) -> tuple[Columns, list[str]]:
   """Finds the columns of photos, of splits, of groups and of tasks.
 
@@ -178,7 +179,7 @@ def _find(table: Table, name: str, flag: str) -> str:
 
 
 def _photo_column(
-  table: Table, command: config.Own, leads: Leads
+  table: Table, command: configs.Own, leads: Leads
 ) -> tuple[str, list[str]]:
   if command.photo_column:
     return _find(table, command.photo_column, 'photo_column'), []
@@ -224,7 +225,7 @@ def _split_column(
   table: Table,
   names: Sequence[str],
   kept_columns: set[str],
-  command: config.Own,
+  command: configs.Own,
   notes: list[str],
 ) -> str | None:
   if command.split_column:
@@ -268,7 +269,7 @@ def _group_column(
   table: Table,
   names: Sequence[str],
   kept_columns: set[str],
-  command: config.Own,
+  command: configs.Own,
   notes: list[str],
 ) -> str | None:
   """The column that identifies the photos of one product, if any."""
@@ -323,7 +324,7 @@ class Labels:
     joined: label → its spellings, for labels with several.
   """
 
-  def __init__(self, cells: Sequence[str], command: config.Own):
+  def __init__(self, cells: Sequence[str], command: configs.Own):
     keep = set(map(key, command.keep_label))
     counts = collections.Counter(filter(None, cells))
     if set(counts) <= _SIGNS:  # -1 is no, as in CelebA's

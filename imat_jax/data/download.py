@@ -51,8 +51,8 @@ import pathlib
 from collections.abc import Collection, Coroutine, Sequence
 from typing import Any, TextIO
 
-from imat_jax import config, errors
-from imat_jax.data import kaggle, manifest
+from imat_jax import errors
+from imat_jax.data import configs, kaggle, manifest
 from imat_jax.data import urls as urls_lib
 from imat_jax.data.downloading import fetcher, on_disk
 from imat_jax.data.manifest import Entry
@@ -64,7 +64,7 @@ _RULES = '.url_prefixes'
 _ROWS = ('images', 'ok', '  already there', '  new', 'failed')
 
 
-def main(config: config.Download) -> None:
+def main(config: configs.Download) -> None:
   """Fetches the splits one after the other and prints what came."""
   source = pathlib.Path(config.annotations)
   splits = [kaggle.read_split(source, s) for s in config.splits]
@@ -82,7 +82,7 @@ def main(config: config.Download) -> None:
 
 
 def fetch_split(
-  config: config.Download, split: kaggle.Split
+  config: configs.Download, split: kaggle.Split
 ) -> collections.Counter[str]:
   """Fetches what is missing of a split and leaves its manifest.
 
@@ -128,7 +128,7 @@ def summary(counts: dict[str, collections.Counter[str]]) -> str:
   )
 
 
-def _nothing(config: config.Download, total: collections.Counter[str]) -> str:
+def _nothing(config: configs.Download, total: collections.Counter[str]) -> str:
   """Why there is no photo."""
   if not total['images']:
     splits = ', '.join(config.splits)
@@ -150,7 +150,7 @@ def _nothing(config: config.Download, total: collections.Counter[str]) -> str:
   )
 
 
-def _rules(config: config.Download) -> list[str]:
+def _rules(config: configs.Download) -> list[str]:
   """All --url_prefix that photos of this folder came by; the present one last.
 
   By them a photo is known to be of a link, whatever server it was fetched from.
@@ -205,7 +205,7 @@ def _run_anywhere(work: Coroutine[Any, Any, Any]) -> Any:
 
 
 async def _fetch_all(
-  config: config.Download,
+  config: configs.Download,
   folder: pathlib.Path,
   missing: Sequence[kaggle.Image],
   known: dict[str, Entry],
@@ -268,4 +268,4 @@ def _count(
 if __name__ == '__main__':
   from imat_jax import flags
 
-  flags.run(main, config.Download)
+  flags.run(main, configs.Download)

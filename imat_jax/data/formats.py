@@ -16,8 +16,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from imat_jax import config, errors
-from imat_jax.data import coco, columns, list_files, photo_files, tables
+from imat_jax import errors
+from imat_jax.data import (
+  coco,
+  columns,
+  configs,
+  list_files,
+  photo_files,
+  tables,
+)
 from imat_jax.data.tables import Row, Table
 from imat_jax.runtime import files
 
@@ -54,7 +61,7 @@ class Source(NamedTuple):
   root: pathlib.Path
 
 
-def read(command: config.Own) -> Source:
+def read(command: configs.Own) -> Source:
   """Reads what --source names.
 
   Raises:
@@ -74,7 +81,7 @@ def read(command: config.Own) -> Source:
   return Source(table, root)
 
 
-def _of_file(path: pathlib.Path, command: config.Own) -> Table:
+def _of_file(path: pathlib.Path, command: configs.Own) -> Table:
   name = path.name.lower()
   for ending, kind in _ENDINGS.items():
     if name.endswith(ending):
@@ -99,7 +106,7 @@ def _of_file(path: pathlib.Path, command: config.Own) -> Table:
   return _one_hot(table, command)
 
 
-def _is_header(names: Sequence[str], command: config.Own) -> bool:
+def _is_header(names: Sequence[str], command: configs.Own) -> bool:
   if command.photo_column:
     plain = columns.key(command.photo_column)
     return plain in map(columns.key, names)
@@ -115,13 +122,13 @@ def _refuse_label_studio(table: Table) -> None:
     )
 
 
-def _described(path: pathlib.Path, command: config.Own) -> Any:
+def _described(path: pathlib.Path, command: configs.Own) -> Any:
   """What the classes of masks are called, where that lies beside them."""
   label_file = path.with_name('label_descriptions.json')
   return _json(label_file, command) if label_file.is_file() else {}
 
 
-def _json(path: pathlib.Path, command: config.Own) -> Any:
+def _json(path: pathlib.Path, command: configs.Own) -> Any:
   text, _ = tables.decode(path, path.read_bytes(), command.encoding)
   try:
     return json.loads(text)
@@ -132,7 +139,7 @@ def _json(path: pathlib.Path, command: config.Own) -> Any:
 # Folders
 
 
-def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
+def _of_folder(root: pathlib.Path, command: configs.Own) -> Table:
   """Tables that lie inside; else a folder is a label; or a split of labels."""
   folders = sorted(
     path
@@ -189,7 +196,7 @@ def _of_folder(root: pathlib.Path, command: config.Own) -> Table:
 def _class_rows(
   root: pathlib.Path,
   folder: pathlib.Path,
-  command: config.Own,
+  command: configs.Own,
   cells: Mapping[str, str],
 ) -> Iterator[Row]:
   """The photos below a folder, with its folders as their labels."""
@@ -219,7 +226,7 @@ def _inside(
   root: pathlib.Path,
   path: pathlib.Path,
   split: str | None,
-  command: config.Own,
+  command: configs.Own,
 ) -> Table:
   """A table among its photos; its paths from the root, its split known."""
   table = _of_file(path, command)
@@ -254,7 +261,7 @@ def _joined(root: pathlib.Path, parts: Sequence[Table]) -> Table:
 # One-hot
 
 
-def _one_hot(table: Table, command: config.Own) -> Table:
+def _one_hot(table: Table, command: configs.Own) -> Table:
   """Columns of 0 and 1 of which one is 1 become one task of their names."""
   excluded = map(columns.key, (*command.keep_columns, *command.drop_columns))
   names = _binary_columns(table, set(excluded))
@@ -302,7 +309,7 @@ def _is_one(cell: str) -> bool:
 
 
 def _of_json(
-  path: pathlib.Path, content: dict[str, Any], command: config.Own
+  path: pathlib.Path, content: dict[str, Any], command: configs.Own
 ) -> Table:
   if {'taskInfo', 'labelInfo'} & content.keys() or path.name.startswith(
     'fgvc4_iMat'

@@ -6,15 +6,15 @@ A number of rows, a line of names, then cells between blanks.
 import pathlib
 from collections.abc import Sequence
 
-from imat_jax import config, errors
-from imat_jax.data import tables
+from imat_jax import errors
+from imat_jax.data import configs, tables
 from imat_jax.data.tables import Row, Table
 
 _YES, _NO = 'yes', 'no'
 _CELEBA = {'0': 'train', '1': 'validation', '2': 'test'}
 
 
-def read(path: pathlib.Path, command: config.Own) -> Table:
+def read(path: pathlib.Path, command: configs.Own) -> Table:
   """A task per attribute or group of attributes, or one of categories.
 
   Raises:
@@ -49,7 +49,7 @@ def read(path: pathlib.Path, command: config.Own) -> Table:
   return tables.of_uneven_rows(path, table_rows, 'a list as of DeepFashion')
 
 
-def _list_lines(path: pathlib.Path, command: config.Own) -> list[str]:
+def _list_lines(path: pathlib.Path, command: configs.Own) -> list[str]:
   text, _ = tables.decode(path, path.read_bytes(), command.encoding)
   lines = [line for line in text.splitlines() if line.strip()]
   if len(lines) < 3 or not lines[0].strip().isdigit():
@@ -61,7 +61,7 @@ def _list_lines(path: pathlib.Path, command: config.Own) -> list[str]:
 
 
 def _list_names(
-  path: pathlib.Path, header: list[str], number: int, command: config.Own
+  path: pathlib.Path, header: list[str], number: int, command: configs.Own
 ) -> tuple[list[str], list[str]]:
   """The names of the values of a row, and the group that each is of."""
   if len(header) in (number, number + 1) and number > 1:  # CelebA's
@@ -91,7 +91,7 @@ def _grouped(
   return cells
 
 
-def _partition(path: pathlib.Path, command: config.Own) -> dict[str, str]:
+def _partition(path: pathlib.Path, command: configs.Own) -> dict[str, str]:
   """Photo → split, where the list of them lies near."""
   name = 'list_eval_partition.txt'
   places = [path.with_name(name), path.parent.parent / 'Eval' / name]

@@ -42,9 +42,10 @@ import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from imat_jax import config, errors
+from imat_jax import errors
 from imat_jax.data import (
   columns,
+  configs,
   formats,
   kaggle,
   photo_paths,
@@ -61,7 +62,7 @@ _SHOWN = 10  # columns that are named
 _LONG_NOTE = 400  # letters
 
 
-def main(command: config.Own) -> None:
+def main(command: configs.Own) -> None:
   """Writes the annotations, and places the photos for the build."""
   images = pathlib.Path(command.images)
   target = pathlib.Path(command.annotations)
@@ -142,7 +143,7 @@ def _labels(
   photos: photo_store.Photos,
   names: Sequence[str],
   path: pathlib.Path,
-  command: config.Own,
+  command: configs.Own,
   notes: list[str],
 ) -> dict[str, dict[str, str]]:
   """Image id → task → label."""
@@ -184,7 +185,7 @@ def _labels(
 
 
 def _column(
-  photos: photo_store.Photos, name: str, task: str, command: config.Own
+  photos: photo_store.Photos, name: str, task: str, command: configs.Own
 ) -> tuple[dict[str, str], list[str]]:
   """Image id → label of one column, and notes on it."""
   cells = [row.cells[name] for p in photos.values() for row in p.rows]
@@ -230,7 +231,7 @@ def _splits(
   photos: photo_store.Photos,
   labels: Mapping[str, dict[str, str]],
   roles: columns.Columns,
-  command: config.Own,
+  command: configs.Own,
   notes: list[str],
 ) -> dict[str, str]:
   """Image id → split, from the rows or drawn."""
@@ -374,7 +375,7 @@ def _numbered(names: Iterable[str]) -> dict[str, str]:
 
 
 def _summary(
-  command: config.Own,
+  command: configs.Own,
   photos: photo_store.Photos,
   chosen_splits: Mapping[str, str],
   labels: Mapping[str, Mapping[str, str]],
@@ -413,4 +414,4 @@ def _summary(
 if __name__ == '__main__':
   from imat_jax import flags
 
-  flags.run(main, config.Own)
+  flags.run(main, configs.Own)

@@ -1,4 +1,4 @@
-"""The heads: one per task, from shared features to logits, computed as one.
+"""The network: a trunk, and a head per task; all heads are computed as one.
 
 A head is a few dense layers. A layer of all heads is one array, T its last axis
 but one, padded with zeros to the widest head: 45 tasks are as many operations
@@ -17,7 +17,7 @@ import numpy as np
 from flax import linen as nn
 
 from imat_jax import config, tasks
-from imat_jax.models import trunk
+from imat_jax.models.layers import ACTIVATIONS
 
 
 class Network(nn.Module):
@@ -30,15 +30,25 @@ class Network(nn.Module):
   model: config.Model
   task_set: tasks.TaskSet
 
-  @nn.compact
+  def setup(self):
+    self.trunk = self.model.trunk.make()
+    self.heads = Heads(self.model, self.task_set)
+
   def __call__(
     self, image_BxHxWxC: jax.Array, *, deterministic: bool
   ) -> jax.Array:
     """The logits, B × T × K; -inf behind the last label of a task."""
-    feature_BxD = trunk.Trunk(self.model, name='trunk')(
-      image_BxHxWxC, deterministic=deterministic
-    )
-    return Heads(self.model, self.task_set, name='heads')(feature_BxD)
+    return self.classify(self.features(image_BxHxWxC, deterministic))
+
+  def features(
+    self, image_BxHxWxC: jax.Array, deterministic: bool
+  ) -> jax.Array:
+    """What all tasks share, B × D."""
+    return self.trunk(image_BxHxWxC, deterministic=deterministic)
+
+  def classify(self, feature: jax.Array) -> jax.Array:
+    """The logits of features, B × D, or of a copy for each task, B × T × D."""
+    return self.heads(feature)
 
 
 class Heads(nn.Module):
@@ -48,15 +58,15 @@ class Heads(nn.Module):
   task_set: tasks.TaskSet
 
   @nn.compact
-  def __call__(self, feature_BxD: jax.Array) -> jax.Array:
-    """Maps features to logits, B × T × K; -inf behind a task's last label."""
-    activation = trunk.ACTIVATIONS[self.model.head_activation]
+  def __call__(self, feature: jax.Array) -> jax.Array:
+    """Maps features, B × D or B × T × D, to logits, B × T × K."""
+    activation = ACTIVATIONS[self.model.head_activation]
     names = self.task_set.names
     sizes = [
-      _sizes(self.model, task, feature_BxD.shape[1]) for task in self.task_set
+      _sizes(self.model, task, feature.shape[-1]) for task in self.task_set
     ]
     *hidden, last = itertools.pairwise(zip(*sizes, strict=True))
-    x = feature_BxD
+    x = feature
     for number, fans in enumerate(hidden):
       x = activation(_Dense(names, *fans, name=f'dense_{number}')(x))
     logits_BxTxK = _Dense(names, *last, name='logits')(x)
@@ -67,7 +77,7 @@ class Heads(nn.Module):
 
 def num_params(model: config.Model, task_set: tasks.TaskSet) -> int:
   """How many numbers of a network training may change, without the padding."""
-  side = trunk.image_side(model.geometry)
+  side = model.trunk.side
   params = jax.eval_shape(
     functools.partial(Network(model, task_set).init, deterministic=True),
     jax.random.key(0),
@@ -84,18 +94,22 @@ def num_params(model: config.Model, task_set: tasks.TaskSet) -> int:
 
 
 def select(
-  params: dict, model: config.Model, task_set: tasks.TaskSet, own: tasks.TaskSet
+  variables: dict,
+  model: config.Model,
+  task_set: tasks.TaskSet,
+  own: tasks.TaskSet,
 ) -> dict:
-  """The parameters of the network that has only some of the tasks.
+  """The variables of the network that has only some of the tasks.
 
   Args:
-    params: of `Network(model, task_set)`.
+    variables: of `Network(model, task_set)`.
     model, task_set: that network's.
     own: tasks of `task_set`, in any order.
 
   Returns:
     those of `Network(model, own)`, which computes the same logits.
   """
+  params = variables['params']
   place_T = np.array([task_set.names.index(name) for name in own.names])
   layers = [f'dense_{number}' for number in range(len(model.head_widths))]
   layers.append('logits')
@@ -112,7 +126,7 @@ def select(
       layers, itertools.pairwise(width_L), strict=True
     )
   }
-  return params | {'heads': heads}
+  return variables | {'params': params | {'heads': heads}}
 
 
 class _Dense(nn.Module):
@@ -136,7 +150,7 @@ class _Dense(nn.Module):
     return x_BxTxW + bias_TxW[None]
 
   def _initial_kernel(self, key: jax.Array) -> jax.Array:
-    """Each task's part as `trunk.INITIALIZER` draws it alone, padded.
+    """Each task's part as `layers.INITIALIZER` draws it alone, padded.
 
     Tasks are drawn together, as XLA compiles each draw for half a second; a
     longer draw begins like a shorter one.

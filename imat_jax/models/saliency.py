@@ -25,33 +25,31 @@ _LARGEST = 99
 def saliency(
   model: config.Model,
   task_set: tasks.TaskSet,
-  params: dict,
+  variables: dict,
   image_HxWxC: np.ndarray,
 ) -> np.ndarray:
   """A map of each task, T × H × W, from 0 to 1.
 
   Args:
     model, task_set: of the network.
-    params: its parameters.
+    variables: its parameters, and collections such as batch statistics.
     image_HxWxC: what it is shown, uint8.
   """
-  found_TxHxW = _saliency(model, task_set, params, image_HxWxC)
+  found_TxHxW = _saliency(model, task_set, variables, image_HxWxC)
   largest_T = np.percentile(found_TxHxW, _LARGEST, axis=(1, 2))
   scale_T = np.where(largest_T > 0, largest_T, 1)
   return np.clip(found_TxHxW / scale_T[:, None, None], 0, 1)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
-def _saliency(model, task_set, params, image_HxWxC):
+def _saliency(model, task_set, variables, image_HxWxC):
   network = Network(model, task_set)
   image_HxWxC = image_HxWxC.astype(jnp.float32) / 255
   shape = _COPIES, *image_HxWxC.shape
   noise_BxHxWxC = _NOISE * jax.random.normal(jax.random.key(0), shape)
 
   def log_prob(image_BxHxWxC):
-    logits_BxTxK = network.apply(
-      {'params': params}, image_BxHxWxC, deterministic=True
-    )
+    logits_BxTxK = network.apply(variables, image_BxHxWxC, deterministic=True)
     return jax.nn.log_softmax(logits_BxTxK)
 
   guess_T = log_prob(image_HxWxC[None])[0].argmax(1)

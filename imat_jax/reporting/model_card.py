@@ -16,9 +16,9 @@ import jinja2
 import numpy as np
 import yaml
 
-from imat_jax import config, errors, tasks
+from imat_jax import config, errors, options, tasks
 from imat_jax.data import source, tfds_builder
-from imat_jax.models import network, trunk
+from imat_jax.models import network
 from imat_jax.reporting import assessment, calibration
 from imat_jax.runtime import environment, files, progress
 from imat_jax.runtime import workdir as workdir_lib
@@ -85,7 +85,7 @@ def render(
     evaluation=scored.evaluation,
     statistics=statistics,
     data_set=tfds_builder.NAME,
-    side=trunk.image_side(run.model.geometry),
+    side=run.model.trunk.side,
     unproven=[
       name
       for name, task_metrics in labelled.items()
@@ -183,7 +183,7 @@ def _metric(
 
 
 def _settings(run: config.Run) -> str:
-  values = dataclasses.asdict(run)
+  values = options.to_json(run)
   settings = {
     field.name: values[field.name]
     for field in dataclasses.fields(run)

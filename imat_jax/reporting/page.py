@@ -1,7 +1,6 @@
 """The report of a study, or of a run: one self-contained HTML page."""
 
 import base64
-import dataclasses
 import json
 import pathlib
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ import jinja2
 import markupsafe
 import numpy as np
 
-from imat_jax import config, errors
+from imat_jax import config, errors, options
 from imat_jax.data import source
 from imat_jax.reporting import analysis, assessment, results, tables
 from imat_jax.runtime import environment, files
@@ -88,7 +87,7 @@ def write_study(workdir: Workdir, planned: grid.Grid) -> str:
   )
   findings |= {
     'left_out': list(planned.left_out),
-    'config': dataclasses.asdict(study),
+    'config': options.to_json(study),
     'data_set': source.read_metadata(study.data_dir)['fingerprint'],
     'made_by': environment.describe(),
   }
@@ -133,7 +132,7 @@ def _write(
     confused=_confused(runs_by_cell, findings['task'], settings.data_dir),
     baselines=_baselines(findings, settings.data_dir),
     statistics=_statistics(settings.data_dir),
-    config=json.dumps(dataclasses.asdict(settings), indent=2),
+    config=json.dumps(options.to_json(settings), indent=2),
     made_by=environment.describe(),
     javascript=markupsafe.Markup(charts.javascript()),
   )

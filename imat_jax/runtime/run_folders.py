@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from imat_jax import config, errors, tasks
+from imat_jax import config, errors, options, tasks
 from imat_jax.runtime import files, storage
 
 CONFIG = 'config.json'
@@ -72,7 +72,7 @@ def read_config(path: pathlib.Path, kind: type) -> dict[str, Any]:
   """
   stored = files.read_json(path / CONFIG)
   try:
-    config.from_json(kind, stored['config'])
+    options.from_json(kind, stored['config'])
     tasks.TaskSet.from_json(stored['tasks'])
     if not isinstance(stored['data_set'], str):
       raise ValueError('data_set is no fingerprint')

@@ -1,7 +1,6 @@
 """The folder of a run: its paths, and the config it was started with."""
 
 import contextlib
-import dataclasses
 import datetime
 import fcntl
 import hashlib
@@ -12,7 +11,7 @@ import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from imat_jax import config, errors, tasks
+from imat_jax import config, errors, options, tasks
 from imat_jax.runtime import (
   checksums,
   distributed,
@@ -138,7 +137,7 @@ def init_or_check(
     stored = run_folders.read_config(workdir.path, kind)
     differing = _differences(_fixed(kind, stored), _fixed(kind, current))
     epochs = stored['config']['epochs']
-    if 'epochs' in config.may_change(kind) and settings.epochs < epochs:
+    if 'epochs' in options.may_change(kind) and settings.epochs < epochs:
       differing.append(f'epochs: {epochs} → {settings.epochs}')
     if differing:
       raise errors.UserError(
@@ -153,12 +152,11 @@ def describe(
   settings: config.Training, task_set: tasks.TaskSet, fingerprint: str
 ) -> dict[str, Any]:
   """What `config.json` holds."""
-  described = {
-    'config': dataclasses.asdict(settings),
+  return {
+    'config': options.to_json(settings),
     'tasks': task_set.to_json(),
     'data_set': fingerprint,
   }
-  return json.loads(json.dumps(described))
 
 
 def config_hash(kind: type, described: dict[str, Any]) -> str:
@@ -174,7 +172,7 @@ def read_run(workdir: Workdir) -> tuple[config.Run, tasks.TaskSet]:
     UserError: there is none, or it is damaged.
   """
   stored = run_folders.read_config(workdir.path, config.Run)
-  run = config.from_json(config.Run, stored['config'])
+  run = options.from_json(config.Run, stored['config'])
   return run, tasks.TaskSet.from_json(stored['tasks'])
 
 
@@ -229,17 +227,29 @@ def _refuse_other_kind(workdir: Workdir, kind: type) -> None:
 
 def _fixed(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
   """What must not change, flat."""
-  flat = {'data set': stored['data_set'][:12]}
-  for name, value in stored['config'].items():
-    if name not in config.may_change(kind):
-      former = config.FORMER_NAMES.get(name, name)
-      flat |= value if isinstance(value, dict) else {former: value}
+  all_options, changing = stored['config'].items(), options.may_change(kind)
+  fixed = {name: v for name, v in all_options if name not in changing}
+  return {'data set': stored['data_set'][:12], **_flat(fixed)}
+
+
+def _flat(config_json: dict[str, Any]) -> dict[str, Any]:
+  """The options as the first version had them: all in one, only its own."""
+  flat = {}
+  for name, value in config_json.items():
+    if isinstance(value, dict):
+      flat |= _flat({n: v for n, v in value.items() if n != 'kind'})
+      value = value.get('kind')
+      if value is None:
+        continue
+    if name not in options.LATER or value != options.LATER[name]:
+      flat[options.FORMER_NAMES.get(name, name)] = value
   return flat
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+  values = [options.LATER | old, options.LATER | new]
   return [
-    f'{name}: {old.get(name)} → {new.get(name)}'
-    for name in new
-    if old.get(name) != new.get(name)
+    f'{name}: {values[0][name]} → {values[1][name]}'
+    for name in values[1]
+    if name in values[0] and values[0][name] != values[1][name]
   ]

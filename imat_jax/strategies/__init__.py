@@ -1,47 +1,71 @@
 """Multi-task methods: how the losses of the tasks become one update.
 
-One file per method, each a `Strategy`. A method sees what a step knows of its
-tasks and gives their weights; it never sees parameters.
+To add one, write `strategies/NAME.py` with one `Strategy` in it;
+`--strategy=NAME` then trains with it, and its fields are its flags. A method
+sees what a step knows of its tasks and gives their weights; it never sees
+parameters. tests/strategies_test.py holds a small example.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 
-State = Any  # a pytree of arrays; of most methods empty
+from imat_jax import options
+
+State = Any  # a pytree of arrays; of many methods empty
 
 
 class Evidence(NamedTuple):
-  """What a method may look at, of T tasks; the global batch's.
+  """What a method may look at, of T tasks; of the global batch.
 
   Attributes:
     loss_T: mean losses in nats; 0 where the batch has no label.
     count_T: labelled photos of the batch.
     weight_T: the run's task weights, 0 for a task that is not its own.
-    gramian_TxT: products of the tasks' gradients; None unless
-      `Strategy.needs_gramian`.
+    gramian_TxT: products of the gradients of the tasks' losses with respect to
+      the features, the trunk's outputs; None unless `needs_gramian`.
+    key: of the step's own randomness.
   """
 
   loss_T: jax.Array
   count_T: jax.Array
   weight_T: jax.Array
-  gramian_TxT: jax.Array | None = None
+  gramian_TxT: jax.Array | None
+  key: jax.Array
 
 
-class Strategy(NamedTuple):
-  """A method, like an `optax.GradientTransformation`: pure functions.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Strategy(options.Part):
+  """A method: pure functions, and its options as fields."""
 
-  Attributes:
-    init: number of tasks → the state, which is part of the train state.
-    update: evidence, state → the weights of the losses whose sum is minimised,
-      and the next state. No gradient flows through the weights.
-    total: losses of a split (None without a label), the run's weights → the
-      number that early stopping watches; None where there is no loss.
-    needs_gramian: whether the evidence has to have it, which costs time.
-  """
+  # Whether the evidence has to have the Gramian, which costs a little time.
+  needs_gramian: ClassVar[bool] = False
 
-  init: Callable[[int], State]
-  update: Callable[[Evidence, State], tuple[jax.Array, State]]
-  total: Callable[[Sequence[float | None], Sequence[float]], float | None]
-  needs_gramian: bool = False
+  def init(self, num_tasks: int) -> State:
+    """The state before the first step; a part of the train state."""
+    del num_tasks
+    return ()
+
+  def update(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
+    """The weights of the losses whose sum is minimised, and the next state.
+
+    The weights are constants of the step: no gradient flows through them.
+    """
+    raise NotImplementedError
+
+  def total(
+    self, losses: Sequence[float | None], weights: Sequence[float]
+  ) -> float | None:
+    """What early stopping watches: a split's losses as one number.
+
+    Args:
+      losses: means over the split; None for a task without a labelled photo,
+        which adds 0.
+      weights: of the run's tasks.
+    """
+    if all(loss is None for loss in losses):
+      return None
+    pairs = zip(losses, weights, strict=True)
+    return sum(weight * (loss or 0.0) for loss, weight in pairs)

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 
 import jax
 
-from imat_jax import tasks
 from imat_jax.models import network
 from imat_jax.study import grid
 from imat_jax.training import compiled, inputs, scoring
@@ -34,12 +33,11 @@ def bytes_needed(ensemble: Ensemble, data: inputs.StreamedInputs) -> int:
   """Memory of its training on the device, by the compiler's count."""
   start = compiled.fresh_shapes(ensemble)
   step_input = next(data.train(ensemble.seed_R, 0))
-  active_R = jax.ShapeDtypeStruct((len(ensemble),), bool)
   lowered = compiled.train_step(ensemble).lower(
-    start.state, start.metrics, active_R, step_input
+    start.state, start.metrics, step_input
   )
   memory = lowered.compile().memory_analysis()
-  best = sum(leaf.size * 4 for leaf in jax.tree.leaves(start.best_params))
+  best = sum(leaf.size * 4 for leaf in jax.tree.leaves(start.best_variables))
   # The new state takes the place of the old one.
   return memory.argument_size_in_bytes + memory.temp_size_in_bytes + best
 
@@ -48,7 +46,7 @@ def table(
   planned: grid.Grid,
   ensembles: Mapping[str, Ensemble],
   size: Callable[[Ensemble], int],
-  open_data: Callable[[tasks.TaskSet], inputs.StreamedInputs],
+  open_data: Callable[[Ensemble], inputs.StreamedInputs],
 ) -> str:
   """The grid with its parameters, and the time and memory it needs here.
 
@@ -56,7 +54,7 @@ def table(
     planned: the grid.
     ensembles: all runs of each model.
     size: how many runs of an ensemble go at once.
-    open_data: the photos with labels of some tasks.
+    open_data: the photos with labels of an ensemble's tasks.
   """
   lines = [
     f'{"model":24}{"task sets":>10}{"runs":>6}{"at once":>9}'
@@ -64,7 +62,7 @@ def table(
   ]
   total = 0.0
   for model, ensemble in ensembles.items():
-    data = open_data(ensemble.task_set)
+    data = open_data(ensemble)
     number = min(size(ensemble), len(ensemble))
     part = _first(ensemble, number)
     seconds = _seconds(part, data) * len(ensemble) / number
@@ -98,7 +96,7 @@ def _seconds(
 ) -> float:
   """Of an ensemble's whole training, from a few steps and one evaluation."""
   start, update = compiled.fresh(ensemble), compiled.train_step(ensemble)
-  step_inputs, active_R = data.train(ensemble.seed_R, 0), [True] * len(ensemble)
+  step_inputs = data.train(ensemble.seed_R, 0)
   state, sums = start.state, start.metrics
 
   def timed(number: int, call: Callable[[], object]) -> float:
@@ -110,16 +108,16 @@ def _seconds(
 
   def one_step():
     nonlocal state
-    state, after = update(
-      state, sums, jax.numpy.array(active_R), next(step_inputs)
-    )
+    state, after = update(state, sums, next(step_inputs))
     return after
 
   score = compiled.eval_step(ensemble)
   of_step = timed(steps, one_step)
   of_evaluation = timed(
     1,
-    lambda: scoring.evaluate_batches(score, state.params, data.validation())[0],
+    lambda: scoring.evaluate_batches(score, state.variables, data.validation())[
+      0
+    ],
   )
   epochs = ensemble.training.epochs
   return epochs * (data.steps_per_epoch * of_step + of_evaluation)

@@ -53,10 +53,10 @@ class Grid:
     shared = {f.name for f in dataclasses.fields(config.Training)}
     options = {n: v for n, v in vars(self.study).items() if n in shared}
     options['workdir'] = run_folder(self.study, cell, seed)
-    network = dataclasses.replace(
-      presets.BY_NAME[cell.model], geometry=self.study.geometry
-    )
-    return config.Run(**options, tasks=cell.tasks, seed=seed, model=network)
+    model = presets.BY_NAME[cell.model]
+    trunk = dataclasses.replace(model.trunk, geometry=self.study.geometry)
+    model = dataclasses.replace(model, trunk=trunk)
+    return config.Run(**options, tasks=cell.tasks, seed=seed, model=model)
 
 
 def make(study: config.Study, built: tasks.TaskSet) -> Grid:

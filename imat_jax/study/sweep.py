@@ -101,10 +101,13 @@ class Sweep:
       for model in self._study.models
     }
 
+  def data(self, ensemble: Ensemble) -> inputs.StreamedInputs:
+    """The photos, with labels of an ensemble's tasks; the last ones stay."""
+    return self._data(ensemble.model.trunk.side, ensemble.task_set)
+
   @functools.lru_cache(maxsize=1)  # noqa: B019 — a process has one sweep
-  def data(self, task_set: tasks.TaskSet) -> inputs.StreamedInputs:
-    """The photos, with labels of these tasks; those of the last ones stay."""
-    return inputs.open_inputs(self._study, self._study.geometry, task_set)
+  def _data(self, side: int, task_set: tasks.TaskSet) -> inputs.StreamedInputs:
+    return inputs.open_inputs(self._study, side, task_set)
 
   def train_all(self) -> None:
     """Trains the runs that are not finished, as many at once as fit."""
@@ -127,7 +130,7 @@ class Sweep:
     """How many runs of an ensemble go at once."""
     if self._study.runs_at_once or not self._study.cache_on_device:
       return self._study.runs_at_once or 1
-    return dry_run.runs_that_fit(ensemble, self.data(ensemble.task_set))
+    return dry_run.runs_that_fit(ensemble, self.data(ensemble))
 
   def _ensemble(
     self, runs: Sequence[config.Run], names: Sequence[str]
@@ -189,7 +192,7 @@ class Sweep:
     end = self._train_if_it_fits(ensemble, folder / 'checkpoints')
     if end is not None:
       new = _unfinished(ensemble.runs)
-      scored = train.evaluate_best(ensemble, self.data(ensemble.task_set), end)
+      scored = train.evaluate_best(ensemble, self.data(ensemble), end)
       described = self._described(ensemble)
 
       def write_results() -> None:
@@ -208,7 +211,7 @@ class Sweep:
     try:
       return train.fit(
         ensemble,
-        self.data(ensemble.task_set),
+        self.data(ensemble),
         checkpoints,
         self._identity(ensemble),
         MultiWriter(),
@@ -239,7 +242,7 @@ def _write_results(
   checkpoint.save_best(
     workdir.checkpoints,
     workdir_lib.config_hash(config.Run, described),
-    _own_params(ensemble, number, end.best_params),
+    _own_variables(ensemble, number, end.best_variables),
     end.histories[number],
   )
   workdir_lib.write_metrics(workdir, end.histories[number].rows)
@@ -274,13 +277,15 @@ def _discard(folder: pathlib.Path) -> None:
   shutil.rmtree(folder)
 
 
-def _own_params(ensemble: Ensemble, number: int, params: dict) -> dict:
-  """A run's parameters, R = 1, in a network that has its tasks alone."""
-  params = jax.tree.map(lambda leaf_R: leaf_R[number], params)
-  params = network.select(
-    params, ensemble.model, ensemble.task_set, ensemble.own_tasks(number)
+def _own_variables(
+  ensemble: Ensemble, number: int, variables: dict[str, Any]
+) -> dict[str, Any]:
+  """A run's variables, R = 1, in a network that has its tasks alone."""
+  variables = jax.tree.map(lambda leaf_R: leaf_R[number], variables)
+  variables = network.select(
+    variables, ensemble.model, ensemble.task_set, ensemble.own_tasks(number)
   )
-  return jax.tree.map(lambda leaf: leaf[None], params)
+  return jax.tree.map(lambda leaf: leaf[None], variables)
 
 
 def _unfinished(runs: Sequence[config.Run]) -> tuple[config.Run, ...]:

@@ -43,7 +43,7 @@ class Checkpoint(NamedTuple):
   """All that R runs need to go on, or to be used; arrays have R in front."""
 
   state: TrainState
-  best_params: dict  # those of each run's best epoch so far
+  best_variables: dict[str, Any]  # those of each run's best epoch so far
   metrics: metrics.Metrics  # of the epoch's steps so far
   cosines: gradient_similarity.Cosines  # the same
   histories: tuple[History, ...]
@@ -104,11 +104,11 @@ def _latest_whole(directory: pathlib.Path) -> pathlib.Path | None:
 
 
 def restore_best(
-  directory: pathlib.Path, config_hash: str, like: dict
-) -> tuple[dict, tuple[History, ...]] | None:
-  """The best parameters and the courses of the latest whole checkpoint.
+  directory: pathlib.Path, config_hash: str, like: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[History, ...]] | None:
+  """The best variables and the histories of the latest complete checkpoint.
 
-  As `read_latest`; `like` has the shapes of the parameters.
+  As `restore_latest`; `like` has the shapes of the variables.
   """
   folder = _latest_whole(directory)
   if folder is None:
@@ -118,15 +118,18 @@ def restore_best(
 
 
 def save_best(
-  directory: pathlib.Path, config_hash: str, params: dict, history: History
+  directory: pathlib.Path,
+  config_hash: str,
+  variables: dict[str, Any],
+  history: History,
 ) -> None:
   """Saves a finished run without what only its training needs.
 
   Args:
     directory: where numbered folders lie.
     identity: what the run is.
-    params: those of the best epoch, with R = 1 in front.
-    course: of the run.
+    variables: those of the best epoch, with R = 1 in front.
+    history: of the run.
   """
   folder = directory.resolve() / str(history.rows[-1]['step'])
   with _reported(directory):
@@ -135,7 +138,7 @@ def save_best(
       writer.save(
         folder,
         args=ocp.args.Composite(
-          best=ocp.args.StandardSave(_copied(params)),
+          **_best_to_disk(variables),
           facts=ocp.args.JsonSave(_metadata(config_hash, (history,))),
         ),
       )
@@ -202,7 +205,7 @@ class Checkpointer:
         step,
         args=ocp.args.Composite(
           training=ocp.args.StandardSave(_copied(_to_disk(checkpoint))),
-          best=ocp.args.StandardSave(_copied(checkpoint.best_params)),
+          **_best_to_disk(checkpoint.best_variables),
           facts=ocp.args.JsonSave(
             _metadata(self._identity, checkpoint.histories)
           ),
@@ -241,7 +244,7 @@ class _LastTwoAndBest:
 def _restore(
   folder: pathlib.Path, config_hash: str, like: Checkpoint
 ) -> Checkpoint:
-  best_params, histories = _restore_best(folder, config_hash, like.best_params)
+  best, histories = _restore_best(folder, config_hash, like.best_variables)
   if not (folder / 'training').is_dir():
     raise errors.UserError(
       f'{folder}: a trained network that cannot be trained further'
@@ -254,12 +257,12 @@ def _restore(
       ),
     )
   arrays = _from_disk(restored.training, like)
-  return Checkpoint(**arrays, best_params=best_params, histories=histories)
+  return Checkpoint(**arrays, best_variables=best, histories=histories)
 
 
 def _restore_best(
-  folder: pathlib.Path, config_hash: str, like: dict
-) -> tuple[dict, tuple[History, ...]]:
+  folder: pathlib.Path, config_hash: str, like: dict[str, Any]
+) -> tuple[dict[str, Any], tuple[History, ...]]:
   with _orbax_checkpointer() as reader:
     metadata = reader.restore(
       folder.resolve(), args=ocp.args.Composite(facts=ocp.args.JsonRestore())
@@ -269,14 +272,40 @@ def _restore_best(
         f'{folder}: of another run than config.json says; give another '
         '--workdir'
       )
-    best = reader.restore(
+    params, collections = _split(like)
+    wanted = {'best': params, 'best_collections': collections}
+    restored = reader.restore(
       folder.resolve(),
-      args=ocp.args.Composite(best=ocp.args.StandardRestore(_arrays(like))),
-    ).best
+      args=ocp.args.Composite(
+        **{
+          name: ocp.args.StandardRestore(_arrays(arrays))
+          for name, arrays in wanted.items()
+          if arrays
+        }
+      ),
+    )
   histories = tuple(map(History.from_json, metadata['courses']))
   if len(histories) != jax.tree.leaves(like)[0].shape[0]:
     raise ValueError('facts are of another number of runs')
-  return best, histories
+  collections = restored.best_collections if collections else {}
+  return {'params': restored.best, **collections}, histories
+
+
+def _split(variables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+  """The parameters, and the collections."""
+  others = {name: v for name, v in variables.items() if name != 'params'}
+  return variables['params'], others
+
+
+def _best_to_disk(
+  variables: dict[str, Any],
+) -> dict[str, ocp.args.CheckpointArgs]:
+  """As ever only the parameters, where there are no collections."""
+  params, collections = _split(variables)
+  items = {'best': ocp.args.StandardSave(_copied(params))}
+  if collections:
+    items['best_collections'] = ocp.args.StandardSave(_copied(collections))
+  return items
 
 
 def _orbax_checkpointer() -> ocp.Checkpointer:
@@ -301,9 +330,9 @@ def _to_disk(checkpoint: Checkpoint) -> dict[str, Any]:
   """What only training needs, under the names that it has always had on disk.
 
   Parts of the state without an array are not there: no checkpoint from before
-  there were strategies has one.
+  there were strategies has one. Which runs are active the histories say.
   """
-  parts = vars(checkpoint.state).items()
+  parts = vars(checkpoint.state.replace(active=None)).items()
   sums = vars(checkpoint.metrics)
   return {
     'state': {name: part for name, part in parts if jax.tree.leaves(part)},
@@ -318,8 +347,10 @@ def _from_disk(arrays: dict[str, Any], like: Checkpoint) -> dict[str, Any]:
     name: arrays['so_far'][_ON_DISK.get(name, name)]
     for name in vars(like.metrics)
   }
+  # Which runs are active only their config can say.
+  active_R = np.ones(like.state.active.shape, bool)
   return {
-    'state': like.state.replace(**arrays['state']),
+    'state': like.state.replace(**arrays['state'], active=active_R),
     'metrics': like.metrics.replace(**sums),
     'cosines': arrays['cosines'],
   }

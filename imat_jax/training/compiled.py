@@ -7,16 +7,15 @@ run are in `step`; here they are vmapped, jitted and kept.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from imat_jax import config, tasks
 from imat_jax.data.types import Batch
-from imat_jax.models import trunk
 from imat_jax.models.network import Network
-from imat_jax.strategies import weighted_sum
+from imat_jax.strategies import Strategy
 from imat_jax.training import (
   gradient_similarity,
   metrics,
@@ -32,9 +31,9 @@ from imat_jax.training.metrics import Metrics
 from imat_jax.training.state import TrainState, create
 
 TrainStep = Callable[
-  [TrainState, Metrics, np.ndarray, StepInput], tuple[TrainState, Metrics]
+  [TrainState, Metrics, StepInput], tuple[TrainState, Metrics]
 ]
-EvalStep = Callable[[dict, Batch], tuple[Metrics, step.Predictions]]
+EvalStep = Callable[[dict[str, Any], Batch], tuple[Metrics, step.Predictions]]
 
 
 def fresh(ensemble: Ensemble) -> Checkpoint:
@@ -52,7 +51,7 @@ def fresh_shapes(ensemble: Ensemble) -> Checkpoint:
 
 
 def train_step(ensemble: Ensemble) -> TrainStep:
-  """The jitted step: (state, metrics, active_R, input) → (state, metrics).
+  """The jitted step: (state, metrics, input) → (state, metrics).
 
   The metrics are running sums. A run that is not active stays as it is.
   """
@@ -60,18 +59,19 @@ def train_step(ensemble: Ensemble) -> TrainStep:
   return _train_step(
     ensemble.model,
     ensemble.task_set,
+    training.strategy,
     training.optimizer,
     training.augmentation,
   )
 
 
 def eval_step(ensemble: Ensemble) -> EvalStep:
-  """The jitted evaluation: (params, batch) → (metrics, predictions)."""
+  """The jitted evaluation: (variables, batch) → (metrics, predictions)."""
   return _eval_step(ensemble.model, ensemble.task_set)
 
 
-def logits(ensemble: Ensemble) -> Callable[[dict, Batch], jax.Array]:
-  """The jitted network: (params, batch) → logits, R × B × T × K."""
+def logits(ensemble: Ensemble) -> Callable[[dict[str, Any], Batch], jax.Array]:
+  """The jitted network: (variables, batch) → logits, R × B × T × K."""
   return _logits(ensemble.model, ensemble.task_set)
 
 
@@ -85,7 +85,7 @@ def compare_gradients(ensemble: Ensemble) -> Callable:
 def seen_photos(ensemble: Ensemble, number: int) -> Callable:
   """What the first run's network sees: (state, input) → part of its batch."""
   return _seen_photos(
-    ensemble.model.geometry, ensemble.training.augmentation, number
+    ensemble.model.trunk.side, ensemble.training.augmentation, number
   )
 
 
@@ -93,29 +93,28 @@ def seen_photos(ensemble: Ensemble, number: int) -> Callable:
 def _train_step(
   model: config.Model,
   task_set: tasks.TaskSet,
+  strategy: Strategy,
   adam: config.Optimizer,
   augmentation: config.Augmentation,
 ) -> TrainStep:
   network, transformation = Network(model, task_set), optimizer.make(adam)
-  side = trunk.image_side(model.geometry)
+  side = model.trunk.side
 
-  def of_run(state, sums, active, shared, order):
+  def of_run(state, sums, shared, order):
     batch = StepInput(shared, order).batch(state, side, augmentation)
     next_state, of_batch = step.train_step(
-      network, transformation, weighted_sum.STRATEGY, state, batch
+      network, transformation, strategy, state, batch
     )
+    after = next_state, metrics.merge(sums, of_batch)
     # A run that stopped early takes the step of the others, for nothing.
-    next_state = jax.tree.map(
-      functools.partial(jnp.where, active), next_state, state
+    return jax.tree.map(
+      functools.partial(jnp.where, state.active), after, (state, sums)
     )
-    return next_state, metrics.merge(sums, of_batch)
 
-  of_runs = vmap_runs(of_run, (0, 0, 0, None, 0))
+  of_runs = vmap_runs(of_run, (0, 0, None, 0))
 
-  def of_ensemble(state, sums, active_R, step_input):
-    return sharding.constrain_replicated(
-      of_runs(state, sums, active_R, *step_input)
-    )
+  def of_ensemble(state, sums, step_input):
+    return sharding.constrain_replicated(of_runs(state, sums, *step_input))
 
   # The new state takes the memory of the old one.
   return jax.jit(of_ensemble, donate_argnums=0)
@@ -140,7 +139,7 @@ def _compare_gradients(
   augmentation: config.Augmentation,
 ) -> Callable:
   network = Network(model, task_set)
-  side = trunk.image_side(model.geometry)
+  side = model.trunk.side
 
   def of_run(cosines, state, shared, order):
     batch = StepInput(shared, order).batch(state, side, augmentation)
@@ -154,10 +153,8 @@ def _compare_gradients(
 
 @functools.cache
 def _seen_photos(
-  geometry: str, augmentation: config.Augmentation, number: int
+  side: int, augmentation: config.Augmentation, number: int
 ) -> Callable:
-  side = trunk.image_side(geometry)
-
   def of_run(state, shared, order):
     batch = StepInput(shared, order).batch(state, side, augmentation)
     return jax.tree.map(lambda x: x[:number], batch)
@@ -178,33 +175,45 @@ def _jitted(function: Callable) -> Callable:
 
 
 @jax.jit
-def keep_best(better_R: jax.Array, params: dict, best_params: dict) -> dict:
-  """The new parameters of the runs that are better, the best of the others."""
+def keep_best(
+  better_R: jax.Array, variables: dict[str, Any], best: dict[str, Any]
+) -> dict[str, Any]:
+  """The new variables of the runs that are better, the best of the others."""
 
   def of_run(better, new, best):
     return jax.tree.map(functools.partial(jnp.where, better), new, best)
 
-  return jax.vmap(of_run)(better_R, params, best_params)
+  return jax.vmap(of_run)(better_R, variables, best)
 
 
 def _fresh_of(ensemble: Ensemble) -> Callable:
-  return _fresh(ensemble.model, ensemble.task_set, ensemble.training.optimizer)
+  training = ensemble.training
+  return _fresh(
+    *(ensemble.model, ensemble.task_set),
+    *(training.strategy, training.optimizer),
+  )
 
 
 @functools.cache
 def _fresh(
-  model: config.Model, task_set: tasks.TaskSet, adam: config.Optimizer
+  model: config.Model,
+  task_set: tasks.TaskSet,
+  strategy: Strategy,
+  adam: config.Optimizer,
 ) -> Callable:
   network, transformation = Network(model, task_set), optimizer.make(adam)
-  side = trunk.image_side(model.geometry)
+  side = model.trunk.side
 
   def of_run(seed, weight_T):
     image_BxHxWxC = jnp.zeros((1, side, side, 3))
     first = create(
-      *(network, transformation, weighted_sum.STRATEGY),
+      *(network, transformation, strategy),
       *(image_BxHxWxC, seed, weight_T),
     )
-    sums = metrics.zeros(task_set), gradient_similarity.zeros(len(task_set))
-    return first, first.params, *sums
+    sums = (
+      metrics.zeros(len(task_set), task_set.most_labels),
+      gradient_similarity.zeros(len(task_set)),
+    )
+    return first, first.variables, *sums
 
   return jax.jit(vmap_runs(of_run, (0, 0)))

@@ -16,7 +16,7 @@ from flax import struct
 from jax import flatten_util
 
 from imat_jax.data.types import Batch
-from imat_jax.training import losses, rng
+from imat_jax.training import gradients, losses
 from imat_jax.training.state import TrainState
 
 
@@ -42,12 +42,8 @@ def add(
   """
 
   def loss_of(trunk):
-    logits_BxTxK = network.apply(
-      {'params': state.params | {'trunk': trunk}},
-      batch.image_BxHxWxC,
-      deterministic=False,
-      rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},
-    )
+    params = state.params | {'trunk': trunk}
+    logits_BxTxK, _ = gradients.forward(network, state, params, batch)
     return losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT).value_T()
 
   loss_T, pull_back = jax.vjp(loss_of, state.params['trunk'])

@@ -9,7 +9,6 @@ import jax
 from imat_jax import config, errors, tasks
 from imat_jax.data import device_dataset, input_pipeline, source
 from imat_jax.data.types import Batch
-from imat_jax.models import trunk
 from imat_jax.training import sharding
 from imat_jax.training.state import TrainState
 
@@ -104,19 +103,24 @@ class CachedInputs(StreamedInputs):
 
 
 def open_inputs(
-  training: config.Training, geometry: str, task_set: tasks.TaskSet
+  training: config.Training, side: int, task_set: tasks.TaskSet
 ) -> StreamedInputs:
   """Opens the data set; photos are decoded when they are first needed.
 
+  Args:
+    training: where it is, and how it is read.
+    side: width and height in pixels of the images that the network sees.
+    task_set: whose labels are read.
+
   Raises:
-    UserError: there is none, or it does not suit the geometry.
+    UserError: there is none, or its photos are smaller.
   """
-  side = trunk.image_side(geometry)
   size = source.read_metadata(training.data_dir)['image_size']
   if size < side:
     raise errors.UserError(
-      f'{training.data_dir}: photos are for {size} pixels, --geometry='
-      f'{geometry} needs {side}: build with --image_size={side}'
+      f'{training.data_dir}: photos are for {size} pixels, the network sees '
+      f'{side}: build with --image_size={side}, or train with --image_size='
+      f'{size}'
     )
   kind = CachedInputs if training.cache_on_device else StreamedInputs
   return kind(training, side, task_set)

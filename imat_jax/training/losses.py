@@ -9,8 +9,6 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from imat_jax import tasks
-
 
 @struct.dataclass
 class Mean:
@@ -31,7 +29,7 @@ def masked_cross_entropy(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> Mean:
     logits_BxTxK: unnormalised log probabilities; -inf for what is no label.
     label_BxT: label numbers; -1 where there is none.
   """
-  labelled_BxT = label_BxT != tasks.MISSING
+  labelled_BxT = label_BxT >= 0
   loss_BxT = optax.softmax_cross_entropy_with_integer_labels(
     logits_BxTxK, jnp.where(labelled_BxT, label_BxT, 0)
   )

@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from imat_jax import tasks
 from imat_jax.training import losses
 
 
@@ -23,14 +22,12 @@ class Metrics:
   )  # int32; steps with a loss or gradient that is not finite
 
 
-def zeros(task_set: tasks.TaskSet) -> Metrics:
-  """Metrics of no examples."""
-  number = len(task_set)
-  size = max(len(task.labels) for task in task_set)
+def zeros(num_tasks: int, num_labels: int) -> Metrics:
+  """Metrics of no examples; `num_labels` are those of the largest task."""
   return Metrics(
-    losses.Mean(jnp.zeros(number), jnp.zeros(number)),
-    jnp.zeros((number, size, size), jnp.int32),
-    jnp.zeros(number, jnp.int32),
+    losses.Mean(jnp.zeros(num_tasks), jnp.zeros(num_tasks)),
+    jnp.zeros((num_tasks, num_labels, num_labels), jnp.int32),
+    jnp.zeros(num_tasks, jnp.int32),
   )
 
 
@@ -52,6 +49,6 @@ def _confusion(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> jax.Array:
   task_1xT = jnp.arange(number)[None]
   guess_BxT = logits_BxTxK.argmax(2)
   # As an index -1, a missing label, is the last row; what it adds there is 0.
-  labelled_BxT = (label_BxT != tasks.MISSING).astype(jnp.int32)
+  labelled_BxT = (label_BxT >= 0).astype(jnp.int32)
   counts_TxKxK = jnp.zeros((number, size, size), jnp.int32)
   return counts_TxKxK.at[task_1xT, label_BxT, guess_BxT].add(labelled_BxT)

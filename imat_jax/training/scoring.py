@@ -13,7 +13,6 @@ import numpy as np
 from imat_jax import config, tasks
 from imat_jax.data import input_pipeline, source
 from imat_jax.data.types import Batch
-from imat_jax.models import trunk
 from imat_jax.runtime import progress
 from imat_jax.training import compiled, metrics, scores, sharding, step
 from imat_jax.training import history as history_lib
@@ -48,19 +47,19 @@ def outputs(
   examples = source.Source(data_dir, split, task_set)
   data = input_pipeline.eval_dataset(
     examples,
-    trunk.image_side(run.model.geometry),
+    run.model.trunk.side,
     batch_size,
     knobs=run.augmentation if run.eval_augmented else None,
   )
   logits = compiled.logits(Ensemble((run,), task_set))
-  params = sharding.replicate(
-    jax.tree.map(lambda leaf: leaf[None], trained.params)
+  variables = sharding.replicate(
+    jax.tree.map(lambda leaf: leaf[None], trained.variables)
   )
   parts, number = [], len(examples)
   with progress.Progress(number, split, 'photo') as bar:
     for batch in input_pipeline.iterate(data, loader):
       (logits_BxTxK,) = jax.device_get(
-        logits(params, sharding.shard_batch(batch))
+        logits(variables, sharding.shard_batch(batch))
       )
       parts.append((logits_BxTxK, batch.label_BxT))
       bar.advance(min(batch_size, number - batch_size * (len(parts) - 1)))
@@ -113,13 +112,15 @@ def _compute(
 
 
 def evaluate_batches(
-  eval_step: compiled.EvalStep, params: dict, batches: Iterable[Batch]
+  eval_step: compiled.EvalStep,
+  variables: dict[str, Any],
+  batches: Iterable[Batch],
 ) -> tuple[metrics.Metrics, list[step.Predictions]]:
   """The metrics of a whole data set, and each batch's predictions."""
   total, predictions = None, []
   for batch in batches:
     pending = total
-    sums, of_batch = eval_step(params, batch)
+    sums, of_batch = eval_step(variables, batch)
     total = sums if pending is None else metrics.merge(pending, sums)
     predictions.append(of_batch)
     # One batch ahead of the device, as in training.
@@ -129,7 +130,7 @@ def evaluate_batches(
 
 def score_runs(
   ensemble: Ensemble,
-  params: dict,
+  variables: dict[str, Any],
   histories: Iterable[history_lib.History],
   batches: Iterable[Batch],
   split: str,
@@ -139,7 +140,7 @@ def score_runs(
 
   Args:
     ensemble: the runs.
-    params: those of their best epochs, R in front.
+    variables: those of their best epochs, R in front.
     histories: of the runs.
     batches: of the split, with the labels of the ensemble's tasks; what is
       behind its last photo is padding.
@@ -148,7 +149,7 @@ def score_runs(
   """
   eval_step = compiled.eval_step(ensemble)
   sums, predictions = jax.device_get(
-    evaluate_batches(eval_step, params, batches)
+    evaluate_batches(eval_step, variables, batches)
   )
   all_RxNxT = step.Predictions(
     *(

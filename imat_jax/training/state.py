@@ -1,5 +1,7 @@
 """The state of a run: one frozen pytree."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -16,14 +18,31 @@ class TrainState:
 
   The seed and the task weights are data, so that runs with other seeds and task
   sets are other values of one program.
+
+  Attributes:
+    step: the number of updates so far.
+    seed: of everything random.
+    weight_T: the weight of each task in the loss; 0 for one not of the run.
+    active: whether steps change anything: False once the run is finished.
+    params: what the optimizer changes.
+    collections: flax's others, such as batch statistics; of most trunks none.
+    opt_state: the optimizer's state.
+    strategy: the multi-task method's state.
   """
 
   step: jax.Array
   seed: jax.Array
   weight_T: jax.Array
-  params: dict
+  active: jax.Array
+  params: dict[str, Any]
+  collections: dict[str, Any]
   opt_state: optax.OptState
   strategy: State
+
+  @property
+  def variables(self) -> dict[str, Any]:
+    """What the network is applied with."""
+    return {'params': self.params, **self.collections}
 
 
 def create(
@@ -40,18 +59,21 @@ def create(
     network: gives logits, B × T × K.
     optimizer: of its parameters.
     strategy: the multi-task method.
-    image_BxHxWxC: any picture of the size that it takes.
+    image_BxHxWxC: any image of the size that it takes.
     seed: a uint32 number.
     weight_T: the weight of each task in the loss.
   """
-  params = network.init(
-    rng.key(seed, 'params'), image_BxHxWxC, deterministic=True
-  )['params']
+  collections = dict(
+    network.init(rng.key(seed, 'params'), image_BxHxWxC, deterministic=True)
+  )
+  params = collections.pop('params')
   return TrainState(
     step=jnp.zeros((), jnp.int32),
     seed=jnp.asarray(seed, jnp.uint32),
     weight_T=jnp.asarray(weight_T, jnp.float32),
+    active=jnp.ones((), bool),
     params=params,
+    collections=collections,
     opt_state=optimizer.init(params),
     strategy=strategy.init(len(weight_T)),
   )

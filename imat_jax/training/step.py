@@ -1,6 +1,6 @@
 """The training step and the evaluation step, as pure functions."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,8 +8,8 @@ import optax
 from flax import linen as nn
 
 from imat_jax.data.types import Batch
-from imat_jax.strategies import Evidence, Strategy
-from imat_jax.training import losses, metrics, rng
+from imat_jax.strategies import Strategy
+from imat_jax.training import gradients, losses, metrics
 from imat_jax.training.state import TrainState
 
 
@@ -35,49 +35,37 @@ def train_step(
     before the update.
   """
 
-  def loss_of(params):
-    logits_BxTxK = network.apply(
-      {'params': params},
-      batch.image_BxHxWxC,
-      deterministic=False,
-      rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},
-    )
-    loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
-    # The weights are constants of this step: no gradient flows through them.
-    evidence = Evidence(loss.value_T(), loss.weight_T, state.weight_T)
-    weight_T, next_strategy = strategy.update(
-      jax.lax.stop_gradient(evidence), state.strategy
-    )
-    total = losses.weighted_sum(loss, weight_T)
-    return total, (logits_BxTxK, loss, next_strategy)
-
-  gradient, (logits_BxTxK, loss, next_strategy) = jax.grad(
-    loss_of, has_aux=True
-  )(state.params)
-  update, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+  compute = (
+    gradients.with_gramian if strategy.needs_gramian else gradients.of_sum
+  )
+  result = compute(network, strategy, state, batch)
+  update, opt_state = optimizer.update(
+    result.gradient, state.opt_state, state.params
+  )
   next_state = state.replace(
     step=state.step + 1,
     params=optax.apply_updates(state.params, update),
+    collections=result.collections,
     opt_state=opt_state,
-    strategy=next_strategy,
+    strategy=result.strategy,
   )
-  sums = metrics.from_batch(logits_BxTxK, loss, batch.label_BxT)
-  nonfinite_T = sums.nonfinite_T | nonfinite_gradients(gradient)
+  sums = metrics.from_batch(result.logits_BxTxK, result.loss, batch.label_BxT)
+  nonfinite_T = sums.nonfinite_T | nonfinite_gradients(result.gradient)
   return next_state, sums.replace(nonfinite_T=nonfinite_T)
 
 
 def eval_step(
-  network: nn.Module, params: dict, batch: Batch
+  network: nn.Module, variables: dict[str, Any], batch: Batch
 ) -> tuple[metrics.Metrics, Predictions]:
   """The metrics of a batch and what is guessed, without dropout."""
-  return evaluate_logits(logits(network, params, batch), batch.label_BxT)
+  return evaluate_logits(logits(network, variables, batch), batch.label_BxT)
 
 
-def logits(network: nn.Module, params: dict, batch: Batch) -> jax.Array:
-  """What the network says without dropout, B × T × K."""
-  return network.apply(
-    {'params': params}, batch.image_BxHxWxC, deterministic=True
-  )
+def logits(
+  network: nn.Module, variables: dict[str, Any], batch: Batch
+) -> jax.Array:
+  """The network's logits without dropout, B × T × K."""
+  return network.apply(variables, batch.image_BxHxWxC, deterministic=True)
 
 
 def evaluate_logits(
@@ -98,7 +86,7 @@ def evaluate_logits(
   return metrics.from_batch(logits_BxTxK, loss, label_BxT), predictions
 
 
-def nonfinite_gradients(gradient: dict) -> jax.Array:
+def nonfinite_gradients(gradient: dict[str, Any]) -> jax.Array:
   """Tasks whose head, or all whose trunk, has a gradient that is not finite."""
   # A maximum is NaN where a number is, and quicker than a test of each number.
   leaves = jax.tree.leaves(gradient['heads'])
@@ -106,6 +94,7 @@ def nonfinite_gradients(gradient: dict) -> jax.Array:
     jnp.abs(leaf).reshape(-1, *leaf.shape[-2:]).max((0, 2)) for leaf in leaves
   ]
   head_T = ~jnp.isfinite(jnp.stack(largest)).all(0)
-  largest = [jnp.abs(leaf).max() for leaf in jax.tree.leaves(gradient['trunk'])]
-  trunk = ~jnp.isfinite(jnp.stack(largest)).all() & ~head_T.any()
-  return (head_T | trunk).astype(jnp.int32)
+  trunk = jax.tree.leaves(gradient.get('trunk', {}))
+  largest = jnp.array([jnp.abs(leaf).max() for leaf in trunk])
+  is_trunk = ~jnp.isfinite(largest).all() & ~head_T.any()
+  return (head_T | is_trunk).astype(jnp.int32)

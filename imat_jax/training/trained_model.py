@@ -1,7 +1,7 @@
 """A run that has been trained, read back from its folder or bucket."""
 
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -18,7 +18,7 @@ class TrainedModel(NamedTuple):
 
   run: config.Run
   task_set: tasks.TaskSet
-  params: dict
+  variables: dict[str, Any]  # parameters, and collections if there are any
   history: History
 
 
@@ -43,10 +43,10 @@ def load(path: str | pathlib.Path) -> TrainedModel:
   restored = checkpoint.restore_best(
     workdir.checkpoints,
     workdir_lib.config_hash(config.Run, stored),
-    like=shapes.best_params,
+    like=shapes.best_variables,
   )
-  params, (history,) = restored or (None, (History(),))
+  variables, (history,) = restored or (None, (History(),))
   if not history.rows:
     raise errors.UserError(f'{workdir.path}: no epoch of this run is finished')
-  params = jax.tree.map(lambda leaf_R: leaf_R[0], params)
-  return TrainedModel(run, task_set, params, history)
+  variables = jax.tree.map(lambda leaf_R: leaf_R[0], variables)
+  return TrainedModel(run, task_set, variables, history)

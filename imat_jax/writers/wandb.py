@@ -1,6 +1,5 @@
 """Weights & Biases: a run that all starts of this one go on with."""
 
-import dataclasses
 import os
 import pathlib
 import secrets
@@ -8,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from typing import Any
 
-from imat_jax import config, errors
+from imat_jax import config, errors, options
 from imat_jax.runtime import files, progress
 from imat_jax.runtime.workdir import Workdir
 from imat_jax.writers.base import Summary
@@ -28,7 +27,7 @@ class WandbWriter:
 
   def __init__(self, workdir: Workdir, run: config.Run, identity: str):
     self._path, self._workdir = workdir.wandb, workdir.path
-    self._config, self._identity = dataclasses.asdict(run), identity
+    self._config, self._identity = options.to_json(run), identity
     self._run, self._written = None, -1
 
   def start(

@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from imat_jax import config
-from imat_jax.data import image_validation, kaggle, manifest
+from imat_jax.data import configs, image_validation, kaggle, manifest
 from imat_jax.data.downloading import host_limits, http
 from imat_jax.data.manifest import Entry
 
@@ -28,7 +27,7 @@ class Fetched(NamedTuple):
 
 
 @contextlib.asynccontextmanager
-async def opened(config: config.Download) -> AsyncIterator['Fetcher']:
+async def opened(config: configs.Download) -> AsyncIterator['Fetcher']:
   """A `Fetcher` with its session and its threads."""
   # A name that does not resolve blocks a thread for seconds; with the few
   # threads that asyncio has by default the other links would wait for it.
@@ -44,7 +43,7 @@ class Fetcher:
 
   def __init__(
     self,
-    config: config.Download,
+    config: configs.Download,
     session: aiohttp.ClientSession,
     pool: concurrent.futures.Executor,
   ):
@@ -101,7 +100,7 @@ class Fetcher:
 
 
 def seconds_to_wait(
-  attempt: int, asked: float, config: config.Download
+  attempt: int, asked: float, config: configs.Download
 ) -> float:
   """The wait after a try (the first is 1).
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import yarl
 
-from imat_jax import config
+from imat_jax.data import configs
 from imat_jax.data.downloading import http
 from imat_jax.data.downloading.http import LinkError
 
@@ -30,7 +30,7 @@ class Hosts:
   a few.
   """
 
-  def __init__(self, config: config.Download):
+  def __init__(self, config: configs.Download):
     self._config = config
     self._in_all = asyncio.Semaphore(config.concurrency)
     self._of_host: dict[str, asyncio.Semaphore] = {}

@@ -13,8 +13,7 @@ import aiohttp
 import yarl
 from aiohttp import client_proto
 
-from imat_jax import config
-from imat_jax.data import manifest, urls
+from imat_jax.data import configs, manifest, urls
 from imat_jax.data.downloading import ssrf
 
 MAX_REDIRECTS = 5
@@ -55,7 +54,7 @@ class LinkError(Exception):
     self.error, self.passing, self.retry_after = error, passing, retry_after
 
 
-def open_session(config: config.Download) -> aiohttp.ClientSession:
+def open_session(config: configs.Download) -> aiohttp.ClientSession:
   """A session with the time-outs of the config; `Hosts` bounds its use."""
   guard = None
   if not config.allow_private_hosts:

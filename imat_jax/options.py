@@ -1,0 +1,197 @@
+"""What an option is: a field of a frozen dataclass, with a check and a help.
+
+`flags` turns the fields into command-line flags; nothing else holds a default.
+A value that fails its check raises `ValueError` with one line that names the
+flag. No jax here: loader processes and `--help` import this.
+"""
+
+import dataclasses
+import importlib
+import os
+import pkgutil
+import typing
+from collections.abc import Callable
+from typing import Any, Literal
+
+Check = Callable[[Any], str | None]  # says what is wrong with a value
+
+# What fields were called in the config.json of earlier runs, and fields that
+# these lack, with what they then were: such files are read, and digests of
+# configs stay what they were.
+FORMER_NAMES = {'cache_on_device': 'resident'}
+LATER = {'trunk': 'paper', 'strategy': 'weighted_sum', 'image_size': 0}
+
+
+def option(
+  help: str,
+  default: Any = dataclasses.MISSING,
+  check: Check | None = None,
+  *,
+  is_path: bool = False,
+  may_change: bool = False,
+  changes_result: bool = True,
+):
+  """A field with what one has to know of an option.
+
+  Args:
+    help: of its flag.
+    default: none makes it required.
+    check: of its value.
+    is_path: in which `~` is expanded.
+    may_change: between two starts of one run, or of one study.
+    changes_result: of a run; a model card shows these.
+  """
+  metadata = {
+    'help': help,
+    'check': check,
+    'is_path': is_path,
+    'may_change': may_change,
+    'changes_result': changes_result,
+  }
+  return dataclasses.field(default=default, metadata=metadata)
+
+
+def group(kind: type, **metadata: bool):
+  """A field that holds a config of its own; `metadata` as of `option`."""
+  return dataclasses.field(default_factory=kind, metadata=metadata)
+
+
+def one_of(package: str, default: str, help: str):
+  """A field that holds a `Part`, by the name of its file in a package.
+
+  The file is imported when the part is made: trunks need jax.
+  """
+  metadata = {'package': package, 'help': help}
+  return dataclasses.field(
+    default_factory=lambda: part(package, default)(), metadata=metadata
+  )
+
+
+def part_names(package: str) -> tuple[str, ...]:
+  """The parts that a package offers: its files."""
+  modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
+  return tuple(sorted(module.name for module in modules))
+
+
+def part(package: str, name: str) -> type['Part']:
+  """The class of a part: the only one in its file."""
+  module = importlib.import_module(f'{package}.{name}')
+  (kind,) = (
+    value
+    for value in vars(module).values()
+    if isinstance(value, type)
+    and issubclass(value, Part)
+    and value.__module__ == module.__name__
+  )
+  return kind
+
+
+def arguments(name: str, help: str, check: Check):
+  """A field that holds what stands on the command line beside the flags."""
+  metadata = {'help': help, 'check': check, 'is_path': True, 'arguments': name}
+  return dataclasses.field(metadata=metadata)
+
+
+def text(value: Any) -> str:
+  """A value as it stands on the command line."""
+  return ','.join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+  """Base of all configs: runs each field's check when it is made.
+
+  In paths `~` and `~user` become home folders, as bash leaves them alone in
+  `--flag=~/folder`.
+  """
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      if field.metadata.get('is_path'):
+        expanded = _expanded(getattr(self, field.name))
+        object.__setattr__(self, field.name, expanded)
+      check, value = field.metadata.get('check'), getattr(self, field.name)
+      complaint = check(value) if check else None
+      if complaint:
+        raise ValueError(f'--{field.name}={text(value)}: {complaint}')
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Part(Config):
+  """Base of the configs that are a choice: trunks, multi-task methods.
+
+  Each has a file of its own in its package, after which it is called.
+  """
+
+  @property
+  def kind(self) -> str:
+    return type(self).__module__.rpartition('.')[2]
+
+
+def _expanded(value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+  if isinstance(value, tuple):
+    return tuple(map(os.path.expanduser, value))
+  return os.path.expanduser(value)
+
+
+def may_change(kind: type) -> set[str]:
+  """Fields of a config that may change between two starts."""
+  fields = dataclasses.fields(kind)
+  return {field.name for field in fields if field.metadata.get('may_change')}
+
+
+def to_json(value: Any) -> Any:
+  """What `config.json` holds of a config; a part has its `kind` in it."""
+  if isinstance(value, Config):
+    named = {'kind': value.kind} if isinstance(value, Part) else {}
+    return named | {n: to_json(v) for n, v in vars(value).items()}
+  return list(value) if isinstance(value, tuple) else value
+
+
+def from_json(kind: type, value: Any) -> Any:
+  """The config that `to_json` made `value` of, today or in an earlier version.
+
+  Raises:
+    ValueError: an unknown or missing field, a wrong type, or a failed check.
+  """
+  fields = {field.name: field for field in dataclasses.fields(kind)}
+  value = _migrated(kind, value) if isinstance(value, dict) else None
+  if value is None or value.keys() != fields.keys():
+    raise ValueError(f'the fields are not those of {kind.__name__}')
+  return kind(**{n: _field_from_json(fields[n], v) for n, v in value.items()})
+
+
+def _migrated(kind: type, value: dict[str, Any]) -> dict[str, Any]:
+  """The fields of an earlier version under today's names."""
+  now = {former: name for name, former in FORMER_NAMES.items()}
+  value = {now.get(name, name): v for name, v in value.items()}
+  for field in dataclasses.fields(kind):
+    if field.name in value or field.name not in LATER:
+      continue
+    default = value[field.name] = LATER[field.name]
+    if 'package' in field.metadata:  # its fields were the config's own
+      own = dataclasses.fields(part(field.metadata['package'], default))
+      moved = {f.name: value.pop(f.name) for f in own if f.name in value}
+      value[field.name] = {'kind': default, **moved}
+  return value
+
+
+def _field_from_json(field: dataclasses.Field, value: Any) -> Any:
+  if 'package' in field.metadata:
+    names = part_names(field.metadata['package'])
+    if not isinstance(value, dict) or value.get('kind') not in names:
+      raise ValueError(f'{field.name}={value!r} is none of {", ".join(names)}')
+    kind = part(field.metadata['package'], value['kind'])
+    return from_json(kind, {n: v for n, v in value.items() if n != 'kind'})
+  if dataclasses.is_dataclass(field.type):
+    return from_json(field.type, value)
+  origin, parts = typing.get_origin(field.type), typing.get_args(field.type)
+  if origin is tuple and isinstance(value, list):
+    matches, value = all(type(v) is parts[0] for v in value), tuple(value)
+  elif origin is Literal:
+    matches = value in parts
+  else:
+    matches = type(value) is field.type
+  if not matches:
+    raise ValueError(f'{field.name}={value!r} is not of the right kind')
+  return value

@@ -1,0 +1,131 @@
+"""The gradient of a batch's loss, under the weights that a strategy gives.
+
+`of_sum` differentiates the weighted sum. `with_gramian` also finds how the
+tasks' gradients lie to each other, still with one pass back through the trunk:
+each head gets a copy of the features, so that one gradient of the plain sum of
+the losses has every task's gradient on its copy (Sener and Koltun, "Multi-task
+learning as multi-objective optimization", 2018, section 3.3).
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from imat_jax.data.types import Batch
+from imat_jax.strategies import Evidence, State, Strategy
+from imat_jax.training import losses, rng
+from imat_jax.training.state import TrainState
+
+
+class Result(NamedTuple):
+  """What one batch gives.
+
+  Attributes:
+    gradient: of the weighted sum of the losses, like the parameters.
+    logits_BxTxK: as the network saw the batch, with dropout.
+    loss: per task.
+    strategy: the strategy's next state.
+    collections: the network's next ones.
+  """
+
+  gradient: dict[str, Any]
+  logits_BxTxK: jax.Array
+  loss: losses.Mean
+  strategy: State
+  collections: dict[str, Any]
+
+
+def of_sum(
+  network: nn.Module, strategy: Strategy, state: TrainState, batch: Batch
+) -> Result:
+  """For a strategy that needs no Gramian."""
+
+  def loss_of(params):
+    logits_BxTxK, collections = forward(network, state, params, batch)
+    loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
+    weight_T, next_strategy = _weights(strategy, state, loss, None)
+    total = losses.weighted_sum(loss, weight_T)
+    return total, (logits_BxTxK, loss, next_strategy, collections)
+
+  gradient, rest = jax.grad(loss_of, has_aux=True)(state.params)
+  return Result(gradient, *rest)
+
+
+def with_gramian(
+  network: nn.Module, strategy: Strategy, state: TrainState, batch: Batch
+) -> Result:
+  """For a strategy that needs the Gramian of the features' gradients."""
+  trunk = {name: state.params[name] for name in state.params if name != 'heads'}
+
+  def features_of(trunk):
+    params = trunk | {'heads': state.params['heads']}
+    return forward(network, state, params, batch, 'features')
+
+  def losses_of(heads, feature_BxTxD):
+    variables = {'params': trunk | {'heads': heads}}
+    logits_BxTxK = network.apply(variables, feature_BxTxD, method='classify')
+    loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
+    return loss.value_T().sum(), (logits_BxTxK, loss)
+
+  feature_BxD, pull_back, collections = jax.vjp(
+    features_of, trunk, has_aux=True
+  )
+  batch_size, width = feature_BxD.shape
+  copies = batch_size, batch.label_BxT.shape[1], width
+  feature_BxTxD = jnp.broadcast_to(feature_BxD[:, None], copies)
+  (heads, feature_gradient_BxTxD), (logits_BxTxK, loss) = jax.grad(
+    losses_of, argnums=(0, 1), has_aux=True
+  )(state.params['heads'], feature_BxTxD)
+  gramian_TxT = jnp.einsum(
+    'btd,bsd->ts',
+    feature_gradient_BxTxD,
+    feature_gradient_BxTxD,
+    precision='highest',
+  )
+  weight_T, next_strategy = _weights(strategy, state, loss, gramian_TxT)
+  heads = jax.tree.map(
+    lambda leaf: jnp.einsum('t,...tw->...tw', weight_T, leaf), heads
+  )
+  (trunk,) = pull_back(
+    jnp.einsum('t,btd->bd', weight_T, feature_gradient_BxTxD)
+  )
+  return Result(
+    trunk | {'heads': heads}, logits_BxTxK, loss, next_strategy, collections
+  )
+
+
+def forward(
+  network: nn.Module,
+  state: TrainState,
+  params: dict[str, Any],
+  batch: Batch,
+  method: str | None = None,
+) -> tuple[jax.Array, dict[str, Any]]:
+  """What the network makes of a batch in training, and its next collections."""
+  return network.apply(
+    {'params': params, **state.collections},
+    batch.image_BxHxWxC,
+    deterministic=False,
+    rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},
+    mutable=list(state.collections),
+    method=method,
+  )
+
+
+def _weights(
+  strategy: Strategy,
+  state: TrainState,
+  loss: losses.Mean,
+  gramian_TxT: jax.Array | None,
+) -> tuple[jax.Array, State]:
+  evidence = Evidence(
+    loss_T=loss.value_T(),
+    count_T=loss.weight_T,
+    weight_T=state.weight_T,
+    gramian_TxT=gramian_TxT,
+    key=rng.key(state.seed, 'strategy', state.step),
+  )
+  # The weights are constants of this step: no gradient flows through them.
+  return strategy.update(jax.lax.stop_gradient(evidence), state.strategy)

@@ -1,0 +1,204 @@
+"""A trunk and a multi-task method, each in one file, as somebody adds them."""
+
+import contextlib
+import functools
+import io
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny
+
+from experiments import public_3m
+from imat_jax import artefact, flags, options, strategies, tasks
+from imat_jax.data.types import Batch
+from imat_jax.models import network, trunks
+from imat_jax.models.network import Network
+from imat_jax.training import gradients, rng, scoring, state, trained_model
+
+TASKS = tasks.TaskSet(
+  (tasks.Task('color', ('red', 'blue')), tasks.Task('age', ('kid', 'adult')))
+)
+TRUNKS = options.part_names('imat_jax.models.trunks')
+STRATEGIES = options.part_names('imat_jax.strategies')
+TOYS = pathlib.Path(__file__).parent / 'toys'
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch):
+  for package in (trunks, strategies):
+    name = package.__name__.rpartition('.')[2]
+    monkeypatch.setattr(
+      package, '__path__', [*package.__path__, str(TOYS / name)]
+    )
+
+
+def _parse(*argv: str):
+  argv = ['command', '--data_dir=a', '--workdir=b', *argv]
+  return flags.parse(public_3m.DEFAULTS, argv)
+
+
+def _train(built, path, *argv: str) -> trained_model.TrainedModel:
+  with contextlib.redirect_stdout(io.StringIO()):
+    public_3m.main(
+      _parse(
+        f'--data_dir={built}',
+        f'--workdir={path}',
+        '--tasks=apparel,color',
+        '--batch_size=16',
+        *argv,
+      )
+    )
+  return trained_model.load(path)
+
+
+def test_flags_are_those_of_the_chosen_parts():
+  run = _parse('--trunk=mean_color', '--grid=2', '--strategy=take_turns')
+  assert (run.model.trunk.kind, run.model.trunk.grid) == ('mean_color', 2)
+  assert run.strategy.kind == 'take_turns'
+  with pytest.raises(Exception, match='grid'):
+    _parse('--grid=2')
+  with pytest.raises(Exception, match='filters'):
+    _parse('--trunk=mean_color', '--filters=1,2,3')
+  with pytest.raises(Exception, match='mean_color'):
+    _parse('--trunk=none')
+
+
+@pytest.mark.parametrize('strategy', STRATEGIES)
+@pytest.mark.parametrize('trunk', TRUNKS)
+def test_no_two_parts_share_a_flag(trunk, strategy):
+  _parse(f'--trunk={trunk}', f'--strategy={strategy}')
+
+
+def test_a_trunk_with_batch_statistics(built, tmp_path):
+  """They are updated, saved, resumed, evaluated with, selected, exported."""
+  argv = ('--trunk=mean_color', '--cache_on_device')
+  straight = _train(built, tmp_path / 'straight', *argv, '--epochs=2')
+  mean_D = straight.variables['batch_stats']['trunk']['BatchNorm_0']['mean']
+  assert np.abs(mean_D).min() > 0.1 and np.abs(mean_D).max() < 1
+  _train(built, tmp_path / 'resumed', *argv, '--epochs=1')
+  resumed = _train(built, tmp_path / 'resumed', *argv, '--epochs=2')
+  jax.tree.map(
+    np.testing.assert_array_equal, straight.variables, resumed.variables
+  )
+  alone = resumed.task_set.select(('color',))
+  own = network.select(
+    resumed.variables, resumed.run.model, resumed.task_set, alone
+  )
+  image_BxHxWxC = np.random.default_rng(0).integers(
+    0, 256, (5, 32, 32, 3), np.uint8
+  )
+  logits_BxTxK = Network(resumed.run.model, resumed.task_set).apply(
+    resumed.variables, image_BxHxWxC, deterministic=True
+  )
+  own_BxTxK = Network(resumed.run.model, alone).apply(
+    own, image_BxHxWxC, deterministic=True
+  )
+  number = len(alone['color'].labels)
+  np.testing.assert_allclose(
+    own_BxTxK[:, 0, :number], logits_BxTxK[:, 1, :number], rtol=1e-5
+  )
+  exported = artefact.probabilities(resumed)(image_BxHxWxC)['color']
+  np.testing.assert_allclose(
+    exported, jax.nn.softmax(own_BxTxK[:, 0, :number]), rtol=1e-5
+  )
+  scored = scoring.outputs(
+    resumed, built, 'validation', batch_size=16, loader=resumed.run.loader
+  )
+  evaluation = scoring.score(resumed, scored, 'validation')
+  last = resumed.history.rows[resumed.history.stopping.best_epoch - 1]
+  assert evaluation['tasks']['color']['loss'] == pytest.approx(
+    last['validation']['color']['loss'], rel=1e-5
+  )
+
+
+def test_the_paper_at_another_size(built, tmp_path):
+  trained = _train(
+    built, tmp_path / 'run', *tiny.FLAGS, '--image_size=64', '--epochs=1'
+  )
+  kernel = trained.variables['params']['trunk']['dense_0']['kernel']
+  assert kernel.shape == (8 * 8 * 4, 8)
+
+
+def _start(strategy: strategies.Strategy) -> state.TrainState:
+  return state.create(
+    *(Network(tiny.MODEL, TASKS), optax.sgd(0.1), strategy),
+    *(jnp.zeros((1, 128, 128, 3)), jnp.uint32(3), jnp.array([1, 0.5])),
+  )
+
+
+def _batch(label_BxT) -> Batch:
+  label_BxT = np.array(label_BxT, np.int32)
+  image_BxHxWxC = np.random.default_rng(0).integers(
+    0, 256, (len(label_BxT), 128, 128, 3), np.uint8
+  )
+  return Batch(image_BxHxWxC, label_BxT)
+
+
+@pytest.mark.parametrize(
+  'label_BxT', [[[0, 1], [1, 0], [-1, 1]], [[0, -1], [1, -1], [1, -1]]]
+)
+def test_the_gramian_and_its_gradient(label_BxT):
+  """As found task by task."""
+  strategy = _parse('--strategy=equal_norms').strategy
+  before, batch = _start(strategy), _batch(label_BxT)
+  model = Network(tiny.MODEL, TASKS)
+  result = gradients.with_gramian(model, strategy, before, batch)
+
+  feature_BxD = model.apply(
+    before.variables,
+    batch.image_BxHxWxC,
+    deterministic=False,
+    rngs={'dropout': rng.key(before.seed, 'dropout', before.step)},
+    method='features',
+  )
+
+  def loss_of(params, feature_BxD, t):
+    logits_BxTxK = model.apply(
+      {'params': params}, feature_BxD, method='classify'
+    )
+    labelled = [b for b, row in enumerate(label_BxT) if row[t] >= 0]
+    log_prob = [
+      jax.nn.log_softmax(logits_BxTxK[b, t])[label_BxT[b][t]] for b in labelled
+    ]
+    return -sum(log_prob) / max(len(labelled), 1) + 0 * logits_BxTxK[0, t, 0]
+
+  of_task = [
+    jax.grad(loss_of, 1)(before.params, feature_BxD, t).ravel()
+    for t in range(2)
+  ]
+  norm_T = np.array([np.linalg.norm(g) for g in of_task])
+  weight_T = np.where(norm_T > 0, [1, 0.5] / np.where(norm_T > 0, norm_T, 1), 0)
+  expected = gradients.of_sum(
+    model,
+    _parse().strategy,
+    before.replace(weight_T=jnp.asarray(weight_T, jnp.float32)),
+    batch,
+  )
+  jax.tree.map(
+    functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=1e-6),
+    result.gradient,
+    expected.gradient,
+  )
+  np.testing.assert_array_equal(result.logits_BxTxK, expected.logits_BxTxK)
+
+
+def test_a_method_with_a_state_is_resumed(built, tmp_path):
+  argv = (*tiny.FLAGS, '--strategy=take_turns', '--steps_per_turn=3')
+  straight = _train(built, tmp_path / 'straight', *argv, '--epochs=2')
+  _train(built, tmp_path / 'resumed', *argv, '--epochs=1')
+  resumed = _train(built, tmp_path / 'resumed', *argv, '--epochs=2')
+  jax.tree.map(
+    np.testing.assert_array_equal, straight.variables, resumed.variables
+  )
+
+
+def test_a_method_with_the_gramian_trains(built, tmp_path):
+  trained = _train(
+    built, tmp_path / 'run', *tiny.FLAGS, '--strategy=equal_norms', '--epochs=2'
+  )
+  first, last = (row['train']['color']['loss'] for row in trained.history.rows)
+  assert last < first
