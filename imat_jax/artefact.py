@@ -24,7 +24,7 @@ from imat_jax.data.types import Batch
 from imat_jax.models import conv_pool
 from imat_jax.models.network import Network
 from imat_jax.runtime import environment
-from imat_jax.training import step
+from imat_jax.training.evaluation import logits
 from imat_jax.training.trained_model import TrainedModel
 
 # The members of a StableHLO artefact, which is a zip file.
@@ -117,7 +117,7 @@ def probabilities(
 
   def of_photos(image_BxHxWxC: jax.Array) -> dict[str, jax.Array]:
     batch = Batch(image_BxHxWxC, None)
-    logits_BxTxK = step.logits(network, trained.variables, batch)
+    logits_BxTxK = logits(network, trained.variables, batch)
     probability_by_task = {}
     for t, task in enumerate(task_set):
       # Not [:, t], which the converter makes a gather with unused nodes, about

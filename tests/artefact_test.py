@@ -21,7 +21,8 @@ from imat_jax.data.types import Batch
 from imat_jax.models import presets
 from imat_jax.models.network import Network
 from imat_jax.models.trunks.paper import Paper
-from imat_jax.training import history, step
+from imat_jax.training import history
+from imat_jax.training.evaluation import logits
 from imat_jax.training.trained_model import TrainedModel
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / 'shared'
@@ -85,7 +86,7 @@ def expected(
   trained: TrainedModel, image_BxHxWxC: np.ndarray
 ) -> dict[str, np.ndarray]:
   """Softmax, in numpy's doubles, of the logits that the evaluation takes."""
-  said = jax.jit(functools.partial(step.logits, _module(trained)))
+  said = jax.jit(functools.partial(logits, _module(trained)))
   logits_BxTxK = said(trained.variables, Batch(image_BxHxWxC, None))
   found = {}
   for t, task in enumerate(trained.task_set):

@@ -67,6 +67,7 @@ def test_it_says_what_the_run_says(run, built):
     assert mine.keys() - theirs.keys() == {
       'accuracy_interval',
       'macro_f1_interval',
+      'weighted_f1_interval',
       'commonest_accuracy',
       'calibration',
     }
@@ -214,6 +215,7 @@ def test_a_task_without_a_label_has_no_calibration(run, kaggle, tmp_path):
       'accuracy',
       'accuracy_interval',
       'macro_f1_interval',
+      'weighted_f1_interval',
       'calibration',
       'temperature',
     ):

@@ -29,7 +29,7 @@ LAYERS = (
 # Peers that do not know each other.
 APART = (
   *(('data', 'models'), ('models', 'data')),
-  *(('training', 'writers'), ('writers', 'training')),
+  ('training', 'writers'),
 )
 # Who may import a package.
 USERS = {

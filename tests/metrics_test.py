@@ -1,12 +1,17 @@
 """Metrics of parts merge to those of the whole."""
 
+import contextlib
+import io
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
-from imat_jax import tasks
-from imat_jax.training import losses, metrics, scores, scoring
+from imat_jax import config, tasks, train
+from imat_jax.training import compiled, losses, metrics, scores, scoring
 
 TASKS = tasks.TaskSet(
   (tasks.Task('b', ('x', 'y', 'z')), tasks.Task('a', ('u', 'v')))
@@ -61,3 +66,45 @@ def test_nothing_labelled_has_no_score():
   found = scoring.compute(metrics.zeros(len(TASKS), TASKS.most_labels), TASKS)
   assert [of['loss'] for of in found.values()] == [None, None]
   assert [of['accuracy'] for of in found.values()] == [None, None]
+
+
+def test_one_entry_makes_a_metric(built, tmp_path, monkeypatch):
+  """The share of photos whose label is among the two likeliest."""
+
+  def sums(logits_BxTxK, label_BxT):
+    top_BxTx2 = jax.lax.top_k(logits_BxTxK, 2)[1]
+    right_BxT = (top_BxTx2 == label_BxT[..., None]).any(2)
+    return jnp.stack([right_BxT.sum(0), (label_BxT >= 0).sum(0)], 1)
+
+  def value(sums_2):
+    return sums_2[0] / sums_2[1]
+
+  top_2 = scores.Metric('among the first two', value, sums)
+  monkeypatch.setitem(scores.METRICS, 'top_2', top_2)
+  compiled._eval_step.cache_clear()
+  path = tmp_path / 'run'
+  with contextlib.redirect_stdout(io.StringIO()):
+    trained = train.train(
+      config.Run(
+        data_dir=built,
+        workdir=str(path),
+        tasks=('apparel', 'color'),
+        model=tiny.MODEL,
+        epochs=1,
+        batch_size=16,
+      )
+    )
+  compiled._eval_step.cache_clear()
+  evaluation = json.loads((path / 'evaluation.json').read_text())['tasks']
+  (row,) = map(json.loads, (path / 'metrics.jsonl').read_text().splitlines())
+  outputs = scoring.outputs(
+    trained, built, 'validation', batch_size=16, loader=trained.run.loader
+  )
+  for t, task in enumerate(trained.task_set.names):
+    rows = zip(outputs.logits_NxTxK[:, t], outputs.label_NxT[:, t], strict=True)
+    right = [k in np.argsort(-logits_K)[:2] for logits_K, k in rows if k >= 0]
+    assert evaluation[task]['top_2'] == pytest.approx(np.mean(right))
+    assert row['validation'][task]['top_2'] == evaluation[task]['top_2']
+    assert row['train'][task]['top_2'] is None
+  for name in ('report.html', 'README.md'):
+    assert 'among the first two' in (path / name).read_text()

@@ -21,7 +21,8 @@ from imat_jax import train as train_lib
 from imat_jax.data import statistics as data_statistics
 from imat_jax.reporting import model_card, results, statistics
 from imat_jax.runtime import workdir
-from imat_jax.training import scores, scoring, step
+from imat_jax.training import scores, scoring
+from imat_jax.training.evaluation import Predictions
 
 MODEL = dataclasses.replace(
   tiny.model(filters=(1, 1, 1), shared_widths=(2,)), head_widths=()
@@ -244,7 +245,7 @@ def _render(
     task.name: _form(task, label_NxT[:, t], guess_NxT[:, t])
     for t, task in enumerate(task_set)
   }
-  guesses = step.Predictions(label_NxT, guess_NxT, rng.random(label_NxT.shape))
+  guesses = Predictions(label_NxT, guess_NxT, rng.random(label_NxT.shape))
   rows = [
     {
       task.name: task.labels[k]

@@ -23,6 +23,7 @@ from imat_jax.training import (
   step,
 )
 from imat_jax.training.ensemble import Ensemble
+from imat_jax.training.evaluation import eval_step
 
 # Not in alphabetical order: a dict that jax sorts by name would swap them.
 TASKS = tasks.TaskSet(
@@ -133,7 +134,7 @@ def test_the_first_update_is_that_of_adam():
 def test_metrics_belong_to_their_task():
   now = _start()
   batch = _batch([[0, 1], [1, -1], [2, 0]])
-  found, guesses = step.eval_step(NETWORK, now.variables, batch)
+  found, guesses = eval_step(NETWORK, now.variables, batch)
   found = scoring.compute(found, TASKS)
   color, age = found['color']['confusion'], found['age']['confusion']
   assert color.shape == (3, 3)

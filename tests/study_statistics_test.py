@@ -175,7 +175,7 @@ def _guesses(seed: int, number: int):
 
 @pytest.mark.parametrize(
   ('of_photos', 'of_matrices'),
-  [(_accuracy, scores.accuracies), (_macro_f1, scores.macro_f1s)],
+  [(_accuracy, scores.accuracy), (_macro_f1, scores.macro_f1)],
 )
 @pytest.mark.parametrize('number', [40, 250])
 def test_the_interval_over_photos_is_scipys(of_photos, of_matrices, number):
@@ -199,7 +199,7 @@ def test_the_interval_over_photos_is_scipys(of_photos, of_matrices, number):
   np.testing.assert_allclose(found, expected, atol=tolerance)
 
 
-@pytest.mark.parametrize('score', [scores.accuracies, scores.macro_f1s])
+@pytest.mark.parametrize('score', [scores.accuracy, scores.macro_f1])
 def test_intervals_over_photos_cover_the_truth(monkeypatch, score):
   monkeypatch.setattr(statistics, '_RESAMPLES', 1000)
   share_K = np.array([0.5, 0.25, 0.15, 0.1])
@@ -211,7 +211,7 @@ def test_intervals_over_photos_cover_the_truth(monkeypatch, score):
   assert np.mean(covered) == pytest.approx(0.95, abs=0.025)
 
 
-@pytest.mark.parametrize('score', [scores.accuracies, scores.macro_f1s])
+@pytest.mark.parametrize('score', [scores.accuracy, scores.macro_f1])
 @pytest.mark.parametrize(
   'counts',
   [
@@ -226,7 +226,7 @@ def test_photos_that_say_nothing_have_no_interval(score, counts):
   assert statistics.photo_interval(np.array(counts), score) is None
 
 
-@pytest.mark.parametrize('score', [scores.accuracies, scores.macro_f1s])
+@pytest.mark.parametrize('score', [scores.accuracy, scores.macro_f1])
 @given(st.lists(st.integers(0, 6), min_size=9, max_size=9))
 @settings(max_examples=30)
 def test_intervals_over_few_photos_are_scores(score, counts):
@@ -240,8 +240,7 @@ def test_intervals_over_few_photos_are_scores(score, counts):
 def test_an_interval_over_photos_is_the_same_each_time():
   confusion_KxK = np.array([[30, 5], [8, 20]])
   first, second = (
-    statistics.photo_interval(confusion_KxK, scores.accuracies)
-    for _ in range(2)
+    statistics.photo_interval(confusion_KxK, scores.accuracy) for _ in range(2)
   )
   assert first == second
   np.testing.assert_array_equal(confusion_KxK, [[30, 5], [8, 20]])

@@ -7,18 +7,34 @@ compared, seed by seed, with the same model on the first task alone.
 import collections
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from imat_jax.reporting import statistics
 from imat_jax.reporting.results import Result
 from imat_jax.study.grid import Cell, baseline
+from imat_jax.training import scores as scores_lib
 
-# The compared scores; 1: higher is better, -1: lower is better.
-SCORES = {'accuracy': 1, 'loss': -1, 'macro_f1': 1, 'weighted_f1': 1}
 # The score that decides; the others are listed beside it.
 MAIN = 'accuracy'
+
+
+class Score(NamedTuple):
+  """A compared score."""
+
+  title: str
+  sign: int  # 1: higher is better, -1: lower is better
+
+
+def compared() -> dict[str, Score]:
+  """The compared scores, by their names in `evaluation.json`."""
+  by_name = {
+    name: Score(metric.title, 1 if metric.higher_is_better else -1)
+    for name, metric in scores_lib.METRICS.items()
+  }
+  return {MAIN: by_name[MAIN], 'loss': Score('loss', -1)} | by_name
+
 
 Analysis = Mapping[
   Cell, Sequence[Result]
@@ -92,7 +108,7 @@ def _describe_task(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     },
     **{
       name: _summary([evaluation[name] for evaluation in evaluations])
-      for name in SCORES
+      for name in compared()
     },
   }
 
@@ -117,7 +133,7 @@ def _compare_all(runs_by_cell: Analysis, task: str) -> list[dict[str, Any]]:
   comparisons = [c for c in comparisons if c['seeds']]
   for model in dict.fromkeys(c['model'] for c in comparisons):
     model_scores = [c['scores'] for c in comparisons if c['model'] == model]
-    for name, sign in SCORES.items():
+    for name, (_, sign) in compared().items():
       corrected = statistics.holm([s[name]['p_value'] for s in model_scores])
       for scores, p_value in zip(model_scores, corrected, strict=True):
         scores[name]['p_holm'] = p_value
@@ -145,7 +161,7 @@ def _compare(
   if not pairs:
     return comparison
   scores = {}
-  for name in SCORES:
+  for name in compared():
     difference_S = [
       with_.evaluation['tasks'][task][name]
       - without.evaluation['tasks'][task][name]
@@ -219,7 +235,7 @@ def _run(cell: Cell, result: Result) -> dict[str, Any]:
     'stopped_early': evaluation['stopped_early'],
     'seconds': round(sum(row['seconds'] for row in result.rows), 1),
     'scores': {
-      task: {name: evaluation['tasks'][task][name] for name in SCORES}
+      task: {name: evaluation['tasks'][task][name] for name in compared()}
       for task in cell.tasks
     },
     'total': [row['total'] for row in result.rows],

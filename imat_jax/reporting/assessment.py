@@ -10,11 +10,6 @@ from imat_jax.reporting import calibration, statistics
 from imat_jax.training import scores, scoring
 from imat_jax.training.trained_model import TrainedModel
 
-_INTERVALS = {
-  'accuracy_interval': scores.accuracies,
-  'macro_f1_interval': scores.macro_f1s,
-}
-
 
 class Labelled(NamedTuple):
   """A network's outputs for a task's N labelled photos."""
@@ -82,8 +77,9 @@ def intervals(
 ) -> dict[str, tuple[float, float] | None]:
   """The 95% intervals of a task's scores, for other photos of the same kind."""
   return {
-    name: statistics.photo_interval(confusion_KxK, score)
-    for name, score in _INTERVALS.items()
+    f'{name}_interval': statistics.photo_interval(confusion_KxK, metric.value)
+    for name, metric in scores.METRICS.items()
+    if not metric.sums
   }
 
 

@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize
 
+from imat_jax.training import scores
+
 NUM_BINS = 15
 _RESAMPLES = 1_000
 _AT_ONCE = 100  # resamples, to limit memory
@@ -47,7 +49,7 @@ def bins(right_N: np.ndarray, confidence_N: np.ndarray) -> Bins:
   bin_N = _bin(confidence_N)
   count_M = np.bincount(bin_N, minlength=NUM_BINS)
   confidence_M, accuracy_M = (
-    np.bincount(bin_N, weights, NUM_BINS) / np.maximum(count_M, 1)
+    scores.divide(np.bincount(bin_N, weights, NUM_BINS), count_M)
     for weights in (confidence_N, right_N)
   )
   return Bins(count_M, confidence_M, accuracy_M)
@@ -86,8 +88,8 @@ def by_chance(confidence_N: np.ndarray, seed: int = 0) -> ByChance:
   gap_RxM = np.abs(right_RxM - confidence_N @ in_bin_NxM)
   low_M, high_M = np.quantile(right_RxM, [0.025, 0.975], axis=0)
   error = gap_RxM.sum(1).mean() / len(confidence_N)
-  counts = np.maximum(count_M, 1)
-  return ByChance(float(error), low_M / counts, high_M / counts)
+  low_M, high_M = (scores.divide(x_M, count_M) for x_M in (low_M, high_M))
+  return ByChance(float(error), low_M, high_M)
 
 
 def log_probabilities(

@@ -22,7 +22,7 @@ from imat_jax.models import network
 from imat_jax.reporting import assessment, calibration
 from imat_jax.runtime import environment, files, progress
 from imat_jax.runtime import workdir as workdir_lib
-from imat_jax.training import scoring
+from imat_jax.training import scores, scoring
 
 # Distinguishes a card from another file of that name.
 _MARK = '<!-- imat_jax wrote this; a new start of the run writes it anew. -->'
@@ -198,9 +198,11 @@ def _scores(metrics: Mapping[str, Facts]) -> list[Row]:
       'task': _code(task),
       'labels': len(task_metrics['labels']),
       'photos': task_metrics['count'],
-      'accuracy': _with_interval(task_metrics, 'accuracy'),
       'commonest label': task_metrics['commonest'],
-      'macro F1': _with_interval(task_metrics, 'macro_f1'),
+    }
+    | {
+      metric.title: _with_interval(task_metrics, name)
+      for name, metric in scores.METRICS.items()
     }
     for task, task_metrics in metrics.items()
   ]
@@ -259,7 +261,7 @@ def _calibration(labelled: Mapping[str, Facts]) -> list[Row]:
 
 
 def _with_interval(metrics: Facts, score: str) -> str | float | None:
-  bounds = metrics[f'{score}_interval']
+  bounds = metrics.get(f'{score}_interval')
   if not bounds:
     return metrics[score]
   return '{:.3f} ({:.3f} to {:.3f})'.format(metrics[score], *bounds)

@@ -18,6 +18,7 @@ from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.runtime.workdir import Workdir
 from imat_jax.study import grid
 from imat_jax.study.grid import Cell
+from imat_jax.training import scores as scores_lib
 
 _PAGES = jinja2.Environment(
   loader=jinja2.PackageLoader('imat_jax.reporting'),
@@ -123,6 +124,7 @@ def _write(
   page = _PAGES.get_template('page.html').render(
     title=title,
     facts=findings,
+    scores=analysis.compared(),
     notes=notes,
     tables=tables.make(findings),
     charts=_charts(findings, runs_by_cell, shown_tasks),
@@ -163,8 +165,7 @@ def _confusion(
   """Counts over all seeds, and the shares that shade them."""
   runs = runs_by_cell[cell]
   count_KxK = analysis.confusion_matrix(runs, task)
-  total_Kx1 = count_KxK.sum(1, keepdims=True)
-  share_KxK = count_KxK / np.maximum(total_Kx1, 1)
+  share_KxK = scores_lib.row_shares(count_KxK)
   return {
     'title': f'{cell}: {task}' if len(runs_by_cell) > 1 else task,
     'labels': runs[0].evaluation['tasks'][task]['labels'],

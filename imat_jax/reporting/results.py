@@ -15,7 +15,8 @@ from imat_jax.models import network
 from imat_jax.reporting import model_card
 from imat_jax.runtime import files
 from imat_jax.runtime import workdir as workdir_lib
-from imat_jax.training import scoring, step
+from imat_jax.training import scoring
+from imat_jax.training.evaluation import Predictions
 
 # What reading a damaged file raises.
 _DAMAGE = (
@@ -37,7 +38,7 @@ class Result(NamedTuple):
   task_set: tasks.TaskSet
   rows: list[dict[str, Any]]  # of metrics.jsonl
   evaluation: dict[str, Any]
-  guesses: step.Predictions  # N validation photos × T tasks
+  guesses: Predictions  # N validation photos × T tasks
   num_params: int
 
 
@@ -69,7 +70,7 @@ def read(folder: str | pathlib.Path) -> Result:
     evaluation = files.read_json(workdir.evaluation)
     rows = workdir_lib.read_rows(workdir)
     with np.load(workdir.predictions, allow_pickle=False) as arrays:
-      guesses = step.Predictions(**arrays)
+      guesses = Predictions(**arrays)
     shape = evaluation['num_examples'], len(task_set)
     if (
       any(part.shape != shape for part in guesses)

@@ -17,7 +17,7 @@ _RESAMPLES = 10_000
 _TWO_LEVEL_RESAMPLES = 2_000  # each is as large as the split
 SILENT = 'no evidence either way'
 
-# Of each of R confusion matrices, such as `scores.accuracies`.
+# Of each of R confusion matrices, such as `scores.accuracy`.
 Score = Callable[[np.ndarray], np.ndarray]
 
 

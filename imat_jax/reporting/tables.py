@@ -46,7 +46,7 @@ def _scores(findings: Mapping[str, Any]) -> list[Row]:
     }
     | {
       f'{name} {part}'.removesuffix(' mean'): scores[name][part]
-      for name in analysis.SCORES
+      for name in analysis.compared()
       for part in ('mean', 'standard_deviation', 'low', 'high')
     }
     for cell in findings['cells']
@@ -58,7 +58,7 @@ def _scores(findings: Mapping[str, Any]) -> list[Row]:
 def _comparisons(findings: Mapping[str, Any]) -> list[Row]:
   rows = []
   for comparison in findings['comparisons']:
-    for name in analysis.SCORES:
+    for name in analysis.compared():
       scores = comparison['scores'][name]
       rows.append(
         {

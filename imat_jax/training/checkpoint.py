@@ -336,7 +336,11 @@ def _to_disk(checkpoint: Checkpoint) -> dict[str, Any]:
   sums = vars(checkpoint.metrics)
   return {
     'state': {name: part for name, part in parts if jax.tree.leaves(part)},
-    'so_far': {_ON_DISK.get(name, name): sum for name, sum in sums.items()},
+    'so_far': {
+      _ON_DISK.get(name, name): sum
+      for name, sum in sums.items()
+      if jax.tree.leaves(sum)
+    },
     'cosines': checkpoint.cosines,
   }
 
@@ -345,7 +349,8 @@ def _from_disk(arrays: dict[str, Any], like: Checkpoint) -> dict[str, Any]:
   """The fields of a `Checkpoint` that `_to_disk` wrote."""
   sums = {
     name: arrays['so_far'][_ON_DISK.get(name, name)]
-    for name in vars(like.metrics)
+    for name, sum in vars(like.metrics).items()
+    if jax.tree.leaves(sum)
   }
   # Which runs are active only their config can say.
   active_R = np.ones(like.state.active.shape, bool)

@@ -17,6 +17,7 @@ from imat_jax.data.types import Batch
 from imat_jax.models.network import Network
 from imat_jax.strategies import Strategy
 from imat_jax.training import (
+  evaluation,
   gradient_similarity,
   metrics,
   optimizer,
@@ -25,6 +26,7 @@ from imat_jax.training import (
 )
 from imat_jax.training.checkpoint import Checkpoint
 from imat_jax.training.ensemble import Ensemble, vmap_runs
+from imat_jax.training.evaluation import Predictions
 from imat_jax.training.history import History
 from imat_jax.training.inputs import StepInput
 from imat_jax.training.metrics import Metrics
@@ -33,7 +35,7 @@ from imat_jax.training.state import TrainState, create
 TrainStep = Callable[
   [TrainState, Metrics, StepInput], tuple[TrainState, Metrics]
 ]
-EvalStep = Callable[[dict[str, Any], Batch], tuple[Metrics, step.Predictions]]
+EvalStep = Callable[[dict[str, Any], Batch], tuple[Metrics, Predictions]]
 
 
 def fresh(ensemble: Ensemble) -> Checkpoint:
@@ -122,13 +124,13 @@ def _train_step(
 
 @functools.cache
 def _eval_step(model: config.Model, task_set: tasks.TaskSet) -> EvalStep:
-  of_run = functools.partial(step.eval_step, Network(model, task_set))
+  of_run = functools.partial(evaluation.eval_step, Network(model, task_set))
   return _jitted(vmap_runs(of_run, (0, None)))
 
 
 @functools.cache
 def _logits(model: config.Model, task_set: tasks.TaskSet) -> Callable:
-  of_run = functools.partial(step.logits, Network(model, task_set))
+  of_run = functools.partial(evaluation.logits, Network(model, task_set))
   return _jitted(vmap_runs(of_run, (0, None)))
 
 

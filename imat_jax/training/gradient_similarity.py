@@ -62,7 +62,7 @@ def add(
   counts_TxT = (norm_TxT > 0).astype(norm_TxT.dtype)
   product_TxT = jnp.dot(gradient_TxP, gradient_TxP.T, precision='highest')
   return Cosines(
-    cosines.sum_TxT + product_TxT / jnp.where(norm_TxT > 0, norm_TxT, 1),
+    cosines.sum_TxT + losses.divide(product_TxT, norm_TxT),
     cosines.count_TxT + counts_TxT,
   )
 

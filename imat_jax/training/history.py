@@ -7,8 +7,7 @@ from typing import Any
 
 from imat_jax import config, tasks
 from imat_jax.strategies import Strategy
-
-_SCORES = ('loss', 'accuracy', 'macro_f1')  # of a task in a row
+from imat_jax.training import scores
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,10 +111,11 @@ def epoch_metrics(
   """
   by_split = {'train': train, 'validation': validation}
   weights = tasks.weights(len(names), run.task_weight_decay)
-  scores = {
-    split: {
-      name: {key: results[name][key] for key in _SCORES} for name in names
-    }
+  shown = ['loss'] + [
+    name for name, metric in scores.METRICS.items() if metric.every_epoch
+  ]
+  by_task = {
+    split: {name: {key: results[name][key] for key in shown} for name in names}
     for split, results in by_split.items()
   }
   totals = {
@@ -127,7 +127,7 @@ def epoch_metrics(
     'step': step,
     'seconds': round(seconds, 3),
     'examples_per_second': round(num_examples / seconds, 1),
-    **scores,
+    **by_task,
     'total': totals,
     'cosines': cosines,
   }

@@ -19,7 +19,12 @@ class Mean:
 
   def value_T(self) -> jax.Array:
     """The means; 0 where nothing has weight, and then without a gradient."""
-    return self.sum_T / jnp.where(self.weight_T > 0, self.weight_T, 1)
+    return divide(self.sum_T, self.weight_T)
+
+
+def divide(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
+  """The quotient; the numerator, which is 0, where the denominator is."""
+  return numerator / jnp.where(denominator > 0, denominator, 1)
 
 
 def masked_cross_entropy(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> Mean:

@@ -4,6 +4,8 @@ Per task: the loss as (sum, weight) and the confusion matrix, from which every
 score of `imat_jax.training.scores` follows.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -13,13 +15,19 @@ from imat_jax.training import losses
 
 @struct.dataclass
 class Metrics:
-  """What a run's examples added up to so far."""
+  """Running sums over examples.
+
+  Attributes:
+    loss: per task.
+    confusion_TxKxK: int32; rows = true, columns = predicted.
+    nonfinite_T: int32; steps with a loss or gradient that is not finite.
+    others: of each metric with sums of its own; in training none.
+  """
 
   loss: losses.Mean
-  confusion_TxKxK: jax.Array  # int32; rows = true, columns = predicted
-  nonfinite_T: (
-    jax.Array
-  )  # int32; steps with a loss or gradient that is not finite
+  confusion_TxKxK: jax.Array
+  nonfinite_T: jax.Array
+  others: dict[str, Any] = struct.field(default_factory=dict)
 
 
 def zeros(num_tasks: int, num_labels: int) -> Metrics:

@@ -1,10 +1,37 @@
-"""Scores from a confusion matrix: rows are true labels, columns predicted.
+"""Scores of a task, and `METRICS`: those that all pages and files show.
 
-Where a score divides by zero it is 0, as scikit-learn's `zero_division=0`;
-averages run over the labels that occur, as true or as predicted.
+Most follow from a confusion matrix, rows are true labels, columns predicted.
+Where one divides by zero it is 0, as scikit-learn's `zero_division=0`; averages
+are over the labels that occur, as true or as predicted.
 """
 
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
 import numpy as np
+
+
+class Metric(NamedTuple):
+  """A number per task that says how good a network is.
+
+  Attributes:
+    title: in pages and tables.
+    value: from the sums over a split that has labels; of confusion matrices,
+      … × K × K, one for each: so intervals resample them at once.
+    sums: of a batch, on the device: logits, B × T × K with -inf behind the last
+      label of a task, and labels, B × T with -1 where missing → a pytree of
+      sums, T in front, that add up over batches. None: the confusion matrix.
+      Such a metric is of evaluated splits alone.
+    higher_is_better: or lower.
+    every_epoch: whether `metrics.jsonl` has it.
+  """
+
+  title: str
+  value: Callable[[Any], np.ndarray | float]
+  sums: Callable[[jax.Array, jax.Array], Any] | None = None
+  higher_is_better: bool = True
+  every_epoch: bool = True
 
 
 def confusion_matrix(
@@ -21,51 +48,53 @@ def confusion_matrix(
   return counts.reshape(num_labels, num_labels)
 
 
-def accuracy(confusion_KxK: np.ndarray) -> float | None:
-  """Share of right predictions; None without a labelled example."""
-  return float(accuracies(confusion_KxK)) if confusion_KxK.any() else None
-
-
-def accuracies(confusion_RxKxK: np.ndarray) -> np.ndarray:
-  """The accuracy of each of R matrices that are not empty."""
+def accuracy(confusion_RxKxK: np.ndarray) -> np.ndarray:
+  """The share of correct predictions, of each of R matrices."""
   right_R = np.trace(confusion_RxKxK, axis1=-2, axis2=-1)
-  return right_R / confusion_RxKxK.sum((-2, -1))
+  return divide(right_R, confusion_RxKxK.sum((-2, -1)))
 
 
-def per_label(confusion_KxK: np.ndarray) -> dict[str, np.ndarray]:
-  """`support`, `precision`, `recall` and `f1`, each K long.
-
-  Of R matrices, R × K × K, each is R × K.
-  """
-  right_K = np.diagonal(confusion_KxK, axis1=-2, axis2=-1)
-  support_K = confusion_KxK.sum(-1)
-  predicted_K = confusion_KxK.sum(-2)
+def per_label(confusion_RxKxK: np.ndarray) -> dict[str, np.ndarray]:
+  """`support`, `precision`, `recall` and `f1`, R × K each."""
+  right_RxK = np.diagonal(confusion_RxKxK, axis1=-2, axis2=-1)
+  support_RxK = confusion_RxKxK.sum(-1)
+  predicted_RxK = confusion_RxKxK.sum(-2)
   return {
-    'support': support_K,
-    'precision': _divide(right_K, predicted_K),
-    'recall': _divide(right_K, support_K),
-    'f1': _divide(2 * right_K, support_K + predicted_K),
+    'support': support_RxK,
+    'precision': divide(right_RxK, predicted_RxK),
+    'recall': divide(right_RxK, support_RxK),
+    'f1': divide(2 * right_RxK, support_RxK + predicted_RxK),
   }
 
 
-def macro_f1(confusion_KxK: np.ndarray) -> float | None:
-  """Plain mean of F1 over the labels that occur."""
-  return float(macro_f1s(confusion_KxK)) if confusion_KxK.any() else None
-
-
-def macro_f1s(confusion_RxKxK: np.ndarray) -> np.ndarray:
-  """The macro F1 of each of R matrices that are not empty."""
+def macro_f1(confusion_RxKxK: np.ndarray) -> np.ndarray:
+  """The mean F1 over the labels that occur, of each of R matrices."""
   occurs_RxK = (confusion_RxKxK.sum(-1) + confusion_RxKxK.sum(-2)) > 0
   # A label that does not occur has the F1 0.
-  return per_label(confusion_RxKxK)['f1'].sum(-1) / occurs_RxK.sum(-1)
+  f1_RxK = per_label(confusion_RxKxK)['f1']
+  return divide(f1_RxK.sum(-1), occurs_RxK.sum(-1))
 
 
-def weighted_f1(confusion_KxK: np.ndarray) -> float | None:
-  """Mean of F1 over labels, weighted with their support."""
-  values = per_label(confusion_KxK)
-  total = values['support'].sum()
-  return float(values['support'] @ values['f1'] / total) if total else None
+def weighted_f1(confusion_RxKxK: np.ndarray) -> np.ndarray:
+  """The mean F1 over labels by their support, of each of R matrices."""
+  values = per_label(confusion_RxKxK)
+  total_R = values['support'].sum(-1)
+  return divide((values['support'] * values['f1']).sum(-1), total_R)
 
 
-def _divide(numerator_K: np.ndarray, denominator_K: np.ndarray) -> np.ndarray:
-  return numerator_K / np.where(denominator_K > 0, denominator_K, 1)
+def row_shares(confusion_RxKxK: np.ndarray) -> np.ndarray:
+  """The predictions as shares of each true label's photos."""
+  return divide(confusion_RxKxK, confusion_RxKxK.sum(-1, keepdims=True))
+
+
+def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+  """The quotient, 0 where the denominator is."""
+  return numerator / np.where(denominator > 0, denominator, 1)
+
+
+# An entry here is in metrics.jsonl, evaluation.json, pages and cards.
+METRICS = {
+  'accuracy': Metric('accuracy', accuracy),
+  'macro_f1': Metric('macro F1', macro_f1),
+  'weighted_f1': Metric('weighted F1', weighted_f1, every_epoch=False),
+}

@@ -14,9 +14,15 @@ from imat_jax import config, tasks
 from imat_jax.data import input_pipeline, source
 from imat_jax.data.types import Batch
 from imat_jax.runtime import progress
-from imat_jax.training import compiled, metrics, scores, sharding, step
+from imat_jax.training import (
+  compiled,
+  metrics,
+  scores,
+  sharding,
+)
 from imat_jax.training import history as history_lib
 from imat_jax.training.ensemble import Ensemble
+from imat_jax.training.evaluation import Predictions, evaluate_logits
 from imat_jax.training.trained_model import TrainedModel
 
 
@@ -24,7 +30,7 @@ class Scored(NamedTuple):
   """What a run makes of the N photos of a split."""
 
   evaluation: dict[str, Any]  # the form of `evaluation.json`
-  guesses: step.Predictions  # of its own tasks, N × T each
+  guesses: Predictions  # of its own tasks, N × T each
 
 
 class Outputs(NamedTuple):
@@ -71,7 +77,7 @@ def score(
   trained: TrainedModel, outputs: Outputs, split: str
 ) -> dict[str, Any]:
   """The `evaluation.json` of a run, from its outputs."""
-  sums, _ = jax.device_get(step.evaluate_logits(*outputs))
+  sums, _ = jax.device_get(evaluate_logits(*outputs))
   return _evaluation(
     trained.run,
     trained.history,
@@ -86,28 +92,37 @@ def compute(sums: metrics.Metrics, task_set: tasks.TaskSet) -> dict[str, Any]:
   """Brings metrics to the host.
 
   Returns:
-    per task's name `loss`, `accuracy` and `macro_f1`, None without a labelled
-    example, and `confusion`, an int64 K × K array of the task's own labels.
+    per task's name `loss` and the `METRICS`, None without a labelled example or
+    where the sums lack what a metric needs, and `confusion`, an int64 K × K
+    array of the task's own labels.
   """
   sums = jax.device_get(sums)
-  loss_T, weight_T = np.asarray(sums.loss.value_T()), sums.loss.weight_T
-  by_task = zip(task_set, loss_T, weight_T, sums.confusion_TxKxK, strict=True)
-  return {task.name: _compute(task, *rest) for task, *rest in by_task}
+  loss_T = np.asarray(sums.loss.value_T())
+  return {
+    task.name: _compute(
+      task,
+      float(loss_T[t]),
+      sums.confusion_TxKxK[t],
+      jax.tree.map(lambda leaf_T, t=t: leaf_T[t], sums.others),
+    )
+    for t, task in enumerate(task_set)
+  }
 
 
 def _compute(
-  task: tasks.Task,
-  loss: np.ndarray,
-  weight: np.ndarray,
-  padded_KxK: np.ndarray,
+  task: tasks.Task, loss: float, padded_KxK: np.ndarray, others: dict[str, Any]
 ) -> dict[str, Any]:
   size = len(task.labels)
   confusion_KxK = padded_KxK[:size, :size].astype(np.int64)
-  return {
-    'loss': float(loss) if weight > 0 else None,
-    'accuracy': scores.accuracy(confusion_KxK),
-    'macro_f1': scores.macro_f1(confusion_KxK),
-    'confusion': confusion_KxK,
+  result = {'loss': loss} | {
+    name: float(metric.value(others[name] if metric.sums else confusion_KxK))
+    for name, metric in scores.METRICS.items()
+    if not metric.sums or name in others
+  }
+  names = ('loss', *scores.METRICS)
+  has_labels = bool(confusion_KxK.any())
+  return {name: result.get(name) if has_labels else None for name in names} | {
+    'confusion': confusion_KxK
   }
 
 
@@ -115,7 +130,7 @@ def evaluate_batches(
   eval_step: compiled.EvalStep,
   variables: dict[str, Any],
   batches: Iterable[Batch],
-) -> tuple[metrics.Metrics, list[step.Predictions]]:
+) -> tuple[metrics.Metrics, list[Predictions]]:
   """The metrics of a whole data set, and each batch's predictions."""
   total, predictions = None, []
   for batch in batches:
@@ -151,7 +166,7 @@ def score_runs(
   sums, predictions = jax.device_get(
     evaluate_batches(eval_step, variables, batches)
   )
-  all_RxNxT = step.Predictions(
+  all_RxNxT = Predictions(
     *(
       np.concatenate(parts, 1)[:, :num_examples]
       for parts in zip(*predictions, strict=True)
@@ -167,7 +182,7 @@ def score_runs(
     evaluation = _evaluation(
       ensemble.runs[r], history, task_set, results, split, num_examples
     )
-    of_run_NxT = step.Predictions(*(part[r][:, columns] for part in all_RxNxT))
+    of_run_NxT = Predictions(*(part[r][:, columns] for part in all_RxNxT))
     scored.append(Scored(evaluation, of_run_NxT))
   return scored
 
@@ -200,6 +215,5 @@ def _task_form(task: tasks.Task, result: dict[str, Any]) -> dict[str, Any]:
     'accuracy': result['accuracy'],
     'confusion_matrix': confusion_KxK.tolist(),
     **{name: values_K.tolist() for name, values_K in per_label.items()},
-    'macro_f1': scores.macro_f1(confusion_KxK),
-    'weighted_f1': scores.weighted_f1(confusion_KxK),
+    **{name: result[name] for name in scores.METRICS},
   }

@@ -1,6 +1,6 @@
-"""The training step and the evaluation step, as pure functions."""
+"""The training step, as a pure function."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +9,8 @@ from flax import linen as nn
 
 from imat_jax.data.types import Batch
 from imat_jax.strategies import Strategy
-from imat_jax.training import gradients, losses, metrics
+from imat_jax.training import gradients, metrics
 from imat_jax.training.state import TrainState
-
-
-class Predictions(NamedTuple):
-  """What a network says of B photos, beside what is true."""
-
-  label: jax.Array  # int32, B × T, -1 where missing
-  guess: jax.Array  # int32, B × T, the label with the largest probability
-  probability: jax.Array  # B × T, which the network gives it
 
 
 def train_step(
@@ -52,38 +44,6 @@ def train_step(
   sums = metrics.from_batch(result.logits_BxTxK, result.loss, batch.label_BxT)
   nonfinite_T = sums.nonfinite_T | nonfinite_gradients(result.gradient)
   return next_state, sums.replace(nonfinite_T=nonfinite_T)
-
-
-def eval_step(
-  network: nn.Module, variables: dict[str, Any], batch: Batch
-) -> tuple[metrics.Metrics, Predictions]:
-  """The metrics of a batch and what is guessed, without dropout."""
-  return evaluate_logits(logits(network, variables, batch), batch.label_BxT)
-
-
-def logits(
-  network: nn.Module, variables: dict[str, Any], batch: Batch
-) -> jax.Array:
-  """The network's logits without dropout, B × T × K."""
-  return network.apply(variables, batch.image_BxHxWxC, deterministic=True)
-
-
-def evaluate_logits(
-  logits_BxTxK: jax.Array, label_BxT: jax.Array
-) -> tuple[metrics.Metrics, Predictions]:
-  """The metrics of logits, and what they guess.
-
-  Args:
-    logits_BxTxK: -inf for what is no label.
-    label_BxT: -1 where missing.
-  """
-  loss = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
-  predictions = Predictions(
-    label=jnp.asarray(label_BxT),
-    guess=logits_BxTxK.argmax(2).astype(jnp.int32),
-    probability=jax.nn.softmax(logits_BxTxK).max(2),
-  )
-  return metrics.from_batch(logits_BxTxK, loss, label_BxT), predictions
 
 
 def nonfinite_gradients(gradient: dict[str, Any]) -> jax.Array:

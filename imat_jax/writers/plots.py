@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from imat_jax import errors
+from imat_jax.training import scores
 
 _ACROSS, _GAP, _CAPTION = 8, 2, 16  # of the grid: photos, and pixels
 _LONGEST = 24  # letters of a label
@@ -44,7 +45,7 @@ def confusion(
   names = [_short(label) for label in labels]
   support_K = confusion_KxK.sum(1)
   rows = [f'{n} ({s})' for n, s in zip(names, support_K, strict=True)]
-  share_KxK = confusion_KxK / np.maximum(support_K, 1)[:, None]
+  share_KxK = scores.row_shares(confusion_KxK)
   cell = int(np.clip(_CELLS // len(names), _SMALLEST, _LARGEST))
   font, lines = (
     _font(12),
