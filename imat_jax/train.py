@@ -23,7 +23,7 @@ import numpy as np
 from imat_jax import config, errors
 from imat_jax.data import source
 from imat_jax.models import kernels
-from imat_jax.reporting import page, results
+from imat_jax.reporting import results, run_page
 from imat_jax.runtime import (
   distributed,
   files,
@@ -88,7 +88,7 @@ def train(run: config.Run) -> TrainedModel:
 
       def report() -> None:
         results.write(workdir, scored)
-        print(page.write_run(workdir))
+        print(run_page.write(workdir))
 
       distributed.broadcast_from_primary(report)
   variables = jax.tree.map(lambda leaf_R: leaf_R[0], end.best_variables)

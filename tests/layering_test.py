@@ -40,7 +40,7 @@ USERS = {
   'grain': ['data.input_pipeline'],
   'altair': ['reporting.charts'],
   'vl_convert': ['reporting.charts'],
-  'jinja2': ['reporting.model_card', 'reporting.page'],
+  'jinja2': ['reporting.model_card', 'reporting.html'],
   'yaml': ['reporting.model_card'],
   'scipy': ['reporting.calibration', 'reporting.statistics'],
   'gradio': ['demo'],

@@ -98,7 +98,8 @@ def test_the_tables_have_the_numbers_of_the_run(trained, built):
   color = found['tasks']['color']
   low, high = color['accuracy_interval']
   said = f'{color["accuracy"]:.3f} ({low:.3f} to {high:.3f})'
-  assert scored[1][:4] == ['color', '3', '17', said]
+  assert scored[1][:3] == ['color', '3', '17']
+  assert scored[1][4] == said
   # Of 50 and 21 photos every sixth lacks a color.
   assert data[1:] == [
     ['listed', '50', '21'],
@@ -287,8 +288,10 @@ def _form(task, label_N, guess_N) -> dict:
     'labels': list(task.labels),
     'count': int(confusion_KxK.sum()),
     'loss': 0.7 if confusion_KxK.any() else None,
-    'accuracy': scores.accuracy(confusion_KxK),
-    'macro_f1': scores.macro_f1(confusion_KxK),
+    **{
+      name: float(metric.value(confusion_KxK)) if confusion_KxK.any() else None
+      for name, metric in scores.METRICS.items()
+    },
     'confusion_matrix': confusion_KxK.tolist(),
     **{name: value_K.tolist() for name, value_K in per_label.items()},
   }

@@ -192,7 +192,7 @@ def test_a_keyboard_reaches_tables_and_opens_details(browser, study):
     assert page.evaluate(focused) == 'region'
 
 
-def test_a_runs_page_is_the_same_with_one_cell(browser, built, tmp_path):
+def test_the_page_of_a_run(browser, built, tmp_path):
   path = tmp_path / 'run <i>x'
   run = config.Run(
     data_dir=built,

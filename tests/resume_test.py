@@ -30,8 +30,8 @@ from imat_jax.training import trained_model
 
 FLAGS = {
   'tasks': 'apparel,age',
-  'filters': '2,2,2',
-  'shared_widths': '4',
+  'filters': '2,3,4',
+  'shared_widths': '8',
   'head_widths': '4',
   'batch_size': '4',
   'epochs': '3',

@@ -336,7 +336,7 @@ def test_memory_decides_how_many_runs_go_at_once(built, tmp_path, monkeypatch):
   found = source.read_tasks(built)
   sweeping = sweep.Sweep(grid.make(study, found), found)
   group = sweeping.whole_ensembles()['public_3m']
-  data = sweeping.data(group.task_set)
+  data = sweeping.data(group)
   assert dry_run.runs_that_fit(group, data) == 1  # on a CPU
   needed = {
     n: dry_run.bytes_needed(

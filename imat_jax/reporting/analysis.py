@@ -7,34 +7,13 @@ compared, seed by seed, with the same model on the first task alone.
 import collections
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from imat_jax.reporting import statistics
+from imat_jax.reporting import results, statistics
 from imat_jax.reporting.results import Result
 from imat_jax.study.grid import Cell, baseline
-from imat_jax.training import scores as scores_lib
-
-# The score that decides; the others are listed beside it.
-MAIN = 'accuracy'
-
-
-class Score(NamedTuple):
-  """A compared score."""
-
-  title: str
-  sign: int  # 1: higher is better, -1: lower is better
-
-
-def compared() -> dict[str, Score]:
-  """The compared scores, by their names in `evaluation.json`."""
-  by_name = {
-    name: Score(metric.title, 1 if metric.higher_is_better else -1)
-    for name, metric in scores_lib.METRICS.items()
-  }
-  return {MAIN: by_name[MAIN], 'loss': Score('loss', -1)} | by_name
-
 
 Analysis = Mapping[
   Cell, Sequence[Result]
@@ -62,7 +41,7 @@ def collect(runs_by_cell: Analysis) -> dict[str, Any]:
     'affinity': [
       pair
       for cell, runs in runs_by_cell.items()
-      for pair in _affinity(cell, runs)
+      for pair in results.affinity(cell.model, cell.tasks, runs)
     ],
     'runs': [
       _run(cell, r) for cell, runs in runs_by_cell.items() for r in runs
@@ -108,7 +87,7 @@ def _describe_task(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     },
     **{
       name: _summary([evaluation[name] for evaluation in evaluations])
-      for name in compared()
+      for name in results.compared()
     },
   }
 
@@ -133,7 +112,7 @@ def _compare_all(runs_by_cell: Analysis, task: str) -> list[dict[str, Any]]:
   comparisons = [c for c in comparisons if c['seeds']]
   for model in dict.fromkeys(c['model'] for c in comparisons):
     model_scores = [c['scores'] for c in comparisons if c['model'] == model]
-    for name, (_, sign) in compared().items():
+    for name, (_, sign) in results.compared().items():
       corrected = statistics.holm([s[name]['p_value'] for s in model_scores])
       for scores, p_value in zip(model_scores, corrected, strict=True):
         scores[name]['p_holm'] = p_value
@@ -161,7 +140,7 @@ def _compare(
   if not pairs:
     return comparison
   scores = {}
-  for name in compared():
+  for name in results.compared():
     difference_S = [
       with_.evaluation['tasks'][task][name]
       - without.evaluation['tasks'][task][name]
@@ -200,30 +179,6 @@ def _differs(test: Mapping[str, Any]) -> bool:
   return test['p_value'] < statistics.ALPHA
 
 
-def _affinity(cell: Cell, runs: Sequence[Result]) -> list[dict[str, Any]]:
-  """For each pair of tasks the mean cosine over the seeds, epoch by epoch."""
-  values = collections.defaultdict(list)
-  for r in runs:
-    for row in r.rows:
-      for pair in row['cosines']:
-        # Their order is that of the ensemble, which a restart may change.
-        names = tuple(sorted(pair['tasks'], key=cell.tasks.index))
-        values[names, row['epoch']].append(pair['cosine'])
-  pairs = dict.fromkeys(pair for pair, _ in values)
-  return [
-    {
-      'model': cell.model,
-      'tasks': list(cell.tasks),
-      'pair': list(pair),
-      'epochs': [epoch for p, epoch in values if p == pair],
-      'cosine': [
-        float(np.mean(v)) for (p, _), v in values.items() if p == pair
-      ],
-    }
-    for pair in pairs
-  ]
-
-
 def _run(cell: Cell, result: Result) -> dict[str, Any]:
   evaluation = result.evaluation
   return {
@@ -235,7 +190,9 @@ def _run(cell: Cell, result: Result) -> dict[str, Any]:
     'stopped_early': evaluation['stopped_early'],
     'seconds': round(sum(row['seconds'] for row in result.rows), 1),
     'scores': {
-      task: {name: evaluation['tasks'][task][name] for name in compared()}
+      task: {
+        name: evaluation['tasks'][task][name] for name in results.compared()
+      }
       for task in cell.tasks
     },
     'total': [row['total'] for row in result.rows],
@@ -249,7 +206,7 @@ def _verdict(task: str, comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
   by_set = collections.defaultdict(list)
   for comparison in comparisons:
     by_set[' and '.join(comparison['tasks'][1:])].append(
-      comparison['scores'][MAIN]
+      comparison['scores'][results.MAIN]
     )
   clauses, inconclusive, metric = [], [], f'the accuracy of {task}'
   for added, scores in by_set.items():

@@ -8,10 +8,8 @@ import altair as alt
 import numpy as np
 import vl_convert
 
-from imat_jax.reporting.analysis import MAIN, Analysis
-from imat_jax.reporting.results import Result
+from imat_jax.reporting.results import MAIN, Result
 from imat_jax.reporting.statistics import SILENT
-from imat_jax.study.grid import Cell
 
 # Distinguishable with any kind of color vision, on white and on black; all else
 # has the text color of the page.
@@ -87,23 +85,19 @@ def differences(comparisons: Sequence[Mapping[str, Any]]) -> Chart:
 
 
 def curves(
-  runs_by_cell: Analysis, shown_tasks: Sequence[tuple[Cell, str]], score: str
+  panels: Mapping[str, tuple[Sequence[Result], str]], score: str
 ) -> Chart:
   """Learning curves, train against validation: means over the seeds.
 
   Args:
-    runs_by_cell: the runs.
-    shown_tasks: which cells, and which task of each.
+    panels: by title, runs that differ in their seeds, and a task of theirs.
     score: `loss` or `accuracy`.
   """
   rows = [
-    {'panel': _panel(cell, task, runs_by_cell), 'split': split, 'epoch': epoch}
-    | _spread(values)
-    for cell, task in shown_tasks
+    {'panel': title, 'split': split, 'epoch': epoch} | _spread(values)
+    for title, (runs, task) in panels.items()
     for split in ('train', 'validation')
-    for epoch, values in _by_epoch(
-      runs_by_cell[cell], split, task, score
-    ).items()
+    for epoch, values in _by_epoch(runs, split, task, score).items()
   ]
   base = alt.Chart().encode(
     x=alt.X('epoch:Q', axis=_epoch_axis(rows)),
@@ -123,11 +117,10 @@ def curves(
   line = base.mark_line(point=alt.OverlayMarkDef(size=35)).encode(
     y='mean:Q', tooltip=tooltip
   )
-  panels = list(dict.fromkeys(row['panel'] for row in rows))
   chart = (
     alt.layer(band, line, data=alt.Data(values=rows))
     .properties(width=260, height=170)
-    .facet(alt.Facet('panel:N', title=None, sort=panels), columns=3)
+    .facet(alt.Facet('panel:N', title=None, sort=list(panels)), columns=3)
   )
   return _finish(chart, f'{score} on train and validation photos per epoch.')
 
@@ -136,7 +129,8 @@ def affinity(pairs: Sequence[Mapping[str, Any]]) -> Chart:
   """The heat map: the cosine of each pair's gradients, epoch by epoch."""
   rows = [
     {
-      'pair': ' · '.join(pair['pair']) + f' ({pair["model"]})',
+      'pair': ' · '.join(pair['pair'])
+      + (f' ({pair["model"]})' if pair['model'] else ''),
       'learned': ' + '.join(pair['tasks']),
       'epoch': epoch,
       'cosine': round(cosine, 4),
@@ -243,11 +237,6 @@ def _epoch_axis(rows: Sequence[Mapping[str, Any]]) -> alt.Axis:
   step = max(1, round(last / 4))
   ticks = sorted({1, *range(step, last + 1, step)})
   return alt.Axis(values=ticks, format='d')
-
-
-def _panel(cell: Cell, task: str, runs_by_cell: Analysis) -> str:
-  """A panel's title: what distinguishes it from the others."""
-  return str(cell) if len(runs_by_cell) > 1 else task
 
 
 def _finish(chart: alt.TopLevelMixin, description: str) -> Chart:

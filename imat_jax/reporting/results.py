@@ -3,9 +3,11 @@
 Statistics and pages are built from these files alone, so they can be rebuilt.
 """
 
+import collections
 import pathlib
 import zipfile
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +17,7 @@ from imat_jax.models import network
 from imat_jax.reporting import model_card
 from imat_jax.runtime import files
 from imat_jax.runtime import workdir as workdir_lib
-from imat_jax.training import scoring
+from imat_jax.training import scores, scoring
 from imat_jax.training.evaluation import Predictions
 
 # What reading a damaged file raises.
@@ -29,6 +31,26 @@ _DAMAGE = (
   zipfile.BadZipFile,
   zlib.error,
 )
+
+
+# The score that decides; the others are listed beside it.
+MAIN = 'accuracy'
+
+
+class Score(NamedTuple):
+  """A compared score."""
+
+  title: str
+  sign: int  # 1: higher is better, -1: lower is better
+
+
+def compared() -> dict[str, Score]:
+  """The compared scores, by their names in `evaluation.json`."""
+  by_name = {
+    name: Score(metric.title, 1 if metric.higher_is_better else -1)
+    for name, metric in scores.METRICS.items()
+  }
+  return {MAIN: by_name[MAIN], 'loss': Score('loss', -1)} | by_name
 
 
 class Result(NamedTuple):
@@ -91,3 +113,34 @@ def read(folder: str | pathlib.Path) -> Result:
     guesses,
     network.num_params(run.model, task_set),
   )
+
+
+def affinity(
+  model: str, names: Sequence[str], runs: Sequence[Result]
+) -> list[dict[str, Any]]:
+  """For each pair of tasks the mean cosine over the runs, epoch by epoch.
+
+  Args:
+    model: the name of their network.
+    names: their tasks, whose order is that of a pair.
+    runs: that differ in their seeds.
+  """
+  values = collections.defaultdict(list)
+  for result in runs:
+    for row in result.rows:
+      for pair in row['cosines']:
+        # Their order is that of the ensemble, which a restart may change.
+        pair_names = tuple(sorted(pair['tasks'], key=names.index))
+        values[pair_names, row['epoch']].append(pair['cosine'])
+  return [
+    {
+      'model': model,
+      'tasks': list(names),
+      'pair': list(pair),
+      'epochs': [epoch for p, epoch in values if p == pair],
+      'cosine': [
+        float(np.mean(v)) for (p, _), v in values.items() if p == pair
+      ],
+    }
+    for pair in dict.fromkeys(pair for pair, _ in values)
+  ]

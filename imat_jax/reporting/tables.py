@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imat_jax.reporting import analysis, paper
+from imat_jax.reporting import paper, results
 from imat_jax.runtime import files
 
 Row = Mapping[str, Any]
@@ -46,7 +46,7 @@ def _scores(findings: Mapping[str, Any]) -> list[Row]:
     }
     | {
       f'{name} {part}'.removesuffix(' mean'): scores[name][part]
-      for name in analysis.compared()
+      for name in results.compared()
       for part in ('mean', 'standard_deviation', 'low', 'high')
     }
     for cell in findings['cells']
@@ -58,7 +58,7 @@ def _scores(findings: Mapping[str, Any]) -> list[Row]:
 def _comparisons(findings: Mapping[str, Any]) -> list[Row]:
   rows = []
   for comparison in findings['comparisons']:
-    for name in analysis.compared():
+    for name in results.compared():
       scores = comparison['scores'][name]
       rows.append(
         {

@@ -20,7 +20,7 @@ import jax
 from imat_jax import config, errors, tasks, train
 from imat_jax.data import source
 from imat_jax.models import network
-from imat_jax.reporting import page, results
+from imat_jax.reporting import results, study_page
 from imat_jax.runtime import distributed, files, progress, run_folders
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.study import dry_run, grid
@@ -65,7 +65,7 @@ def _run_study(study: config.Study) -> None:
     )
     sweep.train_all()
     distributed.broadcast_from_primary(
-      lambda: print(page.write_study(workdir, planned))
+      lambda: print(study_page.write(workdir, planned))
     )
 
 

@@ -1,0 +1,129 @@
+"""What the pages of runs and of studies share: one self-contained HTML file."""
+
+import base64
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jinja2
+import markupsafe
+import numpy as np
+
+from imat_jax import config, errors, options
+from imat_jax.data import source
+from imat_jax.reporting import assessment
+from imat_jax.reporting.results import Result
+from imat_jax.runtime import environment, files
+from imat_jax.training import scores
+
+_PAGES = jinja2.Environment(
+  loader=jinja2.PackageLoader('imat_jax.reporting'),
+  autoescape=True,
+  undefined=jinja2.StrictUndefined,
+  trim_blocks=True,
+  lstrip_blocks=True,
+)
+_CONFUSED = 12  # photos that are shown
+
+
+def write(
+  path: pathlib.Path,
+  template: str,
+  settings: config.Training,
+  tasks: Sequence[str],
+  **content: Any,
+) -> None:
+  """Renders a template.
+
+  Args:
+    path: of the page.
+    template: its name.
+    settings: the config of the run or study.
+    tasks: whose labels in the data set are listed.
+    content: what else the template shows.
+  """
+  from imat_jax.reporting import charts  # loads altair, in a second
+
+  page = _PAGES.get_template(template).render(
+    tasks=tasks,
+    statistics=statistics(settings.data_dir),
+    config=json.dumps(options.to_json(settings), indent=2),
+    made_by=environment.describe(),
+    javascript=markupsafe.Markup(charts.javascript()),
+    **content,
+  )
+  files.write_text(path, page)
+
+
+def statistics(data_dir: str) -> dict[str, Any]:
+  """The `statistics.json` of a data set."""
+  return files.read_json(source.folder(data_dir) / 'statistics.json')
+
+
+def baseline(
+  task: str, evaluation: Mapping[str, Any], data_dir: str
+) -> float | None:
+  """The accuracy of always predicting the commonest train label of a task."""
+  train_tasks = statistics(data_dir)['splits']['train']['tasks']
+  return assessment.commonest_accuracy(evaluation, train_tasks[task]['counts'])
+
+
+def no_better(task: str, accuracy: float, baseline: float) -> str:
+  """The warning where a network is no better than the commonest label."""
+  return (
+    f'an accuracy of {accuracy:.3f} in {task} is no better than always saying '
+    f'the commonest label ({baseline:.3f})'
+  )
+
+
+def confusion_table(
+  title: str, labels: Sequence[str], count_KxK: np.ndarray
+) -> dict[str, Any]:
+  """Counts, and the shares of their rows in percent that shade them."""
+  share_KxK = scores.row_shares(count_KxK)
+  return {
+    'title': title,
+    'labels': labels,
+    'counts': count_KxK.tolist(),
+    'shares': (100 * share_KxK).round().astype(int).tolist(),
+  }
+
+
+def confused_photos(runs: Sequence[Result], task: str) -> list[dict[str, Any]]:
+  """The validation photos that most runs get wrong with most confidence."""
+  task_set = runs[0].task_set.select([task])
+  labels = task_set[task].labels
+  columns = [result.task_set.names.index(task) for result in runs]
+  pairs = list(zip(runs, columns, strict=True))
+  label_N = runs[0].guesses.label[:, columns[0]]
+  guess_RxN = np.stack([r.guesses.guess[:, c] for r, c in pairs])
+  confidence_RxN = np.stack([r.guesses.probability[:, c] for r, c in pairs])
+  wrong_RxN = (guess_RxN != label_N) & (label_N >= 0)
+  worst = np.argsort(-(wrong_RxN * confidence_RxN).sum(0), kind='stable')
+  examples = source.Source(runs[0].run.data_dir, 'validation', task_set)
+  photos = []
+  for n in worst[:_CONFUSED]:
+    wrong_R = wrong_RxN[:, n]
+    if not wrong_R.any():
+      break
+    record = examples[int(n)]
+    guess = np.bincount(guess_RxN[wrong_R, n]).argmax()
+    photos.append(
+      {
+        'jpeg': base64.b64encode(record.jpeg).decode(),
+        'image_id': record.image_id,
+        'true': labels[label_N[n]],
+        'guess': labels[guess],
+        'wrong': int(wrong_R.sum()),
+        'runs': len(runs),
+        'confidence': float(confidence_RxN[wrong_R, n].mean()),
+      }
+    )
+  return photos
+
+
+def summary(lines: Sequence[str], paths: Sequence[pathlib.Path]) -> str:
+  """What a command prints at its end: its results, and the written files."""
+  lines = map(errors.printable, lines)
+  return '\n'.join([*lines, '', 'files:', *(f'  {path}' for path in paths)])

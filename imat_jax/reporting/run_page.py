@@ -1,0 +1,126 @@
+"""The page of one run, `report.html`."""
+
+from typing import Any
+
+import numpy as np
+
+from imat_jax.reporting import assessment, html, results
+from imat_jax.reporting.results import Result
+from imat_jax.runtime import workdir as workdir_lib
+from imat_jax.runtime.workdir import Workdir
+
+
+def write(workdir: Workdir) -> str:
+  """Writes the page of a finished run; returns what to print."""
+  from imat_jax.reporting import charts  # loads altair, in a second
+
+  result = results.read(workdir.path)
+  evaluation, data_dir = result.evaluation['tasks'], result.run.data_dir
+  labelled = [name for name, of in evaluation.items() if of['count']]
+  baselines = {
+    name: html.baseline(name, of, data_dir) for name, of in evaluation.items()
+  }
+  warnings = [
+    html.no_better(name, evaluation[name]['accuracy'], baselines[name])
+    for name in labelled
+    if evaluation[name]['accuracy'] <= baselines[name]
+  ]
+  warnings += _warnings(result)
+  resumed = workdir_lib.times_resumed(workdir)
+  notes = [
+    _epochs(result),
+    f'{result.num_params:,} parameters',
+    f'{result.evaluation["num_examples"]:,} validation photos',
+    f'resumed {resumed} time{"" if resumed == 1 else "s"}',
+  ]
+  specs = {
+    score: charts.curves({name: ([result], name) for name in labelled}, score)
+    for score in ('accuracy', 'loss')
+  }
+  affinity = results.affinity('', result.task_set.names, [result])
+  if affinity:
+    specs['affinity'] = charts.affinity(affinity)
+  html.write(
+    workdir.report,
+    'run.html',
+    result.run,
+    result.task_set.names,
+    title=workdir.path.resolve().name,
+    notes=notes,
+    warnings=warnings,
+    scores={name: s.title for name, s in results.compared().items()},
+    evaluation=evaluation,
+    intervals={name: _intervals(of) for name, of in evaluation.items()},
+    baselines=baselines,
+    charts=specs,
+    confusions=[
+      html.confusion_table(
+        name,
+        evaluation[name]['labels'],
+        np.array(evaluation[name]['confusion_matrix']),
+      )
+      for name in labelled
+    ],
+    confused={name: html.confused_photos([result], name) for name in labelled},
+  )
+  lines = [
+    _score_line(name, of, baselines[name]) for name, of in evaluation.items()
+  ]
+  lines.append(', '.join(notes[:2]))
+  lines += [f'warning: {warning}' for warning in warnings]
+  paths = (
+    *(workdir.report, workdir.card, workdir.evaluation, workdir.metrics),
+    *(workdir.predictions, workdir.config, workdir.checkpoints),
+  )
+  return html.summary(lines, paths)
+
+
+def _intervals(evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:
+  """Each score with its interval for other photos, where it has one."""
+  bounds = assessment.intervals(np.array(evaluation['confusion_matrix']))
+  return {
+    name: dict(
+      zip(
+        ('mean', 'low', 'high'),
+        (evaluation[name], *(bounds.get(f'{name}_interval') or (None, None))),
+        strict=True,
+      )
+    )
+    for name in results.compared()
+  }
+
+
+def _warnings(result: Result) -> list[str]:
+  warnings = []
+  first = result.task_set.names[0]
+  if not result.evaluation['tasks'][first]['count']:
+    warnings.append(f'no validation photo has a label for {first}')
+  if (
+    result.rows[-1]['total']['validation'] is not None
+    and result.evaluation['epoch'] == result.run.epochs
+  ):
+    warnings.append('the last epoch was the best; more epochs may help')
+  return warnings
+
+
+def _epochs(result: Result) -> str:
+  number, evaluation = len(result.rows), result.evaluation
+  if result.rows[-1]['total']['validation'] is None:
+    return (
+      f'Epoch {number}, the last: no validation photo has a label to choose '
+      'one by'
+    )
+  stopped = ', stopped early' if evaluation['stopped_early'] else ''
+  return f'Best epoch {evaluation["epoch"]} of {number}{stopped}'
+
+
+def _score_line(
+  name: str, metrics: dict[str, Any], baseline: float | None
+) -> str:
+  if not metrics['count']:
+    return f'{name}: no labelled photo in the split'
+  return (
+    f'{name}: accuracy {metrics["accuracy"]:.3f} (commonest label '
+    f'{baseline:.3f}), loss {metrics["loss"]:.3f}, macro F1 '
+    f'{metrics["macro_f1"]:.3f} on {metrics["count"]:,} labelled photos'
+  )
