@@ -402,7 +402,7 @@ def test_without_a_labelled_photo_there_are_no_scores():
   assert 'was chosen by the loss' not in text
   assert 'is the last one: no validation photo has a label' in text
   scored, _, of_color = _tables(_tokens(text))
-  assert list(map(_words, scored[1])) == ['color', '2', '0', '–', '–', '–']
+  assert list(map(_words, scored[1])) == ['color', '2', '0', *4 * ['–']]
   assert [_words(cell) for cell in of_color[1]] == [
     'red',
     '0',
@@ -419,7 +419,7 @@ def test_the_commonest_label_is_that_of_train(commonest):
   photos = {_words(row[0]): int(_words(row[2])) for row in of_color[1:]}
   share = photos[commonest] / sum(photos.values())
   assert photos['red'] != photos['blue']
-  assert _words(scored[1][4]) == f'{share:.3f}'
+  assert _words(scored[1][3]) == f'{share:.3f}'
   assert _words(data[1][1]) == '1'
 
 
