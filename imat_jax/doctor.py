@@ -25,7 +25,7 @@ import jax.numpy as jnp
 from imat_jax import config, errors, options
 from imat_jax.data import source
 from imat_jax.models import kernels
-from imat_jax.runtime import environment, storage
+from imat_jax.runtime import environment, files, storage
 from imat_jax.training import sharding
 
 _ROOM = 2**30  # bytes; a run with its checkpoints takes a tenth of it
@@ -158,9 +158,9 @@ def _speed() -> str:
 
 
 def _workdir(workdir: str) -> Iterator[Finding]:
-  if storage.is_url(workdir):
+  if files.is_url(workdir):
     yield _checked('bucket', lambda: _write_to(workdir))
-    workdir = storage.working_folder(workdir)
+    workdir = files.working_folder(workdir)
   yield _checked('workdir', lambda: _write_in(pathlib.Path(workdir)))
 
 

@@ -16,7 +16,7 @@ import pathlib
 from typing import Literal
 
 from imat_jax import config, errors, options
-from imat_jax.runtime import outputs, progress, run_folders, storage
+from imat_jax.runtime import files, outputs, progress, run_folders
 from imat_jax.training import trained_model
 
 
@@ -60,7 +60,7 @@ def target(command: Export) -> pathlib.Path:
   """
   if command.output:
     path = pathlib.Path(command.output)
-  elif storage.is_url(command.run):
+  elif files.is_url(command.run):
     raise errors.UserError(
       f'{command.run}: is in a bucket; say with --output=FILE where the file '
       'is to be written'

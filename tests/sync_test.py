@@ -412,7 +412,7 @@ def test_a_run_in_a_bucket_is_a_run_here(built, built_there, shop, whole):
   said = _run(built_there, URL)
   assert f'{URL}: all of it is there' in said
   assert _results(shop / 'run') == _results(whole)
-  assert storage.working_folder(URL).is_relative_to(files.cache_folder())
+  assert files.working_folder(URL).is_relative_to(files.cache_folder())
   described = json.loads((shop / 'run' / 'config.json').read_text())['config']
   assert (described['data_dir'], described['workdir']) == (built_there, URL)
   names = {path.name for path in (shop / 'run').iterdir()}

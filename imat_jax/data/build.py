@@ -80,7 +80,7 @@ class Kept:
 
 def main(config: configs.Build) -> None:
   """Builds the data set and prints its table."""
-  if storage.is_url(config.data_dir):
+  if files.is_url(config.data_dir):
     _build_and_upload(config, storage.RemoteDir(config.data_dir))
   else:
     _build(config, pathlib.Path(config.data_dir))

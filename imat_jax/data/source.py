@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from tensorflow_datasets.core import naming
 
 from imat_jax import errors, tasks
 from imat_jax.data import tfds_builder
-from imat_jax.runtime import files, storage
+from imat_jax.runtime import files
 
 _KINDS = {
   'fingerprint': str,
@@ -86,13 +87,15 @@ def folder(data_dir: str | pathlib.Path) -> pathlib.Path:
   Raises:
     UserError: the bucket cannot be read.
   """
-  if not storage.is_url(data_dir):
+  if not files.is_url(data_dir):
     return pathlib.Path(data_dir)
+  from imat_jax.runtime import storage  # only a bucket needs it
+
   parts = f'{tfds_builder.FOLDER}/', 'statistics.json'
   return storage.cached_download(data_dir, parts, _whole)
 
 
-def _whole(listing: storage.Listing) -> storage.Listing:
+def _whole(listing: Mapping[str, Any]) -> Mapping[str, Any]:
   """Nothing, unless the data set is there."""
   return (
     listing if f'{tfds_builder.FOLDER}/{tfds_builder.MARK}' in listing else {}

@@ -98,6 +98,16 @@ def cache_folder() -> pathlib.Path:
   return folder if usable else temporary_folder()
 
 
+def is_url(place: str | pathlib.Path) -> bool:
+  """Whether a folder is in a bucket; `config` checks how its URL is written."""
+  return '://' in str(place)
+
+
+def working_folder(url: str) -> pathlib.Path:
+  """The local working copy of a folder in a bucket."""
+  return cache_folder() / 'remote' / url.replace('://', '/')
+
+
 @functools.cache
 def temporary_folder() -> pathlib.Path:
   """A folder of this user alone below the system's temporary folder."""

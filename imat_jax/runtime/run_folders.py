@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from imat_jax import config, errors, options, tasks
-from imat_jax.runtime import files, storage
+from imat_jax.runtime import files
 
 CONFIG = 'config.json'
 CHECKPOINTS = 'checkpoints'
@@ -23,7 +23,7 @@ def check(path: str | pathlib.Path) -> None:
   Raises:
     UserError: no run; names those below, or the one that contains this.
   """
-  if storage.is_url(path):
+  if files.is_url(path):
     return
   path = pathlib.Path(path)
   if (path / CONFIG).is_file() and not is_of(path, config.Study):
@@ -40,7 +40,7 @@ def refuse_foreign(path: str | pathlib.Path) -> None:
   Raises:
     UserError: it holds something else; names one of its files.
   """
-  if storage.is_url(path):
+  if files.is_url(path):
     return
   path = pathlib.Path(path)
   if is_of(path, config.Run) or is_of(path, config.Study):

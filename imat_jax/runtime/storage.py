@@ -1,8 +1,8 @@
 """Folders in buckets, gs://, s3:// and az://, copied here and back by fsspec.
 
 The one module that talks to a bucket; everything else works on files of this
-machine. `cached_download` copies what is only read; `working_folder` is the
-local folder of a run in a bucket, see `runtime.sync`.
+machine. `cached_download` copies what is only read; `runtime.sync` keeps the
+working folder of a run in step with its bucket.
 """
 
 import contextlib
@@ -47,16 +47,6 @@ class File(NamedTuple):
 
 
 Listing = Mapping[str, File]  # by the name within a folder, such as 'a/b.json'
-
-
-def is_url(place: str | pathlib.Path) -> bool:
-  """Whether a folder is in a bucket; `config` checks how its URL is written."""
-  return '://' in str(place)
-
-
-def working_folder(url: str) -> pathlib.Path:
-  """The local working copy of a folder in a bucket."""
-  return files.cache_folder() / 'remote' / url.replace('://', '/')
 
 
 @functools.cache

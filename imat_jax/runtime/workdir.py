@@ -18,8 +18,6 @@ from imat_jax.runtime import (
   files,
   progress,
   run_folders,
-  storage,
-  sync,
 )
 
 # The keys of a row of metrics.jsonl that pages and tables read.
@@ -30,8 +28,8 @@ class Workdir:
   """The paths of a run's files; of one in a bucket, the local copies."""
 
   def __init__(self, path: str | pathlib.Path):
-    self.url = path if storage.is_url(path) else None
-    self.path = storage.working_folder(path) if self.url else pathlib.Path(path)
+    self.url = path if files.is_url(path) else None
+    self.path = files.working_folder(path) if self.url else pathlib.Path(path)
     self.config = self.path / run_folders.CONFIG
     self.checkpoints = self.path / run_folders.CHECKPOINTS
     self.metrics = self.path / 'metrics.jsonl'
@@ -73,6 +71,8 @@ def synced(workdir: Workdir) -> Iterator[None]:
   if not workdir.url:
     yield
     return
+  from imat_jax.runtime import sync  # only a run in a bucket needs it
+
   marks = (checksums.NAME, workdir.evaluation.name)
   mirror = sync.Mirror(workdir.url, workdir.path, marks)
   distributed.broadcast_from_primary(mirror.begin)

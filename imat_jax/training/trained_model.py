@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from imat_jax import config, errors, tasks
-from imat_jax.runtime import checksums, files, run_folders, storage
+from imat_jax.runtime import checksums, files, run_folders
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.training import checkpoint, compiled, sharding
 from imat_jax.training.ensemble import Ensemble
@@ -29,7 +29,9 @@ def load(path: str | pathlib.Path) -> TrainedModel:
     UserError: no run, a damaged one, or one without a finished epoch.
   """
   sharding.check_devices()
-  if storage.is_url(path):
+  if files.is_url(path):
+    from imat_jax.runtime import storage  # only a bucket needs it
+
     url, parts = path, ('config.json', 'checkpoints/')
     path = storage.cached_download(url, parts, checksums.only_complete)
     if not any(path.iterdir()):

@@ -11,7 +11,6 @@ from imat_jax import config, errors, tasks
 from imat_jax.data.types import Batch
 from imat_jax.runtime import distributed, extras, progress
 from imat_jax.runtime.workdir import Workdir
-from imat_jax.writers import plots, tensorboard, wandb
 from imat_jax.writers.base import MetricWriter, Row, Summary
 from imat_jax.writers.files import JsonlWriter, StartWriter, StderrWriter
 
@@ -57,6 +56,8 @@ class MultiWriter:
 
     @functools.cache
     def draw() -> dict[str, Image.Image]:
+      from imat_jax.writers import plots  # most runs draw nothing
+
       return {
         f'confusion/{task.name}': plots.confusion(
           validation[task.name]['confusion'],
@@ -73,6 +74,8 @@ class MultiWriter:
       writer.write(summary)
 
   def _grid(self, batch: Batch) -> Image.Image:
+    from imat_jax.writers import plots
+
     image_BxHxWxC, label_BxT = jax.device_get(batch)
     captions = [
       ', '.join(
@@ -143,9 +146,13 @@ def make_writers(
     return MultiWriter(draws=draws)
   writers = [JsonlWriter(workdir), StderrWriter(run)]
   if run.tensorboard:
+    from imat_jax.writers import tensorboard
+
     folder = workdir.tensorboard
     writers.append(BestEffort(tensorboard.TensorBoardWriter(folder)))
   if run.wandb:
+    from imat_jax.writers import wandb
+
     writers.append(BestEffort(wandb.WandbWriter(workdir, run, config_hash)))
   # Last: a start that the others refuse is none.
   writers.append(StartWriter(workdir))
