@@ -332,7 +332,8 @@ def test_a_second_process_is_refused(built, stopped):
   with (
     workdir.lock(workdir.Workdir(stopped)),
     pytest.raises(
-      errors.UserError, match=rf'at work here \(pid {os.getpid()} on'
+      errors.UserError,
+      match=rf'locked by another process \(pid {os.getpid()} on',
     ),
   ):
     _run_here(built, stopped)

@@ -6,17 +6,14 @@ counts; when it ends, the file is rewritten with one line per image.
 
 import contextlib
 import dataclasses
-import fcntl
 import json
-import os
 import pathlib
-import socket
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from imat_jax import errors
 from imat_jax.data import image_validation
-from imat_jax.runtime import files
+from imat_jax.runtime import file_lock, files
 
 # The classes of failure that may pass; a later run tries these images again.
 # A dead name is among them: a machine that is offline sees only dead names; and
@@ -87,20 +84,14 @@ def locked(images: pathlib.Path, split: str) -> Iterator[None]:
   Raises:
     UserError: another process does.
   """
-  with (pathlib.Path(images) / f'.{split}.lock').open('a+') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      file.seek(0)
-      raise errors.UserError(
-        f'{images}/{split}: locked by another process ({file.read()}); wait '
-        'until it is done'
-      ) from None
-    except OSError:  # this file system has no locks
-      pass
-    file.truncate(0)
-    file.write(f'pid {os.getpid()} on {socket.gethostname()}')
-    file.flush()
+
+  def refuse(holder: str) -> None:
+    raise errors.UserError(
+      f'{images}/{split}: locked by another process ({holder}); wait until it '
+      'is done'
+    )
+
+  with file_lock.file_lock(pathlib.Path(images) / f'.{split}.lock', refuse):
     yield
 
 
