@@ -56,7 +56,7 @@ from imat_jax.data import configs, kaggle, manifest
 from imat_jax.data import urls as urls_lib
 from imat_jax.data.downloading import fetcher, on_disk
 from imat_jax.data.manifest import Entry
-from imat_jax.runtime import files, progress
+from imat_jax.runtime import files, progress, text_table
 
 # A line per --url_prefix that photos of a folder came by.
 _RULES = '.url_prefixes'
@@ -118,14 +118,10 @@ def fetch_split(
 def summary(counts: dict[str, collections.Counter[str]]) -> str:
   """The table of what came: a column per split, a row per error class."""
   errors = sorted(set().union(*counts.values()) - set(_ROWS))
-  rows = [['', *counts]]
+  rows = [['photos', *counts]]
   for name in (*_ROWS, *errors):
     rows.append([name, *(f'{count[name]:,}' for count in counts.values())])
-  width = max(len(name) for name, *_ in rows)
-  return '\n'.join(
-    name.ljust(width) + ''.join(cell.rjust(12) for cell in cells)
-    for name, *cells in rows
-  )
+  return text_table.aligned(rows)
 
 
 def _nothing(config: configs.Download, total: collections.Counter[str]) -> str:
