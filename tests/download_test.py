@@ -605,7 +605,7 @@ def test_the_summary_counts_by_error_class(job, server, capsys):
   job.run()
   job.run()
   first, second = capsys.readouterr().out.split('photos')[1:]
-  rows = dict(line.rsplit(maxsplit=1) for line in second.splitlines()[2:8])
+  rows = dict(line.rsplit(maxsplit=1) for line in second.splitlines()[3:9])
   assert re.search(r'new +3', first)
   assert {name.strip(): int(count) for name, count in rows.items()} == {
     'ok': 3,
