@@ -54,9 +54,9 @@ from typing import Any, TextIO
 from imat_jax import errors
 from imat_jax.data import configs, kaggle, manifest
 from imat_jax.data import urls as urls_lib
-from imat_jax.data.downloading import fetcher, on_disk
+from imat_jax.data.downloading import on_disk
 from imat_jax.data.manifest import Entry
-from imat_jax.runtime import files, progress, text_table
+from imat_jax.runtime import extras, files, progress, text_table
 
 # A line per --url_prefix that photos of a folder came by.
 _RULES = '.url_prefixes'
@@ -66,6 +66,7 @@ _ROWS = ('images', 'ok', '  already there', '  new', 'failed')
 
 def main(config: configs.Download) -> None:
   """Fetches the splits one after the other and prints what came."""
+  extras.require('aiohttp', 'download', 'a download')
   source = pathlib.Path(config.annotations)
   splits = [kaggle.read_split(source, s) for s in config.splits]
   try:
@@ -232,6 +233,8 @@ async def _fetch_all(
     return dataclasses.replace(image, urls=spared) if spared else None
 
   with progress.Progress(len(missing), folder.name, 'photo') as bar:
+    from imat_jax.data.downloading import fetcher  # needs an extra
+
     async with fetcher.opened(config) as web:
       any_ok = True
       while missing and any_ok:
