@@ -3,8 +3,8 @@
 In reading order:
 
   train      the program: what a run is made of, and the loop
-  training   what one would write on a blackboard: step, gradients, losses, state,
-             metrics, scores, history (with early stopping), evaluation,
+  training   what one would write on a blackboard: step, gradients, losses,
+             state, metrics, scores, history (with early stopping), evaluation,
              optimizer, rng; ensemble and compiled (runs vmapped and jitted),
              inputs (streamed, or cached on the device), sharding,
              gradient_similarity, checkpoint, scoring, trained_model
