@@ -35,6 +35,7 @@ os.environ['XLA_FLAGS'] = ' '.join(
 # The same examples each time, however busy the machine is.
 hypothesis.settings.register_profile(
   'steady',
+  max_examples=30,
   deadline=None,
   derandomize=True,
   suppress_health_check=[hypothesis.HealthCheck.too_slow],
