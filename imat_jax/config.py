@@ -181,19 +181,6 @@ class Download(Config):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Garments(Config):
-  """Knobs of `imat_jax.data.garments`."""
-
-  annotations: str = _here('folder that receives the fgvc4_iMat.*.json files')
-  images: str = _here('folder that receives SPLIT/ID.jpg and the manifests')
-  train: int = option('photos in the train split', 2400, validators.at_least(1))
-  validation: int = option(
-    'photos in the validation split', 600, validators.at_least(1)
-  )
-  seed: int = option('the same seed draws the same photos', 0, _SEED)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Own(Config):
   """Knobs of `imat_jax.data.own`."""
 

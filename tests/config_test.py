@@ -145,7 +145,6 @@ def test_each_check_fires_with_one_line_that_names_the_flag(kind, field):
     (config.Download, 'url_prefix', ['a', '=b', 'a='], ['', 'a=b', 'a=b=c']),
     (config.Download, 'concurrency', [0], [1]),
     (config.Download, 'read_timeout', [0.0, INF], [0.01]),
-    (config.Garments, 'train', [0], [1]),
   ],
 )
 def test_bounds(kind, name, refused, taken):

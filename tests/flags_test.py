@@ -225,7 +225,7 @@ class Command:
 
     self._monkeypatch.setattr(sys, 'argv', ['command', *arguments])
     with pytest.raises(SystemExit) as caught:
-      flags.run(main, config.Garments)
+      flags.run(main, config.Download)
     self.status = caught.value.code
     self.out, self.err = self._capsys.readouterr()
 
@@ -239,16 +239,16 @@ GOOD = ('--annotations=a', '--images=b')
 
 
 def test_status_0_when_it_is_done(command):
-  command.run(*GOOD, '--train=3')
+  command.run(*GOOD, '--concurrency=3')
   assert command.status == 0
-  wanted = config.Garments(annotations='a', images='b', train=3)
+  wanted = config.Download(annotations='a', images='b', concurrency=3)
   assert command.configs == [wanted]
   assert command.err == ''
 
 
 @pytest.mark.parametrize('flag', ['--help', '-h', '-help'])
 def test_status_0_and_no_work_for_help(command, flag):
-  command.run('--train=0', flag)
+  command.run('--concurrency=0', flag)
   assert command.status == 0
   assert '--annotations' in command.out
   assert command.configs == []
@@ -275,10 +275,10 @@ def test_status_1_and_one_line_for_a_fault_of_the_user(command, fault, line):
   [
     (),
     GOOD[:1],
-    (*GOOD, '--train=0'),
-    (*GOOD, '--trains=3'),
-    (*GOOD, '--train=three'),
-    (*GOOD, '--train=two\nlines'),
+    (*GOOD, '--concurrency=0'),
+    (*GOOD, '--concurrencys=3'),
+    (*GOOD, '--concurrency=three'),
+    (*GOOD, '--concurrency=two\nlines'),
     (*GOOD, 'train'),
   ],
 )
@@ -309,7 +309,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 
   monkeypatch.setattr(sys, 'argv', ['command', *GOOD])
   with pytest.raises(ZeroDivisionError):
-    flags.run(main, config.Garments)
+    flags.run(main, config.Download)
 
 
 def test_a_real_command_ends_with_one_line_under_its_name(tmp_path):
@@ -411,9 +411,9 @@ import sys
 from imat_jax import config, errors, flags
 def main(command):
   print('f\\xfcr', command.annotations)
-  if command.train == 1:
+  if command.concurrency == 1:
     raise errors.UserError('f\\xfcr')
-flags.run(main, config.Garments)
+flags.run(main, config.Download)
 """
 
 
@@ -433,10 +433,10 @@ def shell(tail: str, **environment: str) -> subprocess.CompletedProcess:
     ('--annotations=a <&-', 0, b'f\xc3\xbcr a\n'),
     ('--annotations=a >&-', 0, b''),
     ('--annotations=a 2>&-', 0, b'f\xc3\xbcr a\n'),
-    ('--annotations=a --train=1 2>&-', 1, b'f\xc3\xbcr a\n'),
-    ('--annotations=a --train=0 <&- >&- 2>&-', 2, b''),
+    ('--annotations=a --concurrency=1 2>&-', 1, b'f\xc3\xbcr a\n'),
+    ('--annotations=a --concurrency=0 <&- >&- 2>&-', 2, b''),
     ('--annotations=a >/dev/full', 1, b''),
-    ('--annotations=a --train=1 2>/dev/full', 1, b'f\xc3\xbcr a\n'),
+    ('--annotations=a --concurrency=1 2>/dev/full', 1, b'f\xc3\xbcr a\n'),
     ('--help >&-', 0, b''),
   ],
 )
@@ -448,7 +448,7 @@ def test_closed_and_full_streams(tail, status, out):
 
 def test_what_a_terminal_lacks_is_escaped():
   """Names are bytes of any kind, and a terminal knows some letters."""
-  tail = "--annotations=$'\\xc3\\xbc\\xff' --train=1"
+  tail = "--annotations=$'\\xc3\\xbc\\xff' --concurrency=1"
   done = shell(tail, PYTHONIOENCODING='ascii')
   assert done.returncode == 1
   assert done.stdout == b'f\\xfcr \\xfc\xff\n'
@@ -468,7 +468,7 @@ def test_a_user_without_a_home_gets_one(tmp_path):
     'from imat_jax import config, flags\n'
     'from imat_jax.runtime import files\n'
     'def main(command): print(pathlib.Path.home(), files.cache_folder())\n'
-    'flags.run(main, config.Garments)\n'
+    'flags.run(main, config.Download)\n'
   )
   environment = {k: v for k, v in os.environ.items() if k != 'HOME'}
   root = str(pathlib.Path(__file__).parent.parent)
