@@ -155,7 +155,7 @@ def _write_photos(
 
 
 def _summary(split: str, photos: Sequence[Photo]) -> str:
-  """The shares of the classes, and how many photos have some of the labels."""
+  """The classes' shares of the photos, and labels per photo of some tasks."""
   labels = [label for photo in photos for label in photo.labels]
   counts = collections.Counter(photo.garment.apparel for photo in photos)
   counts.update(task.partition(':')[2] for task, _ in labels)

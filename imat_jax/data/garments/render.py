@@ -9,10 +9,10 @@ from imat_jax.data.garments.sample import Garment, Photo
 from imat_jax.data.garments.textures import Cloth
 
 # How hard the photos are: shares of all, and standard deviations.
-OCCLUDED = 0.1  # something lies over the garment
+OCCLUDED = 0.06  # something lies over the garment
 ZOOM = (0.8, 1.0)  # least and greatest share of the frame that it fills
 SHIFT = 0.03  # of the frame's side
-ROTATION = 6.0  # degrees, where nobody wears it
+ROTATION = 5.0  # degrees, where nobody wears it
 EXPOSURE = 0.1  # of the logarithm
 CAST = 0.04  # of the gains of red, green and blue
 BLUR = 1.8  # pixels, the greatest standard deviation

@@ -96,7 +96,7 @@ def photo(seed: int, split: str, index: int) -> Photo:
 def _garment(
   rng: np.random.Generator, apparel: str, like: Garment | None = None
 ) -> Garment:
-  """A garment of this class, for the wearer of another one."""
+  """A garment of this class, for anybody or for the wearer of another one."""
   table, kinds = TABLES[apparel], TABLES['kinds'][apparel]
   age = pick(rng, table['age'])
   gender = 'women' if chance(rng, table['women']) else 'men'
@@ -106,8 +106,8 @@ def _garment(
   by_wearer = {k: v['wearer'].get(wearer, 0.0) for k, v in kinds.items()}
   kind = pick(rng, by_wearer)
   details = table['details'] | kinds[kind]
+  del details['wearer']
   traits = {name: pick(rng, labels) for name, labels in details.items()}
-  del traits['wearer']
   traits |= {_KIND[apparel]: kind, 'age': age, 'gender': gender}
   if 'pattern' in traits and age != 'adult' and traits['material'] != 'denim':
     traits['pattern'] = pick(rng, TABLES['kids_pattern'])

@@ -8,6 +8,7 @@ import numpy as np
 
 from imat_jax.data.garments import catalog
 from imat_jax.data.garments.catalog import Rgb
+from imat_jax.data.garments.sample import Garment
 
 Shape = tuple[int, int]  # height and width
 
@@ -27,7 +28,7 @@ class Cloth:
     return dataclasses.replace(self, shade=self.shade * gain)
 
 
-def cloths(garment) -> tuple[Cloth, Cloth]:
+def cloths(garment: Garment) -> tuple[Cloth, Cloth]:
   """The cloth of a garment, and that of its trimmings."""
   rng, traits = np.random.default_rng(garment.seed), garment.traits
   colors = traits['color'], garment.accent
@@ -70,10 +71,7 @@ def hills(rng: np.random.Generator, shape: Shape, *cells: int) -> np.ndarray:
 
 
 def weave(cloth: Cloth, shape: Shape, rng: np.random.Generator):
-  """The cloth's color [H, W, 3] and height in pixels [H, W], but for the shade.
-
-  What is the same everywhere has H = W = 1.
-  """
+  """Its color [H, W, 3] and height in pixels [H, W]; 1 where all are alike."""
   look = catalog.MATERIALS[cloth.material]
   color, height = np.float32(cloth.color).reshape(1, 1, 3), np.zeros((1, 1))
   if cloth.pattern != 'solid':
