@@ -2,7 +2,9 @@
 
 Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy
 as 1, 2, 3", 2011). The same code runs on arrays of numpy in the loader and on
-those of jax inside of the jitted step, with the same bits.
+those of jax inside of the jitted step, with the same bits: photos are warped
+alike, streamed or cached on the device. jax's own keys, which `training.rng`
+uses for all else, have no numpy twin.
 """
 
 import functools
