@@ -75,7 +75,7 @@ def train(run: config.Run) -> TrainedModel:
     fingerprint = check_fingerprint(run.data_dir)
     task_set = source.read_tasks(run.data_dir).select(run.tasks)
     run = dataclasses.replace(run, tasks=task_set.names)
-    # What follows knows no single run: a study trains several with the same code.
+    # A study trains several runs at once with what follows.
     ensemble = Ensemble((run,), task_set)
     data = inputs.open_inputs(run, run.model.trunk.side, task_set)
 

@@ -70,8 +70,16 @@ def pytest_configure(config):
     'filterwarnings', 'ignore:label.. is deprecated:DeprecationWarning'
   )
   config.addinivalue_line('markers', 'devices(number): devices of a test')
+  config.addinivalue_line('markers', 'processes: starts commands, so is slow')
   # Grain's worker processes read absl's flags, which a command has parsed.
   flags.FLAGS(['tests'])
+
+
+def pytest_collection_modifyitems(items):
+  """Modules that start processes: `-m 'not processes'` is for daily work."""
+  for item in items:
+    if hasattr(item.module, 'subprocess'):
+      item.add_marker(pytest.mark.processes)
 
 
 @pytest.fixture(autouse=True, scope='session')
