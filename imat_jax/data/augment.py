@@ -24,7 +24,7 @@ _BORDERS = {
 
 
 def random_warps(
-  seed: Any, name: str, number_B: Any, knobs: config.Augmentation
+  seed: Any, name: str, number_B: Any, augmentation: config.Augmentation
 ) -> Any:
   """Draws B × 3 × 3 matrices: output coordinates → photo coordinates.
 
@@ -36,16 +36,22 @@ def random_warps(
     seed: the run's seed, a uint32 number.
     name: what the warps are for.
     number_B: uint32, which examples they are for, of numpy or of jax.
-    knobs: the ranges.
+    augmentation: the ranges.
   """
   xp = number_B.__array_namespace__()
   uniform_Bx6 = random.uniform(seed, name, number_B, 6)
   turn, across, down, wide, high = xp.moveaxis(2 * uniform_Bx6 - 1, 1, 0)[:5]
-  angle = turn * np.float32(np.deg2rad(knobs.rotation))
+  angle = turn * np.float32(np.deg2rad(augmentation.rotation))
   # The edges are 2 apart, so a share s of the width is a way of 2 s.
-  shift_x, shift_y = 2 * knobs.shift * across, 2 * knobs.shift * down
-  mirror = xp.where(uniform_Bx6[:, 5] < knobs.flip, *np.float32([-1, 1]))
-  zoom_x, zoom_y = (1 + knobs.zoom * wide) * mirror, 1 + knobs.zoom * high
+  shift_x, shift_y = (
+    2 * augmentation.shift * across,
+    2 * augmentation.shift * down,
+  )
+  mirror = xp.where(uniform_Bx6[:, 5] < augmentation.flip, *np.float32([-1, 1]))
+  zoom_x, zoom_y = (
+    (1 + augmentation.zoom * wide) * mirror,
+    1 + augmentation.zoom * high,
+  )
   cos, sin, zero = xp.cos(angle), xp.sin(angle), 0 * angle
   rows = (
     (cos * zoom_x, -sin * zoom_y, cos * shift_x - sin * shift_y),

@@ -62,7 +62,7 @@ def batch(
   seed: jax.Array,
   step: jax.Array,
   side: int,
-  knobs: config.Augmentation,
+  augmentation: config.Augmentation,
 ) -> Batch:
   """The augmented batch of a step, to be called inside of a jitted one.
 
@@ -72,7 +72,7 @@ def batch(
     seed: uint32.
     step: int32, counted from the start of the run.
     side: width and height of the batch in pixels.
-    knobs: of the warp.
+    augmentation: of the warp.
   """
   steps, batch_size = order_SxB.shape
   example_B = order_SxB[step % steps]
@@ -80,9 +80,9 @@ def batch(
   example_B = jnp.where(real_B, example_B, 0)
   first = step.astype(jnp.uint32) * np.uint32(batch_size)
   number_B = first + jnp.arange(batch_size, dtype=jnp.uint32)
-  matrix_Bx3x3 = augment.random_warps(seed, 'augment', number_B, knobs)
+  matrix_Bx3x3 = augment.random_warps(seed, 'augment', number_B, augmentation)
   image_BxHxWxC = warp(
-    photos.image_NxHxWxC, example_B, matrix_Bx3x3, side, knobs.fill
+    photos.image_NxHxWxC, example_B, matrix_Bx3x3, side, augmentation.fill
   )
   return Batch(
     image_BxHxWxC * real_B[:, None, None, None].astype(jnp.uint8),

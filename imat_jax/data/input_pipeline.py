@@ -43,8 +43,8 @@ def train_dataset(
   side: int,
   batch_size: int,
   seed: int,
-  knobs: config.Augmentation,
-  share: Shard = ALL,
+  augmentation: config.Augmentation,
+  shard: Shard = ALL,
 ) -> grain.MapDataset:
   """Endless shuffled, augmented batches; `[s]` is the batch of step s."""
 
@@ -53,20 +53,20 @@ def train_dataset(
   def augmented(number: int) -> Batch:
     epoch, place = divmod(number, len(padded))
     record = padded[random.permutation(seed, epoch, len(padded))[place]]
-    matrix = _matrix(seed, 'augment', number, batch_size, knobs)
-    return _example(record, matrix, side, knobs.fill)
+    matrix = _matrix(seed, 'augment', number, batch_size, augmentation)
+    return _example(record, matrix, side, augmentation.fill)
 
-  return _batches(len(padded), batch_size, share, augmented, epochs=None)
+  return _batches(len(padded), batch_size, shard, augmented, epochs=None)
 
 
 def eval_dataset(
   examples: source.Source,
   side: int,
   batch_size: int,
-  knobs: config.Augmentation | None = None,
-  share: Shard = ALL,
+  augmentation: config.Augmentation | None = None,
+  shard: Shard = ALL,
 ) -> grain.MapDataset:
-  """Each photo once, in order; `knobs` augments them as the report did.
+  """Each photo once, in order; `augmentation` augments them as the report did.
 
   The augmentation is the same for every seed, so that runs can be compared.
   """
@@ -75,32 +75,32 @@ def eval_dataset(
 
   def example(number: int) -> Batch:
     record = padded[number]
-    if knobs is None:
+    if augmentation is None:
       return _example(record, augment.IDENTITY, side, 'nearest')
-    matrix = _matrix(0, 'evaluate', number, batch_size, knobs)
-    return _example(record, matrix, side, knobs.fill)
+    matrix = _matrix(0, 'evaluate', number, batch_size, augmentation)
+    return _example(record, matrix, side, augmentation.fill)
 
-  return _batches(len(padded), batch_size, share, example, epochs=1)
+  return _batches(len(padded), batch_size, shard, example, epochs=1)
 
 
 def _batches(
   length: int,
   batch_size: int,
-  share: Shard,
+  shard: Shard,
   example: Callable[[int], Batch],
   epochs: int | None,
 ) -> grain.MapDataset:
-  """A share of the batches of examples 0, 1, …; `length` of them an epoch."""
-  local_batch_size = batch_size // share.number
+  """One shard of the batches of examples 0, 1, …; `length` of them an epoch."""
+  local_batch_size = batch_size // shard.number
 
-  def own_example(index: int, _) -> Batch:
+  def shard_example(index: int, _) -> Batch:
     step, place = divmod(index, local_batch_size)
-    return example(step * batch_size + share.index * local_batch_size + place)
+    return example(step * batch_size + shard.index * local_batch_size + place)
 
   return (
-    grain.MapDataset.range(length // share.number)
+    grain.MapDataset.range(length // shard.number)
     .repeat(epochs)
-    .map_with_index(own_example)
+    .map_with_index(shard_example)
     .batch(local_batch_size, batch_fn=_stack)
   )
 
