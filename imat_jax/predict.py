@@ -135,7 +135,7 @@ def _reason(path: str, error: str) -> str:
       head = file.read(file_kinds.HEAD)
   except OSError as os_error:
     return os_error.strerror or error
-  if image_validation.begins_like_a_picture(head):
+  if image_validation.has_image_signature(head):
     return error
   return f'{error}: {file_kinds.name(head)}'
 

@@ -197,7 +197,7 @@ def test_another_data_set_in_one_process_is_refused(built, tmp_path):
   with _job([_command(built, tmp_path / 'run'), elsewhere]) as processes:
     first, second = _outputs(processes)
     assert [p.returncode for p in processes] == [1, 1]
-  assert 'there is no data set here' in second
+  assert 'no data set in this folder' in second
   assert 'a process of this job is gone' in first
 
 

@@ -30,7 +30,7 @@ def test_a_machine_that_is_well(built, tmp_path):
 
 def test_no_data_set(tmp_path):
   found = findings(data_dir=str(tmp_path))['data set']
-  assert 'there is no data set here; make one with' in found.wrong
+  assert 'no data set in this folder; build one with' in found.wrong
 
 
 def test_a_damaged_data_set(built, tmp_path):

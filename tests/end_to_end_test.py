@@ -146,7 +146,7 @@ def test_another_config_in_the_same_workdir_is_refused(built, whole):
   [
     ({'tasks': ('apparel', 'size')}, "no task 'size'; it has: apparel, "),
     ({'tasks': ('apparel', 'apparel')}, 'named twice'),
-    ({'data_dir': '/nowhere'}, 'there is no data set here'),
+    ({'data_dir': '/nowhere'}, 'no data set in this folder'),
     (
       {'model': tiny.model(geometry='original')},
       'build with --image_size=256',

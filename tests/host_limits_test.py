@@ -75,7 +75,7 @@ def test_a_silent_host_is_left_alone():
   assert ask(found, '', url='http://b/') == ['ok']
 
 
-@pytest.mark.parametrize('error', sorted(host_limits.SILENT))
+@pytest.mark.parametrize('error', sorted(host_limits.NO_REPLY))
 def test_any_reply_is_a_sign_of_life(error):
   found = host_limits.Hosts(knobs())
   nearly = [error] * (host_limits.DEAD_AFTER - 1)
@@ -113,7 +113,7 @@ def test_what_has_begun_runs_its_course():
 def test_a_host_that_is_forgiven_is_asked_again():
   found = host_limits.Hosts(knobs())
   assert ask(found, *['dns'] * host_limits.DEAD_AFTER, '')[-1] == 'dead_host'
-  found.forgive()
+  found.reset_dead_hosts()
   assert ask(found, '', 'dns', '') == ['ok', 'dns', 'ok']
 
 

@@ -151,7 +151,7 @@ def test_metadata_that_is_damaged(copied, body):
   path.write_bytes(body)
   with pytest.raises(errors.UserError) as caught:
     source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
-  complaint = f'{path}: damaged; build it again with --overwrite'
+  complaint = f'{path}: damaged; rebuild with --overwrite'
   assert str(caught.value) == complaint
 
 

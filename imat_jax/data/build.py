@@ -98,7 +98,7 @@ def _build_and_upload(config: configs.Build, remote: storage.RemoteDir) -> None:
         f'{remote.url}/{tfds_builder.FOLDER}', _names(listing)
       )
     # Which data set is there, and which files beside it this command wrote.
-    paths = [f'{tfds_builder.FOLDER}/{tfds_builder.MARK}', outputs.RECORD]
+    paths = [f'{tfds_builder.FOLDER}/{tfds_builder.MARKER}', outputs.RECORD]
     paths += build_files.NAMES
     remote.get(remote.list(paths), build_dir)
     try:
@@ -117,12 +117,14 @@ def _build_and_upload(config: configs.Build, remote: storage.RemoteDir) -> None:
     stale_names = [
       name
       for name in listing
-      if is_new and name not in sizes and tfds_builder.is_ours(_name(name))
+      if is_new
+      and name not in sizes
+      and tfds_builder.is_dataset_file(_name(name))
     ]
     megabytes = sum(sizes.values()) // 10**6
     with progress.Progress(megabytes, f'copy to {remote.url}', 'MB') as bar:
       remote.update(
-        build_dir, list(sizes), stale_names, [tfds_builder.MARK], bar
+        build_dir, list(sizes), stale_names, [tfds_builder.MARKER], bar
       )
 
 
@@ -163,11 +165,11 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
   figures = _statistics(metadata, kept_splits, task_set, twins)
   reasons = {name: k.lost for name, k in kept_splits.items()}
   outputs.write_text(
-    data_dir / build_files.LOST,
+    data_dir / build_files.LOST_PHOTOS,
     lost_photos.as_csv(config.images, splits, reasons),
   )
   outputs.write_text(
-    data_dir / build_files.TWINS, near_duplicates.as_csv(twins)
+    data_dir / build_files.NEAR_DUPLICATES, near_duplicates.as_csv(twins)
   )
   outputs.write_json(data_dir / build_files.STATISTICS, figures)
   notes = label_notes.lines(
@@ -177,7 +179,7 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
     config.min_label_share,
   )
   lost_lines = lost_photos.lines(
-    config.images, reasons, f'{config.data_dir}/{build_files.LOST}'
+    config.images, reasons, f'{config.data_dir}/{build_files.LOST_PHOTOS}'
   )
   print('\n'.join([statistics.table(figures), '', *lost_lines, *notes]))
   return is_new

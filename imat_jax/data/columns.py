@@ -74,7 +74,7 @@ _WHOLE = re.compile(r'(-?\d+)\.0')
 _FRACTION = re.compile(r'[^\d]{0,3}-?\d[\d.,\' ]*[.,]\d+[^\d]{0,3}')
 
 
-class Leads(Protocol):
+class Resolves(Protocol):
   """Whether a cell is a link, or the path of an existing photo."""
 
   def __call__(self, cell: str, search: bool = False) -> bool:
@@ -124,14 +124,14 @@ def split_of(word: str, column: str = '') -> str | None:
 
 
 def understand(
-  table: Table, command: configs.Own, leads: Leads
+  table: Table, command: configs.Own, resolves: Resolves
 ) -> tuple[Columns, list[str]]:
   """Finds the columns of photos, of splits, of groups and of tasks.
 
   Args:
     table: as read.
     command: the user's flags.
-    leads: see `Leads`.
+    resolves: see `Resolves`.
 
   Returns:
     the columns, and notes on what was inferred.
@@ -142,7 +142,7 @@ def understand(
   for flag in ('keep_columns', 'drop_columns'):
     for name in getattr(command, flag):
       _find(table, name, flag)
-  photo, notes = _photo_column(table, command, leads)
+  photo, notes = _photo_column(table, command, resolves)
   names = [name for name in table.columns if name != photo]
   dropped_columns = {
     _find(table, n, 'drop_columns') for n in command.drop_columns
@@ -179,12 +179,12 @@ def _find(table: Table, name: str, flag: str) -> str:
 
 
 def _photo_column(
-  table: Table, command: configs.Own, leads: Leads
+  table: Table, command: configs.Own, resolves: Resolves
 ) -> tuple[str, list[str]]:
   if command.photo_column:
     return _find(table, command.photo_column, 'photo_column'), []
   for name in table.columns:
-    if leads(name) or _PHOTO.search(name):
+    if resolves(name) or _PHOTO.search(name):
       raise errors.UserError(
         f"{table.path}: the first line holds data ('{name}'), not the names of "
         'columns; put a first line such as photo,label before it (Vertex AI: '
@@ -197,8 +197,10 @@ def _photo_column(
   sample = table.rows[:: max(1, len(table.rows) // 100)]
 
   def share(name: str, search: bool = False) -> float:
-    """The share of rows whose cell leads to a photo of its own."""
-    photo_cells = {c for row in sample if leads(c := row.cells[name], search)}
+    """The share of rows whose cell resolves to a photo of its own."""
+    photo_cells = {
+      c for row in sample if resolves(c := row.cells[name], search)
+    }
     return len(photo_cells) / max(1, len(sample))
 
   candidates = (
@@ -319,9 +321,9 @@ class Labels:
   """The labels of one column, without missing ones, spellings merged.
 
   Attributes:
-    shown: cell → its label, except for missing cells.
+    by_cell: cell → its label, except for missing cells.
     missing: cell → its count, for words that mean "missing".
-    joined: label → its spellings, for labels with several.
+    merged: label → its spellings, for labels with several.
   """
 
   def __init__(self, cells: Sequence[str], command: configs.Own):
@@ -337,15 +339,15 @@ class Labels:
         self.missing[cell] += count
       else:
         spellings[cell if command.exact_labels else plain][cell] = count
-    self.shown, self.joined = {}, {}
+    self.by_cell, self.merged = {}, {}
     for group in spellings.values():
       # The commonest, preferably in lower case, whatever the order of rows.
       best = min(group, key=lambda c: (-group[c], c != c.lower(), c))
       if not command.exact_labels:
         best = _whole(' '.join(best.split()))
-      self.shown |= dict.fromkeys(group, best)
+      self.by_cell |= dict.fromkeys(group, best)
       if len(group) > 1:
-        self.joined[best] = sorted(group)
+        self.merged[best] = sorted(group)
 
 
 def _whole(text: str) -> str:
@@ -378,7 +380,7 @@ def not_learnable(labels: Sequence[str]) -> str:
   return ''
 
 
-def few(number: int, labels: Mapping[str, Sequence[str]]) -> str:
+def few_photos_warning(number: int, labels: Mapping[str, Sequence[str]]) -> str:
   """A warning about labels with too few photos for meaningful scores.
 
   Args:

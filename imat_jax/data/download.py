@@ -27,7 +27,7 @@ come, else of the last link.
   bad_url bad_id no_link         no                         no
 
 A host that gave no reply eight times in a row is a dead_host: its other links
-are spared until all else is done, then tried. A private_address is one of this
+are skipped until all else is done, then tried. A private_address is one of this
 machine or its network, where only --allow_private_hosts or the host of
 --url_prefix may lead; redirects are checked in the same way.
 
@@ -213,15 +213,15 @@ async def _fetch_all(
 ) -> dict[str, Entry]:
   """Fetches the images; appends each line to `file` as soon as it is known.
 
-  Links that were spared for their host's sake are tried when the others are
+  Links that were skipped for their host's sake are tried when the others are
   done, as long as such a round brings a photo: the host may have been silent by
   chance, or for a while.
   """
   lines = {}
 
   async def fetch(image: kaggle.Image) -> kaggle.Image | None:
-    """Returns the image with the links that were spared, if any were."""
-    line, body, spared = await web.fetch(image)
+    """Returns the image with the links that were skipped, if any were."""
+    line, body, skipped = await web.fetch(image)
     previous = lines.get(image.image_id) or known.get(image.image_id)
     line = _add_attempts(line, previous)
     # The line comes first: killed in between, the photo is fetched again. A
@@ -232,14 +232,14 @@ async def _fetch_all(
         files.write_bytes, on_disk.photo_path(folder, image), body
       )
     lines[image.image_id] = line
-    bar.advance(not spared)
-    return dataclasses.replace(image, urls=spared) if spared else None
+    bar.advance(not skipped)
+    return dataclasses.replace(image, urls=skipped) if skipped else None
 
   with progress.Progress(len(missing), folder.name, 'photo') as bar:
     async with fetcher.opened(config) as web:
       any_ok = True
       while missing and any_ok:
-        web.forgive()
+        web.reset_dead_hosts()
         async with asyncio.TaskGroup() as group:
           tasks = [group.create_task(fetch(image)) for image in missing]
         any_ok = any(lines[image.image_id].is_ok for image in missing)

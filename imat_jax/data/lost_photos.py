@@ -18,7 +18,7 @@ def reason(folder: str, image_id: str, why: str) -> str:
     return why
   with (pathlib.Path(folder) / f'{image_id}.jpg').open('rb') as file:
     head = file.read(file_kinds.HEAD)
-  if image_validation.begins_like_a_picture(head):  # damaged, or broken off
+  if image_validation.has_image_signature(head):  # damaged, or broken off
     return why
   return f'{why}: {file_kinds.name(head)}'
 

@@ -73,20 +73,20 @@ def main(command: configs.Own) -> None:
       {'--source': command.source},
     )
   finder = photo_paths.Finder(root, [images, target])
-  roles, notes = columns.understand(table, command, finder.leads)
+  roles, notes = columns.understand(table, command, finder.resolves)
   notes = [*table.notes, *notes]
   if not table.rows:
     raise errors.UserError(f'{table.path}: no row below the names of columns')
-  lost_rows = photo_store.Lost()
-  places = _find(table.rows, roles.photo, finder, lost_rows, notes)
+  dropped_rows = photo_store.DroppedRows()
+  places = _find(table.rows, roles.photo, finder, dropped_rows, notes)
   photo_store.check(images, [place.file for _, place in places if place.file])
   for path in _paths(target).values():
     outputs.check(path)
-  photos = photo_store.identify(places, lost_rows)
+  photos = photo_store.identify(places, dropped_rows)
   if not photos:
-    raise errors.UserError(f'{table.path}: no photo is there: {lost_rows}')
-  if lost_rows.count:
-    notes.append(str(lost_rows))
+    raise errors.UserError(f'{table.path}: no photo is there: {dropped_rows}')
+  if dropped_rows.count:
+    notes.append(str(dropped_rows))
   num_joined = sum(len(photo.rows) - 1 for photo in photos.values())
   if num_joined:
     notes.append(f'rows of a photo that another row has, too: {num_joined:,}')
@@ -103,7 +103,7 @@ def _find(
   rows: Sequence[Row],
   column: str,
   finder: photo_paths.Finder,
-  lost_rows: photo_store.Lost,
+  dropped_rows: photo_store.DroppedRows,
   notes: list[str],
 ) -> list[tuple[Row, photo_paths.Found]]:
   """Where the photo of each row is."""
@@ -120,9 +120,9 @@ def _find(
   for row, cell in zip(rows, cells, strict=True):
     place = place_by_cell[cell]
     if not cell:
-      lost_rows.add(row, cell, 'rows without a photo')
+      dropped_rows.add(row, cell, 'rows without a photo')
     elif isinstance(place, photo_paths.NotFound):
-      lost_rows.add(row, cell, place.reason)
+      dropped_rows.add(row, cell, place.reason)
     else:
       places.append((row, place))
       if place.by_search:
@@ -193,9 +193,9 @@ def _column(
   labels, notes, conflicts = {}, [], []
   for image_id, photo in photos.items():
     photo_labels = [
-      column.shown[row.cells[name]]
+      column.by_cell[row.cells[name]]
       for row in photo.rows
-      if row.cells[name] in column.shown
+      if row.cells[name] in column.by_cell
     ]
     if not photo_labels:
       continue
@@ -212,10 +212,10 @@ def _column(
       f'{task}: {column.missing.total():,} labels are missing in words: '
       f'{spellings} (--keep_label=WORD keeps one)'
     )
-  if column.joined:
-    label, spellings = next(iter(column.joined.items()))
+  if column.merged:
+    label, spellings = next(iter(column.merged.items()))
     notes.append(
-      f'{task}: {len(column.joined):,} labels in several spellings (first: '
+      f'{task}: {len(column.merged):,} labels in several spellings (first: '
       f'{label}: {", ".join(map(repr, spellings))})'
     )
   if conflicts:
@@ -396,7 +396,7 @@ def _summary(
     '; '.join([f'{len(photos):,} photos', *filled]),
     f'{", ".join(splits)} photos, of which {links:,} are links to download',
   ]
-  if warning := columns.few(len(photos), by_task):
+  if warning := columns.few_photos_warning(len(photos), by_task):
     lines.append(f'warning: {warning}')
   folder_flags = (
     f'--annotations={shlex.quote(command.annotations)} '

@@ -36,7 +36,7 @@ def is_photo(path: str | os.PathLike) -> bool:
     return True
   try:
     with open(path, 'rb') as file:
-      return image_validation.begins_like_a_picture(
+      return image_validation.has_image_signature(
         file.read(image_validation.HEAD)
       )
   except OSError:

@@ -65,7 +65,7 @@ def _unmarked_utf_16(body: bytes) -> str:
 
 def _standard_input() -> list[str]:
   body = sys.stdin.buffer.read()
-  if image_validation.begins_like_a_picture(body):
+  if image_validation.has_image_signature(body):
     raise errors.UserError(
       'standard input is a photo; give the path of its file, or a list of paths'
     )

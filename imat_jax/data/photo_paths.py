@@ -38,7 +38,7 @@ class NotFound:
   reason: str
 
 
-_NOWHERE = NotFound('no such file')
+_NO_SUCH_FILE = NotFound('no such file')
 
 
 class Finder:
@@ -54,7 +54,7 @@ class Finder:
     self._targets = {os.path.realpath(target) for target in targets}
     self._files: dict[str, list[tuple[Parts, str]]] | None = None
 
-  def leads(self, cell: str, search: bool = False) -> bool:
+  def resolves(self, cell: str, search: bool = False) -> bool:
     """Whether a cell leads to a photo, as written or by a search."""
     if urls.is_link(cell) or self._as_written(cell) is not None:
       return True
@@ -64,7 +64,7 @@ class Finder:
     """The link or file of each cell, or the reason why there is none."""
     places = {cell: self._find(cell) for cell in dict.fromkeys(cells)}
     missing_cells = [
-      cell for cell, place in places.items() if place == _NOWHERE
+      cell for cell, place in places.items() if place == _NO_SUCH_FILE
     ]
     for cell, path in self._behind_prefix(missing_cells).items():
       places[cell] = Found(file=path, by_search=True)
@@ -95,7 +95,7 @@ class Finder:
     fits = [] if _is_absolute(cell) else self._deeper(_parts(cell))
     if len(fits) > 1:
       return NotFound('several files of this name')
-    return Found(file=fits[0], by_search=True) if fits else _NOWHERE
+    return Found(file=fits[0], by_search=True) if fits else _NO_SUCH_FILE
 
   def _deeper(self, parts: Parts) -> list[str]:
     """The files whose path has this suffix."""

@@ -47,25 +47,25 @@ class Photo(NamedTuple):
 Photos = dict[str, Photo]  # by image id
 
 
-class Lost:
+class DroppedRows:
   """Rows without a photo: how many for each reason, and the first."""
 
   def __init__(self):
-    self._of_reason: dict[str, list[str]] = {}
+    self._rows_by_reason: dict[str, list[str]] = {}
 
   @property
   def count(self) -> int:
-    return sum(map(len, self._of_reason.values()))
+    return sum(map(len, self._rows_by_reason.values()))
 
   def add(self, row: Row, cell: str, reason: str) -> None:
-    self._of_reason.setdefault(reason, []).append(
+    self._rows_by_reason.setdefault(reason, []).append(
       f"{row.where}: '{columns.short(cell)}'"
     )
 
   def __str__(self) -> str:
     reasons = '; '.join(
       f'{len(rows):,} {reason} (first: {rows[0]})'
-      for reason, rows in self._of_reason.items()
+      for reason, rows in self._rows_by_reason.items()
     )
     return f'{self.count:,} are not there{": " if reasons else ""}{reasons}'
 
@@ -119,13 +119,13 @@ def _is_id(path: pathlib.Path) -> bool:
 
 
 def identify(
-  places: Sequence[tuple[Row, photo_paths.Found]], lost: Lost
+  places: Sequence[tuple[Row, photo_paths.Found]], dropped_rows: DroppedRows
 ) -> Photos:
   """The photos by their ids; rows and files of one photo joined.
 
   Args:
     places: rows with their links or files.
-    lost: receives the rows whose file is no photo.
+    dropped_rows: receives the rows whose file is no photo.
   """
   paths = dict.fromkeys(place.file for _, place in places if place.file)
   photos, content_by_path = {}, {}
@@ -139,7 +139,7 @@ def identify(
   for row, place in places:
     content = content_by_path.get(place.file, ('', (0, 0)))
     if isinstance(content, str):
-      lost.add(row, place.file, content)
+      dropped_rows.add(row, place.file, content)
       continue
     sha256, size = content
     key = (sha256 or _link_digest(place.link))[:_ID_DIGITS]
@@ -164,7 +164,7 @@ def _read(path: str) -> tuple[str, tuple[int, int]] | str:
     return f'cannot be read: {error.strerror}'
   if not body:
     return 'empty files'
-  if not image_validation.begins_like_a_picture(body):
+  if not image_validation.has_image_signature(body):
     return f'no photo but: {file_kinds.name(body[: file_kinds.HEAD])}'
   try:
     size = image_validation.size(body)

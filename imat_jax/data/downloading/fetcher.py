@@ -23,7 +23,7 @@ class Fetched(NamedTuple):
 
   line: Entry
   body: bytes  # of the photo, if there is one
-  spared: tuple[str, ...] = ()  # links that were not asked: their host is dead
+  skipped: tuple[str, ...] = ()  # links that were not asked: their host is dead
 
 
 @contextlib.asynccontextmanager
@@ -59,13 +59,13 @@ class Fetcher:
       if line.is_ok:
         return Fetched(dataclasses.replace(line, attempts=attempts), body)
       failures.append(line)
-    line = most_hopeful(failures)
-    spared = tuple(f.url for f in failures if f.error == host_limits.DEAD_HOST)
-    return Fetched(dataclasses.replace(line, attempts=attempts), b'', spared)
+    line = failure_to_report(failures)
+    skipped = tuple(f.url for f in failures if f.error == host_limits.DEAD_HOST)
+    return Fetched(dataclasses.replace(line, attempts=attempts), b'', skipped)
 
-  def forgive(self) -> None:
+  def reset_dead_hosts(self) -> None:
     """Lets dead hosts be asked again."""
-    self._hosts.forgive()
+    self._hosts.reset_dead_hosts()
 
   async def in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
     """What the call returns, made in one of the threads."""
@@ -80,7 +80,7 @@ class Fetcher:
         return manifest.ok(image_id, url, picture, attempt), body
       except image_validation.InvalidImage as error:
         return failed(str(error), attempt), b''
-      except host_limits.NotAskedError as error:
+      except host_limits.SkippedLinkError as error:
         return failed(error.error, 0), b''
       except http.LinkError as error:
         if not error.passing or attempt > self._config.retries:
@@ -111,7 +111,7 @@ def seconds_to_wait(
   return min(max(backoff * random.uniform(0.5, 1.5), asked), config.max_wait)
 
 
-def most_hopeful(failures: Sequence[Entry]) -> Entry:
+def failure_to_report(failures: Sequence[Entry]) -> Entry:
   """The last failure that may pass, else the last one."""
   passing = [line for line in failures if not line.is_permanent]
   return (passing or failures)[-1]

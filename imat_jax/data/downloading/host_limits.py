@@ -13,12 +13,12 @@ from imat_jax.data.downloading import http
 from imat_jax.data.downloading.http import LinkError
 
 # Failures without a word from the host; so many in a row and it is dead.
-SILENT = frozenset({'timeout', 'refused', 'connection', 'dns', 'tls'})
+NO_REPLY = frozenset({'timeout', 'refused', 'connection', 'dns', 'tls'})
 DEAD_AFTER = 8
 DEAD_HOST = 'dead_host'
 
 
-class NotAskedError(LinkError):
+class SkippedLinkError(LinkError):
   """No request was made: the link is none, or its host is dead."""
 
 
@@ -32,13 +32,13 @@ class Hosts:
 
   def __init__(self, config: configs.Download):
     self._config = config
-    self._in_all = asyncio.Semaphore(config.concurrency)
-    self._of_host: dict[str, asyncio.Semaphore] = {}
-    self._silent: collections.Counter[yarl.URL] = collections.Counter()
+    self._all_slots = asyncio.Semaphore(config.concurrency)
+    self._host_slots: dict[str, asyncio.Semaphore] = {}
+    self._no_replies: collections.Counter[yarl.URL] = collections.Counter()
 
-  def forgive(self) -> None:
+  def reset_dead_hosts(self) -> None:
     """Lets every host be asked again."""
-    self._silent.clear()
+    self._no_replies.clear()
 
   @contextlib.asynccontextmanager
   async def hold(self, url: str, again: bool) -> AsyncIterator[None]:
@@ -47,28 +47,28 @@ class Hosts:
     Args:
       url: the link.
       again: it was asked before; then it is asked, dead host or not. What has
-        begun runs its course, and only links that nobody asked are spared.
+        begun runs its course, and only links that nobody asked are skipped.
 
     Raises:
-      NotAskedError: `bad_url`, it is no link of the web, or `dead_host`.
+      SkippedLinkError: `bad_url`, it is no link of the web, or `dead_host`.
     """
     origin = origin_of(url)
     # In this order: who waits for a busy host takes nothing from the others.
-    if origin.host not in self._of_host:
-      self._of_host[origin.host] = asyncio.Semaphore(self.limit(origin.host))
-    async with self._of_host[origin.host], self._in_all:
-      if self._silent[origin] >= DEAD_AFTER and not again:
-        raise NotAskedError(DEAD_HOST)
+    if origin.host not in self._host_slots:
+      self._host_slots[origin.host] = asyncio.Semaphore(self.limit(origin.host))
+    async with self._host_slots[origin.host], self._all_slots:
+      if self._no_replies[origin] >= DEAD_AFTER and not again:
+        raise SkippedLinkError(DEAD_HOST)
       try:
         yield
       except LinkError as error:
-        silent = error.error in SILENT
-        self._silent[origin] = self._silent[origin] + 1 if silent else 0
+        silent = error.error in NO_REPLY
+        self._no_replies[origin] = self._no_replies[origin] + 1 if silent else 0
         raise
       except Exception:  # the host gave something, if no photo
-        self._silent[origin] = 0
+        self._no_replies[origin] = 0
         raise
-      self._silent[origin] = 0
+      self._no_replies[origin] = 0
 
   def limit(self, host: str) -> int:
     """How many links of this host may be in flight."""
@@ -78,11 +78,11 @@ class Hosts:
 
 
 def origin_of(url: str) -> yarl.URL:
-  """Scheme, host and port of a link of the web, else a `NotAskedError`."""
+  """Scheme, host and port of a link of the web, else a `SkippedLinkError`."""
   try:
     return http.to_url(url).origin()
   except ValueError:
-    raise NotAskedError('bad_url') from None
+    raise SkippedLinkError('bad_url') from None
 
 
 def is_loopback(host: str) -> bool:
