@@ -69,8 +69,7 @@ def target(command: Export) -> pathlib.Path:
     path = pathlib.Path(command.run, f'model.{command.format}')
   if command.output and not path.parent.is_dir():
     raise errors.UserError(
-      f'{path.parent}: there is no such folder; make it, or give another '
-      '--output'
+      f'{path.parent}: no such folder; make it, or give another --output'
     )
   outputs.check(path)
   return path

@@ -85,11 +85,11 @@ def test_what_was_there_stays_until_all_is_written(
   [
     (
       {'trained': 'nowhere'},
-      r'nowhere: no trained run here: there is no such folder',
+      r'nowhere: not a trained run: no such folder',
     ),
-    ({'output': 'no/folder/model'}, 'no/folder: there is no such folder'),
+    ({'output': 'no/folder/model'}, 'no/folder: no such folder'),
     ({'output': '.'}, r'\.: is a folder'),
-    ({'output': 'run/config.json/model'}, 'config.json: there is no such fol'),
+    ({'output': 'run/config.json/model'}, 'config.json: no such folder'),
     ({'trained': 's3://shop/run'}, r's3://shop/run: is in a bucket.*--output'),
   ],
 )

@@ -1,4 +1,4 @@
-"""What a build writes in DATA_DIR, and what it must not replace there."""
+"""The files of a build in DATA_DIR; refuses to replace any others."""
 
 import json
 import pathlib
@@ -15,11 +15,11 @@ NAMES = (LOST_PHOTOS, NEAR_DUPLICATES, STATISTICS)  # beside the data set
 
 
 def check(command: configs.Build, data_dir: pathlib.Path) -> None:
-  """Raises where a build would overwrite its input, or a file of the user's.
+  """Raises if a build would overwrite its input, or a file of the user.
 
   Args:
-    command: names the folders.
-    data_dir: where they are written on this machine.
+    command: has the folders.
+    data_dir: the local output folder.
 
   Raises:
     UserError: names the file or the flags.
@@ -46,13 +46,13 @@ def check(command: configs.Build, data_dir: pathlib.Path) -> None:
     dataset_dir.exists() and not (dataset_dir / tfds_builder.MARKER).is_file()
   ):
     raise errors.UserError(
-      f'{dataset_dir}: is there, but no whole data set; --overwrite replaces '
-      'it, or give another --data_dir'
+      f'{dataset_dir}: incomplete data set; replace it with --overwrite, or '
+      'choose another --data_dir'
     )
 
 
 def _is_statistics_json(content: bytes) -> bool:
-  """Whether a file is the `statistics.json` of a version without a record."""
+  """Whether a file is a `statistics.json` of a version without a record."""
   try:
     return 'fingerprint' in json.loads(content)['metadata']
   except (ValueError, TypeError, KeyError, RecursionError):
