@@ -9,12 +9,12 @@ def require(package: str, extra: str, wanted_by: str) -> None:
   """Raises unless a package is installed.
 
   Args:
-    package: its name, as it is imported.
-    extra: of setup.py, that installs it.
+    package: its import name.
+    extra: the extra in setup.py that installs it.
     wanted_by: the flag or file that needs it.
 
   Raises:
-    UserError: it is not installed; the message has the command to install it.
+    UserError: not installed; has the command to install it.
   """
   if importlib.util.find_spec(package) is None:
     raise errors.UserError(

@@ -1,4 +1,4 @@
-"""What a run shows while it trains: photos in a grid, a confusion matrix."""
+"""Plots of a training run: a grid of photos, a confusion matrix."""
 
 import io
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _INK, _PAPER, _EMPTY = (20, 20, 20), (255, 255, 255), (228, 228, 228)
 
 
 def grid(image_BxHxWxC: np.ndarray, captions: Sequence[str]) -> Image.Image:
-  """Photos side by side, uint8, pixel for pixel, with a line below each."""
+  """Photos in rows of eight, uint8, unscaled, with a caption below each."""
   number, height, width, _ = image_BxHxWxC.shape
   across = min(number, _ACROSS)
   step_x, step_y = width + _GAP, height + _CAPTION + _GAP
@@ -37,10 +37,10 @@ def grid(image_BxHxWxC: np.ndarray, captions: Sequence[str]) -> Image.Image:
 def confusion(
   confusion_KxK: np.ndarray, labels: Sequence[str], title: str
 ) -> Image.Image:
-  """A confusion matrix, each row as shares of its photos.
+  """A confusion matrix, in % of each row's photos.
 
-  Rows are true labels with their numbers of photos, columns predicted ones. A
-  row without a photo is grey.
+  Rows are true labels with their numbers of photos, columns predicted ones;
+  rows without photos are grey.
   """
   names = [_short(label) for label in labels]
   support_K = confusion_KxK.sum(1)
@@ -70,17 +70,17 @@ def confusion(
   return sheet
 
 
-def png(picture: Image.Image) -> bytes:
-  """The picture as a PNG file."""
+def png(image: Image.Image) -> bytes:
+  """The image as a PNG file."""
   file = io.BytesIO()
-  picture.save(file, 'PNG')
+  image.save(file, 'PNG')
   return file.getvalue()
 
 
 def _draw_upright(
   sheet: Image.Image, foot: tuple[int, int], text: str, font
 ) -> None:
-  """Writes a line upwards, above the middle of its column."""
+  """Writes a vertical line of text above the middle of its column."""
   strip = Image.new('L', (round(font.getlength(text)) + 1, _LINE))
   ImageDraw.Draw(strip).text((0, _LINE // 2), text, 255, font, 'lm')
   strip = strip.rotate(90, expand=True)
