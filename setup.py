@@ -9,30 +9,32 @@ import setuptools
 
 REQUIRES = [
   'absl-py>=2.1',
-  'aiohttp>=3.13.4',
-  'altair>=6.0',
   'array_record>=0.8',
   'flatbuffers>=24.3',  # jax.export uses it undeclared
   'flax>=0.12',
-  'fsspec>=2025.9',
   'grain>=0.2.15',
   'imagehash>=4.3.2',
   'importlib_resources>=6.0',  # tensorflow-datasets uses it undeclared
   'jax>=0.10',
-  'jinja2>=3.1',
-  'markupsafe>=3.0',
   'numpy>=2.0',
   'opencv-python-headless>=4.10',
   'optax>=0.2.5',
   'orbax-checkpoint>=0.12',
   'Pillow>=11.0',
-  'pyyaml>=6.0',
-  'scipy>=1.15',
   'tensorflow-datasets>=4.9.10',
   'tqdm>=4.66',
-  'vl-convert-python>=1.9',
 ]
 
+DOWNLOAD = ['aiohttp>=3.13.4']
+REPORT = [
+  'altair>=6.0',
+  'jinja2>=3.1',
+  'markupsafe>=3.0',
+  'pyyaml>=6.0',
+  'scipy>=1.15',
+  'vl-convert-python>=1.9',
+]
+BUCKET = ['fsspec>=2025.9']
 BEAM = ['apache-beam>=2.77']
 DEMO = ['gradio>=6.0']
 ONNX = ['jax2onnx>=0.10', 'onnxruntime>=1.20']
@@ -42,21 +44,26 @@ WANDB = ['wandb>=0.31']
 
 EXTRAS = {
   # Without a bound, s3fs is resolved to a version of 2018.
-  'azure': ['adlfs>=2026.8'],
+  'azure': [*BUCKET, 'adlfs>=2026.8'],
   'beam': BEAM,
   'demo': DEMO,
-  'gcs': ['gcsfs>=2026.9'],
-  's3': ['s3fs>=2026.9'],
+  'download': DOWNLOAD,
+  'gcs': [*BUCKET, 'gcsfs>=2026.9'],
+  's3': [*BUCKET, 's3fs>=2026.9'],
   'gpu': ['jax[cuda13]>=0.10'],
   'onnx': ONNX,
+  'report': REPORT,
   'tables': TABLES,
   'tensorboard': TENSORBOARD,
   'tpu': ['jax[tpu]>=0.10'],
   'wandb': WANDB,
   'test': [
     *BEAM,
+    *BUCKET,
     *DEMO,
+    *DOWNLOAD,
     *ONNX,
+    *REPORT,
     *TABLES,
     *TENSORBOARD,
     *WANDB,

@@ -68,17 +68,17 @@ def training(
     compiled.train_step(group),
     feeds(photos, group),
   )
-  active_R, so_far = np.ones(number, bool), here.metrics
-  lowered = update.lower(here.state, so_far, active_R, next(fed))
+  so_far = here.metrics
+  lowered = update.lower(here.state, so_far, next(fed))
   cost = lowered.compile().cost_analysis()
   now = here.state
   for _ in range(3):
-    now, so_far = update(now, so_far, active_R, next(fed))
+    now, so_far = update(now, so_far, next(fed))
   jax.block_until_ready(now)
   host, start = 0.0, time.perf_counter()
   for _ in range(steps):
     begin, before = time.perf_counter(), so_far
-    now, so_far = update(now, before, active_R, next(fed))
+    now, so_far = update(now, before, next(fed))
     host += time.perf_counter() - begin
     jax.block_until_ready(before)
   jax.block_until_ready((now, so_far))

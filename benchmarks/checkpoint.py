@@ -40,7 +40,7 @@ def main() -> None:
   )
   group = Ensemble((RUN,), TASKS)
   here, update = compiled.fresh(group), compiled.train_step(group)
-  rest = np.array([True]), StepInput(batch, None)
+  step_input = StepInput(batch, None)
   plain, saving = [], []
   with (
     tempfile.TemporaryDirectory() as folder,
@@ -52,7 +52,7 @@ def main() -> None:
       if saves:
         store.save(number, here)
       for _ in range(WINDOW):
-        now, so_far = update(here.state, here.metrics, *rest)
+        now, so_far = update(here.state, here.metrics, step_input)
         here = here._replace(state=jax.block_until_ready(now), metrics=so_far)
       seconds = time.perf_counter() - start
       if number:  # the first round compiles

@@ -31,10 +31,10 @@ ROUNDS = 15
 def main() -> None:
   rng = np.random.default_rng(0)
   network = Network(RUN.model, TASKS)
-  params = jax.jit(lambda key, x: network.init(key, x, deterministic=True))(
+  variables = jax.jit(lambda key, x: network.init(key, x, deterministic=True))(
     jax.random.key(0), np.zeros((1, 128, 128, 3), np.float32)
-  )['params']
-  trained = TrainedModel(RUN, TASKS, params, history.History())
+  )
+  trained = TrainedModel(RUN, TASKS, variables, history.History())
   contestants = {
     f'in process ({"kernel" if kernels.kernels() else "XLA"})': jax.jit(
       artefact.probabilities(trained)

@@ -14,13 +14,13 @@ import itertools
 import flax
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from benchmarks.peers import worker, workload
 from imat_jax import config, tasks
 from imat_jax.data import input_pipeline, source
 from imat_jax.data.types import Batch
-from imat_jax.models import network, trunk
+from imat_jax.models import network
+from imat_jax.models.trunks.paper import Paper
 from imat_jax.training import compiled, inputs, scoring
 from imat_jax.training.ensemble import Ensemble
 
@@ -44,7 +44,7 @@ def run_config(flags: argparse.Namespace, names) -> config.Run:
     workdir='',
     tasks=names,
     batch_size=flags.batch_size,
-    model=config.Model(geometry=flags.geometry),
+    model=config.Model(trunk=Paper(geometry=flags.geometry)),
     cache_on_device=flags.source == 'memory',
   )
 
@@ -109,7 +109,7 @@ class Trainer:
   def __init__(self, run: config.Run, task_set: tasks.TaskSet):
     group = Ensemble((run,), task_set)
     here, self._update = compiled.fresh(group), compiled.train_step(group)
-    self._task_set, self._active_R = task_set, np.array([True])
+    self._task_set = task_set
     self.state, self._so_far = here.state, here.metrics
 
   def train(self, fed) -> None:
@@ -117,9 +117,7 @@ class Trainer:
     self._so_far = jax.tree.map(jnp.zeros_like, self._so_far)
     for one in fed:
       before = self._so_far
-      self.state, self._so_far = self._update(
-        self.state, before, self._active_R, one
-      )
+      self.state, self._so_far = self._update(self.state, before, one)
       jax.block_until_ready(before)
     jax.block_until_ready((self.state, self._so_far))
 
@@ -139,13 +137,13 @@ class Passes:
     self._steps = input_pipeline.num_steps(len(examples), run.batch_size)
     self._dataset = input_pipeline.train_dataset(
       examples,
-      trunk.image_side(run.model.geometry),
+      run.model.trunk.side,
       run.batch_size,
       run.seed,
       run.augmentation,
     )
     if run.cache_on_device:
-      data = inputs.open_inputs(run, run.model.geometry, task_set)
+      data = inputs.open_inputs(run, run.model.trunk.side, task_set)
       self._fed = data.train([run.seed], 0)
 
   def next(self):

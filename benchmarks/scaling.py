@@ -112,11 +112,11 @@ def training(data_dir: str) -> Callable[[int], float]:
   run = config.Run(data_dir=data_dir, workdir='', tasks=workload.EPOCH_TASKS)
   task_set = source.read_tasks(data_dir).select(run.tasks)
   group = Ensemble((run,), task_set)
-  fed = inputs.open_inputs(run, run.model.geometry, task_set).train(
+  fed = inputs.open_inputs(run, run.model.trunk.side, task_set).train(
     [run.seed], 0
   )
   here, update = compiled.fresh(group), compiled.train_step(group)
-  now, active_R = here.state, np.array([True])
+  now = here.state
 
   def train(steps: int) -> float:
     nonlocal now
@@ -124,7 +124,7 @@ def training(data_dir: str) -> Callable[[int], float]:
     so_far = jax.tree.map(jnp.zeros_like, here.metrics)
     for batch in itertools.islice(fed, steps):
       before = so_far
-      now, so_far = update(now, before, active_R, batch)
+      now, so_far = update(now, before, batch)
       jax.block_until_ready(before)
     jax.block_until_ready(now)
     return steps * run.batch_size / (time.perf_counter() - start)

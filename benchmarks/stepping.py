@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 
 import jax
-import numpy as np
 
 from imat_jax import config, tasks
 from imat_jax.data.types import Batch
@@ -21,7 +20,7 @@ def timed_step(
   run = dataclasses.replace(run, tasks=task_set.names)
   group = Ensemble((run,), task_set)
   here, update = compiled.fresh(group), compiled.train_step(group)
-  rest = here.metrics, np.array([True]), StepInput(batch, None)
+  rest = here.metrics, StepInput(batch, None)
   now = [update(here.state, *rest)[0]]
 
   def step() -> float:

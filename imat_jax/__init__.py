@@ -3,26 +3,27 @@
 In reading order:
 
   train      the program: what a run is made of, and the loop
-  training   what one would write on a blackboard: losses, step, state, metrics,
-             history (with early stopping), optimizer, rng; ensemble and
-             compiled (runs vmapped and jitted), inputs (streamed, or cached on
-             the device), sharding, gradient_similarity, checkpoint, scoring,
-             trained_model
+  training   what one would write on a blackboard: step, gradients, losses,
+             state, metrics, scores, history (with early stopping), evaluation,
+             optimizer, rng; ensemble and compiled (runs vmapped and jitted),
+             inputs (streamed, or cached on the device), sharding,
+             gradient_similarity, checkpoint, scoring, trained_model
   strategies how losses become one update: a file per multi-task method
-  models     network (a trunk, a head per task), trunk, presets; conv_pool with
-             its compiled kernels, pooling; saliency
-  config, tasks, errors, validators    every option; labels and their weights
+  models     trunks (a file each), network (a trunk, a head per task), presets;
+             conv_pool with its compiled kernels, pooling; saliency
+  config     the recipe of runs and studies; options: what an option is
+  tasks, errors, validators    labels and their weights; errors of users; checks
   data       input_pipeline, augment, random, source; device_dataset; and how a
              data set comes to be: kaggle, own, downloading, build and more
   writers    who is told of an epoch: metrics.jsonl, stderr, TensorBoard, W&B
   runtime    what keeps a run alive, no mathematics: workdir, distributed,
              preemption, checksums, sync and storage (buckets), files, progress
-  reporting  reads what runs left: results, analysis, statistics, calibration,
-             assessment, tables, charts, page, model_card
+  reporting  reads what runs wrote: results, run_page, model_card; analysis,
+             statistics, tables, study_page; calibration, assessment, charts
   study      which runs (grid), and running them (sweep, dry_run)
   evaluate, predict, submit, export, demo, doctor    commands on trained runs
-  flags, commands, preflight    options as absl flags; what is told before jax
-             is loaded
+  flags, commands, preflight    options as absl flags; what is reported before
+             the program is loaded
 
 tests/layering_test.py says which may import which.
 

@@ -23,7 +23,7 @@ import pathlib
 from typing import Any
 
 from imat_jax import config, errors, options, validators
-from imat_jax.runtime import files, outputs, run_folders
+from imat_jax.runtime import extras, files, outputs, run_folders
 from imat_jax.training import trained_model
 
 
@@ -61,6 +61,7 @@ def main(command: Evaluate) -> None:
 def evaluate(command: Evaluate) -> dict[str, Any]:
   """What is printed."""
   run_folders.check(command.run)
+  extras.require_report('an evaluation')
   # Here, so that --help is quick.
   from imat_jax.reporting import assessment
   from imat_jax.training import scoring, sharding

@@ -19,11 +19,14 @@ import csv
 import dataclasses
 import json
 import os
+import pathlib
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Literal
+from typing import Any, Literal
 
-from imat_jax import config, errors, options, validators
+from PIL import Image
+
+from imat_jax import config, errors, options, tasks, validators
 from imat_jax.data import (
   file_kinds,
   image_validation,
@@ -35,6 +38,9 @@ from imat_jax.data import (
 from imat_jax.runtime import outputs, progress, run_folders
 
 _ON_GRID = 64
+_THUMBNAIL = 180  # pixels of a photo there
+_MOST_TASKS = 8  # that have a line there
+_CONFIDENT, _UNCERTAIN = '#1a7f37', '#b35900'
 _LISTS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.xlsx', '.parquet')
 
 
@@ -83,7 +89,7 @@ def main(command: Predict) -> None:
     empty = ': the list is empty' if photo_lists.LIST in command.paths else ''
     raise errors.UserError(f'no photo to label{empty}{_passed_over(skipped)}')
   # Here, so that --help and a wrong path are quick.
-  from imat_jax import contact_sheet, inference
+  from imat_jax import inference
 
   predictor = inference.Predictor(command.run, command.batch_size)
   task_set = predictor.task_set
@@ -105,11 +111,38 @@ def main(command: Predict) -> None:
       f'{_first(failures)}{_passed_over(skipped)}{_advice(command.paths)}'
     )
   if command.save_grid:
-    outputs.write_bytes(command.save_grid, contact_sheet.draw(grid, task_set))
+    outputs.write_bytes(command.save_grid, _draw(grid, task_set))
   progress.say(
     f'{len(paths) - len(failures):,} photos labelled, '
     f'{len(failures):,} not readable{_first(failures)}{_passed_over(skipped)}'
   )
+
+
+def _draw(predictions: Sequence[Any], task_set: tasks.TaskSet) -> bytes:
+  """A PNG of photos with the likeliest label of each of the first tasks.
+
+  A label is green where the run is confident: a probability of 0.5 or more.
+  """
+  from imat_jax.writers import plots
+
+  captions = []
+  for prediction in predictions:
+    lines = [plots.Caption(pathlib.Path(prediction.path).name)]
+    for name in task_set.names[:_MOST_TASKS]:
+      ((label, probability),) = prediction.best(task_set, name)
+      color = _CONFIDENT if probability >= 0.5 else _UNCERTAIN
+      lines.append(plots.Caption(f'{probability:.2f} {label}', color))
+    captions.append(lines)
+  images = [_thumbnail(prediction.path) for prediction in predictions]
+  return plots.png(plots.image_grid(images, captions))
+
+
+def _thumbnail(path: str) -> Image.Image:
+  with image_validation.opened(pathlib.Path(path)) as image:
+    image.draft('RGB', (_THUMBNAIL, _THUMBNAIL))
+    upright = preprocess.upright_rgb(image)
+  upright.thumbnail((_THUMBNAIL, _THUMBNAIL))
+  return upright
 
 
 def _without(

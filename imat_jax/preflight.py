@@ -30,6 +30,7 @@ def check_study(study: config.Study) -> None:
 
   if study.cluster.num_processes > 1:
     return
+  extras.require_report('a study')
   run_folders.refuse_foreign(study.workdir)
   planned = grid.make(study, source.read_tasks(study.data_dir))
   path = source.folder(study.data_dir) / 'statistics.json'

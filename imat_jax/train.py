@@ -23,9 +23,10 @@ import numpy as np
 from imat_jax import config, errors
 from imat_jax.data import source
 from imat_jax.models import kernels
-from imat_jax.reporting import results, run_page
+from imat_jax.reporting import results
 from imat_jax.runtime import (
   distributed,
+  extras,
   files,
   preemption,
   profiling,
@@ -88,6 +89,10 @@ def train(run: config.Run) -> TrainedModel:
 
       def report() -> None:
         results.write(workdir, scored)
+        if note := extras.report_missing():
+          return print(note)
+        from imat_jax.reporting import run_page
+
         print(run_page.write(workdir))
 
       distributed.broadcast_from_primary(report)

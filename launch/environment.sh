@@ -3,9 +3,9 @@
 #
 #   prepare_environment base|test
 #
-# installs the package with the versions of requirements.lock, for `test` with
-# that extra, unless .venv has them already. Leaves the interpreter's path in
-# $PYTHON. $IMAT_JAX_PYTHON names another Python to make .venv with, and
+# installs the package with the versions of requirements.lock and the extras
+# download and report, for `test` with that extra too, unless .venv has them
+# already. Leaves the interpreter's path in $PYTHON. $IMAT_JAX_PYTHON names another Python to make .venv with, and
 # $IMAT_JAX_EXTRA another extra than base: gpu or tpu.
 
 die() {
@@ -46,7 +46,8 @@ prepare_environment() {
       die "could not make .venv; on Debian: apt install python3-venv"
   fi
   rm -f "$stamp"
-  [ "$extra" = base ] && package=. || package=".[$extra]"
+  package=.[download,report]
+  [ "$extra" = base ] || package=".[download,report,$extra]"
   "$PYTHON" -m pip install --quiet --disable-pip-version-check \
     --constraint requirements.lock --editable "$package" ||
     die 'the installation failed; the lines above say why'

@@ -21,7 +21,7 @@ LAYERS = (
   ('reporting',),
   ('train',),
   ('study',),
-  ('inference', 'artefact', 'contact_sheet'),
+  ('inference', 'artefact'),
   ('evaluate', 'predict', 'submit', 'export', 'demo', 'doctor', 'preflight'),
   ('flags', 'commands'),
   ('', '__main__'),

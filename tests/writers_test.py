@@ -225,7 +225,7 @@ def _tiles(sheet: Image.Image, number: int, side: int = 128) -> np.ndarray:
   """The photos of a grid of eight across, without what is written."""
   pixels = np.asarray(sheet)
   tiles = [
-    pixels[i // 8 * (side + 18) :, i % 8 * (side + 2) :][:side, :side]
+    pixels[i // 8 * (side + 20) :, i % 8 * (side + 4) :][:side, :side]
     for i in range(number)
   ]
   return np.stack(tiles)
@@ -245,22 +245,27 @@ def test_the_first_batch_is_what_the_network_sees(built, tmp_path, cached):
   # Photos on the device are the same to one grey level.
   difference = _tiles(sheet, 10).astype(int) - image_BxHxWxC
   assert np.abs(difference).max() <= cached
-  assert sheet.size == (8 * 130 - 2, 2 * 146 - 2)
+  assert sheet.size == (8 * 132 - 4, 2 * 148 - 4)
   names = [dict(enumerate(task.labels)) | {-1: ''} for task in task_set]
   captions = [
     ', '.join(filter(None, (n[i] for n, i in zip(names, row, strict=True))))
     for row in label_BxT.tolist()
   ]
   assert any(',' in caption for caption in captions)
-  rows = np.asarray(plots.grid(image_BxHxWxC, captions))
-  for top in (128, 146 + 128):
+  rows = np.asarray(
+    plots.image_grid(
+      [*map(Image.fromarray, image_BxHxWxC)],
+      [[plots.Caption(caption)] for caption in captions],
+    )
+  )
+  for top in (128, 148 + 128):
     np.testing.assert_array_equal(np.asarray(sheet)[top:][:16], rows[top:][:16])
 
 
 def test_of_a_large_batch_32_photos_are_shown(built, tmp_path):
   _run(built, tmp_path, tensorboard=True, batch_size=50, epochs=1)
   (sheet,) = _tensorboard(tmp_path).pictures['photos/first_batch'].values()
-  assert sheet.size == (8 * 130 - 2, 4 * 146 - 2)
+  assert sheet.size == (8 * 132 - 4, 4 * 148 - 4)
 
 
 def _cells(sheet: Image.Image, size: int, cell: int = 44) -> np.ndarray:
@@ -291,7 +296,8 @@ def test_matrices_of_any_size_and_names(size):
 
 def test_a_grid_of_one_photo_with_any_caption():
   photo = np.full((1, 8, 8, 3), 7, np.uint8)
-  sheet = plots.grid(photo, ['\ud800\n' * 100])
+  caption = [plots.Caption('\ud800\n' * 100)]
+  sheet = plots.image_grid([Image.fromarray(photo[0])], [caption])
   np.testing.assert_array_equal(_tiles(sheet, 1, 8)[0], photo[0])
 
 

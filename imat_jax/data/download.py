@@ -51,9 +51,9 @@ from typing import Any, TextIO
 from imat_jax import errors
 from imat_jax.data import configs, kaggle, manifest
 from imat_jax.data import urls as urls_lib
-from imat_jax.data.downloading import fetcher, on_disk
+from imat_jax.data.downloading import on_disk
 from imat_jax.data.manifest import Entry
-from imat_jax.runtime import files, progress
+from imat_jax.runtime import extras, files, progress, text_table
 
 # A line per --url_prefix that photos of a folder were downloaded with.
 _RULES = '.url_prefixes'
@@ -63,6 +63,7 @@ _ROWS = ('images', 'ok', '  already there', '  new', 'failed')
 
 def main(config: configs.Download) -> None:
   """Downloads the splits one after the other and prints a summary."""
+  extras.require('aiohttp', 'download', 'a download')
   source = pathlib.Path(config.annotations)
   splits = [kaggle.read_split(source, s) for s in config.splits]
   try:
@@ -115,14 +116,10 @@ def fetch_split(
 def summary(counts: dict[str, collections.Counter[str]]) -> str:
   """A table of counts: a column per split, a row per error class."""
   errors = sorted(set().union(*counts.values()) - set(_ROWS))
-  rows = [['', *counts]]
+  rows = [['photos', *counts]]
   for name in (*_ROWS, *errors):
     rows.append([name, *(f'{count[name]:,}' for count in counts.values())])
-  width = max(len(name) for name, *_ in rows)
-  return '\n'.join(
-    name.ljust(width) + ''.join(cell.rjust(12) for cell in cells)
-    for name, *cells in rows
-  )
+  return text_table.aligned(rows)
 
 
 def _no_photo_message(
@@ -233,6 +230,8 @@ async def _fetch_all(
     return dataclasses.replace(image, urls=skipped) if skipped else None
 
   with progress.Progress(len(missing), folder.name, 'photo') as bar:
+    from imat_jax.data.downloading import fetcher  # needs an extra
+
     async with fetcher.opened(config) as web:
       any_ok = True
       while missing and any_ok:

@@ -6,17 +6,14 @@ end the file is rewritten with one line per image.
 
 import contextlib
 import dataclasses
-import fcntl
 import json
-import os
 import pathlib
-import socket
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
 from imat_jax import errors
 from imat_jax.data import image_validation
-from imat_jax.runtime import files
+from imat_jax.runtime import file_lock, files
 
 # Errors that a later run retries. With `dns`, as offline no name resolves, and
 # `private_address`, which a flag may allow.
@@ -89,20 +86,14 @@ def locked(images: pathlib.Path, split: str) -> Iterator[None]:
   Raises:
     UserError: another process holds the lock.
   """
-  with (pathlib.Path(images) / f'.{split}.lock').open('a+') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      file.seek(0)
-      raise errors.UserError(
-        f'{images}/{split}: locked by another process ({file.read()}); wait '
-        'for it to finish'
-      ) from None
-    except OSError:  # this file system has no locks
-      pass
-    file.truncate(0)
-    file.write(f'pid {os.getpid()} on {socket.gethostname()}')
-    file.flush()
+
+  def refuse(holder: str) -> None:
+    raise errors.UserError(
+      f'{images}/{split}: locked by another process ({holder}); wait for it to '
+      'finish'
+    )
+
+  with file_lock.file_lock(pathlib.Path(images) / f'.{split}.lock', refuse):
     yield
 
 

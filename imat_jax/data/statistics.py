@@ -4,8 +4,8 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from imat_jax import errors, tasks
-from imat_jax.runtime import progress
+from imat_jax import tasks
+from imat_jax.runtime import progress, text_table
 
 
 def describe(
@@ -59,7 +59,7 @@ def _images_table(splits: Mapping[str, Any]) -> str:
       if any(counts):
         label = f'{kind}: {name}'.replace('_', ' ')
         rows.append([label, *(f'{count:,}' for count in counts)])
-  return _aligned(rows)
+  return text_table.aligned(rows)
 
 
 def _classes_table(splits: Mapping[str, Any]) -> str:
@@ -70,7 +70,7 @@ def _classes_table(splits: Mapping[str, Any]) -> str:
     totals = [split_counts['labelled'] or 1 for split_counts in class_counts]
     pairs = zip(counts, totals, strict=True)
     rows.append([label, *(f'{n:,} ({n / total:.1%})' for n, total in pairs)])
-  return _aligned(rows)
+  return text_table.aligned(rows)
 
 
 def _tasks_table(splits: Mapping[str, Any]) -> str:
@@ -87,16 +87,4 @@ def _tasks_table(splits: Mapping[str, Any]) -> str:
     ]
     ends = [f'{label} {count:,}' for label, count in (counts[0], counts[-1])]
     rows.append([name, str(len(counts)), *filled, *ends])
-  return _aligned(rows)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-  rows = [[errors.printable(cell) for cell in row] for row in rows]
-  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-  lines = []
-  for row in rows:
-    cells = [row[0].ljust(widths[0])]
-    cells += [c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)]
-    lines.append('  '.join(cells).rstrip())
-  lines.insert(1, '-' * len(lines[0]))
-  return '\n'.join(lines)
+  return text_table.aligned(rows)

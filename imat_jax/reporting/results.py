@@ -14,8 +14,7 @@ import numpy as np
 
 from imat_jax import config, errors, tasks
 from imat_jax.models import network
-from imat_jax.reporting import model_card
-from imat_jax.runtime import files
+from imat_jax.runtime import extras, files
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.training import scores, scoring
 from imat_jax.training.evaluation import Predictions
@@ -67,11 +66,16 @@ class Result(NamedTuple):
 def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
   """Writes the predictions, the model card, and last the evaluation.
 
+  There is no card where the extra `report` is not installed.
+
   The evaluation marks the run as finished.
   """
   with files.atomic_write(workdir.predictions) as file:
     np.savez_compressed(file, **scored.guesses._asdict())
-  model_card.write(workdir, scored)
+  if not extras.report_missing():
+    from imat_jax.reporting import model_card
+
+    model_card.write(workdir, scored)
   files.write_json(workdir.evaluation, scored.evaluation)
 
 

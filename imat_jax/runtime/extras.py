@@ -4,6 +4,9 @@ import importlib.util
 
 from imat_jax import config, errors
 
+# What `reporting` imports.
+_REPORT = ('altair', 'jinja2', 'markupsafe', 'scipy', 'vl_convert', 'yaml')
+
 
 def require(package: str, extra: str, wanted_by: str) -> None:
   """Raises unless a package is installed.
@@ -21,6 +24,23 @@ def require(package: str, extra: str, wanted_by: str) -> None:
       f'{wanted_by}: needs the package {package}: pip install '
       f"'imat_jax[{extra}]'"
     )
+
+
+def report_missing() -> str | None:
+  """Why no page and no model card can be written; None where they can."""
+  missing = [name for name in _REPORT if not importlib.util.find_spec(name)]
+  if not missing:
+    return None
+  return (
+    f'no page and no model card: they need the package {missing[0]}: pip '
+    "install 'imat_jax[report]'"
+  )
+
+
+def require_report(wanted_by: str) -> None:
+  """Raises `UserError` unless pages can be written; see `require`."""
+  for name in _REPORT:
+    require(name, 'report', wanted_by)
 
 
 def require_for(run: config.Run) -> None:

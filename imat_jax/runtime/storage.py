@@ -6,7 +6,6 @@ sync with its bucket.
 """
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import json
@@ -18,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from imat_jax import errors
-from imat_jax.runtime import files, progress
+from imat_jax.runtime import file_lock, files, progress
 
 # The package for a kind of bucket, and the extra that installs it.
 _PACKAGES = {
@@ -290,10 +289,8 @@ def _key(url: str, listing: Listing) -> str:
 def _exclusive(folder: pathlib.Path) -> Iterator[None]:
   """A lock for the process that makes this folder; others wait."""
   folder.parent.mkdir(parents=True, exist_ok=True)
-  with folder.with_name(f'{folder.name}.lock').open('w') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      progress.say(f'{folder}: waiting for another process that downloads it')
-      fcntl.flock(file, fcntl.LOCK_EX)
+  waits = f'{folder}: waiting for another process that downloads it'
+  with file_lock.file_lock(
+    folder.with_name(f'{folder.name}.lock'), lambda holder: progress.say(waits)
+  ):
     yield

@@ -2,7 +2,6 @@
 
 import contextlib
 import datetime
-import fcntl
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from imat_jax import config, errors, options, tasks
 from imat_jax.runtime import (
   checksums,
   distributed,
+  file_lock,
   files,
   progress,
   run_folders,
@@ -91,19 +91,15 @@ def synced(workdir: Workdir) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _file_lock(workdir: Workdir) -> Iterator[None]:
+
+  def refuse(holder: str) -> None:
+    raise errors.UserError(
+      f'{workdir.path}: locked by another process ({holder})'
+    )
+
   run_folders.refuse_foreign(workdir.path)
   workdir.path.mkdir(parents=True, exist_ok=True)
-  with workdir.lock.open('a+', encoding='utf-8', errors='replace') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      file.seek(0)
-      raise errors.UserError(
-        f'{workdir.path}: locked by another process ({file.read()})'
-      ) from None
-    file.truncate(0)
-    file.write(f'pid {os.getpid()} on {socket.gethostname()}')
-    file.flush()
+  with file_lock.file_lock(workdir.lock, refuse):
     yield
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import jax
 
 from imat_jax.models import network
+from imat_jax.runtime import text_table
 from imat_jax.study import grid
 from imat_jax.training import compiled, inputs, scoring
 from imat_jax.training.ensemble import Ensemble
@@ -56,9 +57,8 @@ def table(
     size: how many runs of an ensemble go at once.
     open_data: the photos with labels of an ensemble's tasks.
   """
-  lines = [
-    f'{"model":24}{"task sets":>10}{"runs":>6}{"at once":>9}'
-    f'{"parameters":>24}{"memory":>10}{"time":>12}'
+  rows = [
+    ['model', 'task sets', 'runs', 'at once', 'parameters', 'memory', 'time']
   ]
   total = 0.0
   for model, ensemble in ensembles.items():
@@ -74,12 +74,15 @@ def table(
     )
     num_params = f'{sizes[0]:,} to {sizes[-1]:,}'
     memory = bytes_needed(part, data) / 2**30
-    lines.append(
-      f'{model:24}{len(cells):10}{len(ensemble):6}{number:9}'
-      f'{num_params:>24}{memory:7.1f} GiB{_duration(seconds):>12}'
+    rows.append(
+      [
+        *(model, str(len(cells)), str(len(ensemble)), str(number)),
+        *(num_params, f'{memory:.1f} GiB', _duration(seconds)),
+      ]
     )
-  names = [' + '.join(c.tasks) for c in planned.cells]
-  lines += ['', 'task sets:', *(f'  {n}' for n in dict.fromkeys(names))]
+  names = dict.fromkeys(' + '.join(c.tasks) for c in planned.cells)
+  lines = [text_table.aligned(rows), '', 'task sets:']
+  lines += [f'  {name}' for name in names]
   lines.append(
     f'\n{planned.study.seeds} seeds of {planned.study.epochs} epochs: about '
     f'{_duration(total)} on this machine ({jax.devices()[0].device_kind})'

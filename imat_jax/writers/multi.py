@@ -85,7 +85,10 @@ class MultiWriter:
       )
       for label_T in label_BxT
     ]
-    return plots.grid(image_BxHxWxC, captions)
+    return plots.image_grid(
+      [Image.fromarray(image_HxWxC) for image_HxWxC in image_BxHxWxC],
+      [[plots.Caption(caption)] for caption in captions],
+    )
 
   def __enter__(self) -> 'MultiWriter':
     return self

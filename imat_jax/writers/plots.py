@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -9,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from imat_jax import errors
 from imat_jax.training import scores
 
-_ACROSS, _GAP, _CAPTION = 8, 2, 16  # of the grid: photos, and pixels
+_ACROSS, _GAP = 8, 4  # of a grid: images, and pixels between them
+_CAPTION, _LETTERS = 16, 12  # pixels of a line, and of its letters
 _LONGEST = 24  # letters of a label
 _CELLS, _SMALLEST, _LARGEST = 640, 16, 44  # of a matrix: pixels, and of a cell
 _NUMBERED = 26  # pixels of a cell that has room for a number
@@ -18,19 +20,35 @@ _NONE, _ALL = np.array([255, 255, 255]), np.array([11, 100, 145])
 _INK, _PAPER, _EMPTY = (20, 20, 20), (255, 255, 255), (228, 228, 228)
 
 
-def grid(image_BxHxWxC: np.ndarray, captions: Sequence[str]) -> Image.Image:
-  """Photos in rows of eight, uint8, unscaled, with a caption below each."""
-  number, height, width, _ = image_BxHxWxC.shape
-  across = min(number, _ACROSS)
-  step_x, step_y = width + _GAP, height + _CAPTION + _GAP
-  size = across * step_x - _GAP, -(-number // across) * step_y - _GAP
-  sheet = Image.new('RGB', size, _PAPER)
-  for i, image_HxWxC in enumerate(image_BxHxWxC):
-    tile = Image.new('RGB', (width, height + _CAPTION), _PAPER)
-    tile.paste(Image.fromarray(image_HxWxC))
-    text = errors.printable(captions[i])
-    ImageDraw.Draw(tile).text((2, height + 1), text, _INK, _font(11))
-    sheet.paste(tile, (i % across * step_x, i // across * step_y))
+class Caption(NamedTuple):
+  """A line of text below an image."""
+
+  text: str
+  color: str | tuple[int, int, int] = _INK
+
+
+def image_grid(
+  images: Sequence[Image.Image], captions: Sequence[Sequence[Caption]] = ()
+) -> Image.Image:
+  """Images in rows of eight, unscaled, each with its captions below."""
+  captions = captions or [()] * len(images)
+  width = max((image.width for image in images), default=1)
+  height = max((image.height for image in images), default=1)
+  lines = max(map(len, captions), default=0)
+  across = max(1, min(len(images), _ACROSS))
+  step_x, step_y = width + _GAP, height + lines * _CAPTION + _GAP
+  rows = max(1, -(-len(images) // across))
+  sheet = Image.new(
+    'RGB', (across * step_x - _GAP, rows * step_y - _GAP), _PAPER
+  )
+  pen, font = ImageDraw.Draw(sheet), _font(_LETTERS)
+  for i, (image, below) in enumerate(zip(images, captions, strict=True)):
+    left, top = i % across * step_x, i // across * step_y
+    sheet.paste(image, (left + (width - image.width) // 2, top))
+    for line, (text, color) in enumerate(below):
+      place = left + 2, top + height + line * _CAPTION + 1
+      text = _cut(errors.printable(text), font, width - 4)
+      pen.text(place, text, color, font)
   return sheet
 
 
@@ -110,6 +128,13 @@ def _draw_cell(
 def _short(label: str) -> str:
   text = errors.printable(label)
   return text if len(text) <= _LONGEST else f'{text[: _LONGEST - 1]}…'
+
+
+def _cut(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
+  """As much of the text as fits."""
+  while text and font.getlength(text) > width:
+    text = text[:-2].rstrip('…') + '…' if len(text) > 2 else ''
+  return text
 
 
 def _font(size: int):
