@@ -145,7 +145,7 @@ def test_another_config_in_the_same_workdir_is_refused(built, whole):
   ('knobs', 'message'),
   [
     ({'tasks': ('apparel', 'size')}, "no task 'size'; it has: apparel, "),
-    ({'tasks': ('apparel', 'apparel')}, 'named twice'),
+    ({'tasks': ('apparel', 'apparel')}, 'duplicate task'),
     ({'data_dir': '/nowhere'}, 'no data set in this folder'),
     (
       {'model': tiny.model(geometry='original')},

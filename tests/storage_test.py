@@ -102,7 +102,7 @@ def test_any_other_url_is_refused(place):
 
 
 def test_photos_and_annotations_stay_on_this_machine():
-  with pytest.raises(ValueError, match='--images=.*: must be a folder of this'):
+  with pytest.raises(ValueError, match='--images=.*: must be a local folder'):
     configs.Build(annotations='a', images='gs://b/c', data_dir='gs://b/d')
 
 
@@ -179,7 +179,7 @@ def test_what_changes_all_the_time_is_an_error(shop, monkeypatch):
 def test_a_file_of_another_size_is_another(shop, tmp_path):
   _fill(shop / 'folder', a='one')
   with pytest.raises(
-    storage.ConcurrentChange, match='^s3://shop/folder/a: changes'
+    storage.ConcurrentChange, match='^s3://shop/folder/a: changed'
   ):
     storage.RemoteDir(URL).get({'a': storage.File(4, 'x')}, tmp_path)
 
@@ -370,7 +370,7 @@ def test_the_doctor_looks_into_buckets(built, shop):
   folder.symlink_to(tfds_builder.directory(built))
   knobs = doctor.Doctor(data_dir='s3://shop/built', workdir='s3://shop/run')
   found = {finding.what: finding for finding in doctor.examine(knobs)}
-  assert 's3://shop/run: a file was written' in found['bucket'].seen
+  assert 's3://shop/run: wrote and removed' in found['bucket'].seen
   assert '.cache/imat_jax/remote/s3/shop/run: ' in found['workdir'].seen
   assert '50 train, 21 validation' in found['data set'].seen
   assert not any(finding.wrong for finding in found.values())

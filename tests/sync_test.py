@@ -439,7 +439,7 @@ def test_a_run_in_a_bucket_is_a_run_here(built, built_there, shop, whole):
 
 
 def test_no_run_is_one_line(shop):
-  with pytest.raises(errors.UserError, match=f'^{URL}: not a trained run'):
+  with pytest.raises(errors.UserError, match=f'^{URL}: no trained run here'):
     trained_model.load(URL)
 
 

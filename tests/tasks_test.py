@@ -188,8 +188,8 @@ def test_an_exact_name_goes_before_its_other_spelling():
       "the data set has no task 'size'; it has: apparel, color, age, shoe:age",
     ),
     (['dress:age'], "the data set has no task 'dress:age'"),
-    (['age', 'age'], "the task 'age' is named twice"),
-    (['color', 'colour'], "the task 'color' is named twice"),
+    (['age', 'age'], "duplicate task 'age'"),
+    (['color', 'colour'], "duplicate task 'color'"),
   ],
 )
 def test_select_refuses(names, complaint):

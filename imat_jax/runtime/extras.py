@@ -4,7 +4,7 @@ import importlib.util
 
 from imat_jax import config, errors
 
-# What `reporting` imports.
+# The imports of `reporting`.
 _REPORT = ('altair', 'jinja2', 'markupsafe', 'scipy', 'vl_convert', 'yaml')
 
 
@@ -27,13 +27,13 @@ def require(package: str, extra: str, wanted_by: str) -> None:
 
 
 def report_missing() -> str | None:
-  """Why no page and no model card can be written; None where they can."""
+  """Why no page and no model card can be written; None if they can."""
   missing = [name for name in _REPORT if not importlib.util.find_spec(name)]
   if not missing:
     return None
   return (
-    f'no page and no model card: they need the package {missing[0]}: pip '
-    "install 'imat_jax[report]'"
+    f'no page and no model card: needs the package {missing[0]}: pip install '
+    "'imat_jax[report]'"
   )
 
 
