@@ -144,7 +144,7 @@ def test_another_config_in_the_same_workdir_is_refused(built, whole):
 @pytest.mark.parametrize(
   ('knobs', 'message'),
   [
-    ({'tasks': ('apparel', 'size')}, "no task 'size'; it has: apparel, "),
+    ({'tasks': ('apparel', 'size')}, "no task 'size'; available: apparel, "),
     ({'tasks': ('apparel', 'apparel')}, 'duplicate task'),
     ({'data_dir': '/nowhere'}, 'no data set in this folder'),
     (

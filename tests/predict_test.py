@@ -111,7 +111,7 @@ def test_a_folder_without_photos_is_refused(trained, tmp_path):
   with pytest.raises(errors.UserError, match='no photos to label$'):
     predict.main(predict.Predict(run=trained, paths=(str(tmp_path),)))
   (tmp_path / 'notes.txt').write_text('no photo')
-  with pytest.raises(errors.UserError, match='passed over 1 .*notes.txt'):
+  with pytest.raises(errors.UserError, match='skipped 1 .*notes.txt'):
     predict.main(predict.Predict(run=trained, paths=(str(tmp_path),)))
 
 
