@@ -122,6 +122,7 @@ setuptools.setup(
   python_requires='>=3.11',
   packages=setuptools.find_packages(include=['imat_jax*', 'experiments*']),
   package_data={
+    'imat_jax.data.garments': ['*.toml'],
     'imat_jax.models.kernels': ['*.h'],
     'imat_jax.reporting': ['templates/*'],
   },

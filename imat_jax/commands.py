@@ -33,8 +33,10 @@ def listed(package: str, folder: pathlib.Path) -> str:
 def _commands(package: str, folder: pathlib.Path) -> Iterator[tuple[str, str]]:
   for path in folder.rglob('*.py'):
     text = path.read_text(encoding='utf-8')
-    if path.stem.startswith('__') or '\nif __name__ == ' not in text:
+    is_list = path == folder / '__main__.py'
+    if is_list or '\nif __name__ == ' not in text:
       continue
     parts = path.relative_to(folder).with_suffix('').parts
+    parts = parts[:-1] if path.stem == '__main__' else parts
     about = ast.get_docstring(ast.parse(text)) or ''
     yield '.'.join((package, *parts)), about.partition('\n')[0]

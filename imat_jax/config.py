@@ -38,19 +38,6 @@ def place(help, default=dataclasses.MISSING, **metadata):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Garments(Config):
-  """Knobs of `imat_jax.data.garments`."""
-
-  annotations: str = folder('folder that receives the fgvc4_iMat.*.json files')
-  images: str = folder('folder that receives SPLIT/ID.jpg and the manifests')
-  train: int = option('photos in the train split', 2400, validators.at_least(1))
-  validation: int = option(
-    'photos in the validation split', 600, validators.at_least(1)
-  )
-  seed: int = option('the same seed draws the same photos', 0, SEED)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Augmentation(Config):
   """The random warp of a train photo; the defaults are the report's."""
 

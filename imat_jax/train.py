@@ -64,6 +64,8 @@ def train(run: config.Run) -> TrainedModel:
     Interrupted: by SIGTERM or SIGINT to any process, once all is saved.
   """
   workdir = workdir_lib.Workdir(run.workdir)
+  # In this order: processes meet before they touch a device, and nothing in the
+  # folder, or its bucket, is read before the lock is held.
   with (
     distributed.initialize(run.cluster),
     prepared(run.batch_size),
@@ -73,6 +75,7 @@ def train(run: config.Run) -> TrainedModel:
     fingerprint = check_fingerprint(run.data_dir)
     task_set = source.read_tasks(run.data_dir).select(run.tasks)
     run = dataclasses.replace(run, tasks=task_set.names)
+    # A study trains several runs at once with what follows.
     ensemble = Ensemble((run,), task_set)
     data = inputs.open_inputs(run, run.model.trunk.side, task_set)
 
@@ -82,8 +85,10 @@ def train(run: config.Run) -> TrainedModel:
         workdir, run, task_set, fingerprint, begun
       )
 
+    # Before a step is compiled: another config in the folder is refused now.
     config_hash = distributed.broadcast_from_primary(init_or_check)
     with multi.make_writers(run, workdir, task_set, config_hash) as writers:
+      # The best epoch's parameters are evaluated once more, photo by photo.
       end = fit(ensemble, data, workdir.checkpoints, config_hash, writers)
       (scored,) = evaluate_best(ensemble, data, end)
 

@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from imat_jax import artefact, config, errors, inference, tasks
-from imat_jax.data import garments
-from imat_jax.data.drawing import population
+from imat_jax.data.garments import render, sample
 from imat_jax.data.types import Batch
 from imat_jax.models import presets
 from imat_jax.models.network import Network
@@ -77,8 +76,8 @@ def photos(kind: str, side: int) -> np.ndarray:
   if kind == 'real':
     found = sorted(REAL.glob('*.jpg'))[:NUMBER]
   else:
-    drawn = population.photos(0, 'validation', NUMBER)
-    found = map(io.BytesIO, map(garments.encoded, drawn))
+    drawn = sample.photos(0, 'validation', NUMBER)
+    found = map(io.BytesIO, map(render.jpeg, drawn))
   return np.stack([inference.prepare(file, side) for file in found])
 
 

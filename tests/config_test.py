@@ -150,7 +150,6 @@ def test_each_check_fires_with_one_line_that_names_the_flag(kind, field):
     (configs.Download, 'url_prefix', ['a', '=b', 'a='], ['', 'a=b', 'a=b=c']),
     (configs.Download, 'concurrency', [0], [1]),
     (configs.Download, 'read_timeout', [0.0, INF], [0.01]),
-    (config.Garments, 'train', [0], [1]),
   ],
 )
 def test_bounds(kind, name, refused, taken):

@@ -35,6 +35,7 @@ os.environ['XLA_FLAGS'] = ' '.join(
 # The same examples each time, however busy the machine is.
 hypothesis.settings.register_profile(
   'steady',
+  max_examples=30,
   deadline=None,
   derandomize=True,
   suppress_health_check=[hypothesis.HealthCheck.too_slow],
@@ -69,8 +70,16 @@ def pytest_configure(config):
     'filterwarnings', 'ignore:label.. is deprecated:DeprecationWarning'
   )
   config.addinivalue_line('markers', 'devices(number): devices of a test')
+  config.addinivalue_line('markers', 'processes: starts commands, so is slow')
   # Grain's worker processes read absl's flags, which a command has parsed.
   flags.FLAGS(['tests'])
+
+
+def pytest_collection_modifyitems(items):
+  """Modules that start processes: `-m 'not processes'` is for daily work."""
+  for item in items:
+    if hasattr(item.module, 'subprocess'):
+      item.add_marker(pytest.mark.processes)
 
 
 @pytest.fixture(autouse=True, scope='session')

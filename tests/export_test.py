@@ -14,8 +14,7 @@ import pytest
 from PIL import Image
 
 from imat_jax import artefact, config, errors, export, inference
-from imat_jax.data import garments
-from imat_jax.data.drawing import population
+from imat_jax.data.garments import render, sample
 from imat_jax.models.trunks.paper import Paper
 from imat_jax.runtime import outputs
 from imat_jax.training import trained_model
@@ -128,7 +127,10 @@ def test_onnx_without_the_package(trained, monkeypatch):
 
 @pytest.mark.parametrize(
   ('flag', 'status', 'said'),
-  [('--format=pickle', 2, 'stablehlo'), ('--output=no/where', 1, 'no: no such')],
+  [
+    ('--format=pickle', 2, 'stablehlo'),
+    ('--output=no/where', 1, 'no: no such'),
+  ],
 )
 def test_the_command_ends_with_one_line(flag, status, said, trained, tmp_path):
   command = [sys.executable, '-m', 'imat_jax.export', f'--run={trained}', flag]
@@ -158,8 +160,8 @@ def photos(tmp_path_factory) -> list[pathlib.Path]:
   """JPEGs of all kinds."""
   folder = tmp_path_factory.mktemp('photos')
   drawn = [
-    Image.open(io.BytesIO(garments.encoded(photo)))
-    for photo in population.photos(0, 'train', 4)
+    Image.open(io.BytesIO(render.jpeg(photo)))
+    for photo in sample.photos(0, 'train', 4)
   ]
   turned = Image.Exif()
   turned[ORIENTATION] = 6

@@ -9,6 +9,7 @@ import pytest
 from absl import flags as absl_flags
 
 from imat_jax import config, errors, flags, options, predict
+from imat_jax.data import configs
 from imat_jax.models.trunks.paper import Paper
 
 KINDS = [k for k in options.Config.__subclasses__() if k is not options.Part]
@@ -228,7 +229,7 @@ class Command:
 
     self._monkeypatch.setattr(sys, 'argv', ['command', *arguments])
     with pytest.raises(SystemExit) as caught:
-      flags.run(main, config.Garments)
+      flags.run(main, configs.Download)
     self.status = caught.value.code
     self.out, self.err = self._capsys.readouterr()
 
@@ -242,16 +243,16 @@ GOOD = ('--annotations=a', '--images=b')
 
 
 def test_status_0_when_it_is_done(command):
-  command.run(*GOOD, '--train=3')
+  command.run(*GOOD, '--concurrency=3')
   assert command.status == 0
-  wanted = config.Garments(annotations='a', images='b', train=3)
+  wanted = configs.Download(annotations='a', images='b', concurrency=3)
   assert command.configs == [wanted]
   assert command.err == ''
 
 
 @pytest.mark.parametrize('flag', ['--help', '-h', '-help'])
 def test_status_0_and_no_work_for_help(command, flag):
-  command.run('--train=0', flag)
+  command.run('--concurrency=0', flag)
   assert command.status == 0
   assert '--annotations' in command.out
   assert command.configs == []
@@ -278,10 +279,10 @@ def test_status_1_and_one_line_for_a_fault_of_the_user(command, fault, line):
   [
     (),
     GOOD[:1],
-    (*GOOD, '--train=0'),
-    (*GOOD, '--trains=3'),
-    (*GOOD, '--train=three'),
-    (*GOOD, '--train=two\nlines'),
+    (*GOOD, '--concurrency=0'),
+    (*GOOD, '--concurrencys=3'),
+    (*GOOD, '--concurrency=three'),
+    (*GOOD, '--concurrency=two\nlines'),
     (*GOOD, 'train'),
   ],
 )
@@ -312,7 +313,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 
   monkeypatch.setattr(sys, 'argv', ['command', *GOOD])
   with pytest.raises(ZeroDivisionError):
-    flags.run(main, config.Garments)
+    flags.run(main, configs.Download)
 
 
 def test_a_real_command_ends_with_one_line_under_its_name(tmp_path):
@@ -412,13 +413,14 @@ def test_arguments_are_expanded_and_not_empty(monkeypatch):
 
 COMMAND = """
 import sys
-from imat_jax import config, errors, flags
+from imat_jax import errors, flags
+from imat_jax.data import configs
 from imat_jax.models.trunks.paper import Paper
 def main(command):
   print('f\\xfcr', command.annotations)
-  if command.train == 1:
+  if command.concurrency == 1:
     raise errors.UserError('f\\xfcr')
-flags.run(main, config.Garments)
+flags.run(main, configs.Download)
 """
 
 
@@ -438,10 +440,10 @@ def shell(tail: str, **environment: str) -> subprocess.CompletedProcess:
     ('--annotations=a <&-', 0, b'f\xc3\xbcr a\n'),
     ('--annotations=a >&-', 0, b''),
     ('--annotations=a 2>&-', 0, b'f\xc3\xbcr a\n'),
-    ('--annotations=a --train=1 2>&-', 1, b'f\xc3\xbcr a\n'),
-    ('--annotations=a --train=0 <&- >&- 2>&-', 2, b''),
+    ('--annotations=a --concurrency=1 2>&-', 1, b'f\xc3\xbcr a\n'),
+    ('--annotations=a --concurrency=0 <&- >&- 2>&-', 2, b''),
     ('--annotations=a >/dev/full', 1, b''),
-    ('--annotations=a --train=1 2>/dev/full', 1, b'f\xc3\xbcr a\n'),
+    ('--annotations=a --concurrency=1 2>/dev/full', 1, b'f\xc3\xbcr a\n'),
     ('--help >&-', 0, b''),
   ],
 )
@@ -453,7 +455,7 @@ def test_closed_and_full_streams(tail, status, out):
 
 def test_what_a_terminal_lacks_is_escaped():
   """Names are bytes of any kind, and a terminal knows some letters."""
-  tail = "--annotations=$'\\xc3\\xbc\\xff' --train=1"
+  tail = "--annotations=$'\\xc3\\xbc\\xff' --concurrency=1"
   done = shell(tail, PYTHONIOENCODING='ascii')
   assert done.returncode == 1
   assert done.stdout == b'f\\xfcr \\xfc\xff\n'
@@ -470,10 +472,10 @@ def test_a_user_without_a_home_gets_one(tmp_path):
   )
   code = (
     'import pathlib\n'
-    'from imat_jax import config, flags\n'
+    'from imat_jax import flags\nfrom imat_jax.data import configs\n'
     'from imat_jax.runtime import files\n'
     'def main(command): print(pathlib.Path.home(), files.cache_folder())\n'
-    'flags.run(main, config.Garments)\n'
+    'flags.run(main, configs.Download)\n'
   )
   environment = {k: v for k, v in os.environ.items() if k != 'HOME'}
   root = str(pathlib.Path(__file__).parent.parent)

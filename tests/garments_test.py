@@ -7,29 +7,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imat_jax import config, errors
-from imat_jax.data import garments, image_validation, kaggle, manifest
-from imat_jax.data.drawing import (
-  difficulty,
-  dyes,
-  labels,
-  population,
-  studio,
-  vocabulary,
-  wardrobe,
-)
+from imat_jax import errors
+from imat_jax.data import image_validation, kaggle, manifest
+from imat_jax.data.garments import __main__ as garments
+from imat_jax.data.garments import catalog, render, sample
 
 COUNTS = {'train': 8, 'validation': 4}
 
 
-def draw(folder, **changes) -> config.Garments:
-  knobs = config.Garments(
-    annotations=str(folder / 'raw'),
-    images=str(folder / 'photos'),
-    **COUNTS | changes,
+def draw(folder, **changes) -> None:
+  garments.main(
+    garments.Garments(
+      annotations=str(folder / 'raw'),
+      images=str(folder / 'photos'),
+      **COUNTS | changes,
+    )
   )
-  garments.main(knobs)
-  return knobs
 
 
 @pytest.fixture(scope='module')
@@ -41,7 +34,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def photos():
-  return list(population.photos(0, 'train', 2000))
+  return list(sample.photos(0, 'train', 2000))
 
 
 def contents(folder) -> dict[str, bytes]:
@@ -54,35 +47,35 @@ def shares(counts: collections.Counter) -> dict[str, float]:
 
 
 def labels_of(photos, attribute: str) -> collections.Counter:
-  found = (label for photo in photos for label in photo.labels)
+  labels = (label for photo in photos for label in photo.labels)
   return collections.Counter(
-    name for task, name in found if task.partition(':')[2] == attribute
+    name for task, name in labels if task.partition(':')[2] == attribute
   )
 
 
-def plain_photo(apparel: str) -> population.Photo:
-  """One with nothing but a garment in one color that somebody laid down."""
-  return next(
-    photo
-    for photo in population.photos(1, 'train', 1000)
-    if photo.garment.apparel == apparel
-    and photo.garment.traits.get('pattern', 'solid') == 'solid'
-    and photo.setting.manner == 'flat'
-    and not photo.setting.company
-  )
-
-
-def with_trait(photo: population.Photo, name: str, label: str):
-  traits = photo.garment.traits | {'age': 'adult'} | {name: label}
-  garment = dataclasses.replace(photo.garment, traits=traits)
-  return dataclasses.replace(photo, garment=garment)
-
-
-def true_labels(photos, attribute: str, **where: str) -> collections.Counter:
+def traits_of(photos, attribute: str, **where: str) -> collections.Counter:
   traits = [p.garment.traits | {'apparel': p.garment.apparel} for p in photos]
   return collections.Counter(
     t[attribute] for t in traits if where.items() <= t.items()
   )
+
+
+def plain_photo(apparel: str) -> sample.Photo:
+  """One with nothing but a garment in one color that somebody laid down."""
+  return next(
+    photo
+    for photo in sample.photos(1, 'train', 1000)
+    if photo.garment.apparel == apparel
+    and photo.garment.traits.get('pattern', 'solid') == 'solid'
+    and photo.manner == 'flat'
+    and not photo.others
+  )
+
+
+def with_trait(photo: sample.Photo, name: str, label: str) -> sample.Photo:
+  traits = photo.garment.traits | {'age': 'adult'} | {name: label}
+  garment = dataclasses.replace(photo.garment, traits=traits)
+  return dataclasses.replace(photo, garment=garment)
 
 
 def test_same_seed_draws_the_same_bytes(folder, tmp_path):
@@ -131,9 +124,9 @@ def test_photos_of_a_download_are_not_overwritten(tmp_path):
   path = manifest.path(tmp_path / 'photos', 'train')
   (path.parent / 'train').mkdir(parents=True)
   (path.parent / 'train' / '1.jpg').write_bytes(b'mine')
-  found = image_validation.Picture(image_validation.digest(b'mine'), 9, 9)
-  line = manifest.ok('1', 'https://shop.example/1.jpg', found, 1)
-  manifest.write(path, [line])
+  picture = image_validation.Picture(image_validation.digest(b'mine'), 9, 9)
+  entry = manifest.ok('1', 'https://shop.example/1.jpg', picture, 1)
+  manifest.write(path, [entry])
   before = contents(tmp_path)
   with pytest.raises(errors.UserError, match='did not draw'):
     draw(tmp_path)
@@ -149,7 +142,7 @@ def test_a_photo_that_the_user_changed_stays(tmp_path):
   assert path.read_bytes() == b'mine'
 
 
-def test_a_killed_start_goes_on(folder, tmp_path):
+def test_a_killed_start_resumes(folder, tmp_path):
   draw(tmp_path)
   (tmp_path / 'photos' / 'train' / '3.jpg').unlink()
   path = manifest.path(tmp_path / 'photos', 'train')
@@ -162,21 +155,17 @@ def test_a_killed_start_goes_on(folder, tmp_path):
 
 
 def test_seeds_and_splits_differ():
-  keys = [
-    (0, 'train', 0),
-    (0, 'train', 1),
-    (0, 'validation', 0),
-    (1, 'train', 0),
-  ]
-  drawn = {garments.encoded(population.photo(*key)) for key in keys}
+  keys = [(0, 'train', 0), (0, 'train', 1), (0, 'validation', 0),
+          (1, 'train', 0)]  # fmt: skip
+  drawn = {render.jpeg(sample.photo(*key)) for key in keys}
   assert len(drawn) == len(keys)
 
 
-def test_drawing_keeps_no_state():
-  photo = population.photo(3, 'train', 0)
-  first = studio.draw(photo)
-  studio.draw(population.photo(3, 'train', 1))
-  np.testing.assert_array_equal(studio.draw(photo), first)
+def test_rendering_keeps_no_state():
+  photo = sample.photo(3, 'train', 0)
+  first = render.render(photo)
+  render.render(sample.photo(3, 'train', 1))
+  np.testing.assert_array_equal(render.render(photo), first)
 
 
 @pytest.mark.parametrize('split', COUNTS)
@@ -187,20 +176,19 @@ def test_split_file_has_the_form_of_kaggle(folder, split):
   ids = [image['imageId'] for image in content['images']]
   assert ids == [str(i + 1) for i in range(COUNTS[split])]
   for image in content['images']:
-    assert image.keys() == {'imageId', 'url'}
-    assert image['url'] == [garments.url(split, image['imageId'])]
+    url = f'https://example.com/{split}/{image["imageId"]}.jpg'
+    assert image == {'imageId': image['imageId'], 'url': [url]}
   for record in content['annotations']:
     assert record.keys() == {'taskId', 'imageId', 'labelId'}
     assert record['imageId'] in ids
-    assert record['taskId'] in vocabulary.TASK_IDS.values()
-    assert record['labelId'] in vocabulary.LABEL_IDS.values()
+    assert record['taskId'] in catalog.TASK_IDS.values()
+    assert record['labelId'] in catalog.LABEL_IDS.values()
 
 
 def test_maps_have_the_form_of_kaggle(folder):
-  maps = {'task': ('taskInfo', 45), 'label': ('labelInfo', 381)}
-  for kind, (key, count) in maps.items():
+  for kind, count in {'task': 45, 'label': 381}.items():
     path = folder / 'raw' / f'fgvc4_iMat.{kind}_map.json'
-    records = json.loads(path.read_text())[key]
+    records = json.loads(path.read_text())[f'{kind}Info']
     assert all(r.keys() == {f'{kind}Name', f'{kind}Id'} for r in records)
     ids = [record[f'{kind}Id'] for record in records]
     assert ids == [str(i + 1) for i in range(count)]
@@ -208,51 +196,45 @@ def test_maps_have_the_form_of_kaggle(folder):
 
 def test_annotations_read_as_they_were_drawn(folder):
   split = kaggle.read_split(folder / 'raw', 'train')
-  read = [(a.image_id, f'{a.apparel}:{a.attribute}', a.label)
-          for a in split.annotations]  # fmt: skip
-  assert read == [
+  assert [
+    (a.image_id, f'{a.apparel}:{a.attribute}', a.label)
+    for a in split.annotations
+  ] == [
     (str(number), *label)
-    for number, photo in enumerate(population.photos(0, 'train', 8), 1)
+    for number, photo in enumerate(sample.photos(0, 'train', 8), 1)
     for label in photo.labels
   ]
 
 
 @pytest.mark.parametrize('split', COUNTS)
-def test_manifest_tells_of_the_files(folder, split):
-  path = manifest.path(folder / 'photos', split)
-  lines = [json.loads(line) for line in path.read_text().splitlines()]
-  assert [line['imageId'] for line in lines] == [
-    str(i + 1) for i in range(COUNTS[split])
-  ]
-  for line in lines:
-    photo = folder / 'photos' / split / f'{line["imageId"]}.jpg'
+def test_manifest_lists_the_files(folder, split):
+  entries = manifest.read(manifest.path(folder / 'photos', split))
+  assert list(entries) == [str(i + 1) for i in range(COUNTS[split])]
+  for image_id, entry in entries.items():
+    photo = folder / 'photos' / split / f'{image_id}.jpg'
     with Image.open(photo) as image:
       assert image.format == 'JPEG'
-      assert image.size == (line['width'], line['height'])
-    assert list(line) == [
-      'imageId', 'status', 'url', 'sha256', 'width', 'height', 'attempts',
-      'error',
-    ]  # fmt: skip
-    assert line['sha256'] == hashlib.sha256(photo.read_bytes()).hexdigest()
-    assert line['url'] == garments.url(split, line['imageId'])
-    assert (line['status'], line['attempts'], line['error']) == ('ok', 1, None)
+      assert image.size == (entry.width, entry.height)
+    assert entry.sha256 == hashlib.sha256(photo.read_bytes()).hexdigest()
+    assert entry.url == f'https://example.com/{split}/{image_id}.jpg'
+    assert (entry.status, entry.attempts, entry.error) == ('ok', 1, None)
 
 
 def test_summary_names_the_classes(capsys, tmp_path):
   draw(tmp_path, train=1, validation=1)
   printed = capsys.readouterr().out
   assert 'train: 1 photos' in printed and 'validation: 1 photos' in printed
-  assert all(apparel in printed for apparel in wardrobe.APPAREL)
+  assert all(apparel in printed for apparel in sample.APPAREL)
 
 
 def test_photos_vary_in_size(photos):
-  sizes = np.array([photo.setting.size for photo in photos])
+  sizes = np.array([photo.size for photo in photos])
   assert sizes.min() >= 200 and sizes.max() <= 320
   ratio = sizes[:, 0] / sizes[:, 1]
   assert ratio.min() < 0.8 and ratio.max() > 1.25
 
 
-@pytest.mark.parametrize('apparel', wardrobe.APPAREL)
+@pytest.mark.parametrize('apparel', sample.APPAREL)
 @pytest.mark.parametrize(
   'attribute, one, other',
   [
@@ -265,33 +247,32 @@ def test_photos_vary_in_size(photos):
 def test_a_trait_shows(apparel, attribute, one, other):
   photo = plain_photo(apparel)
   first, second = (
-    studio.draw(with_trait(photo, attribute, label)).astype(int)
+    render.render(with_trait(photo, attribute, label)).astype(int)
     for label in (one, other)
   )
-  assert first.shape == second.shape == (*photo.setting.size[::-1], 3)
+  assert first.shape == second.shape == (*photo.size[::-1], 3)
   changed = np.abs(first - second).max(axis=2) > 15
   assert changed.mean() > 0.01
 
 
 def test_colors_are_as_named():
-  for apparel in wardrobe.APPAREL:
+  for apparel in sample.APPAREL:
     photo = plain_photo(apparel)
-    red = studio.draw(with_trait(photo, 'color', 'red')).mean(axis=(0, 1))
-    blue = studio.draw(with_trait(photo, 'color', 'blue')).mean(axis=(0, 1))
+    red = render.render(with_trait(photo, 'color', 'red')).mean(axis=(0, 1))
+    blue = render.render(with_trait(photo, 'color', 'blue')).mean(axis=(0, 1))
     assert red[0] > blue[0] and red[2] < blue[2]
 
 
 def test_shares_of_the_classes(photos):
-  found = shares(collections.Counter(p.garment.apparel for p in photos))
-  expected = shares(collections.Counter(wardrobe.APPAREL))
-  assert found == pytest.approx(expected, abs=0.03)
+  drawn = shares(collections.Counter(p.garment.apparel for p in photos))
+  expected = shares(collections.Counter(sample.APPAREL))
+  assert drawn == pytest.approx(expected, abs=0.03)
 
 
-def test_sparsity_is_that_of_the_report(photos):
-  assert sum(len(p.labels) for p in photos) / len(photos) == pytest.approx(
-    1.5, abs=0.06
-  )
-  for attribute, share in labels.ASKED.items():
+def test_sparsity_is_that_of_the_paper(photos):
+  per_photo = sum(len(p.labels) for p in photos) / len(photos)
+  assert per_photo == pytest.approx(1.5, abs=0.06)
+  for attribute, share in sample.ASKED.items():
     filled = labels_of(photos, attribute).total() / len(photos)
     assert filled == pytest.approx(share, abs=0.025), attribute
 
@@ -305,7 +286,7 @@ def test_some_labels_are_rare(photos, attribute, least):
 
 def test_attributes_depend_on_the_class(photos):
   def share(attribute, label, **where):
-    return shares(true_labels(photos, attribute, **where)).get(label, 0)
+    return shares(traits_of(photos, attribute, **where)).get(label, 0)
 
   assert share('material', 'leather', apparel='shoe') > 0.35
   assert share('material', 'leather', apparel='dress') < 0.05
@@ -325,10 +306,9 @@ def test_labels_are_wrong_as_often_as_stated(photos):
     apparel += bool(photo.labels) and not own
     wrong = [x for x in own if photo.garment.traits[x[0].split(':')[1]] != x[1]]
     label, total = label + len(wrong), total + len(own)
-  assert apparel / len(photos) == pytest.approx(
-    difficulty.WRONG_APPAREL, abs=0.012
-  )
-  assert label / total == pytest.approx(difficulty.WRONG_LABEL, abs=0.015)
+  share = apparel / len(photos)
+  assert share == pytest.approx(sample.WRONG_APPAREL, abs=0.012)
+  assert label / total == pytest.approx(sample.WRONG_LABEL, abs=0.015)
 
 
 def test_a_handful_is_irregular(photos):
@@ -343,18 +323,23 @@ def test_a_handful_is_irregular(photos):
 
 
 def test_tables_use_kaggles_words():
-  for kind, details in wardrobe.DETAILS.items():
-    assert kind in vocabulary.LABEL_IDS
-    for table in details.values():
-      assert table.keys() <= vocabulary.LABEL_IDS.keys()
-  for table in dyes.BY_CLASS.values():
-    assert table.keys() <= vocabulary.LABEL_IDS.keys()
-  for photo in population.photos(0, 'train', 200):
-    garment = photo.garment
-    names = {f'{garment.apparel}:{attribute}' for attribute in garment.traits}
-    assert names <= vocabulary.TASK_IDS.keys()
+  for apparel in sample.APPAREL:
+    table, kinds = catalog.TABLES[apparel], catalog.TABLES['kinds'][apparel]
+    details = [table['details'], *kinds.values()]
+    labels = {*kinds, *table['color']}
+    for detail in details:
+      for attribute in detail.keys() - {'wearer'}:
+        labels |= detail[attribute].keys()
+        assert f'{apparel}:{attribute}' in catalog.TASK_IDS
+    assert labels <= catalog.LABEL_IDS.keys()
 
 
-def test_contact_sheet_has_a_row_per_class():
-  sheet = garments.contact_sheet(columns=2, side=24)
-  assert sheet.size == (48, 96)
+def test_all_that_there_is_can_be_rendered(photos):
+  """A photo of each kind of garment, material, pattern, shape, background."""
+  missing = set()
+  for photo in photos:
+    known = {(photo.background,), (photo.manner,)}
+    known |= {(photo.garment.apparel, *x) for x in photo.garment.traits.items()}
+    if known - missing:
+      missing |= known
+      assert render.render(photo).std() > 1

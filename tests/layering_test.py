@@ -117,6 +117,16 @@ def test_imports_go_one_way():
   assert not offenders
 
 
+def test_nothing_needs_the_demo_data():
+  users = [
+    _name(path)
+    for path in MODULES
+    if 'data/garments' not in path.as_posix()
+    and any('data.garments' in name for name in _imports(path))
+  ]
+  assert not users
+
+
 def test_the_step_needs_little():
   """What one has to read to understand a step."""
   code = (

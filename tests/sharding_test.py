@@ -1,17 +1,15 @@
 """The numbers do not depend on how many devices there are."""
 
-import json
-import os
+import contextlib
+import io
 import pathlib
-import subprocess
-import sys
 
 import jax
 import numpy as np
 import pytest
 import tiny
 
-from imat_jax import config
+from imat_jax import config, train
 from imat_jax.data import source
 from imat_jax.data.types import Batch
 from imat_jax.training import compiled, inputs, sharding
@@ -53,7 +51,7 @@ def _steps(built: str, model: config.Model, context) -> tuple:
     state, so_far = sharding.replicate((here.state, here.metrics))
     fed = inputs.StepInput(sharding.shard_batch(_batch(task_set)), None)
     for _ in range(3):
-      state, so_far = update(state, so_far, np.array([True]), fed)
+      state, so_far = update(state, so_far, fed)
     return jax.device_get((state.params, so_far))
 
 
@@ -72,42 +70,42 @@ def test_a_device_without_labels_biases_nothing(built, model):
   )
 
 
-def _train(built, path: pathlib.Path, devices: int, *flags: str) -> list[dict]:
-  """The rows of a run on so many devices, by the real command."""
-  command = [sys.executable, '-m', 'experiments.public_3m']
-  command += [f'--data_dir={built}', f'--workdir={path}', '--batch_size=16']
-  command += ['--tasks=apparel,color', *tiny.FLAGS]
-  command += [*flags]
-  count = f'--xla_force_host_platform_device_count={devices}'
-  done = subprocess.run(
-    command,
-    env=os.environ | {'XLA_FLAGS': count},
-    cwd=pathlib.Path(__file__).parent.parent,
-    capture_output=True,
-    text=True,
-  )
-  assert done.returncode == 0, done.stderr
-  lines = (path / 'metrics.jsonl').read_text().splitlines()
-  return [json.loads(line) for line in lines]
+@pytest.fixture
+def trained_on(built, monkeypatch):
+  """Trains on so many devices; the rows of the run."""
+
+  def run(path: pathlib.Path, devices: int, **changes) -> list[dict]:
+    monkeypatch.setattr(sharding, 'max_devices', lambda: devices)
+    options = {'tasks': ('apparel', 'color'), 'batch_size': 16} | changes
+    with contextlib.redirect_stdout(io.StringIO()):
+      trained = train.train(
+        config.Run(
+          data_dir=built, workdir=str(path), model=tiny.MODEL, **options
+        )
+      )
+    return list(trained.history.rows)
+
+  return run
 
 
 def _losses(rows: list[dict]) -> list[float]:
   return [row['total'][split] for row in rows for split in row['total']]
 
 
-@pytest.mark.parametrize('flags', [(), ('--cache_on_device',)])
-def test_an_epoch_is_the_same_on_any_number_of_devices(built, tmp_path, flags):
-  one, two, four = (
-    _train(built, tmp_path / str(number), number, '--epochs=2', *flags)
-    for number in (1, 2, 4)
+@pytest.mark.parametrize('cached', [False, True])
+def test_an_epoch_is_the_same_on_any_number_of_devices(
+  trained_on, tmp_path, cached
+):
+  one, four = (
+    trained_on(tmp_path / str(n), n, epochs=2, cache_on_device=cached)
+    for n in (1, 4)
   )
-  assert _losses(two) == pytest.approx(_losses(one), rel=1e-4)
   assert _losses(four) == pytest.approx(_losses(one), rel=1e-4)
 
 
-def test_a_run_goes_on_on_another_number_of_devices(built, tmp_path):
-  whole = _train(built, tmp_path / 'whole', 4, '--epochs=3')
-  for number, (devices, epochs) in enumerate(((4, 1), (1, 2), (2, 3))):
-    rows = _train(built, tmp_path / 'part', devices, f'--epochs={epochs}')
-    assert len(rows) == number + 1
+def test_a_run_resumes_on_another_number_of_devices(trained_on, tmp_path):
+  whole = trained_on(tmp_path / 'whole', 4, epochs=3)
+  for devices, epochs in ((4, 1), (1, 2), (2, 3)):
+    rows = trained_on(tmp_path / 'part', devices, epochs=epochs)
+    assert len(rows) == epochs
   assert _losses(rows) == pytest.approx(_losses(whole), rel=1e-4)

@@ -2,7 +2,9 @@
 
 Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy
 as 1, 2, 3", 2011). The same code gives the same bits on numpy arrays in the
-loader and on jax arrays inside the jitted step.
+loader and on jax arrays inside the jitted step, so photos are warped alike,
+streamed or cached on the device. jax's own keys, which `training.rng` uses for
+everything else, have no numpy twin.
 """
 
 import functools

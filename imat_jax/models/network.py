@@ -31,6 +31,7 @@ class Network(nn.Module):
   task_set: tasks.TaskSet
 
   def setup(self):
+    # The names of the attributes are those of the parameters in checkpoints.
     self.trunk = self.model.trunk.make()
     self.heads = Heads(self.model, self.task_set)
 
@@ -70,6 +71,7 @@ class Heads(nn.Module):
     for number, fans in enumerate(hidden):
       x = activation(_Dense(names, *fans, name=f'dense_{number}')(x))
     logits_BxTxK = _Dense(names, *last, name='logits')(x)
+    # No probability for the padding of smaller tasks, and so no gradient.
     _, number_T = last
     is_label_TxK = np.arange(max(number_T))[None] < np.array(number_T)[:, None]
     return jnp.where(is_label_TxK[None], logits_BxTxK, -jnp.inf)

@@ -12,4 +12,6 @@ class WeightedSum(Strategy):
   """The run's own weights (`--task_weight_decay`), in each step."""
 
   def update(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
+    # Also where a task has no label in the batch: its loss is 0 then, and the
+    # others weigh what they always weigh.
     return evidence.weight_T, state

@@ -91,6 +91,8 @@ def seen_photos(ensemble: Ensemble, number: int) -> Callable:
   )
 
 
+# Cached by configs, which are frozen: two ensembles of a study with the same
+# network share one compiled program.
 @functools.cache
 def _train_step(
   model: config.Model,
@@ -115,10 +117,12 @@ def _train_step(
 
   of_runs = vmap_runs(of_run, (0, 0, None, 0))
 
+  # Replicated, as each process reads and saves its own copy of all arrays.
   def of_ensemble(state, sums, step_input):
     return sharding.constrain_replicated(of_runs(state, sums, *step_input))
 
-  # The new state takes the memory of the old one.
+  # The new state takes the memory of the old one; the sums do not, as the loop
+  # still reads those before this step.
   return jax.jit(of_ensemble, donate_argnums=0)
 
 
@@ -185,7 +189,7 @@ def keep_best(
   def of_run(better, new, best):
     return jax.tree.map(functools.partial(jnp.where, better), new, best)
 
-  return jax.vmap(of_run)(better_R, variables, best)
+  return vmap_runs(of_run, (0, 0, 0))(better_R, variables, best)
 
 
 def _fresh_of(ensemble: Ensemble) -> Callable:

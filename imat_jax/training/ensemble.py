@@ -57,6 +57,7 @@ class Ensemble:
     return self.task_set.select(self.runs[number].tasks)
 
   def _weights(self, run: config.Run) -> list[float]:
+    # By the run's own order; the ensemble's may be another.
     names = self.task_set.select(run.tasks).names
     weights = tasks.weights(len(names), run.task_weight_decay)
     by_name = dict(zip(names, weights, strict=True))

@@ -69,15 +69,19 @@ def with_gramian(
     loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
     return loss.value_T().sum(), (logits_BxTxK, loss)
 
+  # One pass forward through the trunk; `pull_back` is the pass back, used once.
   feature_BxD, pull_back, collections = jax.vjp(
     features_of, trunk, has_aux=True
   )
   batch_size, width = feature_BxD.shape
   copies = batch_size, batch.label_BxT.shape[1], width
   feature_BxTxD = jnp.broadcast_to(feature_BxD[:, None], copies)
+  # Head t reads copy t alone: the gradient of the plain sum of the losses has
+  # each head's own gradient, and each task's on its copy.
   (heads, feature_gradient_BxTxD), (logits_BxTxK, loss) = jax.grad(
     losses_of, argnums=(0, 1), has_aux=True
   )(state.params['heads'], feature_BxTxD)
+  # Products of small numbers: the default precision of a GPU or TPU loses them.
   gramian_TxT = jnp.einsum(
     'btd,bsd->ts',
     feature_gradient_BxTxD,
@@ -104,6 +108,7 @@ def forward(
   method: str | None = None,
 ) -> tuple[jax.Array, dict[str, Any]]:
   """What the network makes of a batch in training, and its next collections."""
+  # A function of (seed, step): a resumed step drops the same features.
   return network.apply(
     {'params': params, **state.collections},
     batch.image_BxHxWxC,

@@ -47,6 +47,7 @@ class History:
 
   def append(self, row: dict[str, Any], stopping: config.Stopping) -> 'History':
     """The history with one more epoch."""
+    # Strategies weigh the tasks, so it is theirs to say what is better.
     loss = row['total']['validation']
     state = self.stopping.update(row['epoch'], loss, stopping.min_delta)
     return History((*self.rows, row), state)
@@ -62,6 +63,7 @@ class History:
     return self.rows[epoch - 1]['step'] if epoch else 0
 
   def stopped_early(self, run: config.Run) -> bool:
+    # Of the config, not stored: more --epochs wake a run that had stopped.
     patience = run.stopping.epochs_to_wait(run.epochs)
     return self.stopping.waited >= patience and len(self.rows) < run.epochs
 

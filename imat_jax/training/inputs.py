@@ -59,6 +59,8 @@ class StreamedInputs:
   def train(self, seeds: Sequence[int], start: int) -> Iterator[StepInput]:
     """What the steps from `start` on read, without end."""
     (seed,) = seeds
+    # Element `step` of the data set is the batch of that step, so a resumed run
+    # begins at `start` and no state of an iterator is stored.
     dataset = input_pipeline.train_dataset(
       self._examples,
       self._side,
@@ -80,6 +82,8 @@ class CachedInputs(StreamedInputs):
   """The same from photos on the device, decoded once; of any number of runs."""
 
   def train(self, seeds: Sequence[int], start: int) -> Iterator[StepInput]:
+    # The order of an epoch is a function of (seed, epoch), the place within it
+    # of the step: this too can begin anywhere.
     steps, batch_size = self.steps_per_epoch, self._training.batch_size
     epoch, skipped = divmod(start, steps)
     while True:

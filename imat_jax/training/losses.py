@@ -35,6 +35,8 @@ def masked_cross_entropy(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> Mean:
     label_BxT: label numbers; -1 where there is none.
   """
   labelled_BxT = label_BxT >= 0
+  # A missing label would index the last class, and its logit may be -inf: the
+  # first class stands in, so that a finite number is multiplied by weight 0.
   loss_BxT = optax.softmax_cross_entropy_with_integer_labels(
     logits_BxTxK, jnp.where(labelled_BxT, label_BxT, 0)
   )

@@ -1,4 +1,8 @@
-"""Randomness as a function of (seed, name, step): nothing random is stored."""
+"""Randomness as a function of (seed, name, step): nothing random is stored.
+
+For parameters, dropout and strategies. The data have `imat_jax.data.random`,
+which gives the same bits in numpy, in loaders, and in jax, in the step.
+"""
 
 import zlib
 

@@ -53,6 +53,7 @@ def set_mesh(batch_size: int):
       f'evenly among {processes} processes'
     )
   per_process = batch_size // processes
+  # Fewer devices rather than padding: each example counts once, everywhere.
   number = max(n for n in range(1, max_devices() + 1) if not per_process % n)
   # In this order each process has one run of a batch, and the first the first.
   places = sorted(jax.devices(), key=lambda d: (d.process_index, d.id))
@@ -101,7 +102,7 @@ def max_devices() -> int:
 
 
 def _constrained(tree: Tree, *axes: str) -> Tree:
-  if jax.sharding.get_abstract_mesh().empty:
+  if jax.sharding.get_abstract_mesh().empty:  # as in a notebook, or an export
     return tree
   return jax.lax.with_sharding_constraint(tree, PartitionSpec(*axes))
 

@@ -63,11 +63,13 @@ def create(
     seed: a uint32 number.
     weight_T: the weight of each task in the loss.
   """
+  # In evaluation mode, in which no layer needs another key than `params`.
   collections = dict(
     network.init(rng.key(seed, 'params'), image_BxHxWxC, deterministic=True)
   )
   params = collections.pop('params')
   return TrainState(
+    # Arrays, not Python numbers: another seed must not be another program.
     step=jnp.zeros((), jnp.int32),
     seed=jnp.asarray(seed, jnp.uint32),
     weight_T=jnp.asarray(weight_T, jnp.float32),

@@ -41,6 +41,7 @@ def train_step(
     opt_state=opt_state,
     strategy=result.strategy,
   )
+  # Of the network before the update, which the forward pass has given anyway.
   sums = metrics.from_batch(result.logits_BxTxK, result.loss, batch.label_BxT)
   nonfinite_T = sums.nonfinite_T | nonfinite_gradients(result.gradient)
   return next_state, sums.replace(nonfinite_T=nonfinite_T)
