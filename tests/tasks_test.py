@@ -185,7 +185,8 @@ def test_an_exact_name_goes_before_its_other_spelling():
   [
     (
       ['apparel', 'size'],
-      "the data set has no task 'size'; available: apparel, color, age, shoe:age",
+      "the data set has no task 'size'; available: apparel, color, age, "
+      'shoe:age',
     ),
     (['dress:age'], "the data set has no task 'dress:age'"),
     (['age', 'age'], "duplicate task 'age'"),
