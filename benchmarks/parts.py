@@ -69,11 +69,11 @@ def time_pictures() -> None:
     jnp.asarray(stored), jnp.zeros((PHOTOS, 2), int)
   )
   (order_SxB,) = device_dataset.order([0], 0, PHOTOS // BATCH, BATCH)
-  knobs = config.Augmentation()
+  augmentation = config.Augmentation()
 
   def warp(photos: device_dataset.Photos) -> Batch:
     return device_dataset.batch(
-      photos, order_SxB, np.uint32(0), jnp.int32(0), 128, knobs
+      photos, order_SxB, np.uint32(0), jnp.int32(0), 128, augmentation
     )
 
   show('warp of photos in memory', warp, photos)

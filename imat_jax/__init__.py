@@ -3,7 +3,7 @@
 In reading order:
 
   train      the program: what a run is made of, and the loop
-  training   what one would write on a blackboard: step, gradients, losses,
+  training   the mathematics and the loop's parts: step, gradients, losses,
              state, metrics, scores, history (with early stopping), evaluation,
              optimizer, rng; ensemble and compiled (runs vmapped and jitted),
              inputs (streamed, or cached on the device), sharding,
@@ -13,19 +13,19 @@ In reading order:
              conv_pool with its compiled kernels, pooling; saliency
   config     the recipe of runs and studies; options: what an option is
   tasks, errors, validators    labels and their weights; errors of users; checks
-  data       input_pipeline, augment, random, source; device_dataset; and how a
-             data set comes to be: kaggle, own, downloading, build and more
-  writers    who is told of an epoch: metrics.jsonl, stderr, TensorBoard, W&B
-  runtime    what keeps a run alive, no mathematics: workdir, distributed,
+  data       input_pipeline, augment, random, source; device_dataset; and making
+             a data set: kaggle, own, downloading, build and more
+  writers    metric writers: metrics.jsonl, stderr, TensorBoard, W&B
+  runtime    infrastructure, no mathematics: workdir, distributed,
              preemption, checksums, sync and storage (buckets), files, progress
   reporting  reads what runs wrote: results, run_page, model_card; analysis,
              statistics, tables, study_page; calibration, assessment, charts
   study      which runs (grid), and running them (sweep, dry_run)
   evaluate, predict, submit, export, demo, doctor    commands on trained runs
-  flags, commands, preflight    options as absl flags; what is reported before
-             the program is loaded
+  flags, commands, preflight    options as absl flags; checks before jax is
+             loaded
 
-tests/layering_test.py says which may import which.
+tests/layering_test.py has the rules of which may import which.
 
 Shapes are in the names, one capital letter per axis:
 

@@ -9,7 +9,7 @@ __doc__ = f"""Multi-task learning on product photos with few labels.
 {commands.listed('imat_jax', pathlib.Path(__file__).parent)}
 
 Runs and studies are trained by the commands that python -m experiments lists.
-python -m COMMAND --help says more of each."""
+See python -m COMMAND --help for each."""
 
 
 def main(_: commands.NoFlags) -> None:

@@ -1,8 +1,8 @@
-"""A trained network as one file that can be used without this package.
+"""A trained network as one file that does not need this package.
 
-Its network maps photos, uint8, B × side × side × 3 for any B, to a probability
-for each label of each task. All else that its user needs is inside too, as
-JSON: see `about`. docs/export.md has programs that read such files.
+The network maps photos, uint8, B × side × side × 3 for any B, to a probability
+per label of each task. The metadata is JSON, see `about`. docs/export.md has
+programs that read such files.
 """
 
 import contextlib
@@ -40,14 +40,14 @@ OPSET = 21
 def stablehlo(trained: TrainedModel) -> bytes:
   """A zip file with the network, serialized by `jax.export`, and `about`.
 
-  The same run gives the same bytes.
+  Deterministic.
   """
   network = jax.jit(probabilities(trained))
   with conv_pool.portable(), _without_traces():
     exported = jax.export.export(network, platforms=PLATFORMS)(_input(trained))
   archive = io.BytesIO()
   with zipfile.ZipFile(archive, 'w') as members:
-    # An explicit ZipInfo does not have the current time.
+    # Without ZipInfo, the current time would be written.
     members.writestr(zipfile.ZipInfo(ABOUT), _text(trained))
     members.writestr(zipfile.ZipInfo(NETWORK), bytes(exported.serialize()))
   return archive.getvalue()
@@ -110,7 +110,7 @@ def probabilities(
 ) -> Callable[[jax.Array], dict[str, jax.Array]]:
   """The network as a function of photos, uint8, B × side × side × 3.
 
-  It gives, per task, the probability of each of its labels, B × K.
+  Returns task → the probability of each label, B × K.
   """
   task_set = trained.task_set
   network = Network(trained.run.model, task_set)
@@ -131,7 +131,7 @@ def probabilities(
 
 
 def about(trained: TrainedModel) -> dict[str, Any]:
-  """What a user of the network needs to know: JSON.
+  """The metadata of the network, JSON.
 
   `tasks` has the names of the labels in the order of the probabilities;
   `preprocessing` describes how the evaluation turns a photo into the input.
@@ -183,7 +183,7 @@ def _input(trained: TrainedModel) -> jax.ShapeDtypeStruct:
 
 @contextlib.contextmanager
 def _without_traces() -> Iterator[None]:
-  """Keeps the paths of this machine's source files out of what is exported."""
+  """Keeps the paths of local source files out of the export."""
   name = 'jax_traceback_in_locations_limit'
   limit = getattr(jax.config, name)
   jax.config.update(name, 0)

@@ -1,6 +1,6 @@
-"""The commands of a package, told from its source.
+"""Lists the commands of a package from its source.
 
-A command is a module that can be run. It is read, not imported: jax
+A command is a module that can be run. Modules are parsed, not imported: jax
 takes seconds to load.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 @dataclasses.dataclass(frozen=True)
 class NoFlags:
-  """The config of a package, whose only work is this list."""
+  """The empty config of a command without flags."""
 
 
 def listed(package: str, folder: pathlib.Path) -> str:
@@ -20,7 +20,7 @@ def listed(package: str, folder: pathlib.Path) -> str:
 
   Args:
     package: its name.
-    folder: where its source lies.
+    folder: of its source.
   """
   summaries = dict(_commands(package, folder))
   width = max(map(len, summaries))

@@ -1,11 +1,11 @@
-"""A page for a browser: drop a photo, see what a trained run says of it.
+"""Serves a web page that labels photos with a trained run.
 
   pip install 'imat_jax[demo]'
   python -m imat_jax.demo --run=runs/demo
 
-prints the address of the page, which shows each task's probabilities and where
-the network looked (imat_jax/models/saliency.py). It serves this machine alone
-unless --host=0.0.0.0. What is dropped is held to the limits of the download.
+prints the page's address. For a dropped photo the page shows each task's
+probabilities and saliency map (imat_jax/models/saliency.py). Only this machine
+can open it, unless --host=0.0.0.0. Photos have the size limits of the download.
 """
 
 import dataclasses
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
   from imat_jax import inference
 
-_MAPS = 12  # tasks whose map is drawn
+_MAX_MAPS = 12  # tasks with a saliency map
 _TOP = 5
-_WRONG = {
-  'not_an_image': 'This is no photo: JPEG, PNG, WebP, GIF, AVIF, BMP or TIFF.',
-  'truncated': 'This photo breaks off.',
+_MESSAGES = {
+  'not_an_image': 'Not a photo: use JPEG, PNG, WebP, GIF, AVIF, BMP or TIFF.',
+  'truncated': 'This photo is incomplete.',
   'damaged': 'This photo is damaged.',
   'too_small': 'This photo is too small.',
   'too_large': 'This photo has too many pixels.',
@@ -44,15 +44,15 @@ class Demo(options.Config):
     'port to serve at', 7860, validators.between(1, 65535)
   )
   max_bytes: int = options.option(
-    'largest photo that is taken', 25_000_000, validators.at_least(1)
+    'maximum file size of a photo', 25_000_000, validators.at_least(1)
   )
   min_side: int = options.option(
-    'smallest width and height in pixels', 8, validators.at_least(1)
+    'minimum width and height in pixels', 8, validators.at_least(1)
   )
 
 
 def main(command: Demo) -> None:
-  """Serves the page until it is interrupted."""
+  """Serves the page until interrupted."""
   run_folders.check(command.run)
   extras.require('gradio', 'demo', 'the page')
   # Here, so that --help and a wrong path are quick.
@@ -60,7 +60,7 @@ def main(command: Demo) -> None:
   from imat_jax import inference
 
   predictor = inference.Predictor(command.run, batch_size=1)
-  print(f'http://{command.host}:{command.port} (Ctrl-C ends it)', flush=True)
+  print(f'http://{command.host}:{command.port} (Ctrl-C to stop)', flush=True)
   page(predictor, command.min_side).launch(
     quiet=True,
     server_name=command.host,
@@ -68,7 +68,7 @@ def main(command: Demo) -> None:
     max_file_size=command.max_bytes,
     theme=gradio.themes.Default(font='system-ui', font_mono='monospace'),
     footer_links=[],
-    # What would ask other machines, or start another server.
+    # These would contact other machines, or start another server.
     share=False,
     ssr_mode=False,
   )
@@ -80,8 +80,8 @@ def page(
   """The page, not yet served.
 
   Args:
-    predictor: what says the labels.
-    min_side: smallest width and height of a photo in pixels.
+    predictor: of the run.
+    min_side: minimum width and height of a photo in pixels.
   """
   gradio = _gradio()
   names = predictor.task_set.names
@@ -104,7 +104,7 @@ def page(
           label='A photo', file_types=['image'], type='filepath'
         )
         maps = gradio.Gallery(
-          label='What the network sees, and where it looked (orange)',
+          label='What the network sees, and where it looks (orange)',
           columns=3,
           height='auto',
           interactive=False,
@@ -112,18 +112,18 @@ def page(
           buttons=[],
         )
       with gradio.Column():
-        shares = [
+        probabilities = [
           gradio.Label(label=name, num_top_classes=_TOP) for name in names
         ]
-    photo.change(answer, photo, [maps, *shares], api_name='look')
+    photo.change(answer, photo, [maps, *probabilities], api_name='look')
   return blocks
 
 
 def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
-  """The pictures, and the probabilities of each task by label.
+  """The photo with its saliency maps, and label → probability of each task.
 
   Raises:
-    UserError: this is no photo that can be taken.
+    UserError: not a valid photo.
   """
   import io
 
@@ -136,30 +136,32 @@ def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
   body = pathlib.Path(path).read_bytes()
   try:
     image_validation.check(body, min_side)
-  except image_validation.InvalidImage as bad:
-    raise errors.UserError(_WRONG[str(bad)]) from None
+  except image_validation.InvalidImage as error:
+    raise errors.UserError(_MESSAGES[str(error)]) from None
   image_HxWxC = inference.prepare(io.BytesIO(body), predictor.side)
   if isinstance(image_HxWxC, str):
-    slow = image_HxWxC == preprocess.TOO_SLOW
-    raise errors.UserError(_WRONG['too_slow' if slow else 'damaged'])
+    is_slow = image_HxWxC == preprocess.TOO_SLOW
+    raise errors.UserError(_MESSAGES['too_slow' if is_slow else 'damaged'])
   trained, task_set = predictor.trained, predictor.task_set
-  (found_TxK,) = predictor.probabilities(image_HxWxC[None])
+  (probability_TxK,) = predictor.probabilities(image_HxWxC[None])
   map_TxHxW = saliency.saliency(
     trained.run.model, task_set, trained.variables, image_HxWxC
   )
-  drawn = [
+  overlays = [
     (saliency.overlay(image_HxWxC, map_HxW), name)
-    for name, map_HxW in zip(task_set.names[:_MAPS], map_TxHxW, strict=False)
+    for name, map_HxW in zip(
+      task_set.names[:_MAX_MAPS], map_TxHxW, strict=False
+    )
   ]
-  shares = [
-    dict(zip(task.labels, map(float, found_K), strict=False))
-    for task, found_K in zip(task_set, found_TxK, strict=True)
+  probabilities = [
+    dict(zip(task.labels, map(float, probability_K), strict=False))
+    for task, probability_K in zip(task_set, probability_TxK, strict=True)
   ]
-  return [[(Image.fromarray(image_HxWxC), 'photo'), *drawn], *shares]
+  return [[(Image.fromarray(image_HxWxC), 'photo'), *overlays], *probabilities]
 
 
 def _gradio():
-  """Gradio, which asks no other machine."""
+  """Gradio, configured to contact no other machine."""
   import os
 
   os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')

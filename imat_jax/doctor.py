@@ -1,12 +1,12 @@
-"""Says whether this machine can train, and what stands in the way.
+"""Checks whether this machine can train, and what prevents it.
 
   python -m imat_jax.doctor
   python -m imat_jax.doctor --data_dir=data/built --workdir=runs/first
 
-looks at the versions, the devices and their memory, times a matrix product,
-writes a file where the run would, and opens the data set. A line per finding;
-those that would stop a run begin with `wrong:`, and then the exit status is 1.
-It is the first thing to run on a new machine.
+checks versions, devices and their memory, times a matrix product, writes a file
+to the workdir, and opens the data set. Prints a line per check; problems that
+would prevent a run begin with `wrong:`, and the exit status is then 1. Run it
+first on a new machine.
 """
 
 import dataclasses
@@ -28,10 +28,10 @@ from imat_jax.models import kernels
 from imat_jax.runtime import environment, files, storage
 from imat_jax.training import sharding
 
-_ROOM = 2**30  # bytes; a run with its checkpoints takes a tenth of it
+_MIN_FREE = 2**30  # bytes; a run with its checkpoints takes a tenth of it
 _SIDE = 2048  # of the matrices
 _SHARED_MEMORY = pathlib.Path('/dev/shm')
-_ENOUGH_SHARED = 1000  # MB
+_MIN_SHARED_MB = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Doctor(options.Config):
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-  """What was checked, what was seen, and what is wrong with it, if anything."""
+  """A check: its name, the result, and the problem, if any."""
 
   what: str
   seen: str
@@ -57,19 +57,21 @@ class Finding:
 
 
 def main(config: Doctor) -> None:
-  """Prints the findings."""
+  """Prints the findings; raises if any is a problem."""
   num_problems = 0
   for finding in examine(config):
     print(finding, flush=True)
     num_problems += bool(finding.wrong)
   if num_problems:
+    problems = 'problem' if num_problems == 1 else 'problems'
     raise errors.UserError(
-      f'{num_problems} of these would stop a run; each line says how to mend it'
+      f'{num_problems} {problems} would prevent a run; each line above says '
+      'how to fix it'
     )
 
 
 def examine(config: Doctor) -> Iterator[Finding]:
-  """The findings, one after the other: some take seconds."""
+  """The findings, one by one: some take seconds."""
   versions = environment.versions().items()
   yield Finding('versions', ', '.join(f'{name} {v}' for name, v in versions))
   hardware = environment.machine()
@@ -118,10 +120,10 @@ def _devices() -> str:
 def _shared_memory() -> str:
   megabytes = shutil.disk_usage(_SHARED_MEMORY).free // 10**6
   summary = f'{megabytes:,} MB free'
-  if megabytes < _ENOUGH_SHARED:
+  if megabytes < _MIN_SHARED_MB:
     summary += (
-      '; little for --loader_processes: docker run --shm-size=2g gives a '
-      'container more'
+      '; too little for --loader_processes: in a container, use docker run '
+      '--shm-size=2g'
     )
   return summary
 
@@ -131,12 +133,12 @@ def _idle_accelerator() -> str:
   if jax.default_backend() != 'cpu':
     return ''
   if os.environ.get('JAX_PLATFORMS') == 'cpu':
-    return ''  # as someone asked for
+    return ''  # the user's choice
   gpu, tpu = pathlib.Path('/dev/nvidiactl'), pathlib.Path('/dev/accel0')
   for path, extra in ((gpu, 'gpu'), (tpu, 'tpu')):
     if path.exists():
       return (
-        f'there is {path}, but jax does not use it: pip install -c '
+        f'{path} exists, but jax does not use it: pip install -c '
         f"requirements.lock -e '.[{extra}]'"
       )
   return ''
@@ -168,8 +170,7 @@ def _write_to(url: str) -> str:
   start = time.perf_counter()
   storage.RemoteDir(url).check()
   return (
-    f'{url}: a file was written and removed in '
-    f'{time.perf_counter() - start:.1f} s'
+    f'{url}: wrote and removed a file in {time.perf_counter() - start:.1f} s'
   )
 
 
@@ -183,8 +184,8 @@ def _write_in(workdir: pathlib.Path) -> str:
     rate = 2**24 / (time.perf_counter() - start)
   free = shutil.disk_usage(workdir).free
   summary = f'{workdir}: {free / 2**30:.1f} GiB free, {rate / 1e6:,.0f} MB/s'
-  if free < _ROOM:
-    raise errors.UserError(f'{summary}; checkpoints need room, make some')
+  if free < _MIN_FREE:
+    raise errors.UserError(f'{summary}; free some space for checkpoints')
   return summary
 
 

@@ -1,15 +1,15 @@
-"""The exceptions that a command turns into one line and an exit status."""
+"""Exceptions that a command reports as one line and an exit status."""
 
 
 class UserError(Exception):
-  """A fault the user can mend: exit status 1.
+  """An error that the user can fix: exit status 1.
 
-  The text says what is wrong, where, and how to mend it.
+  The message says what is wrong, where, and how to fix it.
   """
 
 
 class Interrupted(Exception):
-  """A signal ended the command in good order: exit status 128 + its number."""
+  """A signal ended the command cleanly: exit status 128 + its number."""
 
   def __init__(self, signal_number: int, text: str):
     super().__init__(text)
@@ -17,18 +17,15 @@ class Interrupted(Exception):
 
 
 def first_line(error: Exception) -> str:
-  """What an exception of a library says, short; its type where that is nothing.
-
-  Some are pages long.
-  """
+  """The first 300 letters of an exception's first line, or its type."""
   return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
 
 
 def printable(text: str) -> str:
-  """The text as a terminal may have it, on one line.
+  """The text on one line, safe for a terminal.
 
-  Control characters, which could move its cursor or hide what stands there, and
-  those that turn the direction of writing are shown as escapes.
+  Escapes control characters, which could move the cursor or hide text, and
+  those that change the direction of writing.
   """
   return ''.join(
     letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text

@@ -1,4 +1,4 @@
-"""Scores a trained run on any built data set.
+"""Evaluates a trained run on any built data set.
 
   python -m imat_jax.evaluate --run=runs/demo --data_dir=data/built \\
     --split=validation
@@ -7,14 +7,14 @@
 
 prints JSON: per task the loss, accuracy, confusion matrix (rows = true, columns
 = predicted), and precision, recall and F1 per label; 95% intervals of accuracy
-and macro F1 over photos; the accuracy of always saying the commonest train
-label; and the calibration, which says whether the network is right as often as
-it is sure. --temperature_from adds a temperature per task,
-and the calibration before and after on photos that it was not fitted on.
-docs/evaluation.md says how to read them.
+and macro F1 over photos; the accuracy of always predicting the commonest train
+label; and the calibration: whether confidence equals accuracy.
+--temperature_from adds a temperature per task, and the calibration before and
+after on photos that it was not fitted on. docs/evaluation.md explains how to
+read them.
 
-A missing label counts nowhere. Labels of the data set that the run does not
-know become its 'other', or missing where it has none.
+Missing labels are not counted. Labels that the run does not know become its
+'other', or missing if it has none.
 """
 
 import dataclasses
@@ -32,15 +32,15 @@ class Evaluate(options.Config):
   """Options of `imat_jax.evaluate`."""
 
   run: str = config.place('workdir of a trained run')
-  data_dir: str = config.place('folder with a built data set, any one')
-  split: str = options.option('split to score', 'validation')
+  data_dir: str = config.place('folder with any built data set')
+  split: str = options.option('split to evaluate', 'validation')
   temperature_from: str = options.option(
-    'split on which a temperature per task is fitted; where it is the scored '
-    'one, half of its photos at random are for that and the others are scored',
+    'split to fit a temperature per task on; if it is the evaluated split, a '
+    'random half of the photos is for fitting and the other for evaluation',
     '',
   )
   reliability: str = config.file(
-    'FILE.png that receives the reliability diagrams', '', validators.png
+    'FILE.png to write, with reliability diagrams', '', validators.png
   )
   batch_size: int = options.option(
     'photos per step', 128, validators.at_least(1)
@@ -59,7 +59,7 @@ def main(command: Evaluate) -> None:
 
 
 def evaluate(command: Evaluate) -> dict[str, Any]:
-  """What is printed."""
+  """The evaluation as JSON."""
   run_folders.check(command.run)
   extras.require_report('an evaluation')
   # Here, so that --help is quick.
@@ -78,21 +78,21 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
     )
 
   with sharding.set_mesh(command.batch_size):
-    tried = outputs(command.split)
-    evaluation = assessment.assess(trained, tried, command.split)
-    of_train = _train_counts(command.data_dir)
+    evaluated = outputs(command.split)
+    evaluation = assessment.assess(trained, evaluated, command.split)
+    train_counts = _train_counts(command.data_dir)
     for name, scores in evaluation['tasks'].items():
       scores['commonest_accuracy'] = assessment.commonest_accuracy(
-        scores, of_train.get(name, {})
+        scores, train_counts.get(name, {})
       )
     if not command.temperature_from:
       return evaluation
     if command.temperature_from == command.split:
-      fitted, tried = assessment.halves(tried)
+      fitted, evaluated = assessment.halves(evaluated)
     else:
       fitted = outputs(command.temperature_from)
   evaluation['temperature_from'] = command.temperature_from
-  temperatures = assessment.rescale(trained.task_set, fitted, tried)
+  temperatures = assessment.rescale(trained.task_set, fitted, evaluated)
   for name, temperature in temperatures.items():
     evaluation['tasks'][name]['temperature'] = temperature
   return evaluation
@@ -103,12 +103,12 @@ def _train_counts(data_dir: str) -> dict[str, dict[str, int]]:
   from imat_jax.data import source
 
   statistics = files.read_json(source.folder(data_dir) / 'statistics.json')
-  of_tasks = statistics['splits']['train']['tasks']
-  return {name: task['counts'] for name, task in of_tasks.items()}
+  task_statistics = statistics['splits']['train']['tasks']
+  return {name: task['counts'] for name, task in task_statistics.items()}
 
 
 def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:
-  """Writes a reliability diagram per task, with a temperature two."""
+  """Writes a reliability diagram per task; with a temperature, two."""
   from imat_jax.reporting import charts
 
   panels = {}
@@ -121,8 +121,8 @@ def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:
       panels[name] = scores['calibration']
   if not panels:
     raise errors.UserError(
-      f'{path}: there is nothing to draw: no photo of {evaluation["split"]} '
-      'has a label of these tasks'
+      f'{path}: nothing to draw: no photo of {evaluation["split"]} has a label '
+      "of the run's tasks"
     )
   columns = 2 if 'temperature_from' in evaluation else 4
   outputs.write_bytes(path, charts.png(charts.reliability(panels, columns)))

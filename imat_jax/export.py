@@ -1,14 +1,13 @@
-"""Writes a trained run as one file that is used without this package.
+"""Exports a trained run to one file that does not need this package.
 
   python -m imat_jax.export --run=runs/demo --format=stablehlo
   python -m imat_jax.export --run=runs/demo --format=onnx --output=demo.onnx
 
-The file holds the network of the best epoch, from photos in any number to a
-probability for each label of each task, and as metadata the tasks, the names of
-their labels and the preprocessing. stablehlo is for jax, with the package
-flatbuffers, on CPU, GPU or TPU; onnx is for onnxruntime and all else that reads
-ONNX, and writing it takes jax2onnx: pip install 'imat_jax[onnx]'.
-docs/export.md has a program that loads each.
+The file has the network of the best epoch, from any number of photos to a
+probability per label of each task, and as metadata the tasks, their label names
+and the preprocessing. stablehlo is for jax, with the package flatbuffers, on
+CPU, GPU or TPU; onnx is for onnxruntime and others, and writing it needs
+jax2onnx: pip install 'imat_jax[onnx]'. docs/export.md shows how to load each.
 """
 
 import dataclasses
@@ -29,21 +28,21 @@ class Export(options.Config):
     'stablehlo: for jax; onnx: for onnxruntime and others', 'stablehlo'
   )
   output: str = config.file(
-    'file to write; without it RUN/model.stablehlo or RUN/model.onnx', ''
+    'file to write; empty: RUN/model.stablehlo or RUN/model.onnx', ''
   )
 
 
 def main(command: Export) -> None:
-  """Writes the file and says what is in it."""
+  """Writes the file and prints its tasks."""
   run_folders.check(command.run)
   path = target(command)
   # Here, so that --help and a wrong path are quick.
   from imat_jax import artefact
 
   if command.format == 'onnx':
-    artefact.converter()  # without it there is no need to load
+    artefact.converter()  # raises before the run is loaded
   trained = trained_model.load(command.run)
-  progress.say(f'{command.run}: to {command.format}')
+  progress.say(f'{command.run}: exporting to {command.format}')
   write = {'stablehlo': artefact.stablehlo, 'onnx': artefact.onnx}
   content = write[command.format](trained)
   outputs.write_bytes(path, content)
@@ -56,21 +55,19 @@ def target(command: Export) -> pathlib.Path:
   """The file to write.
 
   Raises:
-    UserError: it cannot be written there.
+    UserError: it cannot be written.
   """
   if command.output:
     path = pathlib.Path(command.output)
   elif files.is_url(command.run):
     raise errors.UserError(
-      f'{command.run}: is in a bucket; say with --output=FILE where the file '
-      'is to be written'
+      f'{command.run}: is in a bucket; set --output=FILE to a local file'
     )
   else:
     path = pathlib.Path(command.run, f'model.{command.format}')
   if command.output and not path.parent.is_dir():
     raise errors.UserError(
-      f'{path.parent}: there is no such folder; make it, or give another '
-      '--output'
+      f'{path.parent}: no such folder; create it, or choose another --output'
     )
   outputs.check(path)
   return path

@@ -1,8 +1,7 @@
-"""A trained run that labels photos: any files in, probabilities out.
+"""Labels photo files with a trained run.
 
-A photo is preprocessed as in `build` and the evaluation, so its probabilities
-equal, bit for bit, those of the evaluation for the same photo in a data set
-that was built for its size.
+Photos are preprocessed as in `build` and the evaluation, so probabilities equal
+those of the evaluation bit for bit, given a data set built for the same size.
 """
 
 import collections
@@ -62,7 +61,7 @@ class Predictor:
     )
 
   def label(self, paths: Iterable[str]) -> Iterator[Prediction]:
-    """Labels photos, in their order; reads some batches ahead, no more."""
+    """Labels photos, in their order; reads a few batches ahead."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
       read = _ahead(pool, self._read, paths, 3 * self._batch_size)
       for chunk in _chunks(read, self._batch_size):
@@ -77,7 +76,7 @@ class Predictor:
     return np.concatenate(parts)
 
   def logits(self, image_BxHxWxC: np.ndarray) -> np.ndarray:
-    """The logits of no more images than a batch has, B × T × K."""
+    """The logits of at most a batch of images, B × T × K."""
     number = len(image_BxHxWxC)
     missing = self._batch_size - number
     padded = np.pad(image_BxHxWxC, ((0, missing), (0, 0), (0, 0), (0, 0)))
@@ -100,12 +99,12 @@ class Predictor:
 
 
 def prepare(file: pathlib.Path | io.BytesIO, side: int) -> np.ndarray | str:
-  """The image that a network sees of a photo, or why there is none.
+  """The image that the network sees, or why the photo cannot be read.
 
   Returns:
     uint8, `side` × `side` × 3.
   """
-  # Compressed, as it would be in a data set: that changes pixels a little.
+  # JPEG-compressed as in a data set, which changes pixels a little.
   encoded = preprocess.encoded(file, preprocess.stored_side(side))
   if isinstance(encoded, str):
     return encoded
@@ -120,7 +119,7 @@ def _ahead(
   items: Iterable[str],
   number: int,
 ) -> Iterator[Any]:
-  """`map` that is never more than `number` items ahead of its reader."""
+  """`map` that is at most `number` items ahead of its consumer."""
   futures = collections.deque()
   for item in items:
     futures.append(pool.submit(call, item))

@@ -5,13 +5,13 @@
     --format=csv > labels.csv
   python -m imat_jax.predict --run=runs/demo folder/ --save_grid=labels.png
 
-prints a line per photo and task: its likeliest labels with their probabilities.
-A file that is no photo has a line of its own, which says why; of folders only
-photos are taken, whatever their names. The last line, on stderr, counts what
-was labelled, not readable and passed over. Where no photo was labelled the exit
-status is 1.
+prints a line per photo and task: the likeliest labels with their probabilities.
+A file that is not a photo gets an error line; in folders only photos are
+labelled, whatever their names. The last line, on stderr, counts photos that
+were labelled, unreadable and skipped. The exit status is 1 if none was
+labelled.
 
-A list on standard input has a path per line, or NUL behind each, in UTF-8 or
+A list on standard input has a path per line, or separated by NUL, in UTF-8 or
 UTF-16.
 """
 
@@ -50,21 +50,21 @@ class Predict(options.Config):
 
   paths: tuple[str, ...] = options.arguments(
     'PATH…',
-    'photos, folders of photos (with all below them), or - for a list of both '
-    'on standard input',
+    'photos, folders (with subfolders), or - for a list of both on standard '
+    'input',
     validators.not_empty,
   )
   run: str = config.place('workdir of a trained run')
   format: Literal['auto', 'table', 'csv', 'json'] = options.option(
-    'how the labels are listed: json has a line per photo and task; auto: '
-    'table on a terminal, else csv',
+    'output format; json: a line per photo and task; auto: table on a '
+    'terminal, else csv',
     'auto',
   )
   top: int = options.option(
-    'how many labels of each task', 3, validators.at_least(1)
+    'number of labels per task', 3, validators.at_least(1)
   )
   save_grid: str = config.file(
-    'FILE.png that receives the first 64 photos with their labels',
+    'FILE.png to write, with the first 64 photos and their labels',
     '',
     validators.png,
   )
@@ -77,7 +77,7 @@ def main(command: Predict) -> None:
   """Prints the labels of the photos.
 
   Raises:
-    UserError: there is no run or no photo, or no photo could be labelled.
+    UserError: no run, no photo, or no photo could be labelled.
   """
   run_folders.check(command.run)
   skipped = photo_files.Skipped()
@@ -87,7 +87,7 @@ def main(command: Predict) -> None:
     paths = _without(command.save_grid, paths, command.paths)
   if not paths:
     empty = ': the list is empty' if photo_lists.LIST in command.paths else ''
-    raise errors.UserError(f'no photo to label{empty}{_passed_over(skipped)}')
+    raise errors.UserError(f'no photos to label{empty}{_skipped(skipped)}')
   # Here, so that --help and a wrong path are quick.
   from imat_jax import inference
 
@@ -107,14 +107,14 @@ def main(command: Predict) -> None:
   sys.stdout.flush()
   if len(failures) == len(paths):
     raise errors.UserError(
-      f'no photo labelled, {len(failures):,} not readable'
-      f'{_first(failures)}{_passed_over(skipped)}{_advice(command.paths)}'
+      f'no photo labelled, {len(failures):,} unreadable'
+      f'{_first(failures)}{_skipped(skipped)}{_advice(command.paths)}'
     )
   if command.save_grid:
     outputs.write_bytes(command.save_grid, draw_grid(grid, task_set))
   progress.say(
     f'{len(paths) - len(failures):,} photos labelled, '
-    f'{len(failures):,} not readable{_first(failures)}{_passed_over(skipped)}'
+    f'{len(failures):,} unreadable{_first(failures)}{_skipped(skipped)}'
   )
 
 
@@ -152,15 +152,15 @@ def _without(
   real_target = os.path.realpath(target)
   if real_target in map(os.path.realpath, arguments):
     raise errors.UserError(
-      f'--save_grid={target}: is one of the photos; give another name'
+      f'--save_grid={target}: is one of the photos; choose another name'
     )
   return [path for path in paths if os.path.realpath(path) != real_target]
 
 
 def _reason(path: str, error: str) -> str:
-  """A more specific reason why a file is no photo."""
+  """A more specific reason why a file is not a photo."""
   if error == preprocess.NO_FILE and urls.is_link(path):
-    return f'{error}: a link; download its photo first'
+    return f'{error}: a link; download the photo first'
   if error != preprocess.NOT_DECODED:
     return error
   try:
@@ -168,7 +168,7 @@ def _reason(path: str, error: str) -> str:
       head = file.read(file_kinds.HEAD)
   except OSError as os_error:
     return os_error.strerror or error
-  if image_validation.begins_like_a_picture(head):
+  if image_validation.has_image_signature(head):
     return error
   return f'{error}: {file_kinds.name(head)}'
 
@@ -177,11 +177,11 @@ def _first(failures: Sequence[str]) -> str:
   return f', the first: {failures[0]}' if failures else ''
 
 
-def _passed_over(skipped: photo_files.Skipped) -> str:
+def _skipped(skipped: photo_files.Skipped) -> str:
   if not skipped.count:
     return ''
   return (
-    f'; passed over {skipped.count:,} that are no photos, the first: '
+    f'; skipped {skipped.count:,} files that are not photos, the first: '
     f'{skipped.first}'
   )
 
@@ -190,14 +190,14 @@ def _advice(arguments: Sequence[str]) -> str:
   for path in arguments:
     if path.lower().endswith(_LISTS):
       return (
-        f'; the photos of a list are labelled with - < {path}, a table is '
-        'made a data set by imat_jax.data.own'
+        f'; to label the photos of a list, use - < {path}; to make a data set '
+        'of a table, use imat_jax.data.own'
       )
   return ''
 
 
 def _counted(predictions: Iterator, total: int) -> Iterator:
-  """The same, with a progress bar unless a terminal shows the labels."""
+  """The predictions, with a progress bar unless a terminal shows the labels."""
   if sys.stdout.isatty():
     yield from predictions
     return

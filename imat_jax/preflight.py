@@ -1,7 +1,7 @@
-"""What config and data tell of a run or study before jax is loaded.
+"""Checks of a run or study before jax is loaded.
 
-Loading jax and compiling take seconds; a typo in --tasks is told at once. Of
-several processes none may leave before all have met: they look later.
+Loading jax and compiling take seconds; a typo in --tasks is reported at once.
+Skipped for several processes: none may exit before all have connected.
 """
 
 from imat_jax import config, errors
@@ -9,10 +9,10 @@ from imat_jax.runtime import extras, files, run_folders
 
 
 def check_run(run: config.Run) -> None:
-  """Raises `UserError` where a run could not begin.
+  """Raises a `UserError` if a run could not start.
 
-  A package is missing, its folder holds something else, or the data set has not
-  what it asks for.
+  A package is missing, the workdir has other files, or the data set lacks a
+  task.
   """
   from imat_jax.data import source  # here, so that --help is quick
 
@@ -24,7 +24,7 @@ def check_run(run: config.Run) -> None:
 
 
 def check_study(study: config.Study) -> None:
-  """The same of a study: its compared task needs labels to be judged by."""
+  """The same for a study; its compared task also needs labels."""
   from imat_jax.data import source
   from imat_jax.study import grid
 
@@ -40,5 +40,5 @@ def check_study(study: config.Study) -> None:
     if not of_task['labelled']:
       raise errors.UserError(
         f"{study.data_dir}: no {split} photo has a label of '{compared}', the "
-        'task that the study compares; build the data set with some'
+        'task that the study compares; build a data set that has some'
       )

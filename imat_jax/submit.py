@@ -1,14 +1,14 @@
-"""Writes the file that the Kaggle competition asks for.
+"""Writes a submission file for the Kaggle competition.
 
   python -m imat_jax.data.download --annotations=data/raw \\
     --images=data/photos --splits=test
   python -m imat_jax.submit --run=runs/all --annotations=data/raw \\
     --images=data/photos --output=submission.csv
 
-A row per image of fgvc4_iMat.test.image.json and task of the task map:
-IMAGEID_TASKID, and the id of the likeliest label. The run is best one of all
-tasks (experiments.all_tasks). Where there is no photo, or the run has no such
-task, the task's commonest train label stands; how often is said at the end.
+The file has a row per image of fgvc4_iMat.test.image.json and task of the task
+map: IMAGEID_TASKID, and the id of the likeliest label. Use a run of all tasks
+(experiments.all_tasks). If the photo or the run's task is missing, the row has
+the task's commonest train label; a summary at the end counts these.
 """
 
 import collections
@@ -31,19 +31,19 @@ _SPLIT = 'test'
 class Submit(options.Config):
   """Options of `imat_jax.submit`."""
 
-  run: str = config.place('workdir of a trained run, best of all tasks')
+  run: str = config.place('workdir of a trained run, preferably of all tasks')
   annotations: str = config.folder('folder with the fgvc4_iMat.*.json files')
   images: str = config.folder(
-    'folder with test/ID.jpg, as the download leaves it'
+    'folder with test/ID.jpg, as written by the download'
   )
-  output: str = config.file('FILE.csv that receives the submission')
+  output: str = config.file('FILE.csv to write')
   batch_size: int = options.option(
     'photos per step', 64, validators.at_least(1)
   )
 
 
 def main(command: Submit) -> None:
-  """Writes the submission and prints a summary of it."""
+  """Writes the submission and prints a summary."""
   run_folders.check(command.run)
   outputs.check(command.output)
   images = kaggle.read_split(command.annotations, _SPLIT).images
@@ -75,9 +75,9 @@ def main(command: Submit) -> None:
   outputs.write_text(command.output, text.getvalue())
   print(
     f'{command.output}: {len(images):,} images × {len(defaults)} tasks = '
-    f'{len(images) * len(defaults):,} rows; {num_missing:,} images have no '
-    f'photo and {len(defaults) - len(columns)} tasks are not in the run: there '
-    'the commonest train label stands'
+    f'{len(images) * len(defaults):,} rows; {num_missing:,} images without a '
+    f'photo and {len(defaults) - len(columns)} tasks that are not in the run '
+    'have the commonest train label'
   )
 
 
@@ -86,22 +86,22 @@ def commonest(
 ) -> dict[str, str]:
   """Task id → the id of its commonest label.
 
-  A task without any has the commonest of its attribute in the other classes, or
-  of all.
+  A task without labels has the commonest of its attribute in other classes, or
+  of all tasks.
 
   Args:
-    maps: what ids stand for.
-    pairs: the names of a task and a label, one pair per label of a photo.
+    maps: the names of ids.
+    pairs: task name and label name of each label of each photo.
 
   Raises:
-    UserError: there is no label.
+    UserError: no labels.
   """
   counts = collections.defaultdict(collections.Counter)
   for name, label in pairs:
     for group in _groups(name):
       counts[group][label] += 1
   if not counts:
-    raise errors.UserError('no train photo has a label: nothing is commonest')
+    raise errors.UserError('no train photo has a label: check --annotations')
   label_ids = {name: key for key, name in maps.labels.items()}
   commonest_ids = {}
   for task_id, name in maps.tasks.items():
@@ -112,12 +112,12 @@ def commonest(
 
 
 def _groups(name: str) -> tuple[str, str, str]:
-  """The task, its attribute, and all."""
+  """The task, its attribute, and all tasks."""
   return name, name.partition(':')[2], ''
 
 
 def _pairs(labels: Iterable[Mapping[str, str]]):
-  """Each label of each photo, with the task of its class alone."""
+  """Task and label of each photo's labels in the tasks of its class."""
   for photo_labels in labels:
     yield from ((n, label) for n, label in photo_labels.items() if ':' in n)
 
@@ -125,7 +125,7 @@ def _pairs(labels: Iterable[Mapping[str, str]]):
 class _Column:
   """The positions of one task's labels among the probabilities.
 
-  `other` is no answer: labels that Kaggle does not have are excluded.
+  Excludes labels that Kaggle does not have, such as `other`.
   """
 
   def __init__(self, row: int, task: tasks.Task, label_ids: Mapping[str, str]):
@@ -135,7 +135,7 @@ class _Column:
 
 
 def _known(maps: kaggle.Maps, task_set: tasks.TaskSet) -> dict[str, _Column]:
-  """The tasks of the map, by id, of which the run knows a label."""
+  """Task id → column, of the tasks in the map and in the run."""
   label_ids = {name: key for key, name in maps.labels.items()}
   columns = {
     task_id: _Column(task_set.names.index(name), task_set[name], label_ids)
@@ -155,7 +155,7 @@ def _likeliest(
 
 
 def _path(images: str, image_id: str) -> str:
-  # An id that is no safe file name has no file; it must not lead elsewhere.
+  # An unsafe id has no file, and must not lead to another folder.
   name = f'{image_id}.jpg' if files.is_safe_name(image_id) else ''
   return str(pathlib.Path(images, _SPLIT, name))
 

@@ -1,4 +1,4 @@
-"""What is learned: tasks, their labels, their weights."""
+"""Tasks, their labels and loss weights."""
 
 import dataclasses
 import functools
@@ -7,13 +7,13 @@ from typing import Any
 
 from imat_jax import errors
 
-MISSING = -1  # the number of a label that nobody gave
+MISSING = -1  # the number of a missing label
 OTHER = 'other'
 APPAREL = 'apparel'
 
-# Of a task's labelled train photos. `other` stands for what is rare: on more of
-# them it would be the answer to everything. The bound is what the 36 rare of
-# Kaggle's 70 materials, each on less than 1%, cannot be over.
+# Share of a task's labelled train photos that may become `other`, which on more
+# would be the answer to everything. Kaggle's 36 rare materials of 70, each on
+# less than 1%, cannot exceed it.
 MOST_OTHER = 0.36
 
 # Spellings of the 2022 paper.
@@ -28,7 +28,7 @@ class Task:
   labels: tuple[str, ...]
 
   def index(self, label: str | None) -> int:
-    """The label's number: `other` for unknown ones, -1 where there is none."""
+    """The label's number: `other` if unknown, -1 if missing or no `other`."""
     if label is None:
       return MISSING
     return self._numbers.get(label, self._numbers.get(OTHER, MISSING))
@@ -40,7 +40,7 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class TaskSet:
-  """Tasks in their order, found by name."""
+  """An ordered set of tasks, accessed by name."""
 
   tasks: tuple[Task, ...]
 
@@ -50,7 +50,7 @@ class TaskSet:
 
   @property
   def most_labels(self) -> int:
-    """How many labels the largest task has."""
+    """The number of labels of the largest task."""
     return max(len(task.labels) for task in self.tasks)
 
   def __iter__(self):
@@ -66,16 +66,17 @@ class TaskSet:
     """The named tasks, in the order of the names.
 
     Raises:
-      UserError: a name that is not here, or stands twice.
+      UserError: an unknown or duplicate name.
     """
     names = [resolve(name, self.names) for name in names]
     for name in names:
       if name not in self.names:
         raise errors.UserError(
-          f"the data set has no task '{name}'; it has: {', '.join(self.names)}"
+          f"the data set has no task '{name}'; available: "
+          f'{", ".join(self.names)}'
         )
       if names.count(name) > 1:
-        raise errors.UserError(f"the task '{name}' is named twice")
+        raise errors.UserError(f"duplicate task '{name}'")
     return TaskSet(tuple(self[name] for name in names))
 
   def to_json(self) -> dict[str, list[str]]:
@@ -83,7 +84,7 @@ class TaskSet:
 
   @classmethod
   def from_json(cls, value: Any) -> 'TaskSet':
-    """Reads what `to_json` gave; anything else is a `ValueError`."""
+    """Inverse of `to_json`; anything else raises a `ValueError`."""
     if not isinstance(value, dict) or not all(
       isinstance(labels, list)
       and all(isinstance(label, str) for label in labels)
@@ -95,24 +96,26 @@ class TaskSet:
 
 
 def resolve(name: str, known: Collection[str]) -> str:
-  """The task that a command line means.
+  """The task that a name on a command line refers to.
 
-  A task of exactly this name, else the one that differs only in case, blanks or
-  the paper's spelling (`pants:colour` is `pants:color`), else the name itself.
+  The task with exactly this name, else the one that differs only in case,
+  blanks or the paper's spelling (`pants:colour` is `pants:color`), else `name`.
 
   Raises:
-    UserError: several tasks differ only so.
+    UserError: ambiguous.
   """
   if name in known:
     return name
-  fits = [task for task in known if spelling(task) == spelling(name)]
-  if len(fits) > 1:
-    raise errors.UserError(f"'{name}' may be any of {', '.join(fits)}")
-  return fits[0] if fits else name
+  matches = [task for task in known if spelling(task) == spelling(name)]
+  if len(matches) > 1:
+    raise errors.UserError(
+      f"task '{name}' is ambiguous: use one of {', '.join(matches)}"
+    )
+  return matches[0] if matches else name
 
 
 def spelling(name: str) -> str:
-  """What names of one task have in common, see `resolve`."""
+  """The canonical spelling of a task's name, see `resolve`."""
   parts = (' '.join(part.casefold().split()) for part in name.split(':'))
   return ':'.join(_ALIASES.get(part, part) for part in parts)
 
@@ -122,26 +125,25 @@ def fold_rare(
   train_counts: Mapping[str, int],
   min_share: float,
 ) -> Task:
-  """The task whose rare labels are one label, `other`.
+  """The task with its rare labels folded into one label, `other`.
 
-  A label is rare when it stands on less than `min_share` of the task's labelled
-  train photos; one that only other splits have is rare too. Labels are in
-  alphabetical order, `other` comes last and only where it is needed.
+  A label is rare on less than `min_share` of the task's labelled train photos,
+  or if only other splits have it. Labels are in alphabetical order, `other`
+  last and only if needed.
 
   Args:
-    name: the task's name.
-    train_counts: labelled train photos per label; 0 for a label that only
-      other splits have.
+    name: of the task.
+    train_counts: train photos per label; 0 for labels of other splits only.
     min_share: between 0 and 1.
   """
   total = sum(train_counts.values())
-  kept = {
+  common = {
     label
     for label, count in train_counts.items()
     if count and count / total >= min_share and label != OTHER
   }
-  other = (OTHER,) if train_counts.keys() - kept else ()
-  return Task(name, tuple(sorted(kept)) + other)
+  other = (OTHER,) if train_counts.keys() - common else ()
+  return Task(name, tuple(sorted(common)) + other)
 
 
 def rare_share(train_counts: Mapping[str, int], min_share: float) -> float:
@@ -160,11 +162,11 @@ def rare_share(train_counts: Mapping[str, int], min_share: float) -> float:
 
 
 def share_to_fold(train_counts: Mapping[str, int], min_share: float) -> float:
-  """The `min_share` of `fold_rare` for a task: 0 where it is kept whole.
+  """The `min_share` of `fold_rare` for a task; 0 to keep all its labels.
 
-  A task is kept whole where its rare labels together are on more than
-  `MOST_OTHER` of its labelled train photos: each of 150 equal labels is on less
-  than 1%, and nothing but `other` would be left. A tail folds, however long.
+  All are kept if the rare ones together are on more than `MOST_OTHER` of the
+  labelled train photos: each of 150 equal labels is on less than 1%, and only
+  `other` would remain. A tail of rare labels is folded, however long.
 
   Args:
     train_counts, min_share: see `fold_rare`.

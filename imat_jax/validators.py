@@ -1,4 +1,4 @@
-"""What a value may be: each check says nothing, or what is wrong with it."""
+"""Checks of option values: each returns None or an error message."""
 
 import math
 import re
@@ -11,7 +11,7 @@ Check = Callable[[Any], str | None]
 
 
 def at_least(bound: float) -> Check:
-  """The check `value >= bound`, for a number or each number of a tuple."""
+  """`value >= bound`, for a number or each number of a tuple."""
 
   def check(value):
     values = value if isinstance(value, tuple) else (value,)
@@ -22,7 +22,7 @@ def at_least(bound: float) -> Check:
 
 
 def between(low: float, high: float) -> Check:
-  """The check `low <= value <= high`."""
+  """`low <= value <= high`."""
 
   def check(value):
     if not low <= value <= high:
@@ -39,20 +39,22 @@ def three_counts(value):
 
 
 def not_empty(value):
-  """A tuple of texts, none empty; or a text."""
+  """A string, or a tuple of strings, none empty."""
   if not value or not all(value):
     return 'must not be empty'
 
 
 def task_name(value):
-  """A name that a task of its own may have."""
-  taken = (tasks.APPAREL, 'photo', 'split')
-  if not value.strip() or ':' in value or value.strip() in taken:
-    return f'must not be empty, have a colon, or be one of {", ".join(taken)}'
+  """A name for a task of your data."""
+  reserved = (tasks.APPAREL, 'photo', 'split')
+  if not value.strip() or ':' in value or value.strip() in reserved:
+    return (
+      f'must not be empty, have a colon, or be one of {", ".join(reserved)}'
+    )
 
 
 def some_of(names: Sequence[str]) -> Check:
-  """The check that a tuple has some of the names, each once."""
+  """A tuple of some of the names, without duplicates."""
 
   def check(value):
     unknown = [name for name in value if name not in names]
@@ -63,58 +65,58 @@ def some_of(names: Sequence[str]) -> Check:
 
 
 def task_sets(value):
-  """Task sets as `experiments.study` takes them."""
+  """Task sets of `experiments.study`."""
   sets = [one.split(',') for one in value.split(';')] if value else []
   sets = [[tasks.spelling(n) for n in one] for one in sets]
   if not all(name for one in sets for name in one):
     return "must look like 'apparel;apparel,color'"
   if len({one[0] for one in sets}) > 1:
-    return 'all task sets must begin with the task that is compared'
+    return 'all task sets must begin with the same task, which is compared'
 
 
 def host_and_port(value):
-  """HOST:PORT, or nothing."""
+  """HOST:PORT, or empty."""
   host, _, port = value.rpartition(':')
   if value and not (host and port.isascii() and port.isdigit()):
     return 'must look like HOST:PORT'
 
 
-# A folder in a bucket, with no name that leads elsewhere.
+# A folder in a bucket, without `.` or `..` as a name.
 _URL = re.compile(r'(gs|s3|az)://[^/]+(/(?!\.{1,2}(/|$))[^/]+)*/?')
 
 
 def place(value):
-  """A folder, here or in a bucket."""
+  """A local folder, or one in a bucket."""
   if re.match(r'\w+:/', value) and not _URL.fullmatch(value):
     return 'must be a folder, or gs://, s3:// or az://BUCKET/FOLDER'
   return _path(value)
 
 
 def folder(value):
-  """A folder of this machine."""
+  """A local folder."""
   if re.match(r'\w+:/', value):
     return (
-      'must be a folder of this machine; in a bucket are only --data_dir, '
-      '--workdir and --run'
+      'must be a local folder; only --data_dir, --workdir and --run may be in '
+      'a bucket'
     )
   return _path(value)
 
 
 def file(value):
-  """A file of this machine."""
+  """A local file."""
   if re.match(r'\w+:/', value):
-    return 'must be a file of this machine'
+    return 'must be a local file'
   return _path(value)
 
 
 def png(value):
-  """A picture of this machine, or nothing."""
+  """A local PNG file, or empty."""
   if value and not value.lower().endswith('.png'):
     return 'must end in .png'
   return file(value)
 
 
-# The checks of paths, in which a `~` is expanded before.
+# The checks of paths, in which `~` is expanded first.
 PATHS = (place, folder, file, png)
 
 
@@ -123,12 +125,12 @@ def _path(value):
     return 'must not contain NUL'
   if value.startswith('~'):
     return (
-      'no such home folder is known here; write the path in full, or ./~… '
-      'where a name begins with ~'
+      'unknown home folder; write the path in full, or as ./~… if a name '
+      'begins with ~'
     )
 
 
 def prefix_pair(value):
-  """OLD=NEW, or nothing."""
+  """OLD=NEW, or empty."""
   if value and not all(value.partition('=')):
     return 'must look like OLD=NEW'

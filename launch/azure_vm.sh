@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # Rents an Azure spot VM with a GPU, runs an experiment on it, copies the results
-# back and deletes the VM, however this ends.
+# back and always deletes the VM.
 #
 #   bash launch/azure_vm.sh [--dry_run] MODULE --data_dir=DIR --workdir=DIR [flags]
 #
-# Needs `az login`. Knobs from the environment: SIZE (Standard_NC24ads_A100_v4),
+# Needs `az login`. Environment variables: SIZE (Standard_NC24ads_A100_v4),
 # LOCATION (westeurope), IMAGE (a Linux with NVIDIA's driver), MAX_PRICE (dollars
 # per hour; -1 is the price on demand).
 #
-# Azure announces an eviction half a minute before; the run is then told to save
-# and leave. The same command rents another VM and goes on.
+# Azure announces an eviction half a minute ahead; the run then saves and exits.
+# The same command rents another VM and resumes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=launch/remote.sh
@@ -23,7 +23,7 @@ location=${LOCATION:-westeurope}
 image=${IMAGE:-microsoft-dsvm:ubuntu-hpc:2204:latest}
 user=imat
 
-# All of a VM's parts, its disk and address too, go with its resource group.
+# Deleting the resource group deletes the VM with its disk and address.
 trap 'run az group delete --name "$name" --yes --no-wait' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM

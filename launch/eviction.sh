@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs on an Azure VM: tells the experiment when the VM is to be evicted.
+# Runs on an Azure VM: signals the experiment before the VM is evicted.
 #
-# Azure's metadata service lists what is planned for the VM; `Preempt` leaves 30
-# seconds. Then every experiment gets SIGTERM, which makes it save and leave.
+# Azure's metadata service lists scheduled events; `Preempt` comes 30 seconds
+# ahead. Every experiment then gets SIGTERM, saves and exits.
 set -euo pipefail
 if [ "${1:-}" = --dry_run ]; then
   printf '+ pkill -TERM -f -- "-m experiments[.]", once a Preempt is announced\n'

@@ -6,9 +6,9 @@
 #   bash launch/gpu_vm.sh me@10.0.0.7 experiments.public_3m \
 #     --data_dir=data/demo/built --workdir=runs/gpu --tasks=apparel,color
 #
-# The folders lie in this repository and are copied to the same place there.
-# Where the connection breaks the run ends; the same command goes on from its
-# last checkpoint. IMAT_JAX_EXTRA=base is for a machine without a GPU.
+# The folders are in this repository and are copied to the same path there. If
+# the connection breaks, the run ends; the same command resumes from its last
+# checkpoint. IMAT_JAX_EXTRA=base is for a machine without a GPU.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=launch/remote.sh

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs a module of this repository in its own environment.
+# Runs a module of this repository in its virtual environment.
 #
 #   bash launch/local.sh                                  the demo
 #   bash launch/local.sh MODULE [flags]                   python -m MODULE [flags]
 #   bash launch/local.sh experiments.public_3m --help
 #
 # The demo draws photos of garments, builds a data set of them, trains public 3M
-# on it and names the files it left. Run again, it goes on where it was stopped.
+# on it and lists the files it wrote. Run again, it resumes.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=launch/environment.sh

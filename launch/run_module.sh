@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The entry of the container: looks at the machine, then runs a module.
+# The container's entry point: checks the machine, then runs a module.
 #
 #   bash launch/run_module.sh [--dry_run] MODULE [flags]
 set -euo pipefail

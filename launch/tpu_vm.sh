@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Gets a TPU slice from the queue, runs an experiment on all of its hosts, copies
-# the results back and gives the slice back, however this ends.
+# Queues for a TPU slice, runs an experiment on all its hosts, copies the results
+# back and always releases the slice.
 #
 #   bash launch/tpu_vm.sh [--dry_run] MODULE --data_dir=DIR --workdir=DIR [flags]
 #
-# Needs `gcloud auth login` and a project. Knobs from the environment: TYPE
-# (v6e-8), ZONE (europe-west4-a), RUNTIME (v2-alpha-tpuv6e), PRICING (--spot; or
+# Needs `gcloud auth login` and a project. Environment variables: TYPE (v6e-8),
+# ZONE (europe-west4-a), RUNTIME (v2-alpha-tpuv6e), PRICING (--spot; or
 # --guaranteed).
 #
-# The hosts find each other; --batch_size is that of all together. A slice that
-# is taken away ends the run; the same command queues again and goes on from the
-# checkpoint that was copied back last, every five minutes (FETCH_SECONDS).
+# The hosts find each other; --batch_size is global. If the slice is preempted, the
+# run ends; the same command queues again and resumes from the last checkpoint that
+# was copied back, every five minutes (FETCH_SECONDS).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=launch/remote.sh
@@ -36,7 +36,7 @@ state() {
 }
 until [ -n "$DRY_RUN" ] || [ "$(state)" = ACTIVE ]; do
   case $(state) in
-  FAILED | SUSPENDED) die "the queue did not give a slice: $(state)" ;;
+  FAILED | SUSPENDED) die "no slice from the queue: $(state)" ;;
   esac
   sleep 20
 done
@@ -45,7 +45,7 @@ on() {
   run "${tpus[@]}" tpu-vm ssh "$name" "${zone[@]}" --worker=all --command="$1"
 }
 to() {
-  # One packed file: the tool is slow with many.
+  # One archive, as the tool is slow with many files.
   local packed
   packed=$(mktemp --suffix=.tar.gz)
   run tar --create --gzip --file="$packed" --exclude='*.so' "$@"
@@ -55,7 +55,7 @@ to() {
   rm "$packed"
 }
 from() {
-  # The first host alone writes.
+  # Only the first host writes results.
   run mkdir -p "$(dirname "$1")"
   run "${tpus[@]}" tpu-vm scp --recurse "$name:imat_jax/$1" \
     "$(dirname "$1")/" "${zone[@]}" --worker=0

@@ -25,9 +25,9 @@ class Parameters(NamedTuple):
   is_mirrored: bool
 
 
-def draw(number, knobs):
+def draw(number, augmentation):
   number_B = np.array([number], np.uint32)
-  return augment.random_warps(np.uint32(0), 'test', number_B, knobs)[0]
+  return augment.random_warps(np.uint32(0), 'test', number_B, augmentation)[0]
 
 
 def parameters(matrix) -> Parameters:
@@ -156,8 +156,12 @@ def test_a_warp_of_extremes_agrees_with_the_definition(fill):
 
 
 def test_parameters_are_in_their_ranges_and_fill_them():
-  knobs = config.Augmentation(rotation=30.0, shift=0.1, zoom=0.4, flip=0.5)
-  drawn = np.array([parameters(draw(seed, knobs)) for seed in range(2000)])
+  augmentation = config.Augmentation(
+    rotation=30.0, shift=0.1, zoom=0.4, flip=0.5
+  )
+  drawn = np.array(
+    [parameters(draw(seed, augmentation)) for seed in range(2000)]
+  )
   bounds = [(-30, 30), (-0.1, 0.1), (-0.1, 0.1), (0.6, 1.4), (0.6, 1.4)]
   for values, (low, high) in zip(drawn.T, bounds, strict=False):
     width = high - low
@@ -170,33 +174,35 @@ def test_parameters_are_in_their_ranges_and_fill_them():
 
 
 def test_parameters_are_independent_of_each_other():
-  knobs = config.Augmentation()
-  drawn = np.array([parameters(draw(seed, knobs)) for seed in range(2000)])
+  augmentation = config.Augmentation()
+  drawn = np.array(
+    [parameters(draw(seed, augmentation)) for seed in range(2000)]
+  )
   related = np.corrcoef(drawn.T) - np.eye(6)
   assert np.abs(related).max() < 0.1
 
 
 @pytest.mark.parametrize('flip', [0.0, 0.2, 0.5, 1.0])
 def test_the_share_of_mirror_images(flip):
-  knobs = config.Augmentation(flip=flip)
-  drawn = [parameters(draw(seed, knobs)) for seed in range(1000)]
+  augmentation = config.Augmentation(flip=flip)
+  drawn = [parameters(draw(seed, augmentation)) for seed in range(1000)]
   share = np.mean([found.is_mirrored for found in drawn])
   assert share == pytest.approx(flip, abs=0.05 if 0 < flip < 1 else 0)
 
 
 def test_the_same_number_draws_the_same_warp():
-  knobs = config.Augmentation()
-  np.testing.assert_array_equal(draw(3, knobs), draw(3, knobs))
-  assert not np.allclose(draw(3, knobs), draw(4, knobs))
+  augmentation = config.Augmentation()
+  np.testing.assert_array_equal(draw(3, augmentation), draw(3, augmentation))
+  assert not np.allclose(draw(3, augmentation), draw(4, augmentation))
 
 
-def test_no_knobs_are_no_warp():
+def test_zero_augmentation_is_the_identity():
   np.testing.assert_array_equal(draw(5, STILL), augment.IDENTITY)
 
 
 @pytest.mark.parametrize('fill', ['nearest', 'reflect'])
 @pytest.mark.parametrize('stored, side', [(40, 32), (32, 40), (40, 10)])
-def test_no_knobs_are_a_plain_resize(stored, side, fill):
+def test_zero_augmentation_is_a_plain_resize(stored, side, fill):
   # Neighbours differ by 50 at most, hence by 50 / 64 in each direction over the
   # 1/64 pixel that either function may be off, plus a rounding each.
   photo = cv2.resize(noise(5, 5), (stored, stored))
@@ -215,9 +221,11 @@ def test_identity_at_the_same_size_changes_nothing(fill):
 
 @pytest.mark.parametrize('fill', FILLS)
 def test_flip_1_is_a_mirror_image(fill):
-  knobs = config.Augmentation(rotation=0.0, shift=0.0, zoom=0.0, flip=1.0)
+  augmentation = config.Augmentation(
+    rotation=0.0, shift=0.0, zoom=0.0, flip=1.0
+  )
   photo = noise(24, 24)
-  warped = augment.warp(photo, draw(1, knobs), 24, fill)
+  warped = augment.warp(photo, draw(1, augmentation), 24, fill)
   np.testing.assert_array_equal(warped, photo[:, ::-1])
 
 

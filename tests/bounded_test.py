@@ -65,7 +65,7 @@ def test_a_process_loads_no_more_than_it_needs():
 
 
 def _take_turn(log: str) -> None:
-  with bounded.alone(), open(log, 'a') as file:
+  with bounded.exclusive(), open(log, 'a') as file:
     for word in ('in', 'out'):
       file.write(f'{word} ')
       file.flush()

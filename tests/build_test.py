@@ -383,7 +383,7 @@ def test_a_second_build_says_that_it_is_there(shop, capsys):
   before = files_of(data_dir)
   capsys.readouterr()
   shop.build(data_dir)
-  assert 'already there' in capsys.readouterr().out
+  assert 'already exists' in capsys.readouterr().out
   assert files_of(data_dir) == before
   assert_tidy(data_dir)
 
@@ -468,7 +468,7 @@ def refuse(shop, complaint):
 def test_no_folder_of_photos(shop, split):
   folder = shop.images / split
   folder.rename(shop.root / 'elsewhere')
-  refuse(shop, f'{folder}: there is no such folder')
+  refuse(shop, f'{folder}: no such folder')
 
 
 @pytest.mark.parametrize('split', ['train', 'validation'])
@@ -480,7 +480,7 @@ def test_no_photo_at_all(shop, split):
 
 def test_no_annotations_folder(shop):
   shop.annotations.rename(shop.root / 'elsewhere')
-  refuse(shop, f'{shop.annotations}: there is no such folder')
+  refuse(shop, f'{shop.annotations}: no such folder')
 
 
 @pytest.mark.parametrize(
@@ -488,7 +488,7 @@ def test_no_annotations_folder(shop):
 )
 def test_no_annotations_file(shop, name):
   (shop.annotations / f'fgvc4_iMat.{name}.json').unlink()
-  refuse(shop, f'{name}.json: there is no such file')
+  refuse(shop, f'{name}.json: no such file')
 
 
 @pytest.mark.parametrize(
@@ -654,7 +654,7 @@ def test_a_task_of_many_equal_labels_is_kept_whole(tmp_path, capsys):
   shop = own_shop(tmp_path, {'train': names, 'validation': names[:3]})
   shop.build(tmp_path / 'built')
   assert list(plain_tasks(tmp_path / 'built')['style']) == sorted(names)
-  assert 'kept whole: style (100%)' in capsys.readouterr().out
+  assert 'rare labels kept: style (100%)' in capsys.readouterr().out
 
 
 def test_a_fold_is_said(tmp_path, capsys):
@@ -669,7 +669,7 @@ def test_a_fold_is_said(tmp_path, capsys):
 def test_a_split_without_photos_is_told_as_that(tmp_path, split):
   rows = {'train': ['plain'], 'validation': ['plain']} | {split: []}
   shop = own_shop(tmp_path, rows)
-  refuse(shop, f'{split}.data.json: lists no {split} photo;')
+  refuse(shop, f'{split}.data.json: no {split} photos;')
 
 
 def test_a_split_without_labels_is_told_as_that(tmp_path):

@@ -72,4 +72,4 @@ def test_a_row_with_too_many_commas(case, capsys):
     run(case, _table(case))
   run(case, _table(case), skip_bad_rows=True)
   assert counts(case) == BOTH
-  assert 'bad rows left out: 1' in capsys.readouterr().out
+  assert 'bad rows skipped: 1' in capsys.readouterr().out

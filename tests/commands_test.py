@@ -27,7 +27,7 @@ def run(*command: str) -> subprocess.CompletedProcess:
     ('imat_jax', 'imat_jax.predict', 'Labels photos with a trained run.'),
     (
       *('imat_jax', 'imat_jax.data.build'),
-      'Turns downloaded photos and sparse labels into the TFDS data set.',
+      'Builds the TFDS data set from photos and sparse labels.',
     ),
     (
       *('experiments', 'experiments.study'),

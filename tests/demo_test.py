@@ -75,8 +75,8 @@ def test_a_dropped_photo_is_labelled(browser_page, address, kaggle, predictor):
 @pytest.mark.parametrize(
   'body, said',
   [
-    (b'<html>', 'This is no photo'),
-    (b'\xff\xd8\xff' + bytes(99), 'This photo breaks off'),
+    (b'<html>', 'Not a photo'),
+    (b'\xff\xd8\xff' + bytes(99), 'This photo is incomplete'),
     (bytes(MAX_BYTES + 1), 'exceed the maximum'),
   ],
 )

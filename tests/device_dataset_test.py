@@ -24,12 +24,12 @@ def photos(examples):
   return device_dataset.load(examples, threads=2)
 
 
-def _batches(photos, seed, knobs, start, count):
+def _batches(photos, seed, augmentation, start, count):
   steps = input_pipeline.num_steps(len(photos.label_NxT), BATCH)
 
   def make(order_SxB, step):
     return device_dataset.batch(
-      photos, order_SxB, jnp.uint32(seed), step, SIDE, knobs
+      photos, order_SxB, jnp.uint32(seed), step, SIDE, augmentation
     )
 
   make = jax.jit(make)
@@ -43,9 +43,13 @@ def _batches(photos, seed, knobs, start, count):
 def test_the_loader_and_the_device_give_the_same(
   examples, photos, fill, seed, start
 ):
-  knobs = dataclasses.replace(config.Augmentation(), fill=fill)
-  dataset = input_pipeline.train_dataset(examples, SIDE, BATCH, seed, knobs)
-  for step, found in enumerate(_batches(photos, seed, knobs, start, 6), start):
+  augmentation = dataclasses.replace(config.Augmentation(), fill=fill)
+  dataset = input_pipeline.train_dataset(
+    examples, SIDE, BATCH, seed, augmentation
+  )
+  for step, found in enumerate(
+    _batches(photos, seed, augmentation, start, 6), start
+  ):
     wanted = dataset[step]
     np.testing.assert_array_equal(found.label_BxT, wanted.label_BxT)
     assert found.image_BxHxWxC.dtype == np.uint8

@@ -149,8 +149,8 @@ def test_a_killed_process_ends_the_others(built, whole, tmp_path, victim):
     said = other.communicate(timeout=120)[0]
     assert time.monotonic() - start < 3 * HEARTBEAT
   assert other.returncode != 0
-  assert 'a process of this job is gone' in said
-  assert 'start all of them again' in said
+  assert 'a process of this job died' in said
+  assert 'restart all processes' in said
 
 
 def test_a_silent_process_ends_the_others(built, tmp_path):
@@ -162,7 +162,7 @@ def test_a_silent_process_ends_the_others(built, tmp_path):
     start = time.monotonic()
     said = processes[0].communicate(timeout=120)[0]
     assert time.monotonic() - start < 4 * HEARTBEAT
-  assert 'a process of this job is gone' in said
+  assert 'a process of this job died' in said
 
 
 def test_killed_on_2_processes_it_goes_on_on_4_and_on_1(built, whole, tmp_path):
@@ -174,7 +174,7 @@ def test_killed_on_2_processes_it_goes_on_on_4_and_on_1(built, whole, tmp_path):
       process.kill()
   _train(4, built, path, '--epochs=2')
   (said,) = _train(1, built, path, '--epochs=3')
-  assert 'goes on at step 8' in said
+  assert 'resumes at step 8' in said
   assert _losses(path) == pytest.approx(_losses(whole), rel=1e-4)
 
 
@@ -196,8 +196,8 @@ def test_another_data_set_in_one_process_is_refused(built, tmp_path):
   with _job([_command(built, tmp_path / 'run'), elsewhere]) as processes:
     first, second = _outputs(processes)
     assert [p.returncode for p in processes] == [1, 1]
-  assert 'there is no data set here' in second
-  assert 'a process of this job is gone' in first
+  assert 'no data set in this folder' in second
+  assert 'a process of this job died' in first
 
 
 def test_what_the_first_process_refuses_all_say(built, tmp_path):
@@ -223,7 +223,7 @@ def test_a_process_without_the_others_says_so(built, tmp_path):
   ]
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
   assert done.returncode != 0
-  assert 'is gone or cannot be reached' in done.stderr
+  assert 'died or is unreachable' in done.stderr
 
 
 @pytest.mark.parametrize(

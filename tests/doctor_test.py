@@ -30,7 +30,7 @@ def test_a_machine_that_is_well(built, tmp_path):
 
 def test_no_data_set(tmp_path):
   found = findings(data_dir=str(tmp_path))['data set']
-  assert 'there is no data set here; make one with' in found.wrong
+  assert 'no data set in this folder; build one with' in found.wrong
 
 
 def test_a_damaged_data_set(built, tmp_path):
@@ -50,7 +50,7 @@ def test_a_workdir_that_is_a_file(tmp_path):
 def test_a_disk_that_is_full(tmp_path, monkeypatch):
   usage = namedtuple('usage', 'total used free')(2**40, 2**40 - 10, 10)
   monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
-  assert 'make some' in findings(workdir=str(tmp_path))['workdir'].wrong
+  assert 'free some space' in findings(workdir=str(tmp_path))['workdir'].wrong
 
 
 def test_an_accelerator_that_jax_does_not_use(monkeypatch):
@@ -76,7 +76,7 @@ def test_the_command(built, tmp_path):
   ill = run(f'--data_dir={tmp_path}')
   assert ill.returncode == 1
   assert ill.stdout.splitlines()[-1].startswith('wrong: data set:')
-  assert '1 of these would stop a run' in ill.stderr
+  assert '1 problem would prevent a run' in ill.stderr
 
 
 def test_a_finding_is_one_line():

@@ -65,7 +65,7 @@ def no_photo_is_fine():
   try:
     yield
   except errors.UserError as error:
-    if 'listed photos came' not in str(error):
+    if 'listed photos could be downloaded' not in str(error):
       raise
 
 
@@ -876,7 +876,7 @@ def test_a_full_disk_ends_it_with_one_line(job, server, full_disk):
       'private_address 2; .*--allow_private_hosts, or --url_prefix=OLD=NEW',
     ),
     ({'1': ['/a'], '2': ['/b'], '3': []}, 'bad_url 2, no_link 1; '),
-    ({}, 'no image is listed in test'),
+    ({}, 'no images listed in test'),
   ],
 )
 def test_no_photo_is_a_fault(job, capsys, links, said):
@@ -914,7 +914,7 @@ def command(*arguments):
 @pytest.mark.parametrize(
   'annotations, images, said',
   [
-    ('absent', 'images', 'absent: there is no such folder'),
+    ('absent', 'images', 'absent: no such folder'),
     ('.', 'file', 'file/test: Not a directory'),
   ],
 )

@@ -120,7 +120,7 @@ def test_stopped_and_continued_equals_uninterrupted(
   _run(_config(built, part, epochs=1))
   loader = config.Loader(loader_processes=processes)
   said = _run(_config(built, part, loader=loader))
-  assert 'goes on at step 4' in said
+  assert 'resumes at step 4' in said
   assert _rows(part) == _rows(whole)
   evaluations = [path / 'evaluation.json' for path in (part, whole)]
   assert evaluations[0].read_bytes() == evaluations[1].read_bytes()
@@ -131,7 +131,7 @@ def test_stopped_and_continued_equals_uninterrupted(
 def test_a_finished_run_says_so(built, whole, tmp_path):
   copy = tmp_path / 'copy'
   shutil.copytree(whole, copy)
-  assert 'is done after epoch 3' in _run(_config(built, copy))
+  assert 'finished after epoch 3' in _run(_config(built, copy))
   assert _rows(copy) == _rows(whole)
 
 
@@ -144,9 +144,9 @@ def test_another_config_in_the_same_workdir_is_refused(built, whole):
 @pytest.mark.parametrize(
   ('knobs', 'message'),
   [
-    ({'tasks': ('apparel', 'size')}, "no task 'size'; it has: apparel, "),
-    ({'tasks': ('apparel', 'apparel')}, 'named twice'),
-    ({'data_dir': '/nowhere'}, 'there is no data set here'),
+    ({'tasks': ('apparel', 'size')}, "no task 'size'; available: apparel, "),
+    ({'tasks': ('apparel', 'apparel')}, 'duplicate task'),
+    ({'data_dir': '/nowhere'}, 'no data set in this folder'),
     (
       {'model': tiny.model(geometry='original')},
       'build with --image_size=256',
@@ -179,7 +179,7 @@ def test_a_damaged_config_is_named(whole, tmp_path, damage):
 
 
 def test_loading_what_is_no_run(tmp_path, whole):
-  with pytest.raises(errors.UserError, match='no trained run here'):
+  with pytest.raises(errors.UserError, match='not a trained run'):
     trained_model.load(tmp_path)
   shutil.copy(whole / 'config.json', tmp_path)
   with pytest.raises(

@@ -268,13 +268,13 @@ def test_the_command_draws(run, built, tmp_path):
 @pytest.mark.parametrize(
   ('flags', 'status', 'said'),
   [
-    (('--split=test',), 1, "no split 'test'; there are: train, validation"),
-    (('--temperature_from=valid',), 1, "no split 'valid'; there are: train"),
+    (('--split=test',), 1, "no split 'test'; available: train, validation"),
+    (('--temperature_from=valid',), 1, "no split 'valid'; available: train"),
     (('--reliability=a.jpg',), 2, '--reliability=a.jpg: must end in .png'),
     (
       ('--run=nowhere',),
       1,
-      'nowhere: no trained run here: there is no such folder',
+      'nowhere: not a trained run: no such folder',
     ),
   ],
 )

@@ -84,11 +84,11 @@ def test_what_was_there_stays_until_all_is_written(
   [
     (
       {'trained': 'nowhere'},
-      r'nowhere: no trained run here: there is no such folder',
+      r'nowhere: not a trained run: no such folder',
     ),
-    ({'output': 'no/folder/model'}, 'no/folder: there is no such folder'),
+    ({'output': 'no/folder/model'}, 'no/folder: no such folder'),
     ({'output': '.'}, r'\.: is a folder'),
-    ({'output': 'run/config.json/model'}, 'config.json: there is no such fol'),
+    ({'output': 'run/config.json/model'}, 'config.json: no such folder'),
     ({'trained': 's3://shop/run'}, r's3://shop/run: is in a bucket.*--output'),
   ],
 )
@@ -114,7 +114,7 @@ def test_a_file_of_the_users_stays(trained, tmp_path, monkeypatch):
 
 
 def test_a_file_in_a_bucket_is_refused():
-  with pytest.raises(ValueError, match='--output=s3://.*this machine'):
+  with pytest.raises(ValueError, match='--output=s3://.*local file'):
     export.Export(run='run', output='s3://shop/model.onnx')
 
 
@@ -127,7 +127,10 @@ def test_onnx_without_the_package(trained, monkeypatch):
 
 @pytest.mark.parametrize(
   ('flag', 'status', 'said'),
-  [('--format=pickle', 2, 'stablehlo'), ('--output=no/where', 1, 'no: there')],
+  [
+    ('--format=pickle', 2, 'stablehlo'),
+    ('--output=no/where', 1, 'no: no such'),
+  ],
 )
 def test_the_command_ends_with_one_line(flag, status, said, trained, tmp_path):
   command = [sys.executable, '-m', 'imat_jax.export', f'--run={trained}', flag]

@@ -261,7 +261,7 @@ def test_status_0_and_no_work_for_help(command, flag):
 @pytest.mark.parametrize(
   'fault, line',
   [
-    (errors.UserError('a/b: there is no such folder'), 'a/b: there is no'),
+    (errors.UserError('a/b: no such folder'), 'a/b: no such'),
     (FileNotFoundError(2, 'No such file', 'a/b'), 'a/b: No such file'),
     (OSError(28, 'No space left on device'), 'No space left on device'),
     (OSError('of another kind'), 'of another kind'),

@@ -221,7 +221,7 @@ def test_celeba_names_its_attributes_in_the_header(tmp_path):
       'Label Studio',
     ),
     ('task_map.json', {'taskInfo': [], 'labelInfo': []}, 'Kaggle'),
-    ('odd.json', {'a': 1}, 'unknown form'),
+    ('odd.json', {'a': 1}, 'unknown JSON'),
     ('bad.json', '{', 'not JSON'),
     ('coco.json', COCO | {'categories': [3]}, 'neither COCO'),
     ('nowhere.csv', None, 'no such table'),
@@ -258,5 +258,5 @@ def test_a_category_that_has_no_name_is_refused(tmp_path):
 def test_a_split_without_its_table_is_refused(tmp_path):
   write(tmp_path, 'train/metadata.csv', 'file_name,style\n1.jpg,x\n')
   write(tmp_path, 'validation/a/1.jpg', b'\xff\xd8\xff')
-  with pytest.raises(errors.UserError, match='validation: has no table'):
+  with pytest.raises(errors.UserError, match='validation: no table of labels'):
     read(tmp_path, '.')

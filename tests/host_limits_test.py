@@ -48,7 +48,7 @@ def test_origin_of(url, host):
 async def try_once(found: host_limits.Hosts, url: str, error: str = '') -> str:
   """Asks a host that gives this error; returns what the caller sees."""
   try:
-    async with found.hold(url, again=False):
+    async with found.hold(url, is_retry=False):
       if error:
         raise http.LinkError(error)
   except http.LinkError as raised:
@@ -75,7 +75,7 @@ def test_a_silent_host_is_left_alone():
   assert ask(found, '', url='http://b/') == ['ok']
 
 
-@pytest.mark.parametrize('error', sorted(host_limits.SILENT))
+@pytest.mark.parametrize('error', sorted(host_limits.NO_REPLY))
 def test_any_reply_is_a_sign_of_life(error):
   found = host_limits.Hosts(knobs())
   nearly = [error] * (host_limits.DEAD_AFTER - 1)
@@ -89,7 +89,7 @@ def test_a_photo_that_is_none_is_a_sign_of_life():
 
   async def bad_picture():
     with pytest.raises(KeyError):
-      async with found.hold('http://a/', again=False):
+      async with found.hold('http://a/', is_retry=False):
         raise KeyError
 
   ask(found, *['refused'] * (host_limits.DEAD_AFTER - 1))
@@ -102,7 +102,7 @@ def test_what_has_begun_runs_its_course():
   ask(found, *['refused'] * host_limits.DEAD_AFTER)
 
   async def again():
-    async with found.hold('http://a/', again=True):
+    async with found.hold('http://a/', is_retry=True):
       pass
 
   assert ask(found, '') == ['dead_host']
@@ -113,7 +113,7 @@ def test_what_has_begun_runs_its_course():
 def test_a_host_that_is_forgiven_is_asked_again():
   found = host_limits.Hosts(knobs())
   assert ask(found, *['dns'] * host_limits.DEAD_AFTER, '')[-1] == 'dead_host'
-  found.forgive()
+  found.reset_dead_hosts()
   assert ask(found, '', 'dns', '') == ['ok', 'dns', 'ok']
 
 

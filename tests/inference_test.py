@@ -138,5 +138,5 @@ def test_a_photo_is_turned_as_it_says(predictor, tmp_path):
 
 
 def test_no_run_is_said_so(tmp_path):
-  with pytest.raises(errors.UserError, match='no trained run here: it has'):
+  with pytest.raises(errors.UserError, match='not a trained run: no'):
     inference.Predictor(tmp_path)

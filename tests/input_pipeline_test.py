@@ -38,9 +38,9 @@ class Photos:
     return source.Record(file.getvalue(), str(index), label_T)
 
 
-def train(number=10, batch_size=4, seed=0, knobs=WARP):
+def train(number=10, batch_size=4, seed=0, augmentation=WARP):
   return input_pipeline.train_dataset(
-    Photos(number), SIDE, batch_size, seed, knobs
+    Photos(number), SIDE, batch_size, seed, augmentation
   )
 
 
@@ -84,7 +84,7 @@ def test_num_steps(number, batch_size, steps):
 
 
 def test_batches_are_uint8_and_whole():
-  for dataset in (train(), evaluation(), evaluation(knobs=WARP)):
+  for dataset in (train(), evaluation(), evaluation(augmentation=WARP)):
     for step in range(3):
       batch = dataset[step]
       assert batch.image_BxHxWxC.shape == (4, SIDE, SIDE, 3)
@@ -145,7 +145,7 @@ def test_a_photo_keeps_its_labels():
 
 
 def test_padding_is_black_and_without_labels():
-  for dataset in (train(), evaluation(), evaluation(knobs=WARP)):
+  for dataset in (train(), evaluation(), evaluation(augmentation=WARP)):
     batch = epoch(dataset, 0)
     is_padding_B = batch.label_BxT[:, 0] == -1
     assert is_padding_B.sum() == 2
@@ -199,9 +199,9 @@ def test_each_photo_of_a_batch_has_its_own_warp():
   assert len(pictures) == 8
 
 
-def test_without_knobs_training_sees_the_pictures_of_the_evaluation():
+def test_without_augmentation_training_images_equal_evaluation_images():
   wanted = by_number(epoch(evaluation(), 0))
-  found = by_number(epoch(train(knobs=STILL), 3))
+  found = by_number(epoch(train(augmentation=STILL), 3))
   assert found.keys() == wanted.keys() == set(range(10))
   for number, image in found.items():
     np.testing.assert_array_equal(image, wanted[number])
@@ -218,8 +218,8 @@ def test_evaluation_is_in_order_with_the_padding_last():
 
 
 def test_evaluation_can_be_augmented_and_is_the_same_each_time():
-  plain, again = evaluation(), evaluation(knobs=WARP)
-  warped = evaluation(knobs=WARP)
+  plain, again = evaluation(), evaluation(augmentation=WARP)
+  warped = evaluation(augmentation=WARP)
   assert len(warped) == 3
   assert order(warped, 0) == order(plain, 0)
   assert_same(epoch(warped, 0), epoch(again, 0))
@@ -230,7 +230,7 @@ def test_evaluation_can_be_augmented_and_is_the_same_each_time():
 
 def test_evaluation_does_not_warp_as_training_does():
   trained = by_number(epoch(train(), 0))
-  evaluated = by_number(epoch(evaluation(knobs=WARP), 0))
+  evaluated = by_number(epoch(evaluation(augmentation=WARP), 0))
   for number in range(10):
     assert (trained[number] != evaluated[number]).any()
 
@@ -283,11 +283,15 @@ def test_a_built_data_set_gives_batches(built):
 @pytest.mark.parametrize('number', [1, 2, 4])
 def test_shares_together_are_the_batch(built, number):
   examples = source.Source(built, 'train', source.read_tasks(built))
-  knobs = config.Augmentation()
+  augmentation = config.Augmentation()
 
-  def both(share: Shard) -> list[Batch]:
-    train = input_pipeline.train_dataset(examples, 128, 16, 3, knobs, share)
-    evaluation = input_pipeline.eval_dataset(examples, 128, 16, knobs, share)
+  def both(shard: Shard) -> list[Batch]:
+    train = input_pipeline.train_dataset(
+      examples, 128, 16, 3, augmentation, shard
+    )
+    evaluation = input_pipeline.eval_dataset(
+      examples, 128, 16, augmentation, shard
+    )
     assert len(evaluation) == input_pipeline.num_steps(len(examples), 16)
     return [train[5], train[1], evaluation[3]]
 

@@ -227,51 +227,50 @@ GOOD = note('a', 'shoe:age', 'kids')
       'train.data',
       content(GOOD, GOOD | {'labelId': 3}),
       'fgvc4_iMat.train.data.json: annotation 1: '
-      "'labelId' must be there and be a text",
+      "'labelId' is missing or not a string",
     ),
     (
       'train.data',
       content({'taskId': '1', 'labelId': '1'}),
       'fgvc4_iMat.train.data.json: annotation 0: '
-      "'imageId' must be there and be a text",
+      "'imageId' is missing or not a string",
     ),
     (
       'train.data',
       content(None),
       'fgvc4_iMat.train.data.json: annotation 0: '
-      "'taskId' must be there and be a text",
+      "'taskId' is missing or not a string",
     ),
     (
       'train.data',
       {'images': [*LISTED, {'url': []}], 'annotations': []},
       'fgvc4_iMat.train.data.json: image 1: '
-      "'imageId' must be there and be a text",
+      "'imageId' is missing or not a string",
     ),
     (
       'train.data',
       {'images': images('a', 'b', 'a'), 'annotations': []},
-      "fgvc4_iMat.train.data.json: image 2: imageId 'a' stands twice",
+      "fgvc4_iMat.train.data.json: image 2: duplicate imageId 'a'",
     ),
     (
       'train.data',
       {'images': [{'imageId': 'a', 'url': 'link'}], 'annotations': []},
-      "fgvc4_iMat.train.data.json: image 0: 'url' must be a list of texts",
+      "fgvc4_iMat.train.data.json: image 0: 'url' must be a list of strings",
     ),
     (
       'train.data',
       {'images': [{'imageId': 'a', 'url': [None]}], 'annotations': []},
-      "fgvc4_iMat.train.data.json: image 0: 'url' must be a list of texts",
+      "fgvc4_iMat.train.data.json: image 0: 'url' must be a list of strings",
     ),
     (
       'task_map',
       {'taskInfo': [{'taskId': '1', 'taskName': 'shoe:age'}, {'taskId': '2'}]},
-      'fgvc4_iMat.task_map.json: task 1: '
-      "'taskName' must be there and be a text",
+      "fgvc4_iMat.task_map.json: task 1: 'taskName' is missing or not a string",
     ),
     (
       'task_map',
       {'taskInfo': task_map()['taskInfo'] * 2},
-      "fgvc4_iMat.task_map.json: task 3: taskId '1' stands twice",
+      "fgvc4_iMat.task_map.json: task 3: duplicate taskId '1'",
     ),
     (
       'task_map',
@@ -286,19 +285,19 @@ GOOD = note('a', 'shoe:age', 'kids')
     (
       'task_map',
       task_map({'1': 'shoe:apparel'}),
-      "fgvc4_iMat.task_map.json: taskName 'shoe:apparel': 'apparel' is the "
-      'task of the class',
+      "fgvc4_iMat.task_map.json: taskName 'shoe:apparel': 'apparel' is "
+      'reserved for the task of the apparel class',
     ),
     (
       'label_map',
       {'labelInfo': label_map()['labelInfo'] * 2},
-      "fgvc4_iMat.label_map.json: label 3: labelId '1' stands twice",
+      "fgvc4_iMat.label_map.json: label 3: duplicate labelId '1'",
     ),
     (
       'label_map',
       {'labelInfo': ['red']},
       'fgvc4_iMat.label_map.json: label 0: '
-      "'labelId' must be there and be a text",
+      "'labelId' is missing or not a string",
     ),
   ],
 )
@@ -323,9 +322,9 @@ def test_a_file_without_its_list(folder, name, key, value):
   path = folder.path / f'fgvc4_iMat.{name}.json'
   whole = json.loads(path.read_text())
   folder.write(name, whole | {key: value})
-  assert folder.complaint() == f"{path}: there is no list '{key}'"
+  assert folder.complaint() == f"{path}: no list '{key}'"
   folder.write(name, [])
-  assert folder.complaint().startswith(f'{path}: there is no list')
+  assert folder.complaint().startswith(f'{path}: no list')
 
 
 @pytest.mark.parametrize('name', ['train.data', 'task_map', 'label_map'])
@@ -336,11 +335,11 @@ def test_a_file_that_is_missing_or_no_json(folder, name):
   path.write_bytes(b'\xff\xfe')
   assert folder.complaint().startswith(f'{path}: not JSON')
   path.unlink()
-  assert folder.complaint() == f'{path}: there is no such file'
+  assert folder.complaint() == f'{path}: no such file'
 
 
 def test_a_folder_that_is_missing(tmp_path):
-  with pytest.raises(errors.UserError, match='there is no such folder'):
+  with pytest.raises(errors.UserError, match='no such folder'):
     kaggle.read_split(tmp_path / 'none', 'train')
 
 
@@ -427,7 +426,7 @@ def test_any_name_is_kept_as_it_is(folder, name):
 
 def test_half_a_letter_is_no_name(folder):
   folder.write('label_map', label_map(LABELS | {'1': 'a\ud800'}))
-  assert 'no valid Unicode' in folder.complaint()
+  assert 'not valid Unicode' in folder.complaint()
 
 
 def test_an_empty_split_is_no_error(folder):

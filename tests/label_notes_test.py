@@ -31,14 +31,14 @@ def test_every_fold_is_said():
 def test_a_label_of_validation_alone_is_said():
   rows = [{'color': 'red'}] * 20 + [{'color': 'blue'}] * 20
   (line, few) = notes_of(rows, [{'color': 'teal'}], share=0.0)
-  assert line == "labels that no train photo has became 'other': color 1 of 3"
+  assert line == "labels without a train photo became 'other': color 1 of 3"
   assert 'other 0' in few
 
 
 def test_a_task_that_is_kept_whole_is_said():
   rows = [{'product': str(n % 150)} for n in range(3000)]
   (line,) = notes_of(rows, rows)
-  assert line.startswith('kept whole: product (100%)')
+  assert line.startswith('rare labels kept: product (100%)')
 
 
 def test_tasks_without_a_validation_label_are_named():

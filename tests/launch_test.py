@@ -100,7 +100,7 @@ def test_a_dry_run_prints_each_command_and_runs_none(script, tmp_path):
   'flags, said',
   [
     (['--data_dir=docs'], '--workdir='),
-    (['--data_dir=nothing', '--workdir=x'], 'there is no such folder'),
+    (['--data_dir=nothing', '--workdir=x'], 'no such folder'),
     (['--data_dir=/tmp', '--workdir=x'], '--data_dir=/tmp'),
     (['--data_dir=docs', '--workdir=../x'], '--workdir=../x'),
   ],

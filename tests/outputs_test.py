@@ -36,8 +36,8 @@ def test_where_nothing_can_be_written_is_known_before(tmp_path):
   (tmp_path / 'file').write_text('')
   os.mkfifo(tmp_path / 'pipe')
   for name, complaint in (
-    ('file/a.txt', 'no file can be written there'),
-    ('pipe', 'no regular file'),
+    ('file/a.txt', 'the folder is not writable'),
+    ('pipe', 'not a regular file'),
     ('.', 'is a folder'),
   ):
     with pytest.raises(errors.UserError, match=complaint):

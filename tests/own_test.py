@@ -130,9 +130,9 @@ TABLES = {
   'mac.csv': (csv_text([HEADER, *ROWS], end='\r').encode(), ''),
   'blanks.csv': (
     (csv_text([HEADER, *ROWS]) + ',,\n\n').encode(),
-    'empty rows left out: 2',
+    'empty rows skipped: 2',
   ),
-  'trailing.csv': (TRAILING.encode(), 'columns without a name left out: 1'),
+  'trailing.csv': (TRAILING.encode(), 'columns without a name skipped: 1'),
   'rows_end_in_commas.csv': (
     TRAILING.replace('color,\n', 'color\n').encode(),
     '',
@@ -141,7 +141,7 @@ TABLES = {
     csv_text(
       [('', *HEADER)] + [(i, *row) for i, row in enumerate(ROWS)]
     ).encode(),
-    'columns without a name left out: 1',
+    'columns without a name skipped: 1',
   ),
   'spaces.csv': (
     csv_text([HEADER, *ROWS]).replace(',', ' , ').encode(),
@@ -156,7 +156,7 @@ TABLES = {
       json.dumps(dict(zip(HEADER, row, strict=True)) | {'box': [1, 2]})
       for row in ROWS
     ).encode(),
-    'nested values left out: box',
+    'nested values skipped: box',
   ),
   'list.json': (
     json.dumps([dict(zip(HEADER, row, strict=True)) for row in ROWS]).encode(),
@@ -281,7 +281,7 @@ def test_test_photos_are_kept_apart(shop, capsys):
   ]
   write(shop, ('photo', 'split', 'kind'), *rows)
   run(shop)
-  assert '8 test photos are kept apart' in capsys.readouterr().out
+  assert '8 test photos are set aside' in capsys.readouterr().out
   kept_apart = {
     image.image_id
     for image in kaggle_lib.read_split(shop / 'annotations', 'test').images
@@ -326,7 +326,7 @@ def test_missing_labels_are_spelled_in_many_ways(shop, capsys):
   write(shop, ('photo', 'color', 'kind'), *rows)
   run(shop)
   assert counts(shop)['color'] == {'r': 2, 'b': 2}
-  assert "18 labels are missing in words: 'NA' 2" in capsys.readouterr().out
+  assert "18 cells mean a missing label: 'NA' 2" in capsys.readouterr().out
   run(shop, keep_label=('none',))
   assert counts(shop)['color'] == {'r': 2, 'b': 2, 'None': 2}
 
@@ -339,7 +339,9 @@ def test_spellings_of_one_label_are_one(shop, capsys):
   assert counts(shop)['color'] == {'red': 16, 'caf\u00e9': 8} or counts(shop)[
     'color'
   ] == {'red': 16, 'cafe\u0301': 8}
-  assert 'color: 2 labels in several spellings' in capsys.readouterr().out
+  assert (
+    'color: 2 labels merged from several spellings' in capsys.readouterr().out
+  )
   run(shop, exact_labels=True)
   assert len(counts(shop)['color']) == 5
 
@@ -351,8 +353,7 @@ def test_a_photo_in_several_rows_is_one(shop, capsys):
   run(shop)
   said = capsys.readouterr().out
   assert (
-    '24 photos' in said
-    and 'rows of a photo that another row has, too: 2' in said
+    '24 photos' in said and 'rows of a photo that has an earlier row: 2' in said
   )
   assert 'line 2: shirt and shoe' in said
   by_id = labels(shop, 'train') | labels(shop, 'validation')
@@ -404,7 +405,7 @@ def test_a_single_column_is_kept_with_a_warning(shop, capsys):
   write(shop, ('photo', 'sku'), *((row[0], i) for i, row in enumerate(ROWS)))
   run(shop)
   assert len(counts(shop)['sku']) == 24
-  assert 'warning: no column looks as if' in capsys.readouterr().out
+  assert 'warning: no column seems possible' in capsys.readouterr().out
 
 
 def test_three_photos_have_both_sides_and_a_warning(shop, capsys):
@@ -412,7 +413,7 @@ def test_three_photos_have_both_sides_and_a_warning(shop, capsys):
   run(shop)
   assert len(labels(shop, 'train')) == 2
   assert len(labels(shop, 'validation')) == 1
-  assert 'nothing can be learned of 3 photos' in capsys.readouterr().out
+  assert '3 photos are too few' in capsys.readouterr().out
 
 
 def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
@@ -421,25 +422,25 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
   run(shop)
   said = capsys.readouterr().out
   assert counts(shop).keys() == {'apparel_', 'color_ main_ first'}
-  assert "the column 'apparel' is the task 'apparel_'" in said
+  assert "column 'apparel' is the task 'apparel_'" in said
 
 
 @pytest.mark.parametrize(
   ('body', 'said'),
   [
-    (b'foo,x\nnone.jpg,a\n', "no column 'photo'.*it names: foo, x"),
+    (b'foo,x\nnone.jpg,a\n', "no column 'photo'.*columns are: foo, x"),
     (b'', "no column 'photo'"),
-    (b'TRAIN,gs://b/1.jpg,a\n', 'the first line holds data'),
-    (b'9.jpg,a\n1.jpg,b\n', "the first line holds data .'9.jpg'."),
+    (b'TRAIN,gs://b/1.jpg,a\n', 'the first line is data'),
+    (b'9.jpg,a\n1.jpg,b\n', "the first line is data .'9.jpg'."),
     (b'photo,x,x\n1.jpg,a,b\n', "duplicate column 'x'"),
-    (b'photo,x\n1.jpg\n', 'line 2: 1 cells under 2 columns.*--skip_bad_rows'),
-    (b'photo,x\n1.jpg,a,b\n', 'line 2: 3 cells under 2 columns'),
+    (b'photo,x\n1.jpg\n', 'line 2: 1 cells in 2 columns.*--skip_bad_rows'),
+    (b'photo,x\n1.jpg,a,b\n', 'line 2: 3 cells in 2 columns'),
     (b'photo,x\n1.jpg,"a" b\n', 'line 2: .*quotation marks'),
     (b'photo,x\n\n1.jpg,"a\n2.jpg,b\n', 'line 3: a quotation mark'),
-    (b'photo,split,x\n1.jpg,maybe,a\n', "line 2: the split 'maybe'"),
-    (b'photo,x\n1.jpg,\n', 'no photo with a label'),
-    (b'photo,x\n', 'no row'),
-    (b'photo,x\n,a\n', 'no photo is there: .*line 2'),
+    (b'photo,split,x\n1.jpg,maybe,a\n', "line 2: unknown split 'maybe'"),
+    (b'photo,x\n1.jpg,\n', 'no photo has a label'),
+    (b'photo,x\n', 'no rows'),
+    (b'photo,x\n,a\n', 'no photos found; .*line 2'),
     (b'\x00\x01\x02\xff', 'neither a table nor text'),
   ],
 )
@@ -459,7 +460,7 @@ def test_bad_rows_can_be_left_out(shop, capsys):
   (shop / 'labels.csv').write_text(text)
   run(shop, skip_bad_rows=True)
   assert counts(shop) == EXPECTED
-  assert 'bad rows left out: 2 (first: line 26)' in capsys.readouterr().out
+  assert 'bad rows skipped: 2 (first: line 26)' in capsys.readouterr().out
 
 
 def _nfd(root: pathlib.Path) -> str:
@@ -505,12 +506,12 @@ def test_a_path_is_found_as_it_is_written(shop, spell):
   ('cell', 'said'),
   [
     ('elsewhere/0.jpg', '1 no such file'),  # there is another 0.jpg
-    ('x.jpg', '1 several files of this name'),
+    ('x.jpg', '1 several files with this name'),
     ('s3://shop/0.jpg', '1 in a bucket'),
     ('www.shop.example/0.jpg', '1 a link without https://'),
-    ('ftp://shop.example/0.jpg', '1 neither a file nor a link'),
+    ('ftp://shop.example/0.jpg', '1 neither a file nor an http'),
     ('photos', '1 a folder'),
-    ('labels.csv', '1 no photo but: text'),
+    ('labels.csv', '1 not a photo: text'),
     ('empty.jpg', '1 empty files'),
   ],
 )
@@ -522,7 +523,9 @@ def test_a_photo_that_is_not_there_is_named(shop, capsys, cell, said):
   write(shop, HEADER, *ROWS[1:], (cell, 'shirt', ''))
   run(shop)
   shown = capsys.readouterr().out
-  assert '1 are not there' in shown and said in shown and 'line 25' in shown
+  assert (
+    'rows without a photo (1)' in shown and said in shown and 'line 25' in shown
+  )
 
 
 def test_links_are_for_the_download(shop, capsys):
@@ -530,7 +533,7 @@ def test_links_are_for_the_download(shop, capsys):
   write(shop, HEADER, *ROWS, *((link, 'shirt', 'blue') for link in links))
   run(shop)
   said = capsys.readouterr().out
-  assert '2 are links' in said and 'imat_jax.data.download' in said
+  assert '2 of them are links' in said and 'imat_jax.data.download' in said
   images = [
     image
     for split in ('train', 'validation')
@@ -588,13 +591,13 @@ def test_folders_of_splits_beside_others_are_questioned(shop):
   for folder in ('train/a', 'val/a', 'extra'):
     (shop / 'data' / folder).mkdir(parents=True)
     shutil.copy(shop / 'photos/0.jpg', shop / 'data' / folder)
-  with pytest.raises(errors.UserError, match="splits and 'extra' lie side by"):
+  with pytest.raises(errors.UserError, match="'extra' is not a split"):
     run(shop, 'data')
 
 
 def test_a_table_in_a_folder_is_named(shop):
   write(shop, HEADER, *ROWS)
-  with pytest.raises(errors.UserError, match='give it as --source=.*csv'):
+  with pytest.raises(errors.UserError, match='use --source=.*csv'):
     run(shop, '.')
 
 
@@ -722,7 +725,7 @@ def test_a_link_to_a_class_takes_no_photo_from_it(shop, capsys):
   (shop / 'sorted/red').symlink_to('shirt')
   (shop / 'sorted/shirt/all').symlink_to('..')
   run(shop, 'sorted')
-  assert 'labels of rows of one photo disagree: 12' in capsys.readouterr().out
+  assert 'photos whose rows disagree: 12' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -776,8 +779,11 @@ def test_links_that_ask_for_the_same_are_one(shop):
 @pytest.mark.parametrize(
   ('text', 'said'),
   [
-    ('写真'.encode('shift_jis') + b'\x81', 'say its --encoding'),
-    ('grün,schön,weiß\n'.encode() + 'ü'.encode('latin-1'), 'line 3: a letter'),
+    ('写真'.encode('shift_jis') + b'\x81', 'set --encoding'),
+    (
+      'grün,schön,weiß\n'.encode() + 'ü'.encode('latin-1'),
+      'line 3: invalid UTF-8',
+    ),
   ],
 )
 def test_a_doubtful_encoding_is_not_guessed(shop, text, said):

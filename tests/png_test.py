@@ -76,7 +76,7 @@ def test_nothing_of_the_picture_is_left_out():
     (IMAGE.convert('RGBA'), {'exif': exif}),
   ):
     body = saved(image, **options)
-    read = Image.open(io.BytesIO(png.without_notes(body)))
+    read = Image.open(io.BytesIO(png.strip_metadata(body)))
     assert read.tobytes() == Image.open(io.BytesIO(body)).tobytes()
     assert read.info.get('transparency') == options.get('transparency')
     assert read.getexif() == Image.open(io.BytesIO(body)).getexif()
@@ -88,7 +88,7 @@ def test_an_editor_may_say_in_a_text_how_it_is_turned(how, packed):
   info = PngImagePlugin.PngInfo()
   value = '<x tiff:Orientation="6"/>'
   getattr(info, how)('XML:com.adobe.xmp', value, zip=packed)
-  body = png.without_notes(saved(pnginfo=info))
+  body = png.strip_metadata(saved(pnginfo=info))
   assert Image.open(io.BytesIO(body)).getexif()[0x0112] == 6
 
 

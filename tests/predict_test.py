@@ -101,17 +101,17 @@ def test_standard_input_lists_photos(trained, folder, capsys, monkeypatch):
 def test_the_last_line_counts(trained, folder, capsys):
   predict.main(predict.Predict(run=trained, paths=(str(folder),)))
   assert capsys.readouterr().err.splitlines()[-1] == (
-    f'3 photos labelled, 1 not readable, the first: {folder / "broken.png"}: '
-    'does not decode; passed over 1 that are no photos, the first: '
+    f'3 photos labelled, 1 unreadable, the first: {folder / "broken.png"}: '
+    'does not decode; skipped 1 files that are not photos, the first: '
     f'{folder / "notes.txt"}'
   )
 
 
 def test_a_folder_without_photos_is_refused(trained, tmp_path):
-  with pytest.raises(errors.UserError, match='no photo to label$'):
+  with pytest.raises(errors.UserError, match='no photos to label$'):
     predict.main(predict.Predict(run=trained, paths=(str(tmp_path),)))
   (tmp_path / 'notes.txt').write_text('no photo')
-  with pytest.raises(errors.UserError, match='passed over 1 .*notes.txt'):
+  with pytest.raises(errors.UserError, match='skipped 1 .*notes.txt'):
     predict.main(predict.Predict(run=trained, paths=(str(tmp_path),)))
 
 
@@ -178,7 +178,7 @@ def test_the_grid_shows_photos_with_their_labels(trained, folder, capsys):
 
 
 def test_a_second_grid_does_not_show_the_first(trained, folder, capsys):
-  """It lies among the photos; it is replaced, and is no photo to label."""
+  """It lies among the photos; it is replaced, and is no photos to label."""
   target = folder / 'grid.png'
   run(trained, folder, capsys=capsys, save_grid=str(target))
   first = target.read_bytes()

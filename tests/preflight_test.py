@@ -33,7 +33,7 @@ def _fail(command: str, absent: str = PROGRAM) -> str:
 def test_a_folder_of_other_files(command, built, tmp_path):
   (tmp_path / 'notes.txt').write_text('mine')
   line = _fail(f'experiments.{command} --data_dir={built} --workdir={tmp_path}')
-  assert f'{tmp_path}: holds files of no run or study (notes.txt)' in line
+  assert f'{tmp_path}: has files of no run or study (notes.txt)' in line
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_killed_many_times_equals_uninterrupted(built, uninterrupted, tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
   said = _finish(_start(built, path, loader_processes=2))
-  assert re.search(r'goes on at step \d+', said)
+  assert re.search(r'resumes at step \d+', said)
   assert 'leaked' not in said  # shared memory, of its loader processes
   assert tiny.results(path) == tiny.results(uninterrupted)
   assert workdir.times_resumed(workdir.Workdir(path)) == 4
@@ -135,7 +135,7 @@ def test_a_signal_to_another_process_saves_and_leaves(
     with pytest.raises(errors.Interrupted, match='saved at step 5') as left:
       tiny.run(built, path)
   assert left.value.status == 143
-  assert 'goes on at step 5' in tiny.run(built, path)
+  assert 'resumes at step 5' in tiny.run(built, path)
   assert tiny.results(path) == tiny.results(uninterrupted)
 
 
@@ -190,7 +190,7 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(
   before = sorted(_steps(path))[-2]
   said = tiny.run(built, path)
   assert re.search(rf'checkpoints/{newest}: .*{biggest.name} is .*passed', said)
-  assert f'goes on at step {before}' in said
+  assert f'resumes at step {before}' in said
   assert tiny.results(path) == tiny.results(uninterrupted)
 
 
@@ -208,7 +208,7 @@ def test_what_other_programs_leave_is_no_damage(
   for name in ('²', '٣', '007', '6 copy'):  # digits, but no step's folder
     (path / 'checkpoints' / name).mkdir()
   said = tiny.run(built, path)
-  assert f'goes on at step {max(_steps(stopped))}' in said
+  assert f'resumes at step {max(_steps(stopped))}' in said
   assert 'passed over' not in said
   assert not list((path / 'checkpoints').glob('damaged-*'))
   assert all((folder / 'Thumbs.db').exists() for folder in folders[:2])
@@ -270,7 +270,7 @@ def test_fewer_epochs_are_refused_more_go_on(built, uninterrupted, tmp_path):
   shutil.copytree(uninterrupted, path)
   with pytest.raises(errors.UserError, match='epochs: 3 → 2'):
     tiny.run(built, path, epochs=2)
-  assert 'goes on at step 39' in tiny.run(built, path, epochs=4)
+  assert 'resumes at step 39' in tiny.run(built, path, epochs=4)
 
 
 def test_the_last_two_checkpoints_and_the_best_are_kept(uninterrupted):

@@ -30,7 +30,7 @@ def study(tmp_path) -> pathlib.Path:
 def complaint(path: pathlib.Path) -> str:
   with pytest.raises(errors.UserError) as caught:
     run_folders.check(path)
-  return str(caught.value).removeprefix(f'{path}: no trained run here')
+  return str(caught.value).removeprefix(f'{path}: not a trained run')
 
 
 def test_a_run_is_one(study):
@@ -61,10 +61,10 @@ def test_a_part_of_a_run_leads_to_it(study):
 
 
 def test_what_is_nowhere_near_a_run(tmp_path):
-  assert complaint(tmp_path / 'none') == ': there is no such folder'
-  assert complaint(tmp_path).startswith(': it has no config.json')
+  assert complaint(tmp_path / 'none') == ': no such folder'
+  assert complaint(tmp_path).startswith(': no config.json')
   (tmp_path / 'file').write_text('')
-  assert complaint(tmp_path / 'file').startswith(': it is a file')
+  assert complaint(tmp_path / 'file').startswith(': a file')
 
 
 def test_a_bucket_is_left_to_its_reader():

@@ -112,7 +112,7 @@ def test_no_data_set(tmp_path):
 def test_no_such_split(built):
   with pytest.raises(errors.UserError) as caught:
     source.Source(built, 'test', tasks.TaskSet((APPAREL,)))
-  assert "no split 'test'; there are: train, validation" in str(caught.value)
+  assert "no split 'test'; available: train, validation" in str(caught.value)
 
 
 def test_no_such_task(built):
@@ -151,7 +151,7 @@ def test_metadata_that_is_damaged(copied, body):
   path.write_bytes(body)
   with pytest.raises(errors.UserError) as caught:
     source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
-  complaint = f'{path}: damaged; build it again with --overwrite'
+  complaint = f'{path}: damaged; rebuild with --overwrite'
   assert str(caught.value) == complaint
 
 

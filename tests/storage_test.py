@@ -102,7 +102,7 @@ def test_any_other_url_is_refused(place):
 
 
 def test_photos_and_annotations_stay_on_this_machine():
-  with pytest.raises(ValueError, match='--images=.*: must be a folder of this'):
+  with pytest.raises(ValueError, match='--images=.*: must be a local folder'):
     configs.Build(annotations='a', images='gs://b/c', data_dir='gs://b/d')
 
 
@@ -172,14 +172,14 @@ def test_what_changes_all_the_time_is_an_error(shop, monkeypatch):
       _fill(shop / 'folder', a=str(count + 1))
 
   monkeypatch.setattr(bucket, 'done', interfere)
-  with pytest.raises(errors.UserError, match='changes while it is copied'):
+  with pytest.raises(errors.UserError, match='changed while being copied'):
     _copied()
 
 
 def test_a_file_of_another_size_is_another(shop, tmp_path):
   _fill(shop / 'folder', a='one')
   with pytest.raises(
-    storage.ConcurrentChange, match='^s3://shop/folder/a: changes'
+    storage.ConcurrentChange, match='^s3://shop/folder/a: changed'
   ):
     storage.RemoteDir(URL).get({'a': storage.File(4, 'x')}, tmp_path)
 
@@ -205,7 +205,9 @@ def test_two_at_once_make_one_copy(shop, done, capsys):
 def test_a_bucket_that_is_not_there_is_one_line(shop):
   there = storage.RemoteDir('s3://elsewhere/folder')
   for act in (there.list, there.check, lambda: there.write('a', b'')):
-    with pytest.raises(errors.UserError, match='^s3://elsewhere/folder: there'):
+    with pytest.raises(
+      errors.UserError, match='^s3://elsewhere/folder: no such'
+    ):
       act()
 
 
@@ -231,7 +233,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
 def test_a_name_that_leads_elsewhere_is_refused(shop, monkeypatch):
   found = {'shop/folder/../../../evil': {'type': 'file', 'size': 1, 'etag': ''}}
   monkeypatch.setattr(bucket.Buckets, 'find', lambda *_, **__: found)
-  with pytest.raises(errors.UserError, match='is no name of a file'):
+  with pytest.raises(errors.UserError, match='is not a file name'):
     _copied()
 
 
@@ -302,10 +304,11 @@ def test_a_data_set_is_built_into_a_bucket(kaggle, built, shop, capsys):
   assert not list(files.cache_folder().glob('build-*'))
   _build(kaggle)
   assert (
-    's3://shop/built/imaterialist/1.0.0: this very' in capsys.readouterr()[0]
+    's3://shop/built/imaterialist/1.0.0: this data set'
+    in capsys.readouterr()[0]
   )
   assert source.read_metadata('s3://shop/built') == there
-  with pytest.raises(errors.UserError, match='^s3://shop/.* another data set'):
+  with pytest.raises(errors.UserError, match='^s3://shop/.* a different data'):
     _build(kaggle, image_size=64)
   assert source.read_metadata('s3://shop/built') == there
   _build(kaggle, image_size=64, overwrite=True)
@@ -322,9 +325,7 @@ def test_half_a_data_set_counts_as_none(kaggle, shop, done):
   with pytest.raises(errors.UserError, match='Access Denied'):
     _build(kaggle)
   assert _names(shop / 'built')
-  with pytest.raises(
-    errors.UserError, match='^s3://shop/built: there is no da'
-  ):
+  with pytest.raises(errors.UserError, match='^s3://shop/built: no data set'):
     source.read_metadata('s3://shop/built')
   assert not [what for what in done if what.startswith('get')]
 
@@ -369,7 +370,7 @@ def test_the_doctor_looks_into_buckets(built, shop):
   folder.symlink_to(tfds_builder.directory(built))
   knobs = doctor.Doctor(data_dir='s3://shop/built', workdir='s3://shop/run')
   found = {finding.what: finding for finding in doctor.examine(knobs)}
-  assert 's3://shop/run: a file was written' in found['bucket'].seen
+  assert 's3://shop/run: wrote and removed' in found['bucket'].seen
   assert '.cache/imat_jax/remote/s3/shop/run: ' in found['workdir'].seen
   assert '50 train, 21 validation' in found['data set'].seen
   assert not any(finding.wrong for finding in found.values())
@@ -379,5 +380,5 @@ def test_the_doctor_looks_into_buckets(built, shop):
 def test_a_missing_bucket_is_found_by_the_doctor(shop):
   knobs = doctor.Doctor(data_dir='s3://no/built', workdir='s3://no/run')
   found = {finding.what: finding for finding in doctor.examine(knobs)}
-  assert 'there is no such bucket' in found['bucket'].wrong
-  assert 'there is no such bucket' in found['data set'].wrong
+  assert 'no such bucket' in found['bucket'].wrong
+  assert 'no such bucket' in found['data set'].wrong

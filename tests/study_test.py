@@ -557,7 +557,7 @@ def test_a_group_of_an_earlier_grid_is_no_obstacle(
 def test_a_folder_of_anything_else_is_refused(built, tmp_path):
   (tmp_path / 'notes.txt').write_text('mine')
   (tmp_path / 'README.md').write_text('mine')
-  with pytest.raises(errors.UserError, match='holds files of no run or study'):
+  with pytest.raises(errors.UserError, match='has files of no run or study'):
     _run(_config(built, tmp_path))
   assert len(list(tmp_path.iterdir())) == 2
 
@@ -610,7 +610,7 @@ def test_a_damaged_result_is_named(built, whole, tmp_path, name, content):
 
 def test_a_study_and_a_run_do_not_share_a_folder(built, whole, tmp_path):
   run = config.Run(data_dir=built, workdir=str(whole), model=tiny.MODEL)
-  with pytest.raises(errors.UserError, match='a study is here'):
+  with pytest.raises(errors.UserError, match='has a study'):
     train.train(run)
 
 

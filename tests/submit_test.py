@@ -78,7 +78,7 @@ def test_every_image_and_task_has_a_row(kaggle_test, all_tasks, capsys):
   assert {label_id for _, label_id in rows} <= maps.labels.keys()
   said = capsys.readouterr().out
   assert f'21 images × {len(maps.tasks)} tasks' in said
-  assert '1 images have no photo' in said
+  assert '1 images without a photo' in said
 
 
 def test_a_row_has_the_likeliest_label(kaggle_test, all_tasks):

@@ -38,8 +38,8 @@ def shop(tmp_path):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-  monkeypatch.setattr(sync, '_LOOK', 0.02)
-  monkeypatch.setattr(sync, '_LAST_TRIES', (0.01, 0.01))
+  monkeypatch.setattr(sync, '_POLL_S', 0.02)
+  monkeypatch.setattr(sync, '_FINAL_BACKOFF_S', (0.01, 0.01))
 
 
 def _start(here: pathlib.Path) -> sync.Mirror:
@@ -116,7 +116,7 @@ def test_a_mark_waits_for_what_it_stands_for(shop, tmp_path, monkeypatch):
   started = _start(here)
   _fill(here, {'evaluation.json': 'of two', 'predictions.npz': 'of two'})
   _wait(lambda: _content(there) == _content(here))
-  started._ends.set()
+  started._stop.set()
   started._thread.join()
   walk, walks = started._walk, []
 
@@ -251,7 +251,7 @@ def test_a_run_that_was_removed_is_not_put_back(shop, tmp_path, monkeypatch):
   started = _start(tmp_path / 'here')
   shutil.rmtree(shop / 'run')
   _fill(tmp_path / 'here', FIRST)
-  with pytest.raises(errors.UserError, match='nobody: it was removed'):
+  with pytest.raises(errors.UserError, match='no owner.json'):
     started.end()
   assert not (shop / 'run').exists()
   # A start begins anew.
@@ -262,7 +262,7 @@ def test_a_run_that_was_removed_is_not_put_back(shop, tmp_path, monkeypatch):
 def test_a_bucket_that_refuses_for_a_while_costs_nothing(
   shop, tmp_path, capsys, monkeypatch
 ):
-  monkeypatch.setattr(sync, '_LONGEST', 0.05)
+  monkeypatch.setattr(sync, '_MAX_BACKOFF_S', 0.05)
   here, there = tmp_path / 'here', shop / 'run'
   started = _start(here)
   _refuse(shop, 'put', 'remove')
@@ -273,8 +273,8 @@ def test_a_bucket_that_refuses_for_a_while_costs_nothing(
   _wait(lambda: _content(there) == SEALED)
   started.end()
   said = capsys.readouterr().err
-  assert f'{URL}: Access Denied' in said and 'training goes on' in said
-  assert f'{URL}: all of it is there' in said
+  assert f'{URL}: Access Denied' in said and 'training continues' in said
+  assert f'{URL}: upload complete' in said
 
 
 def test_a_bucket_that_refuses_to_the_end_is_told(shop, tmp_path, capsys):
@@ -282,9 +282,11 @@ def test_a_bucket_that_refuses_to_the_end_is_told(shop, tmp_path, capsys):
   started = _start(here)
   _refuse(shop, 'put evaluation.json')
   _fill(here, SEALED | {'evaluation.json': '{}'})
-  with pytest.raises(errors.UserError, match=f'Access Denied.* lies in {here}'):
+  with pytest.raises(
+    errors.UserError, match=f'Access Denied.* has the files in {here}'
+  ):
     started.end()
-  assert 'all of it is there' not in capsys.readouterr().err
+  assert 'upload complete' not in capsys.readouterr().err
   assert _content(shop / 'run') == SEALED
   _refuse(shop)
   _start(here).end()
@@ -334,7 +336,7 @@ def test_wherever_it_ends_what_looks_whole_is_whole(
       shutil.rmtree(folder, ignore_errors=True)
     with monkeypatch.context() as patched:
       started = _start(tmp_path / 'here')
-      started._ends.set()
+      started._stop.set()
       started._thread.join()
       _fill(tmp_path / 'here', before)
       started._push()
@@ -364,11 +366,9 @@ def built_there(built, shop) -> str:
   return 's3://shop/built'
 
 
-def test_a_run_in_a_bucket_is_a_run_here(
-  built, built_there, shop, uninterrupted
-):
+def test_a_run_in_a_bucket_is_atiny.run(built, built_there, shop, uninterrupted):
   said = tiny.run(built_there, URL)
-  assert f'{URL}: all of it is there' in said
+  assert f'{URL}: upload complete' in said
   assert tiny.results(shop / 'run') == tiny.results(uninterrupted)
   assert files.working_folder(URL).is_relative_to(files.cache_folder())
   described = json.loads((shop / 'run' / 'config.json').read_text())['config']
@@ -390,7 +390,7 @@ def test_a_run_in_a_bucket_is_a_run_here(
   # And goes on where nothing of it is.
   shutil.rmtree(files.cache_folder())
   storage.cached_download.cache_clear()
-  assert 'is done after epoch 3' in tiny.run(built_there, URL)
+  assert 'finished after epoch 3' in tiny.run(built_there, URL)
   assert tiny.results(shop / 'run') == tiny.results(uninterrupted)
 
 
@@ -402,12 +402,12 @@ def test_no_run_is_one_line(shop):
 def test_a_run_whose_results_stay_here_has_not_succeeded(built, shop):
   _refuse(shop, 'put predictions.npz')
   with pytest.raises(
-    errors.UserError, match='the same command on this machine'
+    errors.UserError, match='run the same command again on this machine'
   ):
     tiny.run(built, URL, epochs=1)
   assert not (shop / 'run' / 'evaluation.json').exists()
   _refuse(shop)
-  assert 'is done after epoch 1' in tiny.run(built, URL, epochs=1)
+  assert 'finished after epoch 1' in tiny.run(built, URL, epochs=1)
   assert (shop / 'run' / 'evaluation.json').exists()
 
 
@@ -465,7 +465,7 @@ def test_killed_while_it_copies_it_goes_on_elsewhere(
   process = _begin(_command(built_there), shop, '.cache-2')
   said = process.communicate(timeout=240)[0]
   assert process.returncode == 0, said
-  assert 'goes on at step' in said and 'passed over' not in said
+  assert 'resumes at step' in said and 'passed over' not in said
   assert tiny.results(there) == tiny.results(uninterrupted)
   assert not _checkpoints(there, sealed=False)
 
@@ -485,7 +485,7 @@ def test_processes_of_a_job_share_one_mirror(built_there, shop, uninterrupted):
   ]
   first, second = (process.communicate(timeout=240)[0] for process in processes)
   assert [process.returncode for process in processes] == [0, 0], first + second
-  assert f'{URL}: all of it is there' in first and URL not in second
+  assert f'{URL}: upload complete' in first and URL not in second
   caches = [
     shop.parent / f'.cache-{number}' / 'imat_jax' for number in range(2)
   ]

@@ -176,7 +176,7 @@ def test_an_exact_name_goes_before_its_other_spelling():
   )
   assert built.select(['colour', 'color']).names == ('colour', 'color')
   assert built.select(['kind']).names == ('Kind',)
-  with pytest.raises(errors.UserError, match='any of colour, color'):
+  with pytest.raises(errors.UserError, match='use one of colour, color'):
     built.select(['Color'])
 
 
@@ -185,11 +185,12 @@ def test_an_exact_name_goes_before_its_other_spelling():
   [
     (
       ['apparel', 'size'],
-      "the data set has no task 'size'; it has: apparel, color, age, shoe:age",
+      "the data set has no task 'size'; available: apparel, color, age, "
+      'shoe:age',
     ),
     (['dress:age'], "the data set has no task 'dress:age'"),
-    (['age', 'age'], "the task 'age' is named twice"),
-    (['color', 'colour'], "the task 'color' is named twice"),
+    (['age', 'age'], "duplicate task 'age'"),
+    (['color', 'colour'], "duplicate task 'color'"),
   ],
 )
 def test_select_refuses(names, complaint):

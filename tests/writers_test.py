@@ -368,7 +368,7 @@ def test_killed_it_forgets_what_no_checkpoint_has(built, whole, tmp_path):
   (of_killed,) = path.glob('wandb/offline-run-*')
   out, err = (process := _start(built, path, cwd, *flags)).communicate()
   assert process.returncode == 0, err
-  assert re.search(r'goes on at step [12]0', out)
+  assert re.search(r'resumes at step [12]0', out)
   _equals(path, whole)
   assert not of_killed.exists()
   # It says one line, and leaves nothing where it was started.
@@ -377,9 +377,7 @@ def test_killed_it_forgets_what_no_checkpoint_has(built, whole, tmp_path):
     for line in err.splitlines()
     if not re.match(r'epoch |.*checkpoints/20: .* passed over', line)
   ]
-  assert other == [
-    f'wandb: offline; `wandb sync {path}/wandb` sends what is there'
-  ]
+  assert other == [f'wandb: offline; upload with `wandb sync {path}/wandb`']
   assert not list(cwd.iterdir())
 
 
@@ -453,7 +451,7 @@ def test_another_run_in_the_folder_is_another_run_there(built, tmp_path):
 
 
 def _warnings(said: str) -> list[str]:
-  return [x for x in said.splitlines() if 'training goes on without' in x]
+  return [x for x in said.splitlines() if 'training continues without' in x]
 
 
 def test_a_full_disk_ends_no_training(built, whole, tmp_path):
@@ -478,7 +476,9 @@ def test_a_lost_connection_ends_no_training(built, tmp_path, monkeypatch):
 
   monkeypatch.setattr(wandb, 'init', no_answer)
   said = _run(built, tmp_path, wandb=True, tensorboard=True)
-  assert _warnings(said) == ['--wandb: no answer; training goes on without it']
+  assert _warnings(said) == [
+    '--wandb: no answer; training continues without it'
+  ]
   assert len(_tensorboard(tmp_path).scalars[SPEED]) == 3
 
 
@@ -493,7 +493,7 @@ def test_what_fails_midway_is_told_again(built, whole, tmp_path, monkeypatch):
   with monkeypatch.context() as patched:
     patched.setattr(wandb.Run, 'log', log_once)
     said = _run(built, tmp_path, wandb=True)
-  expected = '--wandb: BrokenPipeError; training goes on without it'
+  expected = '--wandb: BrokenPipeError; training continues without it'
   assert _warnings(said) == [expected]
   assert 'epoch 3/3' in said
   wandb.teardown()  # as at the end of the process

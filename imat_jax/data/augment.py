@@ -1,9 +1,8 @@
 """The report's augmentation as one affine warp per photo.
 
-Rotation, shift, zoom and mirroring are composed into one matrix, together with
-the change from the stored to the training size, so that each photo is sampled
-once. A matrix maps places of the output to places of the stored photo, in units
-that do not depend on the size: (0, 0) is the centre, ±1 the edges.
+Rotation, shift, zoom, flip and the resize from the stored to the training size
+are one matrix, so each photo is sampled once. A matrix maps output coordinates
+to coordinates of the stored photo; (0, 0) is the centre, ±1 are the edges.
 """
 
 from typing import Any
@@ -24,28 +23,34 @@ _BORDERS = {
 
 
 def random_warps(
-  seed: Any, name: str, number_B: Any, knobs: config.Augmentation
+  seed: Any, name: str, number_B: Any, augmentation: config.Augmentation
 ) -> Any:
   """Draws B × 3 × 3 matrices: output coordinates → photo coordinates.
 
-  A point is mirrored, zoomed, shifted and then rotated, as in Keras's
+  A point is flipped, zoomed, shifted, then rotated, as in Keras's
   ImageDataGenerator, which the report used: a zoom factor z shows z times the
   photo's width, and a shift of s moves by s times the width.
 
   Args:
-    seed: the run's seed, a uint32 number.
-    name: what the warps are for.
-    number_B: uint32, which examples they are for, of numpy or of jax.
-    knobs: the ranges.
+    seed: uint32, the run's seed.
+    name: of the random stream.
+    number_B: uint32 example numbers, numpy or jax.
+    augmentation: the ranges.
   """
   xp = number_B.__array_namespace__()
   uniform_Bx6 = random.uniform(seed, name, number_B, 6)
   turn, across, down, wide, high = xp.moveaxis(2 * uniform_Bx6 - 1, 1, 0)[:5]
-  angle = turn * np.float32(np.deg2rad(knobs.rotation))
-  # The edges are 2 apart, so a share s of the width is a way of 2 s.
-  shift_x, shift_y = 2 * knobs.shift * across, 2 * knobs.shift * down
-  mirror = xp.where(uniform_Bx6[:, 5] < knobs.flip, *np.float32([-1, 1]))
-  zoom_x, zoom_y = (1 + knobs.zoom * wide) * mirror, 1 + knobs.zoom * high
+  angle = turn * np.float32(np.deg2rad(augmentation.rotation))
+  # The edges are 2 apart, so a fraction s of the width is a distance of 2 s.
+  shift_x, shift_y = (
+    2 * augmentation.shift * across,
+    2 * augmentation.shift * down,
+  )
+  mirror = xp.where(uniform_Bx6[:, 5] < augmentation.flip, *np.float32([-1, 1]))
+  zoom_x, zoom_y = (
+    (1 + augmentation.zoom * wide) * mirror,
+    1 + augmentation.zoom * high,
+  )
   cos, sin, zero = xp.cos(angle), xp.sin(angle), 0 * angle
   rows = (
     (cos * zoom_x, -sin * zoom_y, cos * shift_x - sin * shift_y),
@@ -58,16 +63,13 @@ def random_warps(
 def warp(
   image_HxWxC: np.ndarray, matrix: np.ndarray, side: int, fill: str
 ) -> np.ndarray:
-  """Samples a photo bilinearly at `side` × `side` places.
+  """Samples a photo bilinearly; returns uint8, `side` × `side` × C.
 
   Args:
     image_HxWxC: the stored photo, uint8.
-    matrix: what `random_warps` gives, or `IDENTITY` for a plain resize.
+    matrix: one of `random_warps`, or `IDENTITY` for a plain resize.
     side: width and height of the result.
     fill: `nearest` repeats the edge, `reflect` mirrors it, `constant` is black.
-
-  Returns:
-    uint8, `side` × `side` × C.
   """
   height, width = image_HxWxC.shape[:2]
   pixels = to_pixels(matrix[None], width, height, side)[0]
@@ -81,11 +83,10 @@ def warp(
 
 
 def to_pixels(matrix_Bx3x3: Any, width: int, height: int, side: int) -> Any:
-  """B × 2 × 3 matrices from pixels of the output to those of the photo.
+  """B × 2 × 3 matrices: output pixels → photo pixels.
 
-  Edges are at ±1 and pixel centres at whole numbers, so pixel p of `side` lies
-  at 2 p / side + 1 / side - 1. Written out, as accelerators round products of
-  matrices.
+  Edges are at ±1 and pixel centres at integers, so pixel p of `side` lies at
+  2 p / side + 1 / side - 1. Written out: accelerators round matrix products.
   """
   half = np.array([width, height], np.float32)[None, :, None] / 2
   linear, shift = matrix_Bx3x3[:, :2, :2], matrix_Bx3x3[:, :2, 2:]

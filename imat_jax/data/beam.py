@@ -1,8 +1,8 @@
-"""`preprocess.store` by the workers of an Apache Beam pipeline.
+"""`preprocess.store` on the workers of an Apache Beam pipeline.
 
-They decode with the code of `preprocess`, so the data set has the same bytes.
-Their results come back as JSON lines through a shared folder, the pipeline's
-`--temp_location` or one on this machine.
+They run the code of `preprocess`, so the data set has the same bytes. Results
+come back as JSON lines in a shared folder, the pipeline's `--temp_location` or
+one on this machine.
 """
 
 import base64
@@ -33,13 +33,13 @@ def store(
 
   Args:
     image_ids: names of the photos, `f'{source}/{image_id}.jpg'`.
-    source: a folder or URL that each worker can read.
-    target: an empty folder of this machine that receives the photos.
+    source: a folder or URL that every worker can read.
+    target: an empty local folder for the JPEGs.
     side: stored width and height in pixels.
     options: the pipeline's, as on the command line of a Beam program.
 
   Raises:
-    UserError: Beam is not installed, or does not know the options.
+    UserError: Beam is not installed, or rejects the options.
   """
   beam, beam_options = _beam(options)
   stored, failed = {}, {}
@@ -96,7 +96,7 @@ def _filesystems():
 
 
 def _line(numbered: tuple[int, str], source: str, side: int) -> str:
-  """A photo as JSON: its number, and its JPEG and hash, or the error."""
+  """A photo as JSON: its number, then JPEG and hash, or the error."""
   number, image_id = numbered
   result = _encoded(image_id, source, side)
   if isinstance(result, preprocess.Encoded):

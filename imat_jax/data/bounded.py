@@ -1,11 +1,10 @@
-"""Calls in processes of their own, whose CPU time is bounded.
+"""Runs calls in worker processes with bounded CPU time.
 
-A small file can keep a decoder busy for minutes or crash it. A thread cannot be
-ended, a process can. What counts is CPU time, so no photo is lost to a machine
-that is busy with other things.
+A small file can keep a decoder busy for minutes or crash it, and threads cannot
+be killed. The limit is CPU time, so a busy machine fails no photo.
 
-The processes know neither jax nor the caller's main module, and wait for the
-next call. They end with the process that started them.
+Workers import neither jax nor the caller's main module, wait for the next call,
+and end with the process that started them.
 """
 
 import atexit
@@ -25,8 +24,8 @@ from typing import Any
 
 from imat_jax import errors
 
-# Of CPU time for each call, beside what it is granted (`grant`): a hundred
-# times what an ordinary photo takes, so that slow machines keep theirs.
+# CPU time per call, beside `grant`: a hundred times that of an ordinary photo,
+# so that slow machines decode theirs.
 SECONDS = 3.0
 
 _SERVE = (
@@ -35,10 +34,10 @@ _SERVE = (
 )
 
 _idle: collections.deque['_Worker'] = collections.deque()
-# A child has no right to the workers of the process that it was forked from.
+# A forked child must not use its parent's workers.
 os.register_at_fork(after_in_child=_idle.clear)
 _one_thread = threading.Lock()
-# Locked by one worker at a time, see `alone`.
+# Locked by one worker at a time, see `exclusive`.
 _lock_file: Any = None
 _making_lock_file = threading.Lock()
 _is_worker = False
@@ -53,22 +52,22 @@ class CrashError(Exception):
 
 
 def call(function: Callable[..., Any], *arguments: Any) -> Any:
-  """What a function of a module returns or raises, made in a worker.
+  """Calls a module's function in a worker; returns or raises what it does.
 
-  Threads may call at once; there are as many workers as calls at once.
+  Thread-safe; there are as many workers as concurrent calls.
 
   Args:
-    function: can be pickled, as its arguments and all that it returns.
+    function: picklable, as are its arguments and results.
 
   Raises:
-    TooSlowError: it took more CPU time than `SECONDS` and what it was granted.
-    CrashError: it ended the process by a fault.
+    TooSlowError: it took more CPU time than `SECONDS` plus `grant`.
+    CrashError: it crashed the process, twice.
     UserError: no process starts.
   """
   if _is_worker:
     return function(*arguments)
-  for _ in range(2):  # one that waited may have been killed meanwhile
-    worker = _waiting_or_new()
+  for _ in range(2):  # an idle worker may have been killed meanwhile
+    worker = _idle_or_new()
     try:
       is_result, value = worker.call(function, arguments)
     except _Ended as ended:
@@ -83,15 +82,15 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def grant(seconds: float) -> None:
-  """Gives the call that is being served more CPU time; else does nothing."""
+  """In a worker, gives the current call more CPU time; else does nothing."""
   if _is_worker:
     seconds_left, _ = signal.getitimer(signal.ITIMER_PROF)
     signal.setitimer(signal.ITIMER_PROF, seconds_left + seconds)
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-  """Held by one worker at a time, or by one thread of another process."""
+def exclusive() -> Iterator[None]:
+  """Held by one worker at a time, or by one thread of any other process."""
   with _one_thread:
     if not _is_worker:
       yield
@@ -104,16 +103,16 @@ def alone() -> Iterator[None]:
 
 
 def serve(pipe: int, lock: int) -> None:
-  """What a worker does: answers calls until its caller is gone.
+  """A worker's main loop: answers calls until its caller is gone.
 
   Args:
     pipe: file descriptor of the connection to the caller.
-    lock: file descriptor for `alone`.
+    lock: file descriptor for `exclusive`.
   """
   global _is_worker, _lock_file
   _is_worker, _lock_file = True, lock
-  signal.signal(signal.SIGPROF, signal.SIG_DFL)  # it ends the process
-  # A process that is gone leaves an end of file, or a broken pipe.
+  signal.signal(signal.SIGPROF, signal.SIG_DFL)  # kills the process
+  # If the caller is gone, the pipe is at its end or broken.
   with (
     connection.Connection(pipe) as caller,
     contextlib.suppress(EOFError, OSError),
@@ -132,14 +131,14 @@ def serve(pipe: int, lock: int) -> None:
 class _Ended(Exception):
   def __init__(self, status: int):
     super().__init__(status)
-    self.status = status  # of the process; -N: by the signal N
+    self.status = status  # of the process; -N: killed by signal N
 
 
 class _Worker:
   def __init__(self):
     self._pipe, worker_end = connection.Pipe()
     lock = _shared_lock_file().fileno()
-    # The last for entries that are relative to where the caller once was.
+    # The last, as relative entries may no longer lead to this package.
     path = [*map(str, sys.path), str(pathlib.Path(__file__).parents[2])]
     code = _SERVE.format(path=path, pipe=worker_end.fileno(), lock=lock)
     with worker_end:
@@ -148,7 +147,7 @@ class _Worker:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=[worker_end.fileno(), lock],
-        start_new_session=True,  # Ctrl-C is for the command, not for it
+        start_new_session=True,  # Ctrl-C is for the command alone
       )
 
   def call(self, function: Callable[..., Any], arguments: tuple) -> Any:
@@ -157,20 +156,20 @@ class _Worker:
       return self._pipe.recv()
     except (EOFError, OSError):
       status = self.close()
-    if status >= 0:  # a signal ends those that have started
+    if status >= 0:  # one that has started ends by a signal
       raise errors.UserError(
-        'a process that decodes photos does not start (status '
-        f'{status}); its error is above'
+        f'a photo decoder process failed to start (status {status}); see its '
+        'error above'
       )
     raise _Ended(status)
 
   def close(self) -> int:
-    """Ends it; returns the status."""
+    """Ends the worker; returns its exit status."""
     self._pipe.close()
     return self._process.wait()
 
 
-def _waiting_or_new() -> _Worker:
+def _idle_or_new() -> _Worker:
   try:
     return _idle.pop()
   except IndexError:
@@ -181,7 +180,7 @@ def _shared_lock_file() -> Any:
   global _lock_file
   with _making_lock_file:
     if _lock_file is None:
-      _lock_file = tempfile.TemporaryFile()  # noqa: SIM115 (to the end)
+      _lock_file = tempfile.TemporaryFile()  # noqa: SIM115 (open to the end)
   return _lock_file
 
 

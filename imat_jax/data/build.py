@@ -1,8 +1,8 @@
-"""Turns downloaded photos and sparse labels into the TFDS data set.
+"""Builds the TFDS data set from photos and sparse labels.
 
 Keeps the photos that exist and decode, merges the attributes of the classes,
-folds rare labels into one label 'other', and writes square JPEGs with a number
-per task, -1 where a label is missing.
+folds rare labels into one label 'other', and writes square JPEGs with a label
+number per task, -1 where missing.
 
   python -m imat_jax.data.build \\
     --annotations=data/annotations --images=data/images --data_dir=data/built
@@ -10,13 +10,13 @@ per task, -1 where a label is missing.
 writes to DATA_DIR
 
   imaterialist/         the data set
-  statistics.json       its counts; how many photos were dropped, and why
+  statistics.json       counts of photos and labels, and of dropped photos
   lost_photos.csv       each dropped photo, with the reason
-  near_duplicates.csv   the near-duplicates of an earlier photo
+  near_duplicates.csv   photos with an earlier near-duplicate
 
-and prints a table. All tasks of the maps are built; a run picks its own. A task
-whose rare labels cover many of its photos keeps all its labels.
-For a million photos, an Apache Beam pipeline decodes on many machines:
+and prints a table. All tasks are built; a run selects some. A task whose rare
+labels cover many of its photos keeps all its labels. For a million photos, an
+Apache Beam pipeline decodes on many machines:
 
   --images=gs://bucket/photos \\
     --beam='--runner=DataflowRunner --project=P --region=R
@@ -62,8 +62,8 @@ class Selected:
 
   split: kaggle.Split
   labels: Mapping[str, Labels]  # of all photos
-  chosen: list[str]
-  lost: Mapping[str, str]  # image id → why
+  chosen: list[str]  # image ids
+  dropped: lost_photos.Reasons
   irregular: kaggle.Irregularities
 
 
@@ -74,7 +74,7 @@ class Kept:
   listed: int
   stored: Mapping[str, preprocess.Stored]
   labels: Mapping[str, Labels]
-  lost: Mapping[str, str]  # image id → why
+  dropped: lost_photos.Reasons
   irregular: kaggle.Irregularities
 
 
@@ -87,7 +87,7 @@ def main(config: configs.Build) -> None:
 
 
 def _build_and_upload(config: configs.Build, remote: storage.RemoteDir) -> None:
-  """Builds on this machine first, then uploads the complete data set."""
+  """Builds on this machine, then uploads the complete data set."""
   remote.check()
   cache = files.cache_folder()
   cache.mkdir(parents=True, exist_ok=True)
@@ -97,17 +97,17 @@ def _build_and_upload(config: configs.Build, remote: storage.RemoteDir) -> None:
       tfds_builder.check_names(
         f'{remote.url}/{tfds_builder.FOLDER}', _names(listing)
       )
-    # Which data set is there, and which files beside it this command wrote.
-    paths = [f'{tfds_builder.FOLDER}/{tfds_builder.MARK}', outputs.RECORD]
+    # The existing data set, and the record of this command's other files.
+    paths = [f'{tfds_builder.FOLDER}/{tfds_builder.MARKER}', outputs.RECORD]
     paths += build_files.NAMES
     remote.get(remote.list(paths), build_dir)
     try:
       is_new = _build(config, build_dir)
-    except errors.UserError as error:  # the user knows it by its URL
+    except errors.UserError as error:  # the user knows the folder by its URL
       raise errors.UserError(
         str(error).replace(str(build_dir), remote.url)
       ) from None
-    # The record first, as on a disk: files not in it have no owner.
+    # The record first, as on a disk: it must list every file.
     remote.write(outputs.RECORD, (build_dir / outputs.RECORD).read_bytes())
     sizes = {
       path.relative_to(build_dir).as_posix(): path.stat().st_size
@@ -117,12 +117,14 @@ def _build_and_upload(config: configs.Build, remote: storage.RemoteDir) -> None:
     stale_names = [
       name
       for name in listing
-      if is_new and name not in sizes and tfds_builder.is_ours(_name(name))
+      if is_new
+      and name not in sizes
+      and tfds_builder.is_dataset_file(_name(name))
     ]
     megabytes = sum(sizes.values()) // 10**6
     with progress.Progress(megabytes, f'copy to {remote.url}', 'MB') as bar:
       remote.update(
-        build_dir, list(sizes), stale_names, [tfds_builder.MARK], bar
+        build_dir, list(sizes), stale_names, [tfds_builder.MARKER], bar
       )
 
 
@@ -135,7 +137,7 @@ def _name(path: str) -> str:
 
 
 def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
-  """Builds in a folder of this machine; False if the data set existed."""
+  """Builds in a local folder; False if the same data set already existed."""
   build_files.check(config, data_dir)
   splits = [kaggle.read_split(config.annotations, s) for s in _SPLITS]
   _check_selection(config)
@@ -161,13 +163,13 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
     metadata = _metadata(config, kept_splits, task_set)
     is_new = _write(kept_splits, task_set, metadata, work_dir, config, data_dir)
   figures = _statistics(metadata, kept_splits, task_set, twins)
-  reasons = {name: k.lost for name, k in kept_splits.items()}
+  reasons = {name: k.dropped for name, k in kept_splits.items()}
   outputs.write_text(
-    data_dir / build_files.LOST,
+    data_dir / build_files.LOST_PHOTOS,
     lost_photos.as_csv(config.images, splits, reasons),
   )
   outputs.write_text(
-    data_dir / build_files.TWINS, near_duplicates.as_csv(twins)
+    data_dir / build_files.NEAR_DUPLICATES, near_duplicates.as_csv(twins)
   )
   outputs.write_json(data_dir / build_files.STATISTICS, figures)
   notes = label_notes.lines(
@@ -176,10 +178,10 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
     figures['splits'],
     config.min_label_share,
   )
-  lost_lines = lost_photos.lines(
-    config.images, reasons, f'{config.data_dir}/{build_files.LOST}'
+  dropped_lines = lost_photos.lines(
+    config.images, reasons, f'{config.data_dir}/{build_files.LOST_PHOTOS}'
   )
-  print('\n'.join([statistics.table(figures), '', *lost_lines, *notes]))
+  print('\n'.join([statistics.table(figures), '', *dropped_lines, *notes]))
   return is_new
 
 
@@ -188,8 +190,8 @@ def all_tasks(
 ) -> tasks.TaskSet:
   """Every task with a label in train, apparel first, rare labels folded.
 
-  Where all photos are of one class there is no task of the class, and none of
-  that class alone.
+  If all photos are of one class, there is neither a task of the class nor a
+  task of that class alone.
 
   Args:
     labels: split → the labels of each of its photos.
@@ -218,9 +220,9 @@ def _select(split: kaggle.Split, config: configs.Build) -> Selected:
   path = kaggle.split_path(config.annotations, split.name)
   if not split.images:
     raise errors.UserError(
-      f'{path}: lists no {split.name} photo; a data set has train and '
-      'validation photos: list some there (imat_jax.data.own draws a share of '
-      'them for validation where no column split says it)'
+      f'{path}: no {split.name} photos; a data set needs train and validation '
+      'photos (imat_jax.data.own draws a validation split if the table has '
+      'none)'
     )
   labels, irregular = kaggle.labels_by_image(split)
   reasons = {
@@ -239,7 +241,7 @@ def _select(split: kaggle.Split, config: configs.Build) -> Selected:
   if not chosen:
     raise errors.UserError(
       f'--require_any_of={",".join(config.require_any_of)}: no {split.name} '
-      'photo has a label of such a task; name other tasks, or none'
+      'photo has a label of these tasks; name other tasks, or none'
     )
   reasons |= dict.fromkeys(
     (
@@ -252,9 +254,7 @@ def _select(split: kaggle.Split, config: configs.Build) -> Selected:
   folder = _folder(config, split.name)
   if '://' not in folder and not pathlib.Path(folder).is_dir():
     question = lost_photos.question(split, chosen)
-    raise errors.UserError(
-      f'{folder}: there is no such folder of photos{question}'
-    )
+    raise errors.UserError(f'{folder}: no such folder of photos{question}')
   return Selected(split, labels, chosen, reasons, irregular)
 
 
@@ -273,7 +273,7 @@ def _keep(
       chosen, pathlib.Path(folder), target, side
     )
   entries = manifest.read(manifest.path(config.images, name))
-  reasons = dict(selected.lost)
+  reasons = dict(selected.dropped)
   for image_id, reason in failed.items():
     entry = entries.get(image_id)
     download_error = entry and entry.error and f'download: {entry.error}'
@@ -298,7 +298,7 @@ def _keep(
 def _without_train(
   validation: Kept, twins: Collection[near_duplicates.NearDuplicate]
 ) -> Kept:
-  """The validation split without the photos that train has, too."""
+  """The validation split without near-duplicates of train photos."""
   duplicate_ids = _in_both(twins)
   stored = {
     image_id: photo
@@ -307,13 +307,16 @@ def _without_train(
   }
   if not stored:
     raise errors.UserError(
-      '--drop_duplicates: every validation photo stands in train'
+      '--drop_duplicates: every validation photo has a near-duplicate in train'
     )
   return dataclasses.replace(
     validation,
     stored=stored,
     labels={image_id: validation.labels[image_id] for image_id in stored},
-    lost={**validation.lost, **dict.fromkeys(duplicate_ids, 'stands in train')},
+    dropped={
+      **validation.dropped,
+      **dict.fromkeys(duplicate_ids, 'stands in train'),
+    },
   )
 
 
@@ -332,7 +335,7 @@ def _check_selection(config: configs.Build) -> None:
   for name in config.require_any_of:
     if tasks.resolve(name, task_names) not in task_names:
       raise errors.UserError(
-        f"--require_any_of: there is no task '{name}'; there are: "
+        f"--require_any_of: no task '{name}'; available: "
         f'{", ".join(sorted(task_names))}'
       )
 
@@ -389,11 +392,11 @@ def _write(
   if dataset_dir.exists() and not config.overwrite:
     old_fingerprint = source.read_metadata(data_dir)['fingerprint']
     if old_fingerprint == metadata['fingerprint']:
-      print(f'{display_path}: this very data set is already there\n')
+      print(f'{display_path}: this data set already exists, unchanged\n')
       return False
     raise errors.UserError(
-      f'{display_path}: another data set is there; give another --data_dir, or '
-      '--overwrite to replace it'
+      f'{display_path}: a different data set exists; choose another '
+      '--data_dir, or replace it with --overwrite'
     )
 
   def rows(name: str) -> Iterator[tuple[str, bytes, np.ndarray]]:
@@ -413,7 +416,7 @@ def _write(
   if dataset_dir.exists():
     dataset_dir.rename(old_dir)
   tfds_builder.directory(work_dir).rename(dataset_dir)
-  if old_dir.is_dir():  # keep what a file manager wrote there
+  if old_dir.is_dir():  # keep files of file managers
     for path in old_dir.iterdir():
       if files.is_foreign(path.name):
         path.rename(dataset_dir / path.name)
@@ -434,7 +437,7 @@ def _statistics(
     name: {
       'listed': k.listed,
       'kept': len(k.stored),
-      'lost': dict(collections.Counter(k.lost.values())),
+      'lost': dict(collections.Counter(k.dropped.values())),
       'irregular': dataclasses.asdict(k.irregular),
       'near_duplicates': {
         'of_its_own': sum(t.split == t.twin_split == name for t in twins),

@@ -1,4 +1,4 @@
-"""What a build writes in DATA_DIR, and what it must not replace there."""
+"""The files of a build in DATA_DIR; refuses to replace any others."""
 
 import json
 import pathlib
@@ -8,18 +8,18 @@ from imat_jax.data import configs, kaggle, near_duplicates, tfds_builder
 from imat_jax.runtime import outputs
 
 SPLITS = ('train', 'validation')
-LOST = 'lost_photos.csv'
-TWINS = 'near_duplicates.csv'
+LOST_PHOTOS = 'lost_photos.csv'
+NEAR_DUPLICATES = 'near_duplicates.csv'
 STATISTICS = 'statistics.json'
-NAMES = (LOST, TWINS, STATISTICS)  # beside the data set
+NAMES = (LOST_PHOTOS, NEAR_DUPLICATES, STATISTICS)  # beside the data set
 
 
 def check(command: configs.Build, data_dir: pathlib.Path) -> None:
-  """Raises where a build would overwrite its input, or a file of the user's.
+  """Raises if a build would overwrite its input, or a file of the user.
 
   Args:
-    command: names the folders.
-    data_dir: where they are written on this machine.
+    command: has the folders.
+    data_dir: the local output folder.
 
   Raises:
     UserError: names the file or the flags.
@@ -33,8 +33,8 @@ def check(command: configs.Build, data_dir: pathlib.Path) -> None:
         '--annotations': kaggle.split_path(command.annotations, split),
       },
     )
-  outputs.adopt(data_dir / STATISTICS, _is_statistics)
-  outputs.adopt(data_dir / TWINS, _is_list_of_twins)
+  outputs.adopt(data_dir / STATISTICS, _is_statistics_json)
+  outputs.adopt(data_dir / NEAR_DUPLICATES, _is_near_duplicates_csv)
   for name in NAMES:
     outputs.check(data_dir / name)
   dataset_dir = tfds_builder.directory(data_dir)
@@ -42,22 +42,24 @@ def check(command: configs.Build, data_dir: pathlib.Path) -> None:
     tfds_builder.check_names(
       dataset_dir, [path.name for path in dataset_dir.iterdir()]
     )
-  elif dataset_dir.exists() and not (dataset_dir / tfds_builder.MARK).is_file():
+  elif (
+    dataset_dir.exists() and not (dataset_dir / tfds_builder.MARKER).is_file()
+  ):
     raise errors.UserError(
-      f'{dataset_dir}: is there, but no whole data set; --overwrite replaces '
-      'it, or give another --data_dir'
+      f'{dataset_dir}: incomplete data set; replace it with --overwrite, or '
+      'choose another --data_dir'
     )
 
 
-def _is_statistics(content: bytes) -> bool:
-  """Whether a file is the `statistics.json` of a version without a record."""
+def _is_statistics_json(content: bytes) -> bool:
+  """Whether a file is a `statistics.json` of a version without a record."""
   try:
     return 'fingerprint' in json.loads(content)['metadata']
   except (ValueError, TypeError, KeyError, RecursionError):
     return False
 
 
-def _is_list_of_twins(content: bytes) -> bool:
+def _is_near_duplicates_csv(content: bytes) -> bool:
   """The same of `near_duplicates.csv`."""
   return content.startswith(
     ','.join(near_duplicates.NearDuplicate._fields).encode()

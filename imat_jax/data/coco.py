@@ -1,6 +1,6 @@
-"""COCO, Fashionpedia and iMaterialist 2018 to 2021 as tables.
+"""Reads COCO, Fashionpedia and iMaterialist 2018 to 2021 as tables.
 
-Where a photo shows several objects, that with the largest area gives its label.
+If a photo shows several objects, the one with the largest area is its label.
 """
 
 import collections
@@ -22,8 +22,8 @@ def read(
   """The category of each photo's largest object, and its attributes by group.
 
   Raises:
-    UserError: an id stands twice.
-    KeyError, TypeError, ValueError: it is not of this form.
+    UserError: a duplicate id.
+    KeyError, TypeError, ValueError: not COCO.
   """
   for kind in ('images', 'categories'):
     ids = collections.Counter(record['id'] for record in content[kind])
@@ -55,8 +55,8 @@ def read(
   listed = {image['id'] for image in content['images']}
   orphans = sum(len(a) for key, a in objects.items() if key not in listed)
   note = (
-    f'COCO; {num_mixed:,} photos show several categories: the largest counts; '
-    f'{orphans:,} annotations are of images that are not listed'
+    f'COCO; {num_mixed:,} photos show several categories (the largest object '
+    f'is used); {orphans:,} annotations are of images that are not listed'
   )
   return tables.of_uneven_rows(path, rows, note)
 
@@ -67,11 +67,11 @@ def _area(annotation: Mapping[str, Any]) -> float:
 
 
 def of_label_lists(path: pathlib.Path, content: dict[str, Any]) -> Table:
-  """iMaterialist 2018: links, and a list of label numbers of each photo."""
+  """iMaterialist 2018: links, and a list of label numbers per photo."""
   labels = {}
   for annotation in content['annotations']:
     if not isinstance(annotation['labelId'], list):
-      raise ValueError('labelId is no list')
+      raise ValueError('labelId is not a list')
     labels[str(annotation['imageId'])] = set(map(str, annotation['labelId']))
   all_labels = sorted(set().union(*labels.values()), key=lambda x: (len(x), x))
   rows = []
@@ -99,7 +99,7 @@ def _yes_or_no(
 def of_masks(
   path: pathlib.Path, content: dict[str, Any], command: configs.Own
 ) -> Table:
-  """iMaterialist 2019 to 2021: a row per object with its mask in run lengths.
+  """iMaterialist 2019 to 2021: a row per object, its mask as run lengths.
 
   Args:
     path: of the CSV file.
@@ -117,7 +117,7 @@ def of_masks(
     for record in reader:
       runs = record['EncodedPixels'].split()[1::2]
       area = sum(map(int, runs))
-      # In 2019 the attributes stand behind the class: 6_12_34.
+      # In 2019 the attributes follow the class: 6_12_34.
       number, *attribute_ids = record['ClassId'].split('_')
       attribute_ids += (record.get('AttributesIds') or '').split(',')
       cells = {
@@ -132,5 +132,5 @@ def of_masks(
         largest[record['ImageId']] = area, row
   rows = [row for _, row in largest.values()]
   return tables.of_uneven_rows(
-    path, rows, 'iMaterialist 2019 to 2021: the largest mask counts'
+    path, rows, 'iMaterialist 2019 to 2021: the largest mask is used'
   )

@@ -1,7 +1,7 @@
-"""Infers the roles of a user's table's columns: photos, split, tasks.
+"""Infers the roles of a table's columns: photos, split, group, tasks.
 
-Names are compared without case and spaces. A column becomes a task unless it
-cannot be learned; words for "missing" are no labels; spellings of one label are
+Names are compared without case and spaces. A column is a task unless it cannot
+be learned; words for "missing" are not labels; spellings of one label are
 merged. Each decision is a note for the user, with the flag that changes it.
 """
 
@@ -16,7 +16,7 @@ from imat_jax import errors, tasks
 from imat_jax.data import configs
 from imat_jax.data.tables import Row, Table
 
-# The best name first; `_` stands for blanks and hyphens, too.
+# The best name first; `_` also matches blanks and hyphens.
 PHOTO_NAMES = (
   *('photo', 'image', 'file', 'filename', 'file_name', 'path', 'image_path'),
   *('photo_path', 'img_path', 'file_path', 'filepath', 'image_file'),
@@ -31,7 +31,7 @@ SPLIT_NAMES = (
 _FOLD_NAMES = (
   *('fold', 'folds', 'kfold', 'k_fold', 'cv_fold', 'fold_id', 'fold_number'),
 )
-# What photos of one product have in common.
+# Columns that identify a product.
 _GROUP_NAMES = (
   *('item_group_id', 'parent_sku', 'parent_id', 'product_id', 'productid'),
   *('sku', 'handle', 'style_id', 'style_code', 'article_id', 'item_id'),
@@ -54,7 +54,7 @@ _SPLIT_WORDS = {
   **dict.fromkeys(('dev', 'development', 'eval', 'evaluation'), VALIDATION),
   **dict.fromkeys(('test', 'testing', 'tst'), TEST),
 }
-# Cells for a missing value, as spreadsheets and pandas write them.
+# Cells that mean "missing", as spreadsheets and pandas write them.
 MISSING = frozenset(
   [
     *('', 'na', 'n/a', 'n.a.', '#n/a', '<na>', 'nan', 'null', 'none', 'nil'),
@@ -74,11 +74,11 @@ _WHOLE = re.compile(r'(-?\d+)\.0')
 _FRACTION = re.compile(r'[^\d]{0,3}-?\d[\d.,\' ]*[.,]\d+[^\d]{0,3}')
 
 
-class Leads(Protocol):
+class Resolves(Protocol):
   """Whether a cell is a link, or the path of an existing photo."""
 
   def __call__(self, cell: str, search: bool = False) -> bool:
-    """With `search`, other spellings of a path count, see `photo_paths`."""
+    """`search`: accept other spellings of a path, see `photo_paths`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,9 +92,9 @@ class Columns:
 
 
 def key(text: str) -> str:
-  """The common form of all spellings of a label or name.
+  """The canonical form of a label or name, to compare spellings.
 
-  Ignores case, blanks, the Unicode form and zero-width letters.
+  Ignores case, blanks, the Unicode form and zero-width characters.
   """
   visible = ''.join(c for c in text if unicodedata.category(c) != 'Cf')
   return ' '.join(unicodedata.normalize('NFKC', visible).casefold().split())
@@ -115,7 +115,7 @@ def split_of(word: str, column: str = '') -> str | None:
 
   Args:
     word: a cell, or a folder's name.
-    column: its name; in `is_valid` True means validation.
+    column: the cell's column; in `is_valid` True means validation.
   """
   plain = key(word)
   if pair := _IS_SPLIT.get(_named(column)):
@@ -124,25 +124,25 @@ def split_of(word: str, column: str = '') -> str | None:
 
 
 def understand(
-  table: Table, command: configs.Own, leads: Leads
+  table: Table, command: configs.Own, resolves: Resolves
 ) -> tuple[Columns, list[str]]:
-  """Finds the columns of photos, of splits, of groups and of tasks.
+  """Finds the columns of photos, splits, groups and tasks.
 
   Args:
     table: as read.
     command: the user's flags.
-    leads: see `Leads`.
+    resolves: see `Resolves`.
 
   Returns:
     the columns, and notes on what was inferred.
 
   Raises:
-    UserError: there is no column of photos, or no column that a flag names.
+    UserError: no column of photos, or none of a name in the flags.
   """
   for flag in ('keep_columns', 'drop_columns'):
     for name in getattr(command, flag):
       _find(table, name, flag)
-  photo, notes = _photo_column(table, command, leads)
+  photo, notes = _photo_column(table, command, resolves)
   names = [name for name in table.columns if name != photo]
   dropped_columns = {
     _find(table, n, 'drop_columns') for n in command.drop_columns
@@ -161,7 +161,7 @@ def _named(name: str) -> str:
 
 
 def _unnumbered(name: str) -> str:
-  """Of `Image 1`, image: the first of a product's photos."""
+  """`Image 1` → `image`: the first of a product's photos."""
   return re.sub(r'_?0?1$', '', _named(name))
 
 
@@ -173,22 +173,21 @@ def _find(table: Table, name: str, flag: str) -> str:
   if len(matches) == 1:
     return matches[0]
   raise errors.UserError(
-    f"--{flag}={name}: {table.path} has no column '{name}'; it has: "
+    f"--{flag}={name}: no column '{name}' in {table.path}; available: "
     f'{", ".join(table.columns)}'
   )
 
 
 def _photo_column(
-  table: Table, command: configs.Own, leads: Leads
+  table: Table, command: configs.Own, resolves: Resolves
 ) -> tuple[str, list[str]]:
   if command.photo_column:
     return _find(table, command.photo_column, 'photo_column'), []
   for name in table.columns:
-    if leads(name) or _PHOTO.search(name):
+    if resolves(name) or _PHOTO.search(name):
       raise errors.UserError(
-        f"{table.path}: the first line holds data ('{name}'), not the names of "
-        'columns; put a first line such as photo,label before it (Vertex AI: '
-        'split,photo,label)'
+        f"{table.path}: the first line is data ('{name}'), not column names; "
+        'insert a header such as photo,label (Vertex AI: split,photo,label)'
       )
   named_columns = sorted(
     filter(is_photo_name, table.columns),
@@ -197,8 +196,10 @@ def _photo_column(
   sample = table.rows[:: max(1, len(table.rows) // 100)]
 
   def share(name: str, search: bool = False) -> float:
-    """The share of rows whose cell leads to a photo of its own."""
-    photo_cells = {c for row in sample if leads(c := row.cells[name], search)}
+    """The share of rows whose cell resolves to a distinct photo."""
+    photo_cells = {
+      c for row in sample if resolves(c := row.cells[name], search)
+    }
     return len(photo_cells) / max(1, len(sample))
 
   candidates = (
@@ -210,12 +211,11 @@ def _photo_column(
   if not candidates:
     names = ', '.join(table.columns) or 'none'
     raise errors.UserError(
-      f"{table.path}: no column 'photo' (file or link of each photo) in the "
-      f'first line, which must name the columns; it names: {names}. If one of '
-      'them holds the photos: --photo_column=NAME'
+      f"{table.path}: no column 'photo' (the file or link of each photo); the "
+      f'columns are: {names}. If one has the photos: --photo_column=NAME'
     )
-  # The best name of those that lead to many: a picture's `image_link`, which
-  # some products lack, before a page's `link`.
+  # The best name of those that resolve often: `image_link`, which some products
+  # lack, before `link`, a web page.
   best_share = max(map(share, candidates))
   best = next(name for name in candidates if 2 * share(name) >= best_share)
   return best, [] if best == 'photo' else [f"photos in the column '{best}'"]
@@ -239,27 +239,27 @@ def _split_column(
   for name in candidates:
     if _some_splits(table, name):
       raise errors.UserError(
-        f"{table.path}: the column '{name}' looks like a split; say "
+        f"{table.path}: column '{name}' looks like a split; use "
         f'--split_column={name}, or --keep_columns={name} if it is a task'
       )
     if _is_numbered(table, name):
       raise errors.UserError(
-        f"{table.path}: the column '{name}' looks like numbered splits; say "
-        'which photos are for validation in a column split (train, '
-        f'validation), or --drop_columns={name} to draw them, or '
-        f'--keep_columns={name} if it is a task'
+        f"{table.path}: column '{name}' looks like numbered splits; add a "
+        'column split (train, validation), or use '
+        f'--drop_columns={name} to draw the splits, or --keep_columns={name} '
+        'if it is a task'
       )
   return None
 
 
 def _ranked(names: Sequence[str], order: Sequence[str]) -> list[str]:
-  """Those of the columns that `order` names, in its order."""
+  """The columns whose names are in `order`, in its order."""
   fitting = (name for name in names if _named(name) in order)
   return sorted(fitting, key=lambda name: order.index(_named(name)))
 
 
 def _is_numbered(table: Table, name: str) -> bool:
-  """Whether a column holds fold numbers, or split numbers."""
+  """Whether a column has fold numbers, or split numbers."""
   cells = {_whole(row.cells[name]) for row in table.rows} - {''}
   has_split_name = _named(name) in (*SPLIT_NAMES, *_FOLD_NAMES)
   return has_split_name and len(cells) > 1 and all(map(str.isdecimal, cells))
@@ -272,14 +272,14 @@ def _group_column(
   command: configs.Own,
   notes: list[str],
 ) -> str | None:
-  """The column that identifies the photos of one product, if any."""
+  """The column that identifies products, if any."""
   if command.group_column:
     return _find(table, command.group_column, 'group_column')
   for name in _ranked(names, _GROUP_NAMES):
     cells = [cell for row in table.rows if (cell := row.cells[name])]
     if name not in kept_columns and 1 < len(set(cells)) < len(cells):
       notes.append(
-        f"photos with the same '{name}' stay together where splits are drawn "
+        f"photos with the same '{name}' stay together in drawn splits "
         f'(--keep_columns={name} makes it a task)'
       )
       return name
@@ -299,10 +299,10 @@ def _some_splits(table: Table, name: str) -> bool:
 
 
 def task_names(names: Iterable[str], path: object) -> dict[str, str]:
-  """Column → the task's name on command lines, where , ; and : have meanings.
+  """Column → task name; flags use , ; and : as separators.
 
   Raises:
-    UserError: two columns have one name.
+    UserError: two columns get the same name.
   """
   task_by_column = {}
   for name in names:
@@ -310,24 +310,24 @@ def task_names(names: Iterable[str], path: object) -> dict[str, str]:
     if task == tasks.APPAREL:  # the task of Kaggle's four classes
       task = f'{tasks.APPAREL}_'
     if task in task_by_column.values():
-      raise errors.UserError(f"{path}: two columns are named '{task}'")
+      raise errors.UserError(f"{path}: duplicate column '{task}'; rename one")
     task_by_column[name] = task
   return task_by_column
 
 
 class Labels:
-  """The labels of one column, without missing ones, spellings merged.
+  """The labels of one column: missing ones dropped, spellings merged.
 
   Attributes:
-    shown: cell → its label, except for missing cells.
-    missing: cell → its count, for words that mean "missing".
-    joined: label → its spellings, for labels with several.
+    by_cell: cell → label, without missing cells.
+    missing: cell → count, of words that mean "missing".
+    merged: label → spellings, of labels with several.
   """
 
   def __init__(self, cells: Sequence[str], command: configs.Own):
     keep = set(map(key, command.keep_label))
     counts = collections.Counter(filter(None, cells))
-    if set(counts) <= _SIGNS:  # -1 is no, as in CelebA's
+    if set(counts) <= _SIGNS:  # -1 means no, as in CelebA
       keep.add('-1')
     self.missing = collections.Counter()
     spellings = collections.defaultdict(dict)
@@ -337,15 +337,15 @@ class Labels:
         self.missing[cell] += count
       else:
         spellings[cell if command.exact_labels else plain][cell] = count
-    self.shown, self.joined = {}, {}
+    self.by_cell, self.merged = {}, {}
     for group in spellings.values():
-      # The commonest, preferably in lower case, whatever the order of rows.
+      # The commonest, in a tie lower case; independent of the order of rows.
       best = min(group, key=lambda c: (-group[c], c != c.lower(), c))
       if not command.exact_labels:
         best = _whole(' '.join(best.split()))
-      self.shown |= dict.fromkeys(group, best)
+      self.by_cell |= dict.fromkeys(group, best)
       if len(group) > 1:
-        self.joined[best] = sorted(group)
+        self.merged[best] = sorted(group)
 
 
 def _whole(text: str) -> str:
@@ -354,11 +354,7 @@ def _whole(text: str) -> str:
 
 
 def not_learnable(labels: Sequence[str]) -> str:
-  """Why labels cannot be learned; empty where they may be.
-
-  Args:
-    labels: one per labelled photo.
-  """
+  """Why labels, one per photo, cannot be learned; empty if they can."""
   counts = collections.Counter(labels)
   if not counts:
     return 'empty'
@@ -366,27 +362,27 @@ def not_learnable(labels: Sequence[str]) -> str:
     return f"one label only ('{short(next(iter(counts)))}')"
   alone = sum(count == 1 for count in counts.values())
   if alone == len(counts):
-    return 'no label has two photos'
+    return 'each label has one photo'
   if 2 * alone > len(labels) or (
     len(counts) >= _FEW and 4 * len(counts) > len(labels)
   ):
     return f'{len(counts):,} values on {len(labels):,} photos'
   if sum(map(len, labels)) > _LONG * len(labels):
-    return 'long texts'
+    return 'long text'
   if len(counts) > _FEW and all(map(_FRACTION.fullmatch, counts)):
     return f'{len(counts):,} numbers with decimals'
   return ''
 
 
-def few(number: int, labels: Mapping[str, Sequence[str]]) -> str:
-  """A warning about labels with too few photos for meaningful scores.
+def few_photos_warning(number: int, labels: Mapping[str, Sequence[str]]) -> str:
+  """A warning if labels have too few photos for meaningful scores, else empty.
 
   Args:
     number: of photos.
     labels: task → a label per labelled photo.
   """
   if number < _FEW:
-    return f'nothing can be learned of {number:,} photos'
+    return f'{number:,} photos are too few to learn from'
   rare = {
     (task, label): count
     for task, task_labels in labels.items()
@@ -398,7 +394,7 @@ def few(number: int, labels: Mapping[str, Sequence[str]]) -> str:
   (task, label), count = min(rare.items(), key=lambda pair: pair[1])
   return (
     f'{len(rare):,} labels have fewer than {_FEW} photos (fewest: {task} '
-    f"'{short(label)}', {count}); expect scores near chance of them"
+    f"'{short(label)}', {count}); expect chance-level scores for them"
   )
 
 
@@ -414,18 +410,18 @@ def short(text: str) -> str:
 
 
 def split_word(row: Row, column: str) -> str | None:
-  """The split of a row; None where its cell is missing.
+  """The split of a row; None if its cell is missing.
 
   Raises:
-    UserError: the cell names no split.
+    UserError: the cell is not a split.
   """
   cell = row.cells[column]
   if key(cell) in MISSING:
     return None
   if (split := split_of(cell, column)) is None:
     raise errors.UserError(
-      f"{row.where}: the split '{cell}' is none of train, validation (val, "
-      f"valid, dev), test; if '{column}' is no split: --drop_columns={column} "
-      f'or --keep_columns={column}'
+      f"{row.where}: unknown split '{cell}'; use train, validation (val, "
+      f"valid, dev) or test; if column '{column}' is not a split: "
+      f'--drop_columns={column} or --keep_columns={column}'
     )
   return split

@@ -1,7 +1,7 @@
-"""All photos on the device: a batch is made inside of the jitted step.
+"""All photos on the device; batches are made inside the jitted step.
 
-The same batches as `input_pipeline`'s: the same photos in the same order under
-the same warps, to one grey level. Photos stay uint8, as they were stored.
+The same batches as `input_pipeline`'s, to one grey level: the same photos in
+the same order under the same warps. Photos stay uint8.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Photos(NamedTuple):
 
 
 def load(examples: source.Source, threads: int) -> Photos:
-  """Decodes a whole split and brings it to the device."""
+  """Decodes a split and copies it to the device."""
   side = examples.stored_side
   image_NxHxWxC = np.empty((len(examples), side, side, 3), np.uint8)
   label_NxT = np.empty((len(examples), len(examples.task_set)), np.int32)
@@ -46,10 +46,7 @@ def load(examples: source.Source, threads: int) -> Photos:
 
 
 def order(seeds: Sequence[int], epoch: int, steps: int, batch: int):
-  """Which examples each step of an epoch takes: R × steps × B, int32.
-
-  Places from N on are padding.
-  """
+  """The examples of an epoch: R × steps × B, int32; from N on padding."""
   orders = [
     random.permutation(int(seed), epoch, steps * batch) for seed in seeds
   ]
@@ -62,17 +59,17 @@ def batch(
   seed: jax.Array,
   step: jax.Array,
   side: int,
-  knobs: config.Augmentation,
+  augmentation: config.Augmentation,
 ) -> Batch:
-  """The augmented batch of a step, to be called inside of a jitted one.
+  """The augmented batch of a step; call it inside the jitted step.
 
   Args:
     photos: the split.
-    order_SxB: which examples each of the S steps of an epoch takes.
+    order_SxB: the example numbers of each of the S steps of an epoch.
     seed: uint32.
     step: int32, counted from the start of the run.
     side: width and height of the batch in pixels.
-    knobs: of the warp.
+    augmentation: ranges of the warp.
   """
   steps, batch_size = order_SxB.shape
   example_B = order_SxB[step % steps]
@@ -80,9 +77,9 @@ def batch(
   example_B = jnp.where(real_B, example_B, 0)
   first = step.astype(jnp.uint32) * np.uint32(batch_size)
   number_B = first + jnp.arange(batch_size, dtype=jnp.uint32)
-  matrix_Bx3x3 = augment.random_warps(seed, 'augment', number_B, knobs)
+  matrix_Bx3x3 = augment.random_warps(seed, 'augment', number_B, augmentation)
   image_BxHxWxC = warp(
-    photos.image_NxHxWxC, example_B, matrix_Bx3x3, side, knobs.fill
+    photos.image_NxHxWxC, example_B, matrix_Bx3x3, side, augmentation.fill
   )
   return Batch(
     image_BxHxWxC * real_B[:, None, None, None].astype(jnp.uint8),
@@ -97,7 +94,7 @@ def warp(
   side: int,
   fill: str,
 ) -> jax.Array:
-  """`augment.warp` of B of the photos, uint8; equal to one grey level."""
+  """`augment.warp` of B of the photos, uint8; equal within one grey level."""
   _, height, width, channels = image_NxHxWxC.shape
   to_pixels_Bx2x3 = augment.to_pixels(matrix_Bx3x3, width, height, side)
   across, down, start = jnp.moveaxis(to_pixels_Bx2x3, 2, 0)[..., None, None]
@@ -106,7 +103,7 @@ def warp(
   place_Bx2xHxW = across * column + down * row + start
   x, share_x, cover_x = _fold(place_Bx2xHxW[:, 0], width, fill)
   y, share_y, cover_y = _fold(place_Bx2xHxW[:, 1], height, fill)
-  # Two indices: one over the pixels of all photos would not fit into int32.
+  # Two indices: one index over the pixels of all photos would overflow int32.
   pixels = image_NxHxWxC.reshape(-1, height * width, channels)
   example_Bx1x1 = example_B[:, None, None]
 
@@ -124,12 +121,7 @@ def warp(
 def _fold(
   place_BxHxW: jax.Array, size: int, fill: str
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Where places along an axis lie.
-
-  Returns:
-    behind which pixel, how far, and how much of them the photo covers, each
-    B × H × W × 1.
-  """
+  """Pixel before each coordinate, distance, coverage; each B × H × W × 1."""
   place = place_BxHxW[..., None]
   cover = jnp.ones_like(place)
   if fill == 'constant':
@@ -138,6 +130,6 @@ def _fold(
     place = place - 2 * size * jnp.floor((place + 0.5) / (2 * size))
     place = jnp.minimum(place, 2 * size - 1 - place)
   place = jnp.clip(place, 0, size - 1)
-  # Of the last pixel but one, too: what is read has a neighbour.
+  # At most the last pixel but one: its right neighbour is read, too.
   pixel = jnp.minimum(jnp.floor(place), size - 2)
   return pixel.astype(jnp.int32), place - pixel, cover

@@ -1,46 +1,43 @@
-"""Fetches every photo once, from the first of its links that gives a picture.
+"""Downloads every photo once, from the first of its links that works.
 
   python -m imat_jax.data.download --annotations=raw --images=photos
 
-leaves photos/SPLIT/ID.jpg, the bytes as they came, and for each split
+writes photos/SPLIT/ID.jpg, the bytes as received, and for each split
 photos/SPLIT.manifest.jsonl, a line per image: imageId, status (ok or failed),
-url, sha256, width, height, attempts (tries of its links in all runs) and
-error. Killed or done, it can be run again: it tries only what is missing and
-could still come.
+url, sha256, width, height, attempts (on all links, in all runs) and error. Run
+it again at any time, also when killed: it fetches only what is missing and
+retryable.
 
-Links are tried in order. A try that fails for a passing reason is repeated
-after a growing, random wait, or the one that the server asks for. An image
-whose links all fail has the error and the url of the last link that could still
-come, else of the last link.
+Links are tried in order. Transient errors are retried with exponential backoff
+and jitter, or after the server's Retry-After. An image whose links all fail has
+the error and url of the last retryable link, else of the last link.
 
-  error                          tried again in the run     in a later run
+  error                          retried in this run        in a later run
   timeout refused connection     yes                        yes
   http_5xx http_429 _425 _408    yes                        yes
   dns                            unless the name is wrong   yes
   tls                            no                         yes
   dead_host private_address      no                         yes
-  truncated                      if the transfer broke off  no
+  truncated                      if the connection broke    no
   damaged too_slow               no                         no
   http_404, other http_ errors   no                         no
   not_an_image too_small         no                         no
   too_large redirects            no                         no
   bad_url bad_id no_link         no                         no
 
-A host that gave no reply eight times in a row is a dead_host: its other links
-are spared until all else is done, then tried. A private_address is one of this
-machine or its network, where only --allow_private_hosts or the host of
---url_prefix may lead; redirects are checked in the same way.
+A dead_host did not reply eight times in a row; its other links are tried last.
+A private_address is on this machine or its network: links and redirects there
+are blocked without --allow_private_hosts, except to the host of --url_prefix.
+A too_slow photo takes its decoder far more CPU time than its pixels need.
+Links are requested verbatim: %2F and / differ.
 
-A too_slow picture takes its decoder far more CPU time than its pixels need.
-Links are sent as they are written: %2F and / are not the same.
+Permanent failures are kept until the image gets other links, such as by a new
+--url_prefix. To retry everything, delete the manifest: existing photos are
+checked and kept, but the record of their links is lost.
 
-Failures of the last kind stand until the image gets other links, so a new
---url_prefix starts afresh. To try everything again, delete the manifest: photos
-that are there are checked and kept, only the record of their links is lost.
-
-A photo whose link is no longer listed is removed and fetched by the new one;
-another --url_prefix for the same link fetches nothing again. Other files are
-never overwritten. Without one photo at the end the exit status is 1.
+A photo whose link is no longer listed is deleted and downloaded from the new
+one; another --url_prefix for the same link downloads nothing again. Other files
+are never overwritten. The exit status is 1 if there is no photo at the end.
 """
 
 import asyncio
@@ -58,14 +55,14 @@ from imat_jax.data.downloading import on_disk
 from imat_jax.data.manifest import Entry
 from imat_jax.runtime import extras, files, progress, text_table
 
-# A line per --url_prefix that photos of a folder came by.
+# A line per --url_prefix that photos of a folder were downloaded with.
 _RULES = '.url_prefixes'
-# The rows of the summary that come before those of the error classes.
+# The rows of the summary before those of the error classes.
 _ROWS = ('images', 'ok', '  already there', '  new', 'failed')
 
 
 def main(config: configs.Download) -> None:
-  """Fetches the splits one after the other and prints what came."""
+  """Downloads the splits one after the other and prints a summary."""
   extras.require('aiohttp', 'download', 'a download')
   source = pathlib.Path(config.annotations)
   splits = [kaggle.read_split(source, s) for s in config.splits]
@@ -74,24 +71,24 @@ def main(config: configs.Download) -> None:
   except OSError as error:
     path, reason = error.filename or config.images, error.strerror or error
     raise errors.UserError(
-      f'{path}: {reason}; what came is kept, mend this and run again'
+      f'{path}: {reason}; fix this and run again (finished photos are kept)'
     ) from None
   print(summary(counts))
   total = sum(counts.values(), collections.Counter())
   if not total['ok']:
-    raise errors.UserError(_nothing(config, total))
+    raise errors.UserError(_no_photo_message(config, total))
 
 
 def fetch_split(
   config: configs.Download, split: kaggle.Split
 ) -> collections.Counter[str]:
-  """Fetches what is missing of a split and leaves its manifest.
+  """Downloads the missing photos of a split and writes its manifest.
 
   Returns:
-    the figures of the split for `summary`.
+    the split's counts for `summary`.
 
   Raises:
-    OSError: the disk does not take a photo or the manifest.
+    OSError: a photo or the manifest cannot be written.
   """
   folder = pathlib.Path(config.images) / split.name
   folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +98,7 @@ def fetch_split(
     known = manifest.read(path)
     rules = _rules(config)
     settled = on_disk.settled_lines(folder, split.images, known, rules)
-    # Before anything is appended: the last line may be torn.
+    # Before appending: the last line may be incomplete.
     manifest.write(path, (known | settled).values())
     missing = [
       _with_prefix(image, config.url_prefix)
@@ -111,13 +108,13 @@ def fetch_split(
     with path.open('a') as file:
       fetched = _run(_fetch_all(config, folder, missing, known, file))
     listed = {i.image_id: (settled | fetched)[i.image_id] for i in split.images}
-    # A row that is taken out of a table may come back.
+    # Images that are no longer listed may be listed again.
     manifest.write(path, (listed | (known | listed)).values())
   return _count(settled.values(), fetched.values())
 
 
 def summary(counts: dict[str, collections.Counter[str]]) -> str:
-  """The table of what came: a column per split, a row per error class."""
+  """A table of counts: a column per split, a row per error class."""
   errors = sorted(set().union(*counts.values()) - set(_ROWS))
   rows = [['photos', *counts]]
   for name in (*_ROWS, *errors):
@@ -125,32 +122,33 @@ def summary(counts: dict[str, collections.Counter[str]]) -> str:
   return text_table.aligned(rows)
 
 
-def _nothing(config: configs.Download, total: collections.Counter[str]) -> str:
-  """Why there is no photo."""
+def _no_photo_message(
+  config: configs.Download, total: collections.Counter[str]
+) -> str:
   if not total['images']:
     splits = ', '.join(config.splits)
-    return f'{config.annotations}: no image is listed in {splits}'
+    return f'{config.annotations}: no images listed in {splits}'
   failures = {n.strip(): c for n, c in total.most_common() if n not in _ROWS}
   classes = ', '.join(f'{name} {count:,}' for name, count in failures.items())
   if 'private_address' in failures:
     advice = (
-      'links into this machine or its network need --allow_private_hosts, or '
-      '--url_prefix=OLD=NEW for the server that has them'
+      'links to this machine or its network need --allow_private_hosts, or '
+      '--url_prefix=OLD=NEW for the server of the photos'
     )
   elif manifest.RETRYABLE & failures.keys():
-    advice = 'is this machine online? Then run it again'
+    advice = 'check the network and run again'
   else:
-    advice = f'{config.images}/*.manifest.jsonl have each link'
+    advice = f'see {config.images}/*.manifest.jsonl for each link'
   return (
-    f'{config.images}: none of the {total["images"]:,} listed photos came: '
-    f'{classes}; {advice}'
+    f'{config.images}: none of the {total["images"]:,} listed photos could be '
+    f'downloaded: {classes}; {advice}'
   )
 
 
 def _rules(config: configs.Download) -> list[str]:
-  """All --url_prefix that photos of this folder came by; the present one last.
+  """All --url_prefix rules this folder was downloaded with, the current last.
 
-  By them a photo is known to be of a link, whatever server it was fetched from.
+  They map a link to the url in the manifest, whatever server it came from.
   """
   path = pathlib.Path(config.images) / _RULES
   text = path.read_text() if path.exists() else ''
@@ -180,7 +178,7 @@ def _run(work: Coroutine[Any, Any, dict[str, Entry]]) -> dict[str, Entry]:
 
 
 def _run_anywhere(work: Coroutine[Any, Any, Any]) -> Any:
-  """`asyncio.run`, in a thread of its own where a loop runs in this one."""
+  """`asyncio.run`, in a new thread if this one already runs a loop."""
   try:
     asyncio.get_running_loop()
   except RuntimeError:
@@ -208,29 +206,28 @@ async def _fetch_all(
   known: dict[str, Entry],
   file: TextIO,
 ) -> dict[str, Entry]:
-  """Fetches the images; appends each line to `file` as soon as it is known.
+  """Downloads the images; appends the line of each to `file` at once.
 
-  Links that were spared for their host's sake are tried when the others are
-  done, as long as such a round brings a photo: the host may have been silent by
-  chance, or for a while.
+  Links of dead hosts are skipped and tried again after the others, as long as
+  such a round yields a photo: the host may have been down for a while.
   """
   lines = {}
 
   async def fetch(image: kaggle.Image) -> kaggle.Image | None:
-    """Returns the image with the links that were spared, if any were."""
-    line, body, spared = await web.fetch(image)
+    """Returns the image with its skipped links, if any."""
+    line, body, skipped = await web.fetch(image)
     previous = lines.get(image.image_id) or known.get(image.image_id)
     line = _add_attempts(line, previous)
-    # The line comes first: killed in between, the photo is fetched again. A
-    # photo without a line would be kept, but never tell from where it came.
+    # The line first: if killed in between, the photo is downloaded again. A
+    # photo without a line would be kept without its url.
     manifest.append(file, line)
     if line.is_ok:
       await web.in_thread(
         files.write_bytes, on_disk.photo_path(folder, image), body
       )
     lines[image.image_id] = line
-    bar.advance(not spared)
-    return dataclasses.replace(image, urls=spared) if spared else None
+    bar.advance(not skipped)
+    return dataclasses.replace(image, urls=skipped) if skipped else None
 
   with progress.Progress(len(missing), folder.name, 'photo') as bar:
     from imat_jax.data.downloading import fetcher  # needs an extra
@@ -238,7 +235,7 @@ async def _fetch_all(
     async with fetcher.opened(config) as web:
       any_ok = True
       while missing and any_ok:
-        web.forgive()
+        web.reset_dead_hosts()
         async with asyncio.TaskGroup() as group:
           tasks = [group.create_task(fetch(image)) for image in missing]
         any_ok = any(lines[image.image_id].is_ok for image in missing)

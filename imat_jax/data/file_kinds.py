@@ -1,10 +1,10 @@
-"""What a file is that is no photo which decodes: told by its first bytes."""
+"""Names the kind of a file that is not a photo, by its first bytes."""
 
 import codecs
 
-HEAD = 1024  # bytes that tell
+HEAD = 1024  # bytes that are looked at
 
-# Containers of photos and films name their brand behind `ftyp`.
+# Containers of photos and videos have their brand behind `ftyp`.
 _HEIF = frozenset(b'heic heix heim heis hevc hevx mif1 msf1'.split())
 _BEGINNINGS = (
   (b'\x00\x00\x00\x0cjP  ', 'JPEG 2000'),
@@ -33,7 +33,7 @@ def name(head: bytes) -> str:
   """The kind of a file, such as `HEIC` or `HTML page`.
 
   Args:
-    head: its first `HEAD` bytes, or all of it.
+    head: its first `HEAD` bytes.
   """
   if not head:
     return 'empty file'

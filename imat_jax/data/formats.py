@@ -1,11 +1,11 @@
-"""Label formats that people have, each as a table with a row per photo.
+"""Reads common label formats as a table with a row per photo.
 
-Read: tables (see `tables`), folders of classes, one-hot columns, COCO and
-Fashionpedia, iMaterialist 2018 and 2019 to 2021, DeepFashion's and CelebA's
-`list_*.txt`, image folders with a `metadata.csv` or `.jsonl`. Others are
-recognised by name, with the line that says what to do.
+Supported: tables (see `tables`), folders of classes, one-hot columns, COCO and
+Fashionpedia, iMaterialist 2018 and 2019 to 2021, `list_*.txt` of DeepFashion
+and CelebA, image folders with a `metadata.csv` or `.jsonl`. Others are
+recognised, with advice on how to convert them.
 
-Where a photo shows several objects, that with the largest area gives its label.
+If a photo shows several objects, the one with the largest area is its label.
 """
 
 import collections
@@ -28,17 +28,17 @@ from imat_jax.data import (
 from imat_jax.data.tables import Row, Table
 from imat_jax.runtime import files
 
-# Tables that lie among the photos that they describe, in this order.
+# Tables in the folder of their photos, in this order.
 _INSIDE = (
   *('metadata.csv', 'metadata.jsonl', 'metadata.parquet', '_classes.csv'),
   '_annotations.coco.json',
 )
-# By the file's ending, or by what stands at its beginning.
-_UNREAD = {
-  'tar': 'an archive; unpack it. The shards of a WebDataset hold photos with '
-  'their labels beside them: write a CSV with the columns photo and label',
-  'zip': 'an archive; unpack it and give the table or folder in it',
-  'xml': 'XML; export it from CVAT as COCO 1.0, from others as CSV or COCO',
+# Advice by kind.
+_UNSUPPORTED = {
+  'tar': 'an archive; unpack it (WebDataset: write a CSV with the columns '
+  'photo and label)',
+  'zip': 'an archive; unpack it and use the table or folder in it',
+  'xml': 'XML; export it as COCO 1.0 (CVAT), or as CSV or COCO',
   'tfrecord': 'TFRecord; write the photos as files and a CSV of their labels',
   'yaml': 'a YOLO data set; export it as COCO, or as folders of classes',
 }
@@ -55,17 +55,17 @@ _BINARY = _ONE | {'0', '0.0', 'false'}
 
 
 class Source(NamedTuple):
-  """A table, the folder that its photos are relative to."""
+  """A table, and the folder that its paths are relative to."""
 
   table: Table
   root: pathlib.Path
 
 
 def read(command: configs.Own) -> Source:
-  """Reads what --source names.
+  """Reads --source.
 
   Raises:
-    UserError: nothing is there, or a format that is not read.
+    UserError: no such file or folder, or an unsupported format.
   """
   place = pathlib.Path(command.source)
   if place.is_dir():
@@ -73,11 +73,11 @@ def read(command: configs.Own) -> Source:
   elif place.exists():
     table, root = _of_file(place, command), place.parent
   else:
-    raise errors.UserError(f'{place}: there is no such table or folder')
+    raise errors.UserError(f'{place}: no such table or folder')
   if command.photo_folder:
     root = pathlib.Path(command.photo_folder)
     if not root.is_dir():
-      raise errors.UserError(f'--photo_folder={root}: there is no such folder')
+      raise errors.UserError(f'--photo_folder={root}: no such folder')
   return Source(table, root)
 
 
@@ -85,7 +85,7 @@ def _of_file(path: pathlib.Path, command: configs.Own) -> Table:
   name = path.name.lower()
   for ending, kind in _ENDINGS.items():
     if name.endswith(ending):
-      raise errors.UserError(f'{path}: {_UNREAD[kind]}')
+      raise errors.UserError(f'{path}: {_UNSUPPORTED[kind]}')
   if re.fullmatch(r'list_\w+\.txt', name):
     return list_files.read(path, command)
   if name.endswith('.json'):
@@ -123,7 +123,7 @@ def _refuse_label_studio(table: Table) -> None:
 
 
 def _described(path: pathlib.Path, command: configs.Own) -> Any:
-  """What the classes of masks are called, where that lies beside them."""
+  """The names of the classes of masks, if their file is in the same folder."""
   label_file = path.with_name('label_descriptions.json')
   return _json(label_file, command) if label_file.is_file() else {}
 
@@ -140,7 +140,7 @@ def _json(path: pathlib.Path, command: configs.Own) -> Any:
 
 
 def _of_folder(root: pathlib.Path, command: configs.Own) -> Table:
-  """Tables that lie inside; else a folder is a label; or a split of labels."""
+  """The tables inside; else a label per folder, or a split of such folders."""
   folders = sorted(
     path
     for path in root.iterdir()
@@ -157,7 +157,7 @@ def _of_folder(root: pathlib.Path, command: configs.Own) -> Table:
     for place, path in table_paths.items():
       if path is None and place != root:
         raise errors.UserError(
-          f'{place}: has no table of its labels, as other splits have '
+          f'{place}: no table of labels, which other splits have '
           f'({", ".join(_INSIDE)})'
         )
     parts = [
@@ -169,7 +169,7 @@ def _of_folder(root: pathlib.Path, command: configs.Own) -> Table:
   for path in sorted(root.iterdir()):
     if path.suffix.lower() in _TABLES:
       raise errors.UserError(
-        f'{root}: a table is in this folder; give it as --source={path}'
+        f'{root}: there is a table in this folder; use --source={path}'
       )
   if has_splits:
     rows = [
@@ -177,7 +177,7 @@ def _of_folder(root: pathlib.Path, command: configs.Own) -> Table:
       for folder, split in splits.items()
       for row in _class_rows(root, folder, command, {'split': split})
     ]
-    note = f'splits by folders: {", ".join(path.name for path in folders)}'
+    note = f'splits from folders: {", ".join(path.name for path in folders)}'
     names = ('photo', 'split', command.task)
     return _filled(Table(root, names, rows, (note,)))
   known_splits = set(splits.values())
@@ -186,8 +186,8 @@ def _of_folder(root: pathlib.Path, command: configs.Own) -> Table:
       path.name for path, split in splits.items() if not split
     )
     raise errors.UserError(
-      f"{root}: the folders of splits and '{class_folder}' lie side by side; "
-      'move one of them away'
+      f"{root}: '{class_folder}' is not a split, but in the same folder as "
+      'splits; move it away'
     )
   rows = list(_class_rows(root, root, command, {}))
   return _filled(Table(root, ('photo', command.task), rows))
@@ -199,7 +199,7 @@ def _class_rows(
   command: configs.Own,
   cells: Mapping[str, str],
 ) -> Iterator[Row]:
-  """The photos below a folder, with its folders as their labels."""
+  """The photos below a folder, labelled by its subfolders."""
   skipped = photo_files.Skipped()
   for path in photo_files.photos_in(folder, skipped):
     label, *more = pathlib.Path(path).relative_to(folder).parts
@@ -209,15 +209,15 @@ def _class_rows(
 
 
 def _filled(table: Table) -> Table:
-  """Raises where a folder has no photo, or no photo has a label."""
+  """Raises if a folder has no photo, or no photo has a label."""
   task = table.columns[-1]
   if not table.rows:
-    raise errors.UserError(f'{table.path}: no photo is in this folder')
+    raise errors.UserError(f'{table.path}: no photos in this folder')
   if not any(row.cells[task] for row in table.rows):
     raise errors.UserError(
-      f'{table.path}: {len(table.rows):,} photos without labels; put them into '
-      'a folder per label (SOURCE/LABEL/1.jpg), or write a CSV with the '
-      'columns photo and label'
+      f'{table.path}: {len(table.rows):,} photos without labels; use a folder '
+      'per label (SOURCE/LABEL/1.jpg), or a CSV with the columns photo and '
+      'label'
     )
   return table
 
@@ -228,7 +228,7 @@ def _inside(
   split: str | None,
   command: configs.Own,
 ) -> Table:
-  """A table among its photos; its paths from the root, its split known."""
+  """A table in the folder of its photos; adds its path and its split."""
   table = _of_file(path, command)
   names = ['file_name', *filter(columns.is_photo_name, table.columns)]
   names = [name for name in names if name in table.columns]
@@ -255,14 +255,14 @@ def _joined(root: pathlib.Path, parts: Sequence[Table]) -> Table:
   rows = [Row(r.where, empty | r.cells) for table in parts for r in table.rows]
   notes = dict.fromkeys(note for table in parts for note in table.notes)
   table_names = ', '.join(str(table.path.relative_to(root)) for table in parts)
-  return Table(root, tuple(names), rows, (f'labels of {table_names}', *notes))
+  return Table(root, tuple(names), rows, (f'labels from {table_names}', *notes))
 
 
 # One-hot
 
 
 def _one_hot(table: Table, command: configs.Own) -> Table:
-  """Columns of 0 and 1 of which one is 1 become one task of their names."""
+  """Merges columns of 0 and 1, with a single 1 per row, into one task."""
   excluded = map(columns.key, (*command.keep_columns, *command.drop_columns))
   names = _binary_columns(table, set(excluded))
   sums = collections.Counter(
@@ -281,17 +281,17 @@ def _one_hot(table: Table, command: configs.Own) -> Table:
   other_columns = [name for name in table.columns if name not in hot_names]
   if command.task in other_columns:
     raise errors.UserError(
-      f'{table.path}: the one-hot columns need a name that no column has: '
-      '--task=NAME'
+      f"{table.path}: the task of the one-hot columns, '{command.task}', is "
+      'also a column; rename it with --task=NAME'
     )
-  note = f"one-hot columns are the task '{command.task}' (--task names it)"
+  note = f"one-hot columns are the task '{command.task}' (--task renames it)"
   return Table(
     table.path, (*other_columns, command.task), rows, (*table.notes, note)
   )
 
 
 def _binary_columns(table: Table, excluded: set[str]) -> list[str]:
-  """Of 0 and 1 alone; but for those that flags speak of, and of splits."""
+  """The columns of 0 and 1, except splits and those of --keep/drop_columns."""
   return [
     name
     for name in table.columns
@@ -315,12 +315,13 @@ def _of_json(
     'fgvc4_iMat'
   ):
     raise errors.UserError(
-      f'{path}: Kaggle’s form already; go on with imat_jax.data.download'
+      f"{path}: already in Kaggle's format; continue with "
+      'imat_jax.data.download'
     )
   if not isinstance(content.get('images'), list):
     raise errors.UserError(
-      f'{path}: JSON of an unknown form; COCO, a list of objects with a photo '
-      'each, and JSON lines are read; others save as CSV'
+      f'{path}: unknown JSON; supported are COCO, a list of objects, one per '
+      'photo, and JSON lines; save others as CSV'
     )
   try:
     if 'categories' in content:

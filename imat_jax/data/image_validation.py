@@ -1,6 +1,6 @@
-"""Is this body a photo? Only what Pillow decodes whole counts as one.
+"""Validates photos: Pillow must decode them completely.
 
-Photos of strangers are decoded in processes whose CPU time is bounded.
+Untrusted photos are decoded in processes with bounded CPU time.
 """
 
 import contextlib
@@ -16,36 +16,36 @@ from PIL import Image
 
 from imat_jax.data import bounded, png
 
-# What shops serve. Pillow knows more formats; some of those start programs
-# (EPS) or are no pictures, and no browser shows them.
+# What shops serve. Pillow's other formats are shown by no browser, and some
+# start programs (EPS).
 FORMATS = ('JPEG', 'PNG', 'WEBP', 'GIF', 'AVIF', 'BMP', 'TIFF')
 
-# Bytes that tell the formats apart.
+# Bytes that identify the format.
 HEAD = 16
 
-# Tags of TIFF: where its pixels are, and how many bytes.
+# TIFF tags: offsets and byte counts of the pixel data.
 _STRIPS, _STRIP_BYTES, _TILES, _TILE_BYTES = 273, 279, 324, 325
 
-# More are no photo but an attack: a file of kilobytes may claim them.
+# More pixels are an attack: a file of kilobytes can declare them.
 MAX_PIXELS = 50_000_000
-# Photos with more are decoded one at a time, so that the memory that all
-# processes need together is bounded.
+# Photos with more pixels are decoded one at a time, which bounds the memory of
+# all processes together.
 _LARGE = 8_000_000
-# CPU time for the pixels beside that for each photo: five times what the
-# slowest format takes.
+# CPU time for the pixels, beside that per photo: five times that of the slowest
+# format.
 _SECONDS_PER_PIXEL = 0.2e-6
-# Of more pixels than its own guard allows and of each odd tag Pillow warns, in
-# lines on stderr that nobody can mend.
+# Pillow warns of large images and of each odd tag, on stderr; users cannot fix
+# either.
 warnings.filterwarnings('ignore', module=r'PIL\.')
 
 
 class InvalidImage(Exception):
-  """No photo; `str()` is the error class for the manifest."""
+  """Not a valid photo; `str()` is the error class for the manifest."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """What the manifest says of a photo; the sides are those of the file."""
+  """A photo's fields in the manifest; width and height of the file."""
 
   sha256: str
   width: int
@@ -53,39 +53,38 @@ class Picture:
 
 
 def check(body: bytes, min_side: int) -> Picture:
-  """Decodes the whole body, in another process.
+  """Decodes all of the body, in another process.
 
   Raises:
-    InvalidImage: `not_an_image` (it begins like none of `FORMATS`), `truncated`
-      (it does, but breaks off), `damaged` (it is as long as it should be, but
-      does not decode), `too_small` (a side is under `min_side`, as with
-      placeholders and tracking pixels), `too_large` (more than `MAX_PIXELS`) or
-      `too_slow` (it takes the decoder far more time than its pixels need).
+    InvalidImage: `not_an_image` (no signature of `FORMATS`), `truncated`,
+      `damaged` (complete, but does not decode), `too_small` (a side under
+      `min_side`: placeholders, tracking pixels), `too_large` (more than
+      `MAX_PIXELS`) or `too_slow` (far more CPU time than its pixels need).
   """
-  width, height = _called(_decoded_size, body)
+  width, height = _call_bounded(_decoded_size, body)
   if min(width, height) < min_side:
     raise InvalidImage('too_small')
   return Picture(digest(body), width, height)
 
 
 def size(body: bytes) -> tuple[int, int]:
-  """Width and height of a photo by its header, read in another process.
+  """Width and height of a photo from its header, read in another process.
 
   Raises:
     InvalidImage: see `check`.
   """
-  return _called(_size, body)
+  return _call_bounded(_size, body)
 
 
 @contextlib.contextmanager
 def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Image.Image]:
-  """A photo whose header is read; its pixels are not decoded yet.
+  """A photo whose header is read, without decoding its pixels.
 
   Raises:
-    InvalidImage: it is `too_large`. Beside that nearly anything, see below.
+    InvalidImage: `too_large`. Pillow raises nearly anything else, see below.
   """
   try:
-    image = Image.open(_without_notes(file), formats=FORMATS)
+    image = Image.open(_strip_metadata(file), formats=FORMATS)
   except Image.DecompressionBombError:
     raise InvalidImage('too_large') from None
   with image:
@@ -93,29 +92,29 @@ def opened(file: pathlib.Path | io.BytesIO) -> Iterator[Image.Image]:
     if pixels > MAX_PIXELS:
       raise InvalidImage('too_large')
     bounded.grant(pixels * _SECONDS_PER_PIXEL)
-    with bounded.alone() if pixels > _LARGE else contextlib.nullcontext():
+    with bounded.exclusive() if pixels > _LARGE else contextlib.nullcontext():
       yield image
 
 
 def digest(body: bytes) -> str:
-  """SHA-256 in hexadecimal, as the manifest holds it."""
+  """SHA-256 in hexadecimal, as in the manifest."""
   return hashlib.sha256(body).hexdigest()
 
 
 # Hostile bytes make Pillow's plugins raise nearly anything: OSError,
 # SyntaxError, ValueError, struct.error, zlib.error, OverflowError, KeyError …
-# Each of them means that this is no photo, hence the wide nets below.
+# Hence `except Exception` below: each means that this is no photo.
 
 
-def begins_like_a_picture(body: bytes) -> bool:
+def has_image_signature(body: bytes) -> bool:
   """Whether the first `HEAD` bytes are those of one of `FORMATS`."""
-  # Pillow says the same of a file that breaks off in its header as of a page;
-  # its table of formats (opener, test of the first bytes) tells them apart.
+  # Pillow raises the same for a truncated header as for an HTML page; its table
+  # of formats (opener, signature test) distinguishes them.
   Image.init()
   return any(Image.OPEN[name][1](body[:HEAD]) for name in FORMATS)
 
 
-def _called(
+def _call_bounded(
   function: Callable[[bytes], tuple[int, int]], body: bytes
 ) -> tuple[int, int]:
   try:
@@ -127,7 +126,7 @@ def _called(
 
 
 def _decoded_size(body: bytes) -> tuple[int, int]:
-  """`_size` of a photo all of which was decoded."""
+  """`_size`, after decoding all of the photo."""
   return _size(body, load=True)
 
 
@@ -142,19 +141,19 @@ def _size(body: bytes, load: bool = False) -> tuple[int, int]:
   except (Image.DecompressionBombError, MemoryError):
     raise InvalidImage('too_large') from None
   except Exception:
-    raise InvalidImage(_fault(body)) from None
+    raise InvalidImage(_error_class(body)) from None
 
 
-def _fault(body: bytes) -> str:
-  if not begins_like_a_picture(body):
+def _error_class(body: bytes) -> str:
+  if not has_image_signature(body):
     return 'not_an_image'
-  return 'truncated' if _breaks_off(body) else 'damaged'
+  return 'truncated' if _is_truncated(body) else 'damaged'
 
 
-def _breaks_off(body: bytes) -> bool:
-  """Whether the end of a file is missing, as far as its format can tell."""
+def _is_truncated(body: bytes) -> bool:
+  """Whether the end of the file is missing, as far as its format shows."""
   if body.startswith(png.SIGNATURE):
-    return not png.is_whole(body)
+    return not png.is_complete(body)
   if body.startswith(b'\xff\xd8'):  # JPEG: no end behind the last scan
     return body.rfind(b'\xff\xd9') <= body.rfind(b'\xff\xda')
   if body.startswith(b'GIF'):
@@ -164,12 +163,12 @@ def _breaks_off(body: bytes) -> bool:
   if body.startswith(b'BM'):
     return int.from_bytes(body[2:6], 'little') > len(body)
   if body[4:8] == b'ftyp':
-    return _boxes_break_off(body)
-  return _strips_break_off(body)
+    return _is_truncated_avif(body)
+  return _is_truncated_tiff(body)
 
 
-def _boxes_break_off(body: bytes) -> bool:
-  """Whether a box of an AVIF is longer than what is there."""
+def _is_truncated_avif(body: bytes) -> bool:
+  """Whether a box of an AVIF extends beyond the end of the file."""
   start = 0
   while start + 8 <= len(body):
     size = int.from_bytes(body[start : start + 4])
@@ -181,7 +180,7 @@ def _boxes_break_off(body: bytes) -> bool:
   return start != len(body)
 
 
-def _strips_break_off(body: bytes) -> bool:
+def _is_truncated_tiff(body: bytes) -> bool:
   """Whether a strip or tile of a TIFF, or the list of them, is missing."""
   try:
     with Image.open(io.BytesIO(body), formats=['TIFF']) as image:
@@ -194,7 +193,7 @@ def _strips_break_off(body: bytes) -> bool:
     return True
 
 
-def _without_notes(
+def _strip_metadata(
   file: pathlib.Path | io.BytesIO,
 ) -> pathlib.Path | io.BytesIO:
   with (
@@ -205,5 +204,5 @@ def _without_notes(
     head = opened_file.read(len(png.SIGNATURE))
     opened_file.seek(0)
     if head == png.SIGNATURE:
-      return io.BytesIO(png.without_notes(opened_file.read()))
+      return io.BytesIO(png.strip_metadata(opened_file.read()))
   return file

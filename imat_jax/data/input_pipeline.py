@@ -1,11 +1,11 @@
 """Batches as a pure function of (seed, step), made by grain.
 
-An epoch is every photo once, in an order drawn from (seed, epoch), filled up to
-whole batches with padding: black pictures without a single label, which no loss
-and no metric counts. In training the padding is spread by the shuffle, so no
-step rests on a handful of photos; in evaluation it comes last.
+An epoch visits each photo once, in an order drawn from (seed, epoch), and is
+padded to full batches with unlabelled black images, which no loss and no metric
+counts. In training the shuffle spreads the padding, so no step sees only a few
+photos; in evaluation it comes last.
 
-Pictures stay uint8 until the step makes them [0, 1].
+Images stay uint8 until the step scales them to [0, 1].
 """
 
 import functools
@@ -27,10 +27,10 @@ from imat_jax.data.types import ALL, Batch, Shard
 # cv2 would start a thread per core within each of grain's.
 cv2.setNumThreads(0)
 
-_NO_JPEG = b''
+_PADDING_JPEG = b''
 _SHARED_MEMORY = pathlib.Path('/dev/shm')
-# Of each loader process; measured with grain 0.2.
-_BATCHES_ON_THEIR_WAY = 4
+# Per loader process; measured with grain 0.2.
+_BATCHES_IN_FLIGHT = 4
 
 
 def num_steps(num_examples: int, batch_size: int) -> int:
@@ -43,8 +43,8 @@ def train_dataset(
   side: int,
   batch_size: int,
   seed: int,
-  knobs: config.Augmentation,
-  share: Shard = ALL,
+  augmentation: config.Augmentation,
+  shard: Shard = ALL,
 ) -> grain.MapDataset:
   """Endless shuffled, augmented batches; `[s]` is the batch of step s."""
 
@@ -53,54 +53,54 @@ def train_dataset(
   def augmented(number: int) -> Batch:
     epoch, place = divmod(number, len(padded))
     record = padded[random.permutation(seed, epoch, len(padded))[place]]
-    matrix = _matrix(seed, 'augment', number, batch_size, knobs)
-    return _example(record, matrix, side, knobs.fill)
+    matrix = _matrix(seed, 'augment', number, batch_size, augmentation)
+    return _example(record, matrix, side, augmentation.fill)
 
-  return _batches(len(padded), batch_size, share, augmented, epochs=None)
+  return _batches(len(padded), batch_size, shard, augmented, epochs=None)
 
 
 def eval_dataset(
   examples: source.Source,
   side: int,
   batch_size: int,
-  knobs: config.Augmentation | None = None,
-  share: Shard = ALL,
+  augmentation: config.Augmentation | None = None,
+  shard: Shard = ALL,
 ) -> grain.MapDataset:
-  """Each photo once, in order; `knobs` augments them as the report did.
+  """Each photo once, in order; with `augmentation`, warped as in the report.
 
-  The augmentation is the same for every seed, so that runs can be compared.
+  The warps are the same for every seed, so that runs can be compared.
   """
 
   padded = _Padded(examples, batch_size)
 
   def example(number: int) -> Batch:
     record = padded[number]
-    if knobs is None:
+    if augmentation is None:
       return _example(record, augment.IDENTITY, side, 'nearest')
-    matrix = _matrix(0, 'evaluate', number, batch_size, knobs)
-    return _example(record, matrix, side, knobs.fill)
+    matrix = _matrix(0, 'evaluate', number, batch_size, augmentation)
+    return _example(record, matrix, side, augmentation.fill)
 
-  return _batches(len(padded), batch_size, share, example, epochs=1)
+  return _batches(len(padded), batch_size, shard, example, epochs=1)
 
 
 def _batches(
   length: int,
   batch_size: int,
-  share: Shard,
+  shard: Shard,
   example: Callable[[int], Batch],
   epochs: int | None,
 ) -> grain.MapDataset:
-  """A share of the batches of examples 0, 1, …; `length` of them an epoch."""
-  local_batch_size = batch_size // share.number
+  """One shard of the batches of examples 0, 1, …; `length` per epoch."""
+  local_batch_size = batch_size // shard.number
 
-  def own_example(index: int, _) -> Batch:
+  def shard_example(index: int, _) -> Batch:
     step, place = divmod(index, local_batch_size)
-    return example(step * batch_size + share.index * local_batch_size + place)
+    return example(step * batch_size + shard.index * local_batch_size + place)
 
   return (
-    grain.MapDataset.range(length // share.number)
+    grain.MapDataset.range(length // shard.number)
     .repeat(epochs)
-    .map_with_index(own_example)
+    .map_with_index(shard_example)
     .batch(local_batch_size, batch_fn=_stack)
   )
 
@@ -108,7 +108,7 @@ def _batches(
 def iterate(
   dataset: grain.MapDataset, loader: config.Loader, start: int = 0
 ) -> Iterator[Batch]:
-  """The batches from step `start` on, read ahead by threads or processes."""
+  """The batches from step `start` on, prefetched by threads or processes."""
   options = grain.ReadOptions(
     num_threads=loader.loader_threads, prefetch_buffer_size=4
   )
@@ -117,71 +117,72 @@ def iterate(
     return iter(ahead)
   ahead = ahead.mp_prefetch(
     grain.MultiprocessingOptions(num_workers=loader.loader_processes),
-    worker_init_fn=_leave_interrupts_to_the_loop,
+    worker_init_fn=_ignore_interrupts,
   )
-  return _reported(ahead, loader.loader_processes)
+  return _with_loader_errors(ahead, loader.loader_processes)
 
 
 def check_shared_memory(
   batch_size: int, side: int, loader: config.Loader
 ) -> None:
-  """Raises where loader processes would fill the shared memory.
+  """Raises if loader processes would fill the shared memory.
 
-  A batch comes from them through /dev/shm, of which a container has 64 MB by
-  default. Each process has some on their way, for training and for validation.
+  Batches pass through /dev/shm, which in a container has 64 MB by default. Each
+  process holds several, for training and for validation.
 
   Args:
-    batch_size: photos per step that are made on this machine.
-    side: of their pictures.
-    loader: how batches are made.
+    batch_size: photos per step on this machine.
+    side: width and height of a batch in pixels.
+    loader: number of processes.
   """
   number = loader.loader_processes
   if not number or not _SHARED_MEMORY.is_dir():
     return
-  needed = 2 * _BATCHES_ON_THEIR_WAY * number * batch_size * side * side * 3
+  needed = 2 * _BATCHES_IN_FLIGHT * number * batch_size * side * side * 3
   free = shutil.disk_usage(_SHARED_MEMORY).free
   if free < needed:
     raise errors.UserError(
       f'--loader_processes={number}: needs about {needed // 10**6:,} MB of '
-      f'shared memory, {_SHARED_MEMORY} has {free // 10**6:,} MB free; give it '
-      'more (docker run --shm-size=2g or --ipc=host) or take fewer processes'
+      f'shared memory, {_SHARED_MEMORY} has {free // 10**6:,} MB free; enlarge '
+      'it (docker run --shm-size=2g or --ipc=host) or use fewer processes'
     )
 
 
-def _reported(batches: grain.IterDataset, number: int) -> Iterator[Batch]:
-  """The batches; a process that ends is told in one line."""
+def _with_loader_errors(
+  batches: grain.IterDataset, number: int
+) -> Iterator[Batch]:
+  """The batches; a dead loader process raises a one-line error."""
   ahead = iter(batches)
   try:
     yield from ahead
   except (RuntimeError, OSError) as error:
     raise errors.UserError(
-      f'--loader_processes={number}: a process that loads photos ended '
-      f'({errors.first_line(error)}); the memory, or {_SHARED_MEMORY}, may be '
-      'full: take fewer '
-      'processes, or give a container more (docker run --shm-size=2g)'
+      f'--loader_processes={number}: a loader process died '
+      f'({errors.first_line(error)}); memory or {_SHARED_MEMORY} may be full: '
+      'use fewer processes, or a larger container (docker run --shm-size=2g)'
     ) from error
   finally:
-    # Gives back the shared memory: of batches that nobody took, and of the last
+    # Frees the shared memory of batches that were not consumed, and of the last
     # one, which grain's thread holds in a cycle with the error that ended it.
     ahead.close()
     gc.collect()
 
 
-def _leave_interrupts_to_the_loop(worker: int, workers: int) -> None:
-  # Ctrl-C goes to every process of the terminal; the loop still wants batches.
+def _ignore_interrupts(worker: int, workers: int) -> None:
+  # Ctrl-C reaches every process of the terminal; the loop still needs batches.
   del worker, workers
   signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Padded:
-  """A source of whole batches: padding stands behind the last example."""
+  """A source padded to full batches, behind its last example."""
 
   def __init__(self, examples: source.Source, batch_size: int):
     self._examples = examples
     self._length = num_steps(len(examples), batch_size) * batch_size
     missing_T = np.full(len(examples.task_set), tasks.MISSING, np.int32)
-    # Not None: grain takes that for an element to skip.
-    self._padding = source.Record(_NO_JPEG, '', missing_T)
+    # Not None: grain skips that.
+    self._padding = source.Record(_PADDING_JPEG, '', missing_T)
 
   def __len__(self) -> int:
     return self._length
@@ -194,7 +195,7 @@ class _Padded:
 def _example(
   record: source.Record, matrix: np.ndarray, side: int, fill: str
 ) -> Batch:
-  if record.jpeg == _NO_JPEG:
+  if record.jpeg == _PADDING_JPEG:
     return Batch(np.zeros((side, side, 3), np.uint8), record.label_T)
   image_HxWxC = decode(record)
   return Batch(augment.warp(image_HxWxC, matrix, side, fill), record.label_T)
@@ -204,13 +205,14 @@ def decode(record: source.Record) -> np.ndarray:
   """The stored photo, uint8, H × W × 3.
 
   Raises:
-    UserError: its bytes are no JPEG.
+    UserError: its bytes are not a JPEG.
   """
   encoded = np.frombuffer(record.jpeg, np.uint8)
   image_HxWxC = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
   if image_HxWxC is None:
     raise errors.UserError(
-      f'photo {record.image_id} of the data set is damaged; build it again'
+      f'photo {record.image_id} of the data set is damaged; rebuild the data '
+      'set with --overwrite'
     )
   return image_HxWxC
 
@@ -238,7 +240,7 @@ def _matrices(
   batch_size: int,
   augmentation: config.Augmentation,
 ) -> np.ndarray:
-  """The warps of a batch: drawn together, as numpy is slow one by one."""
+  """The warps of a batch; one numpy call, as one per photo is slow."""
   first = np.uint32(step * batch_size % 2**32)
   number_B = first + np.arange(batch_size, dtype=np.uint32)
   return augment.random_warps(np.uint32(seed), name, number_B, augmentation)

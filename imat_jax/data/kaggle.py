@@ -1,14 +1,15 @@
-"""Kaggle's annotation files as typed tables, every id checked.
+"""Reads and validates Kaggle's annotation files.
 
-A photo's labels follow from its annotations by these rules, each counted:
+A photo's labels follow from its annotations by these rules; how often each
+applies is counted:
 
 * A task `shoe:gender` has two meanings: the photo's apparel class is `shoe`,
   and its gender is the label.
 * A photo annotated in two apparel classes has the class with more annotations
-  (the first in the file in a tie). The other class's annotations are dropped,
-  so that every label describes the garment that the class names.
-* Of several labels for one task of a photo the most frequent counts (the first
-  in the file in a tie).
+  (in a tie the first in the file). The other class's annotations are dropped,
+  so that all labels describe the same garment.
+* Of several labels for one task of a photo the most frequent is used (in a tie
+  the first in the file).
 * An annotation whose image is not listed is dropped; a photo without
   annotations has no labels.
 """
@@ -27,7 +28,7 @@ _PREFIX = 'fgvc4_iMat.'
 
 @dataclasses.dataclass(frozen=True)
 class Image:
-  """A photo and the links that may lead to it, the best first."""
+  """A photo and its links, the best first."""
 
   image_id: str
   urls: tuple[str, ...]
@@ -35,7 +36,7 @@ class Image:
 
 @dataclasses.dataclass(frozen=True)
 class Annotation:
-  """One label that a person gave: names, not ids."""
+  """One label: names, not ids."""
 
   image_id: str
   apparel: str
@@ -54,7 +55,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Irregularities:
-  """How often each rule of this module applied, for one split."""
+  """How often each rule of this module applied in a split."""
 
   two_classes: int
   repeated_labels: int
@@ -69,7 +70,7 @@ def split_path(directory: pathlib.Path, split: str) -> pathlib.Path:
 
 
 def map_paths(directory: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-  """The files that name the tasks and the labels."""
+  """The files with the names of tasks and labels."""
   directory = pathlib.Path(directory)
   return (
     directory / f'{_PREFIX}task_map.json',
@@ -78,14 +79,14 @@ def map_paths(directory: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
 
 
 def read_split(directory: pathlib.Path, split: str) -> Split:
-  """Reads a split's file and checks each of its records.
+  """Reads a split's file and checks each record.
 
   Raises:
-    UserError: names the file, the record and what is wrong with it.
+    UserError: names the file, the record and the error.
   """
   directory = pathlib.Path(directory)
   if not directory.is_dir():
-    raise errors.UserError(f'{directory}: there is no such folder')
+    raise errors.UserError(f'{directory}: no such folder')
   path = split_path(directory, split)
   content = files.read_json(path)
   images = _read_images(path, content)
@@ -105,7 +106,7 @@ def read_maps(directory: pathlib.Path) -> Maps:
   """Reads the two maps.
 
   Raises:
-    UserError: names the file, the record and what is wrong with it.
+    UserError: names the file, the record and the error.
   """
   task_path, label_path = map_paths(directory)
   return Maps(
@@ -115,7 +116,7 @@ def read_maps(directory: pathlib.Path) -> Maps:
 
 
 def task_names(directory: pathlib.Path) -> set[str]:
-  """All tasks of the task map: `apparel`, attributes, and each class's own."""
+  """All tasks of the task map: `apparel`, attributes, tasks of one class."""
   path, _ = map_paths(directory)
   names = set(_read_map(path, 'taskInfo', 'task').values())
   attributes = {_garment(path, name)[1] for name in names}
@@ -128,9 +129,9 @@ def labels_by_image(
   """The label of each photo in each task, by the rules of this module.
 
   Returns:
-    image id → task name → label name, for each image of the split (empty where
-    it has no annotation), and the counts of irregularities. Task names are
-    `apparel`, the attribute (`color`) and the class's own task (`shoe:color`).
+    image id → task name → label name, for each image of the split (empty if
+    without annotations), and the counts of irregularities. Task names are
+    `apparel`, the attribute (`color`) and the task of one class (`shoe:color`).
   """
   grouped = {image.image_id: [] for image in split.images}
   orphans = 0
@@ -181,7 +182,7 @@ def _labels(annotations: list[Annotation]) -> dict[str, str]:
 
 
 def _commonest(names: Iterable[str]) -> str:
-  # Counter keeps the order of first occurrence, and most_common is stable.
+  # most_common is stable: in a tie, the first.
   return collections.Counter(names).most_common(1)[0][0]
 
 
@@ -194,7 +195,7 @@ def _read_images(path: pathlib.Path, content: Any) -> tuple[Image, ...]:
     where = f'{path.name}: image {number}'
     image_id = _text(record, 'imageId', where)
     if image_id in seen:
-      raise errors.UserError(f"{where}: imageId '{image_id}' stands twice")
+      raise errors.UserError(f"{where}: duplicate imageId '{image_id}'")
     seen.add(image_id)
     images.append(Image(image_id, _urls(record, where)))
   return tuple(images)
@@ -203,7 +204,7 @@ def _read_images(path: pathlib.Path, content: Any) -> tuple[Image, ...]:
 def _urls(record: dict[str, Any], where: str) -> tuple[str, ...]:
   urls = record.get('url')
   if not isinstance(urls, list) or not all(isinstance(u, str) for u in urls):
-    raise errors.UserError(f"{where}: 'url' must be a list of texts")
+    raise errors.UserError(f"{where}: 'url' must be a list of strings")
   return tuple(urls)
 
 
@@ -233,10 +234,10 @@ def _read_map(path: pathlib.Path, key: str, kind: str) -> dict[str, str]:
     where = f'{path.name}: {kind} {number}'
     identity = _text(record, f'{kind}Id', where)
     if identity in names:
-      raise errors.UserError(f"{where}: {kind}Id '{identity}' stands twice")
+      raise errors.UserError(f"{where}: duplicate {kind}Id '{identity}'")
     names[identity] = _text(record, f'{kind}Name', where)
     if any('\ud800' <= letter <= '\udfff' for letter in names[identity]):
-      raise errors.UserError(f"{where}: '{kind}Name' is no valid Unicode")
+      raise errors.UserError(f"{where}: '{kind}Name' is not valid Unicode")
   return names
 
 
@@ -248,7 +249,8 @@ def _garment(path: pathlib.Path, name: str) -> tuple[str, str]:
     )
   if attribute == tasks.APPAREL:
     raise errors.UserError(
-      f"{path.name}: taskName '{name}': '{attribute}' is the task of the class"
+      f"{path.name}: taskName '{name}': '{attribute}' is reserved for the task "
+      'of the apparel class'
     )
   return apparel, attribute
 
@@ -262,11 +264,11 @@ def _known(record, key: str, names: dict[str, str], kind: str, where: str):
 
 def _text(record: Any, key: str, where: str) -> str:
   if not isinstance(record, dict) or not isinstance(record.get(key), str):
-    raise errors.UserError(f"{where}: '{key}' must be there and be a text")
+    raise errors.UserError(f"{where}: '{key}' is missing or not a string")
   return record[key]
 
 
 def _records(path: pathlib.Path, content: Any, key: str) -> list[Any]:
   if not isinstance(content, dict) or not isinstance(content.get(key), list):
-    raise errors.UserError(f"{path}: there is no list '{key}'")
+    raise errors.UserError(f"{path}: no list '{key}'")
   return content[key]

@@ -1,4 +1,4 @@
-"""What a user should know of a data set's labels: lines below its table."""
+"""Notes and warnings on a data set's labels, printed below its table."""
 
 import collections
 from collections.abc import Collection, Iterator, Mapping
@@ -9,15 +9,15 @@ from imat_jax import errors, tasks
 Labels = Mapping[str, str]  # task name → label name
 Counts = Mapping[str, collections.Counter[str]]  # task name → label → photos
 
-FEW = 20  # train photos of a label; with fewer its scores are mostly chance
+FEW = 20  # train photos of a label; with fewer, its scores are mostly noise
 _SHOWN = 3  # labels of a task that are named
 
 
 def train_counts(labels: Mapping[str, Collection[Labels]]) -> Counts:
-  """Labelled train photos per label, 0 for one that other splits alone have.
+  """Train photos per label, 0 for labels of other splits only.
 
   Args:
-    labels: split → the labels of each of its photos, as they were given.
+    labels: split → the labels of each of its photos, before folding.
   """
   counts = collections.defaultdict(collections.Counter)
   for split, rows in labels.items():
@@ -32,7 +32,7 @@ def lines(
   splits: Mapping[str, Any],
   share: float,
 ) -> list[str]:
-  """The notes; tasks of one class are counted, not named.
+  """The notes; tasks of a single class are counted, not named.
 
   Args:
     counts: see `train_counts`.
@@ -41,7 +41,7 @@ def lines(
     share: the data set's `min_label_share`.
   """
   notes = [
-    *_kept_whole(counts, task_set, share),
+    *_unfolded(counts, task_set, share),
     *_folded(counts, task_set, share),
     *_without_validation(task_set, splits['validation']['tasks']),
     *_few(task_set, splits['train']['tasks']),
@@ -49,7 +49,7 @@ def lines(
   return [errors.printable(line) for line in notes]
 
 
-def _kept_whole(
+def _unfolded(
   counts: Counts, task_set: tasks.TaskSet, share: float
 ) -> Iterator[str]:
   texts = {}
@@ -59,9 +59,9 @@ def _kept_whole(
       texts[task.name] = f'{task.name} ({rare:.0%})'
   if texts:
     yield (
-      f'kept whole: {_names(texts)}: their labels on less than {share:.3g} of '
-      f'the labelled train photos are together on over {tasks.MOST_OTHER:.0%}, '
-      "too many to be one label 'other'"
+      f'rare labels kept: {_names(texts)}: labels on less than {share:.3g} of '
+      f'the labelled train photos together cover over {tasks.MOST_OTHER:.0%}, '
+      "too many for one label 'other'"
     )
 
 
@@ -83,7 +83,7 @@ def _folded(
       'photos; --min_label_share=0 keeps them'
     )
   if unseen:
-    yield (f"labels that no train photo has became 'other': {_names(unseen)}")
+    yield f"labels without a train photo became 'other': {_names(unseen)}"
 
 
 def _without_validation(
@@ -93,8 +93,8 @@ def _without_validation(
   texts = dict(zip(names, names, strict=True))
   if texts:
     yield (
-      'warning: no validation photo has a label of: '
-      f'{_names(texts)}; nothing tells how well a network learns it'
+      f'warning: no validation photo has a label of: {_names(texts)}; these '
+      'tasks cannot be evaluated'
     )
 
 
@@ -109,12 +109,12 @@ def _few(
       more = ', …' if len(few) > _SHOWN else ''
       yield (
         f'warning: {task.name}: {len(few):,} of {len(counts):,} labels have '
-        f'under {FEW} train photos ({first}{more}): expect little of them'
+        f'under {FEW} train photos ({first}{more}): expect low scores for them'
       )
 
 
 def _names(texts: Mapping[str, str]) -> str:
-  """What is said of each task; those of one class as a number."""
+  """The text of each task; tasks of one class as a number."""
   parts = [text for name, text in texts.items() if ':' not in name]
   num_class_tasks = len(texts) - len(parts)
   if num_class_tasks:

@@ -1,6 +1,6 @@
-"""The `list_*.txt` of DeepFashion and CelebA as tables.
+"""Reads the `list_*.txt` of DeepFashion and CelebA as tables.
 
-A number of rows, a line of names, then cells between blanks.
+The number of rows, a line of names, then rows separated by blanks.
 """
 
 import pathlib
@@ -18,7 +18,7 @@ def read(path: pathlib.Path, command: configs.Own) -> Table:
   """A task per attribute or group of attributes, or one of categories.
 
   Raises:
-    UserError: a row does not fit, or the file that names the labels is missing.
+    UserError: a bad row, or no file with the names of the labels.
   """
   lines = _list_lines(path, command)
   header, rows = lines[1].split(), lines[2:]
@@ -31,7 +31,7 @@ def read(path: pathlib.Path, command: configs.Own) -> Table:
     photo, *values = line.split()
     if len(values) != (1 if categories else len(names)):
       raise errors.UserError(
-        f'{path}: line {number}: {len(values)} labels of {len(names)}'
+        f'{path}: line {number}: {len(values)} labels, expected {len(names)}'
       )
     cells = {'photo': photo}
     if split := splits.get(photo):
@@ -39,14 +39,14 @@ def read(path: pathlib.Path, command: configs.Own) -> Table:
     if categories:
       if values[0] not in numbers:
         raise errors.UserError(
-          f'{path}: line {number}: no category {values[0]}; there are 1 to '
+          f'{path}: line {number}: no category {values[0]}; expected 1 to '
           f'{len(names)}'
         )
       cells[command.task] = numbers[values[0]]
     else:
       cells |= _grouped(names, types, values)
     table_rows.append(Row(f'{path}: line {number}', cells))
-  return tables.of_uneven_rows(path, table_rows, 'a list as of DeepFashion')
+  return tables.of_uneven_rows(path, table_rows, 'a DeepFashion list')
 
 
 def _list_lines(path: pathlib.Path, command: configs.Own) -> list[str]:
@@ -54,8 +54,8 @@ def _list_lines(path: pathlib.Path, command: configs.Own) -> list[str]:
   lines = [line for line in text.splitlines() if line.strip()]
   if len(lines) < 3 or not lines[0].strip().isdigit():
     raise errors.UserError(
-      f'{path}: a list as of DeepFashion begins with the number of its rows '
-      'and a line of names; save another table as CSV'
+      f'{path}: not a DeepFashion list, which begins with the number of rows '
+      'and a line of names; save other tables as CSV'
     )
   return lines
 
@@ -63,14 +63,15 @@ def _list_lines(path: pathlib.Path, command: configs.Own) -> list[str]:
 def _list_names(
   path: pathlib.Path, header: list[str], number: int, command: configs.Own
 ) -> tuple[list[str], list[str]]:
-  """The names of the values of a row, and the group that each is of."""
+  """The names of a row's values, and the group of each."""
   if len(header) in (number, number + 1) and number > 1:  # CelebA's
     return header[-number:], ['0'] * number
   kind = 'category' if 'category' in path.name.lower() else 'attr'
   names_path = path.with_name(f'list_{kind}_cloth.txt')
   if not names_path.is_file():
     raise errors.UserError(
-      f'{path}: needs {names_path.name} beside it, which names the labels'
+      f'{path}: needs {names_path.name} in the same folder, with the names of '
+      'the labels'
     )
   lines = _list_lines(names_path, command)[2:]
   pairs = [line.rsplit(maxsplit=1) for line in lines]
@@ -80,7 +81,7 @@ def _list_names(
 def _grouped(
   names: Sequence[str], types: Sequence[str], values: Sequence[str]
 ) -> dict[str, str]:
-  """One label per group where the groups are; else yes or no of each name."""
+  """One label per group if there are groups; else yes or no per name."""
   cells = {}
   for name, kind, value in zip(names, types, values, strict=True):
     if kind == '0':
@@ -92,12 +93,12 @@ def _grouped(
 
 
 def _partition(path: pathlib.Path, command: configs.Own) -> dict[str, str]:
-  """Photo → split, where the list of them lies near."""
+  """Photo → split, if a partition file is nearby."""
   name = 'list_eval_partition.txt'
   places = [path.with_name(name), path.parent.parent / 'Eval' / name]
   for place in filter(pathlib.Path.is_file, places):
     text, _ = tables.decode(place, place.read_bytes(), command.encoding)
     cells = [line.split() for line in text.splitlines()]
-    # CelebA's has no header, and numbers.
+    # CelebA's has no header, and numbers as splits.
     return {c[0]: _CELEBA.get(c[-1], c[-1]) for c in cells if len(c) > 1}
   return {}

@@ -1,4 +1,4 @@
-"""Which listed photos a build could not use, and why."""
+"""The listed photos that a build drops, and why."""
 
 import collections
 import csv
@@ -9,57 +9,59 @@ from collections.abc import Collection, Iterator, Mapping
 from imat_jax import errors
 from imat_jax.data import file_kinds, image_validation, kaggle, preprocess
 
-Lost = Mapping[str, str]  # image id → why
+Reasons = Mapping[str, str]  # image id → why it is dropped
 
 
 def reason(folder: str, image_id: str, why: str) -> str:
-  """Why a photo is lost, with the kind of a file that does not decode."""
+  """The reason, with the file's kind if it does not decode."""
   if why != preprocess.NOT_DECODED or '://' in folder:
     return why
   with (pathlib.Path(folder) / f'{image_id}.jpg').open('rb') as file:
     head = file.read(file_kinds.HEAD)
-  if image_validation.begins_like_a_picture(head):  # damaged, or broken off
+  if image_validation.has_image_signature(head):  # damaged or truncated
     return why
   return f'{why}: {file_kinds.name(head)}'
 
 
 def question(split: kaggle.Split, missing: Collection[str]) -> str:
-  """What to ask where files are missing that have links."""
+  """A question to append where missing files have links."""
   missing = set(missing)
   has_links = any(i.urls for i in split.images if i.image_id in missing)
   return '; has the download run?' if has_links else ''
 
 
-def summary(folder: str, lost: Lost) -> str:
-  """How many photos each reason has cost, and the first of them."""
-  first = {why: key for key, why in reversed(lost.items())}
-  counts = collections.Counter(lost.values()).most_common()
+def summary(folder: str, reasons: Reasons) -> str:
+  """The number of photos per reason, and the first of each."""
+  first = {why: key for key, why in reversed(reasons.items())}
+  counts = collections.Counter(reasons.values()).most_common()
   return ', '.join(
     f'{why} {count:,} (first: {folder}/{first[why]}.jpg)'
     for why, count in counts
   )
 
 
-def lines(images: str, lost: Mapping[str, Lost], path: str) -> Iterator[str]:
-  """A line per split with lost photos.
+def lines(
+  images: str, reasons_by_split: Mapping[str, Reasons], path: str
+) -> Iterator[str]:
+  """A line per split with dropped photos.
 
   Args:
     images: the folder of the splits.
-    lost: by split.
-    path: of the list.
+    reasons_by_split: see `Reasons`.
+    path: of `lost_photos.csv`.
   """
-  for split, reasons in lost.items():
+  for split, reasons in reasons_by_split.items():
     if reasons:
       yield errors.printable(
-        f'{split}: {len(reasons):,} photos are lost: '
-        f'{summary(f"{images}/{split}", reasons)}; each is in {path}'
+        f'{split}: {len(reasons):,} photos dropped: '
+        f'{summary(f"{images}/{split}", reasons)}; all are listed in {path}'
       )
 
 
 def as_csv(
   images: str,
   splits: Collection[kaggle.Split],
-  lost: Mapping[str, Lost],
+  reasons_by_split: Mapping[str, Reasons],
 ) -> str:
   """The text of `lost_photos.csv`, in the order of the annotations."""
   text = io.StringIO()
@@ -67,7 +69,7 @@ def as_csv(
   rows.writerow(['split', 'image_id', 'reason', 'file', 'link'])
   for split in splits:
     for image in split.images:
-      why = lost[split.name].get(image.image_id)
+      why = reasons_by_split[split.name].get(image.image_id)
       if why:
         path = f'{images}/{split.name}/{image.image_id}.jpg'
         link = next(iter(image.urls), '')

@@ -1,7 +1,7 @@
-"""`SPLIT.manifest.jsonl`: how the download of each image ended, a line each.
+"""`SPLIT.manifest.jsonl`: the outcome of each image's download, a line each.
 
-While the download runs, lines are appended, and the last line of an image
-counts; when it ends, the file is rewritten with one line per image.
+During a download lines are appended, and an image's last line counts; at the
+end the file is rewritten with one line per image.
 """
 
 import contextlib
@@ -15,9 +15,8 @@ from imat_jax import errors
 from imat_jax.data import image_validation
 from imat_jax.runtime import file_lock, files
 
-# The classes of failure that may pass; a later run tries these images again.
-# A dead name is among them: a machine that is offline sees only dead names; and
-# a private address, which another start may allow.
+# Errors that a later run retries. With `dns`, as offline no name resolves, and
+# `private_address`, which a flag may allow.
 RETRYABLE = frozenset(
   {
     'dns',
@@ -37,7 +36,7 @@ RETRYABLE = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-  """One image; the fields are the keys of the JSON, in its order."""
+  """One image; the fields are the keys of the JSON, in order."""
 
   imageId: str
   status: str
@@ -50,45 +49,48 @@ class Entry:
 
   @property
   def is_ok(self) -> bool:
-    """Whether there is a photo."""
+    """Whether the photo was downloaded."""
     return self.status == 'ok'
 
   @property
   def is_permanent(self) -> bool:
-    """Whether it failed for good: its links need no further try."""
+    """Whether it failed with an error that is not retried."""
     return not self.is_ok and self.error not in RETRYABLE
 
 
 def ok(
-  image_id: str, url: str | None, found: image_validation.Picture, attempts: int
+  image_id: str,
+  url: str | None,
+  picture: image_validation.Picture,
+  attempts: int,
 ) -> Entry:
-  """The line of a photo; without `url` nobody knows whence it came."""
-  size = found.width, found.height
-  return Entry(image_id, 'ok', url, found.sha256, *size, attempts, None)
+  """The line of a photo; `url` is None where it is unknown."""
+  size = picture.width, picture.height
+  return Entry(image_id, 'ok', url, picture.sha256, *size, attempts, None)
 
 
 def failed(image_id: str, url: str | None, error: str, attempts: int) -> Entry:
-  """The line of an image without a photo; `url` is the link that `error`s."""
+  """The line of an image without a photo; `url` is the link of the error."""
   return Entry(image_id, 'failed', url, None, None, None, attempts, error)
 
 
 def path(images: pathlib.Path, split: str) -> pathlib.Path:
-  """Where the manifest of a split lies."""
+  """The path of a split's manifest."""
   return pathlib.Path(images) / f'{split}.manifest.jsonl'
 
 
 @contextlib.contextmanager
 def locked(images: pathlib.Path, split: str) -> Iterator[None]:
-  """Held by the one process that writes photos and lines of a split.
+  """Locks a split's photos and manifest for one process.
 
   Raises:
-    UserError: another process does.
+    UserError: another process holds the lock.
   """
 
   def refuse(holder: str) -> None:
     raise errors.UserError(
-      f'{images}/{split}: locked by another process ({holder}); wait until it '
-      'is done'
+      f'{images}/{split}: locked by another process ({holder}); wait for it to '
+      'finish'
     )
 
   with file_lock.file_lock(pathlib.Path(images) / f'.{split}.lock', refuse):
@@ -96,9 +98,9 @@ def locked(images: pathlib.Path, split: str) -> Iterator[None]:
 
 
 def read(path: pathlib.Path) -> dict[str, Entry]:
-  """The last good line of each image; empty where there is no file.
+  """The last valid line of each image; empty without a file.
 
-  Lines that are none are left out: a killed run leaves a torn last one.
+  Invalid lines are ignored: a killed run leaves an incomplete last one.
   """
   try:
     content = path.read_bytes()
@@ -109,13 +111,13 @@ def read(path: pathlib.Path) -> dict[str, Entry]:
 
 
 def append(file: TextIO, line: Entry) -> None:
-  """Adds a line that a killed process does not lose."""
+  """Appends a line and flushes it, so that it survives a kill."""
   file.write(_text(line))
   file.flush()
 
 
 def write(path: pathlib.Path, lines: Iterable[Entry]) -> None:
-  """Replaces the manifest in one step."""
+  """Replaces the manifest atomically."""
   files.write_text(path, ''.join(map(_text, lines)))
 
 

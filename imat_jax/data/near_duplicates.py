@@ -1,8 +1,7 @@
-"""Photos that are nearly the same, by their perceptual hashes.
+"""Finds near-duplicate photos by their perceptual hashes.
 
-Shops share photos and links repeat, so that a validation photo may stand in
-train under another id, in another size or compression. A network that has
-learned it by heart is right about it for the wrong reason.
+Shops share photos and links repeat, so a validation photo may also be in train,
+under another id, in another size or compression: a leak that flatters scores.
 """
 
 import csv
@@ -16,16 +15,16 @@ from PIL import Image
 
 from imat_jax.runtime import progress
 
-# Of 256 bits. On 1,508 photos of clothes all copies that were compressed,
-# halved or brightened anew, and 79% of those cropped by 2%, are this near; of
-# their 1.1 million pairs one is, two photos of the same jacket.
+# Of 256 bits. On 1,508 photos of clothes this finds all compressed, halved or
+# brightened copies and 79% of those cropped by 2%; of the 1.1 million pairs of
+# originals it finds one, two photos of the same jacket.
 MAX_HAMMING = 40
 _SIDE = 16
-_ROWS = 8  # that are compared with all at once: what fits into the cache
+_ROWS = 8  # compared with all others at once: what fits into the CPU cache
 
 
 class NearDuplicate(NamedTuple):
-  """A photo, and the first before it that is nearly the same."""
+  """A photo, and the first near-duplicate before it."""
 
   split: str
   image_id: str
@@ -35,21 +34,21 @@ class NearDuplicate(NamedTuple):
 
 
 def perceptual_hash(image: Image.Image) -> np.ndarray:
-  """256 bits of the low frequencies of its brightness, as 4 uint64 (pHash)."""
+  """pHash: 256 bits of the low frequencies of brightness, as 4 uint64."""
   bits = imagehash.phash(image, hash_size=_SIDE).hash
   return np.packbits(bits).view(np.uint64)
 
 
 def find(hashes: Mapping[str, Mapping[str, np.ndarray]]) -> list[NearDuplicate]:
-  """The photos that have a near-duplicate before them, in their order.
+  """The photos with a near-duplicate before them, in order.
 
-  At most one row per photo, so that thousands of the same "no picture here" are
-  thousands of rows and not millions of pairs. Compares each with each: a second
-  for 25,000 photos, 20 for 100,000.
+  At most one per photo, so thousands of copies of a placeholder are thousands
+  of rows, not millions of pairs. Compares all pairs: 1 s for 25,000 photos,
+  20 s for 100,000.
 
   Args:
-    hashes: split → image id → `perceptual_hash`; photos of a split that comes
-      first are twins of those of the next.
+    hashes: split → image id → `perceptual_hash`; order matters: the twin is in
+      the same split or an earlier one.
   """
   photos = [
     (split, key) for split, hash_by_id in hashes.items() for key in hash_by_id
@@ -77,7 +76,7 @@ def _first(hash_Nx4: np.ndarray) -> Iterator[tuple[int, int, int]]:
     for start in range(0, len(hash_Nx4), _ROWS):
       block_Rx4 = hash_Nx4[start : start + _ROWS]
       before_2xM = half_2xN[:, : start + _ROWS]
-      # Half of the bits already tell nearly all pairs apart.
+      # Half of the bits rule out nearly all pairs.
       bits_RxM = sum(
         np.bitwise_count(block_Rx4[:, n, None] ^ before_2xM[n])
         for n in range(2)

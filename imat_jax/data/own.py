@@ -1,10 +1,10 @@
-"""Photos with tasks of your own, from a table or folders, in Kaggle's form.
+"""Converts your own photos and labels, a table or folders, to Kaggle's format.
 
   python -m imat_jax.data.own --source=labels.csv \\
     --annotations=data/own/annotations --images=data/own/photos
 
 reads a table with a row per photo. The column `photo` has its file, relative to
-the table, or its link; each other column is a task; an empty cell is a missing
+the table, or its link; every other column is a task; an empty cell is a missing
 label.
 
   photo,style,room
@@ -12,28 +12,28 @@ label.
   photos/2.jpg,,bedroom
   https://shop.example/3.jpg,rustic,
 
-It may be CSV in any dialect and encoding of a spreadsheet, .xlsx, .jsonl or
-.parquet; one-hot columns, COCO, iMaterialist, DeepFashion and the metadata of
-image folders are read, too. Folders are labels of one task, --task:
-SOURCE/modern/1.jpg is `modern`; SOURCE/train/modern/1.jpg is for training.
+Supported: CSV in any dialect and encoding of a spreadsheet, .xlsx, .jsonl,
+.parquet, one-hot columns, COCO, iMaterialist, DeepFashion and the metadata of
+image folders. Folders are labels of one task, --task: SOURCE/modern/1.jpg is
+`modern`; SOURCE/train/modern/1.jpg is for training.
 
 Every interpretation is printed, with the flag that changes it:
 
 * Cells such as NA, null or - are missing labels (--keep_label=NA).
 * `Red`, `red ` and `RED` are one label (--exact_labels).
-* Columns that cannot be learned, such as a product number, are left out
+* Columns that cannot be learned, such as a product number, are dropped
   (--keep_columns=NAME).
-* One photo in several rows, or files of the same bytes, is one photo. Where
-  labels disagree, the most frequent counts, the first in a tie.
-* A column `split`, `is_valid` or the like, or folders in the paths, names
-  train, validation or test; test photos are kept apart. Without either, a
-  deterministic share of each label's photos is for validation. Photos of one
+* Several rows of a photo, or files with the same bytes, are one photo. If their
+  labels disagree, the most frequent is used, in a tie the first.
+* A column `split`, `is_valid` or the like, or folders in the paths, set the
+  split: train, validation or test; test photos are not used. Without either, a
+  reproducible share of each label's photos is for validation. Photos of one
   product (columns such as sku or product_id; --group_column=NAME) stay
   together.
 
-A photo's id is a digest of its bytes or its link, so a table may change: run
-this again, then the commands that it prints at its end. Photos of an earlier
-table stay in the folder and are not used.
+A photo's id is a digest of its bytes or link, so the table may change: run this
+again, then the commands that it prints. Photos of an earlier table stay in the
+folder, unused.
 """
 
 import collections
@@ -56,10 +56,10 @@ from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
 from imat_jax.runtime import outputs
 
-# Kaggle's photos have a class and its tasks; here all are of one class.
+# Kaggle's photos have a class and tasks of that class; here there is one class.
 _CLASS = 'photo'
-_SHOWN = 10  # columns that are named
-_LONG_NOTE = 400  # letters
+_MAX_NAMED = 10  # columns in a note
+_MAX_NOTE = 400  # letters
 
 
 def main(command: configs.Own) -> None:
@@ -73,23 +73,23 @@ def main(command: configs.Own) -> None:
       {'--source': command.source},
     )
   finder = photo_paths.Finder(root, [images, target])
-  roles, notes = columns.understand(table, command, finder.leads)
+  roles, notes = columns.understand(table, command, finder.resolves)
   notes = [*table.notes, *notes]
   if not table.rows:
-    raise errors.UserError(f'{table.path}: no row below the names of columns')
-  lost_rows = photo_store.Lost()
-  places = _find(table.rows, roles.photo, finder, lost_rows, notes)
+    raise errors.UserError(f'{table.path}: no rows below the header')
+  dropped_rows = photo_store.DroppedRows()
+  places = _find(table.rows, roles.photo, finder, dropped_rows, notes)
   photo_store.check(images, [place.file for _, place in places if place.file])
   for path in _paths(target).values():
     outputs.check(path)
-  photos = photo_store.identify(places, lost_rows)
+  photos = photo_store.identify(places, dropped_rows)
   if not photos:
-    raise errors.UserError(f'{table.path}: no photo is there: {lost_rows}')
-  if lost_rows.count:
-    notes.append(str(lost_rows))
-  num_joined = sum(len(photo.rows) - 1 for photo in photos.values())
-  if num_joined:
-    notes.append(f'rows of a photo that another row has, too: {num_joined:,}')
+    raise errors.UserError(f'{table.path}: no photos found; {dropped_rows}')
+  if dropped_rows.count:
+    notes.append(str(dropped_rows))
+  num_merged = sum(len(photo.rows) - 1 for photo in photos.values())
+  if num_merged:
+    notes.append(f'rows of a photo that has an earlier row: {num_merged:,}')
   labels = _labels(photos, roles.tasks, table.path, command, notes)
   chosen_splits = _splits(table.rows, photos, labels, roles, command, notes)
   photo_store.place(photos, chosen_splits, images)
@@ -103,34 +103,34 @@ def _find(
   rows: Sequence[Row],
   column: str,
   finder: photo_paths.Finder,
-  lost_rows: photo_store.Lost,
+  dropped_rows: photo_store.DroppedRows,
   notes: list[str],
 ) -> list[tuple[Row, photo_paths.Found]]:
-  """Where the photo of each row is."""
+  """The rows with their photo's location; drops rows without one."""
   cells = [_first_link(row.cells[column]) for row in rows]
   num_multiple = sum(
     a != r.cells[column] for a, r in zip(cells, rows, strict=True)
   )
   if num_multiple:
     notes.append(
-      f'rows with several links, of which the first counts: {num_multiple:,}'
+      f'rows with several links (the first is used): {num_multiple:,}'
     )
   place_by_cell = finder.find_all(cells)
   places, searched = [], []
   for row, cell in zip(rows, cells, strict=True):
     place = place_by_cell[cell]
     if not cell:
-      lost_rows.add(row, cell, 'rows without a photo')
+      dropped_rows.add(row, cell, 'empty cells')
     elif isinstance(place, photo_paths.NotFound):
-      lost_rows.add(row, cell, place.reason)
+      dropped_rows.add(row, cell, place.reason)
     else:
       places.append((row, place))
       if place.by_search:
         searched.append(f"{row.where}: '{cell}' is {place.file}")
   if searched:
     notes.append(
-      f'{len(searched):,} photos are not at the path as it is written, but are '
-      f'the only file that fits it (first: {searched[0]})'
+      f'{len(searched):,} photos are not at their path, but are the only file '
+      f'that matches it (first: {searched[0]})'
     )
   return places
 
@@ -148,34 +148,30 @@ def _labels(
 ) -> dict[str, dict[str, str]]:
   """Image id → task → label."""
   keep = set(map(columns.key, command.keep_columns))
-  learned, left_out = {}, {}
+  learned, unlearnable = {}, {}
   for name, task in columns.task_names(names, path).items():
     task_labels, column_notes = _column(photos, name, task, command)
     notes += column_notes
     if task != name:
-      notes.append(f"the column '{name}' is the task '{task}'")
+      notes.append(f"column '{name}' is the task '{task}'")
     reason = columns.not_learnable(list(task_labels.values()))
     if reason and not (task_labels and columns.key(name) in keep):
-      left_out[name] = reason
+      unlearnable[name] = reason
     if task_labels:
       learned[name] = task, task_labels
   if not learned:
-    raise errors.UserError(
-      '; '.join([f'{path}: there is no photo with a label', *notes])
-    )
-  if left_out:
-    reasons = ', '.join(f'{n} ({reason})' for n, reason in left_out.items())
-    if len(left_out) > _SHOWN:
-      reasons = f'{reasons[:_LONG_NOTE]}… ({len(left_out):,} columns)'
-    if learned.keys() <= left_out.keys():
-      notes.append(
-        f'warning: no column looks as if it can be learned: {reasons}'
-      )
+    raise errors.UserError('; '.join([f'{path}: no photo has a label', *notes]))
+  if unlearnable:
+    reasons = ', '.join(f'{n} ({reason})' for n, reason in unlearnable.items())
+    if len(unlearnable) > _MAX_NAMED:
+      reasons = f'{reasons[:_MAX_NOTE]}… ({len(unlearnable):,} columns)'
+    if learned.keys() <= unlearnable.keys():
+      notes.append(f'warning: no column seems possible to learn: {reasons}')
     else:
-      learned = {n: x for n, x in learned.items() if n not in left_out}
+      learned = {n: x for n, x in learned.items() if n not in unlearnable}
       notes.append(
-        f'columns left out, as they cannot be learned: {reasons}; '
-        f'--keep_columns={",".join([*left_out][:_SHOWN])} keeps them'
+        f'columns dropped, as they cannot be learned: {reasons}; '
+        f'--keep_columns={",".join([*unlearnable][:_MAX_NAMED])} keeps them'
       )
   labels = {image_id: {} for image_id in photos}
   for task, task_labels in learned.values():
@@ -187,15 +183,15 @@ def _labels(
 def _column(
   photos: photo_store.Photos, name: str, task: str, command: configs.Own
 ) -> tuple[dict[str, str], list[str]]:
-  """Image id → label of one column, and notes on it."""
+  """Image id → label of one column, and notes on the column."""
   cells = [row.cells[name] for p in photos.values() for row in p.rows]
   column = columns.Labels(cells, command)
   labels, notes, conflicts = {}, [], []
   for image_id, photo in photos.items():
     photo_labels = [
-      column.shown[row.cells[name]]
+      column.by_cell[row.cells[name]]
       for row in photo.rows
-      if row.cells[name] in column.shown
+      if row.cells[name] in column.by_cell
     ]
     if not photo_labels:
       continue
@@ -209,19 +205,19 @@ def _column(
   if column.missing:
     spellings = ', '.join(f"'{c}' {n:,}" for c, n in column.missing.items())
     notes.append(
-      f'{task}: {column.missing.total():,} labels are missing in words: '
+      f'{task}: {column.missing.total():,} cells mean a missing label: '
       f'{spellings} (--keep_label=WORD keeps one)'
     )
-  if column.joined:
-    label, spellings = next(iter(column.joined.items()))
+  if column.merged:
+    label, spellings = next(iter(column.merged.items()))
     notes.append(
-      f'{task}: {len(column.joined):,} labels in several spellings (first: '
-      f'{label}: {", ".join(map(repr, spellings))})'
+      f'{task}: {len(column.merged):,} labels merged from several spellings '
+      f'(first: {label}: {", ".join(map(repr, spellings))})'
     )
   if conflicts:
     notes.append(
-      f'{task}: labels of rows of one photo disagree: {len(conflicts):,}; '
-      f'the most frequent counts, else the first (first: {conflicts[0]})'
+      f'{task}: photos whose rows disagree: {len(conflicts):,}; the most '
+      f'frequent label is used, in a tie the first (first: {conflicts[0]})'
     )
   return labels, notes
 
@@ -234,7 +230,7 @@ def _splits(
   command: configs.Own,
   notes: list[str],
 ) -> dict[str, str]:
-  """Image id → split, from the rows or drawn."""
+  """Image id → split, from the table or drawn."""
   column = roles.split
   if column:
     cell_splits = {id(row): columns.split_word(row, column) for row in rows}
@@ -251,10 +247,10 @@ def _splits(
   ]
   if conflicts:
     notes.append(
-      f'photos in several splits: {len(conflicts):,}, not trained on (first: '
-      f'{conflicts[0]})'
+      f'photos in several splits: {len(conflicts):,}, not used for training '
+      f'(first: {conflicts[0]})'
     )
-  # What is held out anywhere is not trained on.
+  # A photo that is held out in any row is not trained on.
   order = (TEST, VALIDATION, TRAIN)
   known_splits = {
     image_id: next(split for split in order if split in photo_splits)
@@ -271,8 +267,8 @@ def _splits(
   else:
     if column:
       notes.append(
-        f"the column '{column}' has no validation photo; a share of the train "
-        'photos is for validation'
+        f"column '{column}' has no validation photos; a share of the train "
+        'photos is used for validation'
       )
     chosen_splits = {
       i: split for i, split in known_splits.items() if split == TEST
@@ -284,18 +280,18 @@ def _splits(
   if not counts[TRAIN] or not counts[VALIDATION]:
     notes.append(
       f'warning: {counts[TRAIN]} train and {counts[VALIDATION]} validation '
-      'photos; the build needs some of each'
+      'photos; the build needs both'
     )
   if counts[TEST]:
     notes.append(
-      f'{counts[TEST]:,} test photos are kept apart, in test/: neither trained '
-      'on nor scored'
+      f'{counts[TEST]:,} test photos are set aside in test/, for neither '
+      'training nor evaluation'
     )
   return chosen_splits
 
 
 def _groups(photos: photo_store.Photos, column: str) -> dict[str, str]:
-  """Image id → the group of the photo's first row that has one."""
+  """Image id → the group of the photo's first row with one."""
   groups = {}
   for image_id, photo in photos.items():
     for row in reversed(photo.rows):
@@ -307,9 +303,9 @@ def _groups(photos: photo_store.Photos, column: str) -> dict[str, str]:
 def _by_folders(
   rows: Sequence[Row], column: str, notes: list[str]
 ) -> dict[int, str | None]:
-  """Row id → the split that a folder of its path names.
+  """Row id → the split in the folders of its path.
 
-  Ignored unless they name train and another split.
+  All None unless train and another split occur.
   """
   split_by_row = {
     id(row): columns.split_of_path(row.cells[column]) for row in rows
@@ -317,12 +313,12 @@ def _by_folders(
   split_names = set(split_by_row.values()) - {None}
   if TRAIN not in split_names or len(split_names) < 2:
     return dict.fromkeys(split_by_row)
-  notes.append('splits by the folders in the paths')
+  notes.append('splits from the folders in the paths')
   return split_by_row
 
 
 def _paths(folder: pathlib.Path) -> dict[str, pathlib.Path]:
-  """The files that this command writes, named as in `kaggle`."""
+  """The annotation files, see `kaggle`, by split or kind."""
   tasks_path, labels_path = kaggle.map_paths(folder)
   split_paths = {
     split: kaggle.split_path(folder, split) for split in photo_store.SPLITS
@@ -380,7 +376,7 @@ def _summary(
   chosen_splits: Mapping[str, str],
   labels: Mapping[str, Mapping[str, str]],
 ) -> list[str]:
-  """The counts, and the next commands."""
+  """Counts, and the next commands to run."""
   by_task = collections.defaultdict(list)
   for photo_labels in labels.values():
     for name, label in photo_labels.items():
@@ -394,9 +390,9 @@ def _summary(
   links = sum(bool(photo.link) for photo in photos.values())
   lines = [
     '; '.join([f'{len(photos):,} photos', *filled]),
-    f'{", ".join(splits)} photos, of which {links:,} are links to download',
+    f'{", ".join(splits)} photos; {links:,} of them are links to download',
   ]
-  if warning := columns.few(len(photos), by_task):
+  if warning := columns.few_photos_warning(len(photos), by_task):
     lines.append(f'warning: {warning}')
   folder_flags = (
     f'--annotations={shlex.quote(command.annotations)} '

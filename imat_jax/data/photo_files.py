@@ -1,4 +1,4 @@
-"""Which files of a folder are photos: told by how they begin."""
+"""Finds the photos of a folder, by name or signature."""
 
 import dataclasses
 import os
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from imat_jax.data import image_validation
 from imat_jax.runtime import files
 
-# Named like photos; those that are none are then labelled as such, not skipped.
+# Files with these endings are never skipped: if invalid, they are reported.
 ENDINGS = frozenset(
   [
     *('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.gif', '.avif'),
     *('.bmp', '.tif', '.tiff'),
-    # Not decoded here.
+    # Not supported.
     *('.heic', '.heif', '.j2k', '.jp2', '.jxl', '.svg'),
   ]
 )
@@ -20,7 +20,7 @@ ENDINGS = frozenset(
 
 @dataclasses.dataclass
 class Skipped:
-  """Files that are no photos: how many, and the first."""
+  """Files that are not photos: how many, and the first."""
 
   count: int = 0
   first: str = ''
@@ -31,12 +31,12 @@ class Skipped:
 
 
 def is_photo(path: str | os.PathLike) -> bool:
-  """Whether a file begins like a photo, or is named like one."""
+  """Whether a file has the name or the signature of a photo."""
   if os.path.splitext(path)[1].lower() in ENDINGS:
     return True
   try:
     with open(path, 'rb') as file:
-      return image_validation.begins_like_a_picture(
+      return image_validation.has_image_signature(
         file.read(image_validation.HEAD)
       )
   except OSError:
@@ -44,13 +44,13 @@ def is_photo(path: str | os.PathLike) -> bool:
 
 
 def photos_in(folder: str | os.PathLike, skipped: Skipped) -> Iterator[str]:
-  """The photos of a folder and all below it, by name; nothing foreign.
+  """The photos of a folder and its subfolders, sorted; no system files.
 
-  Symbolic links to folders are followed, but not back to where they lie.
+  Follows symbolic links to folders, except to their own parents.
 
   Args:
     folder: where to look.
-    skipped: counts the files that are no photos, and what cannot be read.
+    skipped: counts files that are not photos or cannot be read.
   """
   walk = os.walk(
     folder, followlinks=True, onerror=lambda error: skipped.add(error.filename)
@@ -74,7 +74,7 @@ def photos_in(folder: str | os.PathLike, skipped: Skipped) -> Iterator[str]:
 
 
 def _leads_back(path: str, real_parent: str) -> bool:
-  """Whether a folder in `where` is a link to it, or to one around it."""
+  """Whether a folder is a link to its parent, or to one further up."""
   if not os.path.islink(path):
     return False
   target = os.path.realpath(path)

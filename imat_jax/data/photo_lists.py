@@ -1,4 +1,4 @@
-"""Which photos are meant: files, folders, and lists as programs write them."""
+"""Expands files, folders and lists on standard input to photos."""
 
 import codecs
 import os
@@ -15,16 +15,16 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def collect(
   paths: Iterable[str], skipped: photo_files.Skipped
 ) -> Iterator[str]:
-  """The files that the arguments of a command mean, in their order.
+  """The files of a command's arguments, in their order.
 
-  A file that is named is taken whatever it is; of a folder its photos are.
+  A named file is always included, of a folder only its photos.
 
   Args:
     paths: files, folders, or `LIST` for a list on standard input.
-    skipped: counts the files of folders that are no photos.
+    skipped: counts the files of folders that are not photos.
 
   Raises:
-    UserError: what stands on standard input is no list.
+    UserError: standard input is not a list.
   """
   for path in paths:
     entries = map(_resolved, _standard_input()) if path == LIST else (path,)
@@ -36,10 +36,10 @@ def collect(
 
 
 def entries(body: bytes) -> list[str]:
-  """The paths of a list, of which each has a line or ends in NUL.
+  """The paths of a list, one per line or separated by NUL.
 
-  It is UTF-8 or bytes of any kind, or UTF-16 as PowerShell writes it; with or
-  without a byte-order mark.
+  UTF-8 or any bytes, or UTF-16 as of PowerShell; with or without a byte-order
+  mark.
   """
   if body.startswith(_UTF_16):
     body = os.fsencode(body.decode('utf-16', errors='replace'))
@@ -54,7 +54,7 @@ def entries(body: bytes) -> list[str]:
 
 
 def _unmarked_utf_16(body: bytes) -> str:
-  """The encoding of latin text whose every other byte is NUL, with lines."""
+  """UTF-16's name if every other byte of a text with lines is NUL, else ''."""
   head = body[:200]
   if not head[1::2].strip(b'\0') and b'\n\0' in body:
     return 'utf-16-le'
@@ -65,15 +65,15 @@ def _unmarked_utf_16(body: bytes) -> str:
 
 def _standard_input() -> list[str]:
   body = sys.stdin.buffer.read()
-  if image_validation.begins_like_a_picture(body):
+  if image_validation.has_image_signature(body):
     raise errors.UserError(
-      'standard input is a photo; give the path of its file, or a list of paths'
+      'standard input is a photo; pass the path of its file, or a list of paths'
     )
   return entries(body)
 
 
 def _resolved(entry: str) -> str:
-  """The file that is there: as written, unquoted, or as Windows writes it."""
+  """The existing file: as written, unquoted, or in Windows' spelling."""
   text = entry.strip()
   if len(text) > 1 and text[0] == text[-1] and text[0] in '"\'':
     text = text[1:-1]

@@ -1,10 +1,10 @@
 """Resolves the cell of a photo to a link or a file.
 
-A path is tried as written, relative to the table's folder; then as Windows and
-links write paths. Otherwise the folder is searched: deeper, without the
-extension, in another Unicode form or case; exactly one file must match. For
+A path is tried as written, relative to the table's folder, then in the
+spellings of Windows and of links. Otherwise the folder is searched: subfolders,
+no extension, another Unicode form or case; exactly one file must match. For
 paths of another machine or folder, the prefix that corresponds to this folder
-is removed. No ambiguous match is accepted.
+is removed. Ambiguous matches are rejected.
 """
 
 import collections
@@ -24,7 +24,7 @@ Parts = tuple[str, ...]
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-  """Where a photo is: one of both."""
+  """The location of a photo: a link or a file."""
 
   link: str = ''
   file: str = ''
@@ -33,12 +33,12 @@ class Found:
 
 @dataclasses.dataclass(frozen=True)
 class NotFound:
-  """No photo, and the reason."""
+  """Why a photo has no location."""
 
   reason: str
 
 
-_NOWHERE = NotFound('no such file')
+_NO_SUCH_FILE = NotFound('no such file')
 
 
 class Finder:
@@ -54,21 +54,21 @@ class Finder:
     self._targets = {os.path.realpath(target) for target in targets}
     self._files: dict[str, list[tuple[Parts, str]]] | None = None
 
-  def leads(self, cell: str, search: bool = False) -> bool:
-    """Whether a cell leads to a photo, as written or by a search."""
+  def resolves(self, cell: str, search: bool = False) -> bool:
+    """Whether a cell resolves to a photo, as written or by a search."""
     if urls.is_link(cell) or self._as_written(cell) is not None:
       return True
     return search and len(self._deeper(_parts(cell))) == 1
 
   def find_all(self, cells: Iterable[str]) -> dict[str, Found | NotFound]:
-    """The link or file of each cell, or the reason why there is none."""
+    """The link or file of each cell, or why there is none."""
     places = {cell: self._find(cell) for cell in dict.fromkeys(cells)}
     missing_cells = [
-      cell for cell, place in places.items() if place == _NOWHERE
+      cell for cell, place in places.items() if place == _NO_SUCH_FILE
     ]
     for cell, path in self._behind_prefix(missing_cells).items():
       places[cell] = Found(file=path, by_search=True)
-    # One file for two paths would give a photo the label of another.
+    # With one file for two paths, a photo would get the label of another.
     counts = collections.Counter(
       os.path.realpath(place.file)
       for place in places.values()
@@ -80,7 +80,7 @@ class Finder:
         and place.by_search
         and counts[os.path.realpath(place.file)] > 1
       ):
-        places[cell] = NotFound('one file fits several paths')
+        places[cell] = NotFound('one file matches several paths')
     return places
 
   def _find(self, cell: str) -> Found | NotFound:
@@ -94,11 +94,11 @@ class Finder:
       return NotFound('a folder')
     fits = [] if _is_absolute(cell) else self._deeper(_parts(cell))
     if len(fits) > 1:
-      return NotFound('several files of this name')
-    return Found(file=fits[0], by_search=True) if fits else _NOWHERE
+      return NotFound('several files with this name')
+    return Found(file=fits[0], by_search=True) if fits else _NO_SUCH_FILE
 
   def _deeper(self, parts: Parts) -> list[str]:
-    """The files whose path has this suffix."""
+    """The files whose path ends in `parts`."""
     return [
       path
       for file_parts, path in self._named(parts)
@@ -108,9 +108,8 @@ class Finder:
   def _behind_prefix(self, cells: Sequence[str]) -> dict[str, str]:
     """The files of paths of another machine or folder.
 
-    After a prefix that corresponds to the root, the rest is a file's path. Of
-    several prefixes that claim one file, the one whose last folder is the
-    root's counts; else none.
+    Removes the prefix that corresponds to the root. If several prefixes claim a
+    file, the one whose last folder is the root's wins; else none.
     """
     claims: dict[Parts, dict[str, str]] = collections.defaultdict(dict)
     for cell in cells:
@@ -142,7 +141,7 @@ class Finder:
     return None
 
   def _named(self, parts: Parts) -> Iterator[tuple[Parts, str]]:
-    """The files with the name of a path, each with its parts from the root."""
+    """The files with the name of a path, each with its parts below the root."""
     if self._files is None:
       self._files = self._index()
     name = parts[-1] if parts else ''
@@ -153,7 +152,7 @@ class Finder:
       yield (*file_parts[:-1], name), path
 
   def _index(self) -> dict[str, list[tuple[Parts, str]]]:
-    """File name → its files; the key without extension is stem and dot."""
+    """File name → files; the key without extension is the stem and a dot."""
     index = collections.defaultdict(list)
     with progress.Progress(None, f'search {self._root}', 'file') as bar:
       for parent, folders, names in os.walk(self._root):
@@ -176,7 +175,7 @@ class Finder:
 
 
 def spellings(cell: str) -> Iterator[str]:
-  """The path as written, and as Windows and links write it."""
+  """The path as written, and converted from Windows or a file: link."""
   yield cell
   text = cell
   if re.match(r'file:', text, re.IGNORECASE):
@@ -190,15 +189,15 @@ def spellings(cell: str) -> Iterator[str]:
 
 
 def _no_path(cell: str) -> str:
-  """Why a cell cannot name a file; empty where it can."""
+  """Why a cell cannot be a path; empty if it can."""
   if re.match(r'(s3|gs|az|abfss?|hdfs|hf|dbfs|wasbs?):', cell, re.IGNORECASE):
     return 'in a bucket: copy the photos to this machine first'
   if re.match(r'data:', cell, re.IGNORECASE):
-    return 'the photo itself is in the cell: save it as a file'
+    return 'a data URL: save the photo as a file'
   if re.match(r'(?!file:)[a-z][a-z0-9+.-]+:', cell, re.IGNORECASE):
-    return 'neither a file nor a link that begins with http:// or https://'
+    return 'neither a file nor an http:// or https:// link'
   if re.match(r'//|www\.', cell, re.IGNORECASE):
-    return 'a link without https:// in front'
+    return 'a link without https://'
   return ''
 
 

@@ -1,7 +1,7 @@
-"""The folder of photos that `own` fills: SPLIT/ID.jpg and their manifests.
+"""Fills the folder of photos of `own`: SPLIT/ID.jpg and manifests.
 
-An id is a digest of the photo's bytes, or of its link, so a photo keeps its id
-however its table changes, and no other photo can get it.
+An id is a digest of the photo's bytes or link, so a photo keeps its id when its
+table changes, and no other photo can get it.
 """
 
 import concurrent.futures
@@ -31,7 +31,7 @@ _HEXADECIMAL = frozenset('0123456789abcdef')
 
 
 class Photo(NamedTuple):
-  """A photo: its link, or its file; and the rows that name it."""
+  """A photo: its link or file, and its rows."""
 
   link: str
   file: str
@@ -40,45 +40,47 @@ class Photo(NamedTuple):
   rows: list[Row]
 
   def as_picture(self) -> image_validation.Picture:
-    """What the manifest says of a file."""
+    """The fields of a file in the manifest."""
     return image_validation.Picture(self.sha256, *self.size)
 
 
 Photos = dict[str, Photo]  # by image id
 
 
-class Lost:
-  """Rows without a photo: how many for each reason, and the first."""
+class DroppedRows:
+  """Rows without a photo: how many per reason, and the first."""
 
   def __init__(self):
-    self._of_reason: dict[str, list[str]] = {}
+    self._rows_by_reason: dict[str, list[str]] = {}
 
   @property
   def count(self) -> int:
-    return sum(map(len, self._of_reason.values()))
+    return sum(map(len, self._rows_by_reason.values()))
 
   def add(self, row: Row, cell: str, reason: str) -> None:
-    self._of_reason.setdefault(reason, []).append(
+    self._rows_by_reason.setdefault(reason, []).append(
       f"{row.where}: '{columns.short(cell)}'"
     )
 
   def __str__(self) -> str:
     reasons = '; '.join(
       f'{len(rows):,} {reason} (first: {rows[0]})'
-      for reason, rows in self._of_reason.items()
+      for reason, rows in self._rows_by_reason.items()
     )
-    return f'{self.count:,} are not there{": " if reasons else ""}{reasons}'
+    return (
+      f'rows without a photo ({self.count:,}){": " if reasons else ""}{reasons}'
+    )
 
 
 def check(images: pathlib.Path, sources: Sequence[str]) -> None:
-  """Raises where files that `place` did not write are in the way.
+  """Raises if the folder to fill has files that `place` did not write.
 
   Args:
     images: the folder to fill.
     sources: files of photos.
 
   Raises:
-    UserError: a source is in it, or a photo that has no id for its name.
+    UserError: a source is in it, or a file that is not named by an id.
   """
   images_dir = pathlib.Path(os.path.realpath(images))
   for path in sources:
@@ -88,27 +90,27 @@ def check(images: pathlib.Path, sources: Sequence[str]) -> None:
     for place in (listed, os.path.realpath(path)):
       if pathlib.Path(place).is_relative_to(images_dir):
         raise errors.UserError(
-          f'{path}: is in the folder --images={images}, which this command '
-          'fills; give a folder apart from your photos'
+          f'{path}: is in the output folder --images={images}; choose another '
+          'one, apart from your photos'
         )
   for split in SPLITS:
     path = manifest.path(images, split)
     if path.is_file() and path.stat().st_size and not manifest.read(path):
       raise errors.UserError(
-        f'{path}: is not a manifest of photos; move it away, or give a new '
-        'folder as --images'
+        f'{path}: not a manifest of photos; move it away, or choose a new '
+        'folder for --images'
       )
     for path in sorted(images.glob(f'{split}/*')):
       if files.is_foreign(path.name) or _is_id(path):
         continue
       kind = (
-        'is numbered, as by an earlier version of this command; rows and '
-        'numbers may not fit'
+        'numbered by an earlier version of this command; the numbers may not '
+        'match the rows'
         if path.stem.isdecimal()
-        else 'is not of this command'
+        else 'not written by this command'
       )
       raise errors.UserError(
-        f'{path}: {kind}; give a new folder as --images '
+        f'{path}: {kind}; choose a new folder for --images '
         '(imat_jax.data.download fetches links again)'
       )
 
@@ -119,13 +121,13 @@ def _is_id(path: pathlib.Path) -> bool:
 
 
 def identify(
-  places: Sequence[tuple[Row, photo_paths.Found]], lost: Lost
+  places: Sequence[tuple[Row, photo_paths.Found]], dropped_rows: DroppedRows
 ) -> Photos:
-  """The photos by their ids; rows and files of one photo joined.
+  """The photos by id; rows and files of one photo are merged.
 
   Args:
     places: rows with their links or files.
-    lost: receives the rows whose file is no photo.
+    dropped_rows: receives the rows whose file is not a photo.
   """
   paths = dict.fromkeys(place.file for _, place in places if place.file)
   photos, content_by_path = {}, {}
@@ -139,7 +141,7 @@ def identify(
   for row, place in places:
     content = content_by_path.get(place.file, ('', (0, 0)))
     if isinstance(content, str):
-      lost.add(row, place.file, content)
+      dropped_rows.add(row, place.file, content)
       continue
     sha256, size = content
     key = (sha256 or _link_digest(place.link))[:_ID_DIGITS]
@@ -149,7 +151,7 @@ def identify(
 
 
 def _link_digest(link: str) -> str:
-  """Of what is asked for: without a fragment, the host in small letters."""
+  """The digest of the request: no fragment, the host in lower case."""
   scheme, authority, target = urls.parts(link)
   return image_validation.digest(
     f'{scheme}://{authority.lower()}{target}'.encode()
@@ -157,24 +159,24 @@ def _link_digest(link: str) -> str:
 
 
 def _read(path: str) -> tuple[str, tuple[int, int]] | str:
-  """The digest and size of a photo, or why it is none."""
+  """The digest and size of a photo, or why it is invalid."""
   try:
     body = pathlib.Path(path).read_bytes()
   except OSError as error:
     return f'cannot be read: {error.strerror}'
   if not body:
     return 'empty files'
-  if not image_validation.begins_like_a_picture(body):
-    return f'no photo but: {file_kinds.name(body[: file_kinds.HEAD])}'
+  if not image_validation.has_image_signature(body):
+    return f'not a photo: {file_kinds.name(body[: file_kinds.HEAD])}'
   try:
     size = image_validation.size(body)
-  except image_validation.InvalidImage:  # the build will name it
+  except image_validation.InvalidImage:  # the build will report it
     size = 0, 0
   return image_validation.digest(body), size
 
 
 class _Split(NamedTuple):
-  """The folder of a split, and its manifest, as it was and to append to."""
+  """A split's folder, the entries of its manifest, and its open file."""
 
   folder: pathlib.Path
   known: dict[str, manifest.Entry]
@@ -187,14 +189,14 @@ class _Split(NamedTuple):
 def place(
   photos: Photos, splits: Mapping[str, str], images: pathlib.Path
 ) -> None:
-  """Links or copies files to SPLIT/ID.jpg; moves what came by a link.
+  """Links or copies files to SPLIT/ID.jpg; moves downloaded photos.
 
-  The manifest has the line of a photo before it is there, so that a later start
-  knows it, whenever this one is killed.
+  A photo's line is written first, so that the next start knows the photo even
+  if this one is killed.
 
   Raises:
-    UserError: a file that the manifest does not know is in the way, or a
-      download is at work there.
+    UserError: a file that is not in the manifest is in the way, or the split is
+      locked.
   """
   with (
     contextlib.ExitStack() as stack,
@@ -219,28 +221,28 @@ def _opened(images: pathlib.Path, name: str) -> Iterator[_Split]:
   with manifest.locked(images, name):
     known = manifest.read(path)
     if known:
-      manifest.write(path, known.values())  # the last line may be torn
+      manifest.write(path, known.values())  # the last line may be incomplete
     with path.open('a') as file:
       yield _Split(folder, known, file)
 
 
 def _place_file(image_id: str, photo: Photo, split: _Split) -> None:
   target = split.path(image_id)
-  is_there, is_known = _is_there(photo, target), image_id in split.known
-  if os.path.lexists(target) and not is_there and not is_known:
+  is_placed, is_known = _is_placed(photo, target), image_id in split.known
+  if os.path.lexists(target) and not is_placed and not is_known:
     raise errors.UserError(
-      f'{target}: another file has this name, which this command did not '
-      'write; move it away'
+      f'{target}: another file has this name, and this command did not write '
+      'it; move it away'
     )
-  if not is_there or not is_known:
+  if not is_placed or not is_known:
     line = manifest.ok(image_id, None, photo.as_picture(), 0)
     manifest.append(split.file, line)
-  if not is_there:
+  if not is_placed:
     _put(photo.file, target)
 
 
 def _move(image_id: str, split: _Split, others: Iterable[_Split]) -> None:
-  """Moves a downloaded photo whose row is of another split now."""
+  """Moves a downloaded photo whose row has changed its split."""
   for other in others:
     line, path = other.known.get(image_id), other.path(image_id)
     if line and line.is_ok and path.exists():
@@ -249,7 +251,7 @@ def _move(image_id: str, split: _Split, others: Iterable[_Split]) -> None:
       return
 
 
-def _is_there(photo: Photo, target: pathlib.Path) -> bool:
+def _is_placed(photo: Photo, target: pathlib.Path) -> bool:
   if not target.is_file():
     return False
   return os.path.samefile(photo.file, target) or (
@@ -258,10 +260,10 @@ def _is_there(photo: Photo, target: pathlib.Path) -> bool:
 
 
 def _put(file: str, target: pathlib.Path) -> None:
-  """A hard link to the file, or a copy; all of it, or nothing."""
+  """Hard-links or copies a file, atomically."""
   part = target.with_name(f'{files.WRITING}{target.stem}')
   part.unlink(missing_ok=True)
-  # A relative symbolic link would lead elsewhere from there.
+  # A hard link to a relative symbolic link would break.
   source = os.path.realpath(file)
   try:
     os.link(source, part)

@@ -1,8 +1,7 @@
-"""PNG files without what is no part of the picture, which may have faults.
+"""Strips PNG chunks that are no part of the image and may be damaged.
 
-Pillow refuses a whole photo for a color profile of a printer, an editor's
-history that unpacks to megabytes or a wrong checksum in a text, which browsers
-pass over.
+Pillow rejects a photo for a printer's color profile, an editor's history that
+unpacks to megabytes or a wrong checksum in a text; browsers ignore all of it.
 """
 
 import zlib
@@ -10,16 +9,16 @@ from collections.abc import Iterator
 
 SIGNATURE = b'\x89PNG\r\n\x1a\n'
 _END = b'IEND'
-# Beside the chunks that make the picture: its transparency, and all that may
-# say how it was turned.
+# Beside the critical chunks: transparency, and whatever may hold the EXIF
+# orientation.
 _KEPT = frozenset({b'tRNS', b'eXIf'})
 _TEXTS = frozenset({b'tEXt', b'zTXt', b'iTXt'})
 _ORIENTED_BY = frozenset({b'Raw profile type exif', b'XML:com.adobe.xmp'})
 _LONGEST_TEXT = 1_000_000  # bytes, unpacked; under Pillow's own limit
 
 
-def without_notes(body: bytes) -> bytes:
-  """The PNG with the chunks that Pillow needs; what is damaged stays so."""
+def strip_metadata(body: bytes) -> bytes:
+  """The PNG with only the chunks that Pillow needs."""
   chunks, keys, place = [SIGNATURE], set(), len(SIGNATURE)
   for start, end, kind in _chunks(body):
     place = end
@@ -30,13 +29,13 @@ def without_notes(body: bytes) -> bytes:
   return b''.join([*chunks, body[place:]])
 
 
-def is_whole(body: bytes) -> bool:
-  """Whether the last chunk of a PNG is there."""
+def is_complete(body: bytes) -> bool:
+  """Whether the PNG has its last chunk."""
   return any(kind == _END for *_, kind in _chunks(body))
 
 
 def _chunks(body: bytes) -> Iterator[tuple[int, int, bytes]]:
-  """Start, end and kind of each chunk that is whole."""
+  """Start, end and kind of each complete chunk."""
   start = len(SIGNATURE)
   while start + 12 <= len(body):
     end = start + 12 + int.from_bytes(body[start : start + 4])
@@ -50,7 +49,7 @@ def _chunks(body: bytes) -> Iterator[tuple[int, int, bytes]]:
 def _is_needed(
   body: bytes, start: int, end: int, kind: bytes, keys: set[bytes]
 ) -> bool:
-  if kind[:1].isupper():  # a part of the picture
+  if kind[:1].isupper():  # critical
     return True
   if kind not in _KEPT | _TEXTS:
     return False
@@ -66,7 +65,7 @@ def _is_needed(
 
 
 def _is_short(kind: bytes, content: bytes) -> bool:
-  """Whether a text is short, unpacked too."""
+  """Whether a text is short, also when unpacked."""
   rest = content.partition(b'\0')[2]
   packed = b''
   if kind == b'zTXt':

@@ -1,4 +1,4 @@
-"""From a photo as it was found to a square JPEG of the stored size."""
+"""Turns a photo of any format into a square JPEG of the stored size."""
 
 import concurrent.futures
 import io
@@ -15,8 +15,8 @@ from imat_jax.data import bounded, image_validation, near_duplicates
 from imat_jax.runtime import files, progress
 
 QUALITY = 92  # of the stored JPEG
-# The warp zooms in to 0.8 of a photo at most: with a quarter more pixels it
-# still finds one pixel for each that it draws.
+# The warp zooms in to 0.8 of a photo at most: with a quarter more pixels there
+# is still a stored pixel per output pixel.
 _MARGIN = 1.25
 NO_FILE = 'no file'
 NOT_DECODED = 'does not decode'
@@ -25,14 +25,14 @@ TOO_SLOW = 'too_slow'  # as in the manifest
 
 
 class Encoded(NamedTuple):
-  """A photo as the data set holds it."""
+  """A photo as stored in the data set."""
 
   jpeg: bytes  # square
   hash_4: np.ndarray  # see `near_duplicates.perceptual_hash`
 
 
 class Stored(NamedTuple):
-  """Where it lies until the data set is written."""
+  """A stored photo's temporary file, until the data set is written."""
 
   path: pathlib.Path
   hash_4: np.ndarray
@@ -46,8 +46,8 @@ def stored_side(image_size: int) -> int:
 def square(file: pathlib.Path | io.BytesIO, side: int) -> Image.Image:
   """The photo upright, squashed to `side` × `side` pixels.
 
-  Transparency lies on white. Raises nearly anything for a bad file, as Pillow
-  does; see `image_validation`.
+  Transparent pixels become white. Like Pillow, raises nearly anything for a bad
+  file; see `image_validation`.
   """
   with image_validation.opened(file) as image:
     image.draft('RGB', (side, side))  # JPEG: decode at a half, quarter, …
@@ -56,7 +56,7 @@ def square(file: pathlib.Path | io.BytesIO, side: int) -> Image.Image:
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
-  """The decoded pixels, turned as EXIF says, transparency on white."""
+  """The decoded pixels, EXIF orientation applied, transparency on white."""
   return _rgb(_upright(image))
 
 
@@ -64,7 +64,7 @@ def _upright(image: Image.Image) -> Image.Image:
   image.load()
   try:
     return ImageOps.exif_transpose(image)
-  except Exception:  # damaged EXIF data; the picture itself is whole
+  except Exception:  # damaged EXIF data; the pixels are fine
     return image
 
 
@@ -81,7 +81,7 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def encoded(file: pathlib.Path | io.BytesIO, side: int) -> Encoded | str:
-  """What is stored of a photo, made in another process; or why nothing is."""
+  """The photo as stored, encoded in another process; or why it cannot be."""
   if isinstance(file, os.PathLike):
     file = pathlib.Path(os.path.abspath(file))
   try:
@@ -105,7 +105,7 @@ def _encoded(file: pathlib.Path | io.BytesIO, side: int) -> Encoded | str:
 
 
 def compressed(image: Image.Image) -> bytes:
-  """The JPEG bytes that a data set holds of a square photo."""
+  """The JPEG bytes of a square photo."""
   jpeg = io.BytesIO()
   image.save(jpeg, 'JPEG', quality=QUALITY)
   return jpeg.getvalue()
@@ -129,12 +129,11 @@ def store(
   Args:
     image_ids: names of the photos, `source / f'{image_id}.jpg'`.
     source: folder of the photos.
-    target: an empty folder that receives them.
+    target: an empty folder for the JPEGs.
     side: stored width and height in pixels.
 
   Returns:
-    image id → what is stored, in the order of `image_ids`; image id → why
-    nothing is.
+    image id → `Stored`, in the order of `image_ids`; image id → the error.
   """
 
   def store_one(number: int, image_id: str) -> Stored | str:

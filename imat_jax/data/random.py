@@ -1,10 +1,10 @@
-"""Randomness of the data as a pure function of numbers, in numpy and in jax.
+"""Counter-based random numbers for the data, in numpy and in jax.
 
 Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy
-as 1, 2, 3", 2011). The same code runs on arrays of numpy in the loader and on
-those of jax inside of the jitted step, with the same bits: photos are warped
-alike, streamed or cached on the device. jax's own keys, which `training.rng`
-uses for all else, have no numpy twin.
+as 1, 2, 3", 2011). The same code gives the same bits on numpy arrays in the
+loader and on jax arrays inside the jitted step, so photos are warped alike,
+streamed or cached on the device. jax's own keys, which `training.rng` uses for
+everything else, have no numpy twin.
 """
 
 import functools
@@ -17,14 +17,11 @@ _PARITY = np.uint32(0x1BD11BDA)
 
 
 def threefry(key, first, second):
-  """Encrypts counters.
+  """Encrypts counters: two uint32 arrays of random bits.
 
   Args:
     key: two uint32 numbers.
-    first, second: arrays of uint32, the two halves of the counters.
-
-  Returns:
-    two arrays of uint32, as random as a bit can be.
+    first, second: uint32 arrays, the two halves of the counters.
   """
   keys = (*key, key[0] ^ key[1] ^ _PARITY)
   first, second = first + keys[0], second + keys[1]
@@ -42,22 +39,22 @@ def uniform(seed, name: str, number_B, columns: int):
   """Numbers in [0, 1), float32, B × `columns`.
 
   Args:
-    seed: the run's seed, a uint32 number.
-    name: what they are for; each use has its own.
-    number_B: uint32, which examples they are for.
-    columns: how many each example needs, an even number.
+    seed: uint32, the run's seed.
+    name: of the random stream; each use has its own.
+    number_B: uint32 example numbers.
+    columns: numbers per example, even.
   """
   xp = number_B.__array_namespace__()
   pair = xp.arange(columns // 2, dtype=xp.uint32)[None]
   bits = threefry(_key(seed, name), number_B[:, None] + 0 * pair, pair)
-  # Whole numbers below 2**24 are exact in float32.
+  # Integers below 2**24 are exact in float32.
   high_Bx2P = xp.concat(bits, axis=1) >> np.uint32(8)
   return high_Bx2P.astype(xp.float32) * np.float32(2**-24)
 
 
 @functools.lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, length: int) -> np.ndarray:
-  """A permutation of 0 … length - 1 for an epoch, int32; do not change it."""
+  """A permutation of 0 … length - 1 for an epoch, int32, read-only."""
   place_L = np.arange(length, dtype=np.uint32)
   epoch_L = np.full(length, epoch, np.uint32)
   bits_L, _ = threefry(_key(np.uint32(seed), 'order'), place_L, epoch_L)

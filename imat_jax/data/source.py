@@ -1,4 +1,4 @@
-"""A built data set, opened for reading: records by number, tasks by name."""
+"""Reads a built data set: records by number, tasks by name."""
 
 import dataclasses
 import json
@@ -37,11 +37,11 @@ class Source:
   """The examples of one split with the labels of chosen tasks.
 
   A random-access sequence: `source[i]` is a `Record` whose `label_T` follows
-  `task_set`. Label names that `task_set` does not know become its `other`, or
-  -1 where it has none; so a run can be scored on another data set.
+  `task_set`. Labels that `task_set` lacks become its `other`, or -1 if it has
+  none, so a run can be scored on another data set.
 
   Raises:
-    UserError: no data set, no such split, or a task that it lacks.
+    UserError: no such data set, split or task.
   """
 
   def __init__(
@@ -53,7 +53,7 @@ class Source:
     metadata = read_metadata(data_dir)
     if split not in metadata['num_examples']:
       raise errors.UserError(
-        f"{data_dir}: there is no split '{split}'; there are: "
+        f"{data_dir}: no split '{split}'; available: "
         f'{", ".join(metadata["num_examples"])}'
       )
     built = tasks.TaskSet.from_json(metadata['tasks'])
@@ -71,7 +71,7 @@ class Source:
   def __getitem__(self, index: int) -> Record:
     row = self._records[index]
     stored_T = row['labels']
-    if stored_T is None:  # what tfds makes of a record that breaks off
+    if stored_T is None:  # tfds's result for a truncated record
       raise _damaged(self._directory, f'record {index} of {self.split}')
     label_T = [table[stored_T[column]] for column, table in self._columns]
     return Record(
@@ -82,7 +82,7 @@ class Source:
 
 
 def folder(data_dir: str | pathlib.Path) -> pathlib.Path:
-  """Where this machine has a data directory: of one in a bucket, its copy.
+  """The local data directory; that of a bucket is downloaded to the cache.
 
   Raises:
     UserError: the bucket cannot be read.
@@ -92,26 +92,26 @@ def folder(data_dir: str | pathlib.Path) -> pathlib.Path:
   from imat_jax.runtime import storage  # only a bucket needs it
 
   parts = f'{tfds_builder.FOLDER}/', 'statistics.json'
-  return storage.cached_download(data_dir, parts, _whole)
+  return storage.cached_download(data_dir, parts, _if_complete)
 
 
-def _whole(listing: Mapping[str, Any]) -> Mapping[str, Any]:
-  """Nothing, unless the data set is there."""
+def _if_complete(listing: Mapping[str, Any]) -> Mapping[str, Any]:
+  """The listing, empty unless the data set is complete."""
   return (
-    listing if f'{tfds_builder.FOLDER}/{tfds_builder.MARK}' in listing else {}
+    listing if f'{tfds_builder.FOLDER}/{tfds_builder.MARKER}' in listing else {}
   )
 
 
 def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
-  """The data set's own facts, see `build`.
+  """The data set's metadata, see `build`.
 
   Raises:
-    UserError: there is no data set, or its metadata is damaged.
+    UserError: no data set, or its metadata is damaged.
   """
-  path = tfds_builder.directory(folder(data_dir)) / tfds_builder.MARK
+  path = tfds_builder.directory(folder(data_dir)) / tfds_builder.MARKER
   if not path.is_file():
     raise errors.UserError(
-      f'{data_dir}: there is no data set here; make one with '
+      f'{data_dir}: no data set in this folder; build one with '
       'python -m imat_jax.data.build'
     )
   try:
@@ -128,14 +128,14 @@ def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
 
 
 def read_tasks(data_dir: str | pathlib.Path) -> tasks.TaskSet:
-  """The tasks that the data set has."""
+  """The tasks of the data set."""
   return tasks.TaskSet.from_json(read_metadata(data_dir)['tasks'])
 
 
 def _check_description(directory: pathlib.Path, side: int, number: int) -> None:
-  """Lets tfds see nothing but what it wrote itself.
+  """Raises unless the tfds metadata is as `tfds_builder` writes it.
 
-  It would import whatever module `features.json` names, and read the files that
+  tfds imports any module that `features.json` names and reads any file that
   `dataset_info.json` names.
   """
   expected = json_format.MessageToDict(
@@ -154,7 +154,7 @@ def _check_description(directory: pathlib.Path, side: int, number: int) -> None:
   except (errors.UserError, KeyError, TypeError):
     as_written = False
   if not as_written:
-    raise _damaged(directory, 'features.json or dataset_info.json is another')
+    raise _damaged(directory, 'unexpected features.json or dataset_info.json')
 
 
 def _open(directory: pathlib.Path, split: str):
@@ -164,20 +164,20 @@ def _open(directory: pathlib.Path, split: str):
     records = opened.as_data_source(split, decoders=skip)
     records[0]  # array_record opens its files with the first one
     return records
-  except Exception as error:  # protobuf, array_record and tfds have their own
+  except Exception as error:  # protobuf, array_record and tfds raise their own
     raise _damaged(directory, errors.first_line(error)) from None
 
 
 def _damaged(path: pathlib.Path, what: str = '') -> errors.UserError:
   return errors.UserError(
-    f'{path}: damaged{what and ": "}{what}; build it again with --overwrite'
+    f'{path}: damaged{what and ": "}{what}; rebuild with --overwrite'
   )
 
 
 def _columns(built: tasks.TaskSet, task_set: tasks.TaskSet):
-  """For each wanted task: its column, and a table from its numbers to ours.
+  """For each task: its stored column, and a table stored → own label number.
 
-  The table's last entry, reached by index -1, is -1: missing stays missing.
+  The table's last entry, at index -1, is -1: missing stays missing.
   """
   columns = []
   for task in task_set:

@@ -1,10 +1,9 @@
-"""Which photos are for validation, where the table does not say it.
+"""Draws a validation split where the table has none.
 
-A share of each label's photos, those with the smallest ids: ids are digests, so
-this is a random choice that is the same each time. More photos move only the
-few that lie at the border of their label's share. Labels with a photo on one
-side alone get one on the other where they have two photos. Photos of a group,
-as of one product, stay together.
+Takes a share of each label's photos, those with the smallest ids: ids are
+digests, so the draw is random but reproducible, and added photos move few
+others. Labels with two photos or more are on both sides where possible. Photos
+of a group, such as a product, stay together.
 """
 
 import collections
@@ -26,13 +25,13 @@ def draw(
   Args:
     photos: image id → the photo's labels; ids are hexadecimal digests.
     share: of the photos for validation, between 0 and 1.
-    groups: image id → its group; a photo without one is alone.
+    groups: image id → its group; other photos are a group each.
   """
   ids_by_group = collections.defaultdict(list)
   for image_id in sorted(photos):
     group = ('group', groups[image_id]) if image_id in groups else image_id
     ids_by_group[group].append(image_id)
-  # A group is drawn as its first photo, with the labels of all.
+  # A group is drawn as its first photo, with the labels of all its photos.
   labels = {
     ids[0]: dict(pair for i in reversed(ids) for pair in photos[i].items())
     for ids in ids_by_group.values()
@@ -49,14 +48,15 @@ def _draw(photos: Mapping[str, Labels], share: float) -> dict[str, str]:
       number = min(max(number, 1), len(ids) - 1)
     for n, image_id in enumerate(sorted(ids)):
       splits[image_id] = VALIDATION if n < number else TRAIN
-  _mend(photos, splits)
+  _rebalance(photos, splits)
   return splits
 
 
 def _strata(photos: Mapping[str, Labels]) -> dict[object, list[str]]:
-  """The photos by their label in the task that most photos have.
+  """The photos by their label in the task with most labels.
 
-  Photos without it go by the next such task; labels of a single photo together.
+  Photos without it are grouped by the next task; labels with one photo share a
+  stratum.
   """
   filled = collections.Counter(t for labels in photos.values() for t in labels)
   order = sorted(filled, key=lambda task: (-filled[task], task))
@@ -69,8 +69,8 @@ def _strata(photos: Mapping[str, Labels]) -> dict[object, list[str]]:
   return {**strata, None: single} if single else strata
 
 
-def _mend(photos: Mapping[str, Labels], splits: dict[str, str]) -> None:
-  """Gives labels with two photos or more one on each side, where it can."""
+def _rebalance(photos: Mapping[str, Labels], splits: dict[str, str]) -> None:
+  """Puts a photo of each label with two or more on each side, if possible."""
   label_photos = collections.defaultdict(list)
   for image_id in sorted(photos):
     for pair in photos[image_id].items():
@@ -82,7 +82,7 @@ def _mend(photos: Mapping[str, Labels], splits: dict[str, str]) -> None:
   def move(ids: list[str], to: str) -> None:
     for image_id in ids:
       pairs = [*photos[image_id].items()]
-      # Never the last photo of another label on its side.
+      # Never the last photo of another label on this side.
       if all(
         counts[pair, splits[image_id]] > 1 or len(label_photos[pair]) == 1
         for pair in pairs

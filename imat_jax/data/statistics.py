@@ -1,4 +1,4 @@
-"""What a data set holds: counts per split, class, task and label."""
+"""Counts of a data set per split, class, task and label."""
 
 import collections
 from collections.abc import Mapping, Sequence
@@ -12,11 +12,11 @@ def describe(
   task_set: tasks.TaskSet,
   labels: Sequence[Mapping[str, str]],
 ) -> dict[str, Any]:
-  """Counts the labels of one split, as they are after folding.
+  """Counts the labels of one split, after folding.
 
   Args:
     task_set: the tasks of the data set.
-    labels: for each photo, task name → label name.
+    labels: of each photo, task name → label name.
 
   Returns:
     task name → `labelled` photos, `fill_rate` over all photos, and `counts` per
@@ -40,7 +40,7 @@ def _describe_task(task: tasks.Task, labels) -> dict[str, Any]:
 
 
 def table(statistics: Mapping[str, Any]) -> str:
-  """The printed form of `statistics.json`."""
+  """`statistics.json` as a printed table."""
   splits = statistics['splits']
   parts = [_images_table(splits), _tasks_table(splits)]
   if all(tasks.APPAREL in split['tasks'] for split in splits.values()):
@@ -79,7 +79,7 @@ def _tasks_table(splits: Mapping[str, Any]) -> str:
   first = next(iter(splits.values()))['tasks']
   for name in sorted(first, key=lambda name: -first[name]['labelled']):
     if ':' in name:
-      continue  # a class's own task: only in statistics.json
+      continue  # a task of one class: only in statistics.json
     counts = collections.Counter(first[name]['counts']).most_common()
     filled = [
       f'{s["tasks"][name]["labelled"]:,} ({s["tasks"][name]["fill_rate"]:.1%})'

@@ -1,7 +1,7 @@
-"""Any table as rows of text: CSV, Excel, JSON, Parquet.
+"""Reads CSV, Excel, JSON and Parquet as rows of text.
 
-Nothing here knows what the columns mean, see `columns`. What had to be guessed,
-the separator and the encoding, stands in `Table.notes`.
+`columns` interprets them. Guesses, of separator and encoding, are reported in
+`Table.notes`.
 """
 
 import collections
@@ -18,8 +18,8 @@ from imat_jax import errors
 from imat_jax.runtime import extras
 
 SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs', '|': '|'}
-# Tried in this order where a file has no byte-order mark. Windows-1252 is what
-# Excel writes in the west; its letters are those of Latin-1.
+# Tried in this order without a byte-order mark. Excel writes Windows-1252 in
+# the west, a superset of Latin-1's letters.
 ENCODINGS = ('utf-8', 'cp1252')
 _MARKS = (  # UTF-32's begins with UTF-16's
   (b'\xef\xbb\xbf', 'utf-8-sig'),
@@ -33,21 +33,21 @@ _SNIFFED_ROWS = 50
 _LONGEST_CELL = 2**27
 _FOREIGN = re.compile(r'[^\x00-\x7f]')
 _FOREIGN_WORD = re.compile(r'\w*[^\W\x00-\x7f]\w*')
-# No text has these: \x1a ended files of DOS.
+# Not in any text file; \x1a, the end of DOS files, is allowed.
 _CONTROL = re.compile(r'[\x00-\x08\x0e-\x19]')
 
 Cells = Sequence[str]
 
 
 class Row(NamedTuple):
-  """The cells of a row by the names of their columns, and where it is."""
+  """The cells of a row by column name, and its file and line."""
 
   where: str
   cells: dict[str, str]
 
 
 class Table(NamedTuple):
-  """A table as it is, its cells stripped; a cell that is missing is empty."""
+  """A table with stripped cells; missing cells are empty."""
 
   path: pathlib.Path
   columns: tuple[str, ...]
@@ -62,22 +62,22 @@ def read(
   skip_bad_rows: bool = False,
   expects: Callable[[Cells], bool] = lambda names: False,
 ) -> Table:
-  """Reads a table of any kind, told by its content.
+  """Reads a table; the format is inferred from the content.
 
   Args:
     path: a file.
     encoding: of a text file; empty to try `ENCODINGS`.
-    skip_bad_rows: leave out rows that have not as many cells as the header.
-    expects: whether a header has the columns that are looked for; decides
-      between separators.
+    skip_bad_rows: skip rows with more or fewer cells than the header.
+    expects: whether a header has the expected columns; decides between
+      separators.
 
   Raises:
-    UserError: it is no table, a row is bad, or a library is missing.
+    UserError: not a table, a bad row, or a missing library.
   """
   try:
     body = path.read_bytes()
   except FileNotFoundError:
-    raise errors.UserError(f'{path}: there is no such table') from None
+    raise errors.UserError(f'{path}: no such file') from None
   if body.startswith(b'PK'):
     return _of_excel(path, skip_bad_rows, expects)
   if body.startswith(b'PAR1'):
@@ -93,11 +93,11 @@ def read(
 def decode(
   path: pathlib.Path, body: bytes, encoding: str = ''
 ) -> tuple[str, tuple[str, ...]]:
-  """The text of a file, and a note where the encoding had to be guessed."""
+  """The text of a file, and a note if the encoding was guessed."""
   if not encoding:
     encoding = next((e for mark, e in _MARKS if body.startswith(mark)), '')
   if not encoding and b'\x00' in body[:2]:
-    # UTF-16 without a mark: a letter of ASCII has a zero before or behind it.
+    # UTF-16 without a mark: ASCII letters have a zero byte before or after.
     encoding = 'utf-16-be' if body[0] == 0 else 'utf-16-le'
   for name in [encoding] if encoding else ENCODINGS:
     try:
@@ -119,21 +119,21 @@ def decode(
     return text.removeprefix('\ufeff'), (f'encoding {name}{example}',)
   raise errors.UserError(
     f'{path}: neither a table nor text in '
-    f'{encoding or " or ".join(ENCODINGS)}; say its --encoding (cp1251, '
-    'shift_jis, gbk, …), or save it as UTF-8'
+    f'{encoding or " or ".join(ENCODINGS)}; set --encoding (cp1251, shift_jis, '
+    'gbk, …), or save it as UTF-8'
   )
 
 
 def _refuse_damaged(path: pathlib.Path, body: bytes) -> None:
-  """Raises where a few bytes of a UTF-8 file are of another encoding."""
+  """Raises if a few bytes of a UTF-8 file are of another encoding."""
   text = body.decode('utf-8', 'replace')
   bad = text.count('\ufffd')
   letters = len(_FOREIGN.findall(text)) - bad
   if letters > 2 * bad:
     line = text[: text.index('\ufffd')].count('\n') + 1
     raise errors.UserError(
-      f'{path}: line {line}: a letter that is not of UTF-8, as the others are; '
-      'correct it, or say another --encoding'
+      f'{path}: line {line}: invalid UTF-8 in a UTF-8 file; correct it, or set '
+      'another --encoding'
     )
 
 
@@ -143,7 +143,7 @@ def of_records(
   unit: str,
   notes: Sequence[str] = (),
 ) -> Table:
-  """The table of numbered JSON objects; what is nested is an empty cell."""
+  """The table of numbered JSON objects; nested values are empty cells."""
   rows, columns, nested = [], {}, collections.Counter()
   for number, record in records:
     if not isinstance(record, dict):
@@ -161,14 +161,14 @@ def of_records(
     rows.append(Row(f'{path}: {unit} {number}', cells))
   notes = list(notes)
   if nested:
-    notes.append(f'nested values left out: {", ".join(nested)}')
+    notes.append(f'nested values skipped: {", ".join(nested)}')
   empty = dict.fromkeys(columns, '')
   rows = [Row(row.where, empty | row.cells) for row in rows]
   return Table(path, tuple(columns), rows, tuple(notes))
 
 
 def of_uneven_rows(path: pathlib.Path, rows: Sequence[Row], note: str) -> Table:
-  """The table of rows that have not all the same cells."""
+  """The table of rows with different sets of cells."""
   names = dict.fromkeys(name for row in rows for name in row.cells)
   empty = dict.fromkeys(names, '')
   rows = [Row(row.where, empty | row.cells) for row in rows]
@@ -176,14 +176,14 @@ def of_uneven_rows(path: pathlib.Path, rows: Sequence[Row], note: str) -> Table:
 
 
 def as_text(value: Any) -> str:
-  """A value as one would type it: 3.0 is 3, a missing one is empty."""
+  """A value as a person would type it: 3.0 is 3, a missing one is empty."""
   if value is None or value != value:  # NaN
     return ''
   if isinstance(value, bool):
     return str(value).lower()
   if isinstance(value, float) and value.is_integer():
     return str(int(value))
-  # Half of a letter, as JSON may have it, is in no name.
+  # JSON may have unpaired surrogates.
   return str(value).encode(errors='replace').decode().strip()
 
 
@@ -234,7 +234,7 @@ def _of_csv(
 
 
 def _sniff(text: str, expects: Callable[[Cells], bool]) -> str:
-  """The separator with which the header is as expected, else most even."""
+  """The separator with the expected header, else with the most even rows."""
 
   def merit(separator: str) -> tuple[bool, float, int]:
     lines = csv.reader(io.StringIO(text, newline=''), delimiter=separator)
@@ -252,7 +252,7 @@ def _sniff(text: str, expects: Callable[[Cells], bool]) -> str:
     even = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
     return expects([name.strip() for name in rows[0]]), even, len(rows[0])
 
-  return max(SEPARATORS, key=merit)  # a comma where all are alike
+  return max(SEPARATORS, key=merit)  # a comma in a tie
 
 
 def _records(
@@ -262,7 +262,7 @@ def _records(
   first_line: int,
   skip_bad_rows: bool,
 ) -> Iterator[tuple[int, list[str] | None]]:
-  """Rows with the line on which they begin; None where one is bad."""
+  """Rows with their first line; None for a bad row."""
   lines = long_lines(io.StringIO(text, newline=''))
   reader = csv.reader(
     lines, delimiter=separator, strict=True, skipinitialspace=separator != '\t'
@@ -277,8 +277,8 @@ def _records(
       last = reader.line_num + first_line - 1
       if last > line or 'end of data' in str(error):
         raise errors.UserError(
-          f'{path}: line {line}: a quotation mark (") opens a cell there and '
-          f'is not closed as it should be: {error} (line {last})'
+          f'{path}: line {line}: a quotation mark (") opens a cell and is not '
+          f'closed correctly: {error} (line {last})'
         ) from None
       if not skip_bad_rows:
         raise _bad_row(path, line, str(error)) from None
@@ -286,7 +286,7 @@ def _records(
 
 
 def long_lines(lines: Iterable[str]) -> Iterator[str]:
-  """The lines of a CSV file, whose cells may be longer than csv's default."""
+  """The lines of a CSV file; allows cells longer than csv's default."""
   old_limit = csv.field_size_limit(_LONGEST_CELL)
   try:
     yield from lines
@@ -296,9 +296,8 @@ def long_lines(lines: Iterable[str]) -> Iterator[str]:
 
 def _bad_row(path: pathlib.Path, line: int, what: str) -> errors.UserError:
   return errors.UserError(
-    f'{path}: line {line}: {what}; correct the row (a cell that contains the '
-    'separator needs quotation marks), or leave such rows out with '
-    '--skip_bad_rows'
+    f'{path}: line {line}: {what}; correct the row (a cell with the separator '
+    'in it needs quotation marks), or skip such rows with --skip_bad_rows'
   )
 
 
@@ -310,7 +309,7 @@ def _table(
   skip_bad_rows: bool,
   separator: str = ',',
 ) -> Table:
-  """The rows under the columns that have a name."""
+  """The rows, with only the columns that have a name."""
   num_columns = len(header)
   while header and not header[-1]:
     header = header[:-1]
@@ -320,10 +319,10 @@ def _table(
       raise errors.UserError(f"{path}: duplicate column '{name}'; rename one")
   rows, blank, bad = [], 0, []
   for line, cells in records:
-    if cells and _swallowed(cells, separator):
+    if cells and _swallows_rows(cells, separator):
       raise errors.UserError(
-        f'{path}: line {line}: a quotation mark (") opens a cell there that '
-        'holds further rows; close it, or take it away'
+        f'{path}: line {line}: a quotation mark (") opens a cell that swallows '
+        'the next rows; close or remove it'
       )
     if cells is None:
       bad.append(line)
@@ -339,19 +338,19 @@ def _table(
   notes = list(notes)
   if len(named_columns) < num_columns:
     notes.append(
-      f'columns without a name left out: {num_columns - len(named_columns)}'
+      f'columns without a name skipped: {num_columns - len(named_columns)}'
     )
   if blank:
-    notes.append(f'empty rows left out: {blank:,}')
+    notes.append(f'empty rows skipped: {blank:,}')
   if bad:
-    notes.append(f'bad rows left out: {len(bad):,} (first: line {bad[0]})')
+    notes.append(f'bad rows skipped: {len(bad):,} (first: line {bad[0]})')
   return Table(
     path, tuple(name for _, name in named_columns), rows, tuple(notes)
   )
 
 
-def _swallowed(cells: Cells, separator: str) -> bool:
-  """Whether a cell holds rows: one of its lines begins as this row does."""
+def _swallows_rows(cells: Cells, separator: str) -> bool:
+  """Whether a cell contains rows: one of its lines begins like this row."""
   _, ending = os.path.splitext(cells[0])
   return bool(ending) and any(
     separator in line and line.split(separator)[0].rstrip('" ').endswith(ending)
@@ -363,7 +362,7 @@ def _swallowed(cells: Cells, separator: str) -> bool:
 def _count(cells: Cells, header: Cells) -> str:
   while cells and not cells[-1] and len(cells) > len(header):
     cells = cells[:-1]
-  return f'{len(cells)} cells under {len(header)} columns'
+  return f'{len(cells)} cells in {len(header)} columns'
 
 
 def _of_excel(
@@ -378,11 +377,11 @@ def _of_excel(
       sheet.title: [list(map(as_text, r)) for r in sheet.values]
       for sheet in book.worksheets
     }
-  except Exception as error:  # zip, XML and openpyxl have their own
+  except Exception as error:  # zip, XML and openpyxl raise their own
     reason = str(error) or type(error).__name__
     raise errors.UserError(
-      f'{path}: not an Excel file (.xlsx): {reason}; unpack an archive, save '
-      'another spreadsheet as CSV'
+      f'{path}: not an Excel file (.xlsx): {reason}; unpack archives, save '
+      'other spreadsheets as CSV'
     ) from None
   filled = {name: rows for name, rows in sheets.items() if any(map(any, rows))}
   fitting = [n for n, rows in filled.items() if any(map(expects, rows[:10]))]

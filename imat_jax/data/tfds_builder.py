@@ -1,8 +1,8 @@
-"""The TFDS data set `imaterialist`: its features, and how it is written.
+"""Features and writer of the TFDS data set `imaterialist`.
 
-Each example has the photo as a square JPEG, its id, and one label number per
-task in the order of the metadata's `tasks`, -1 where nobody gave one. Any tool
-that reads TFDS or ArrayRecord can open it.
+Each example has the photo as a square JPEG, its id, and a label number per task
+in the order of the metadata's `tasks`, -1 where missing. Any tool that reads
+TFDS or ArrayRecord can open it.
 """
 
 import contextlib
@@ -25,47 +25,46 @@ VERSION = '1.0.0'
 Rows = Callable[[], Iterable[tuple[str, bytes, np.ndarray]]]
 
 
-# Where the data set stands in a data directory, and what says that it is whole.
+# The data set in a data directory, and the file that marks it as complete.
 FOLDER = f'{NAME}/{VERSION}'
-MARK = 'metadata.json'
-_OURS = re.compile(
+MARKER = 'metadata.json'
+_DATASET_FILE = re.compile(
   r'(metadata|dataset_info|features)\.json|'
   rf'{NAME}-\w+\.array_record-\d{{5}}-of-\d{{5}}'
 )
 
 
 def directory(data_dir: str | pathlib.Path) -> pathlib.Path:
-  """Where the data set stands in a data directory of this machine."""
+  """The data set in a local data directory."""
   return pathlib.Path(data_dir, FOLDER)
 
 
-def is_ours(name: str) -> bool:
-  """Whether a file in `directory` is named like one that `write` writes."""
-  return bool(_OURS.fullmatch(name))
+def is_dataset_file(name: str) -> bool:
+  """Whether `write` writes files of this name to `directory`."""
+  return bool(_DATASET_FILE.fullmatch(name))
 
 
 def check_names(place: str | pathlib.Path, names: Iterable[str]) -> None:
-  """Raises where a data set cannot be replaced, as other files are with it.
+  """Raises if a data set's folder has other files, so must not be replaced.
 
   Args:
     place: its folder, for the message.
-    names: of all that is there.
+    names: of all files in it; those of file managers are ignored.
 
   Raises:
-    UserError: names a file that `write` does not write. What file managers
-      leave in folders is passed over.
+    UserError: names a file that `write` does not write.
   """
   for name in sorted(names):
-    if not is_ours(name) and not files.is_foreign(name):
+    if not is_dataset_file(name) and not files.is_foreign(name):
       raise errors.UserError(
-        f'{place}/{name}: is not of a data set of this command, so '
-        '--overwrite does not replace it; move it away, or give another '
+        f'{place}/{name}: not part of a data set of this command, so '
+        '--overwrite does not replace it; move it away, or choose another '
         '--data_dir'
       )
 
 
 def features(side: int, num_tasks: int) -> tfds.features.FeaturesDict:
-  """What an example is made of."""
+  """The features of an example."""
   return tfds.features.FeaturesDict(
     {
       'image': tfds.features.Image(
@@ -78,10 +77,10 @@ def features(side: int, num_tasks: int) -> tfds.features.FeaturesDict:
 
 
 class _Info(tfds.core.DatasetInfo):
-  """Facts of a data set that only its builder knows."""
+  """Metadata of a data set that only its builder knows."""
 
   def initialize_from_bucket(self) -> None:
-    """Asks no server; tfds would, and leave an empty temporary folder."""
+    """Asks no server; tfds's does, and leaves an empty temporary folder."""
 
 
 class Imaterialist(tfds.core.GeneratorBasedBuilder):
@@ -97,14 +96,14 @@ class Imaterialist(tfds.core.GeneratorBasedBuilder):
     metadata: dict[str, Any],
     **kwargs,
   ):
-    self._splits, self._side, self._described = splits, side, metadata
+    self._splits, self._side, self._metadata = splits, side, metadata
     super().__init__(**kwargs)
 
   def _info(self) -> tfds.core.DatasetInfo:
     return _Info(
       builder=self,
-      features=features(self._side, len(self._described['tasks'])),
-      metadata=tfds.core.MetadataDict(self._described),
+      features=features(self._side, len(self._metadata['tasks'])),
+      metadata=tfds.core.MetadataDict(self._metadata),
       disable_shuffling=True,
     )
 
@@ -128,10 +127,10 @@ def write(
   """Writes the data set as array_record under `data_dir`.
 
   Args:
-    splits: split name → a function that gives the split's rows.
+    splits: split name → a function that returns the split's rows.
     side: width and height of the photos in pixels.
-    metadata: JSON-like facts; `tasks` maps task names to label names.
-    data_dir: a folder that holds no data set yet.
+    metadata: JSON-like; `tasks` maps task names to label names.
+    data_dir: a folder without a data set.
   """
   tfds.disable_progress_bar()
   builder = Imaterialist(

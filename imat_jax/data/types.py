@@ -1,4 +1,4 @@
-"""What loaders and steps pass to each other; numpy alone."""
+"""Types that loaders and steps exchange; numpy only."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ class Batch(NamedTuple):
 
 
 class Shard(NamedTuple):
-  """Which part of each batch is made here: one of several equal runs."""
+  """Which of `number` equal, contiguous parts of each batch is loaded."""
 
   index: int
   number: int

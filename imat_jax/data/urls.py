@@ -1,4 +1,4 @@
-"""What a link of the web is, and how it is written in a request."""
+"""Parses web links and writes them as a request needs them."""
 
 import re
 import urllib.parse
@@ -7,46 +7,46 @@ _LINK = re.compile(
   r'(https?)://([^/?#\\\s]+)([^#]*)', re.IGNORECASE | re.DOTALL
 )
 _ABSOLUTE = re.compile(r'[a-z][a-z0-9+.-]*:', re.IGNORECASE)
-# All of ASCII but blanks and control characters is sent as it is written.
+# ASCII other than blanks and control characters is sent verbatim.
 _RAW = ''.join(map(chr, range(0x21, 0x7F)))
 
 
 def is_link(text: str) -> bool:
-  """Whether a text is a link: a scheme of the web, in any case, and a host."""
+  """Whether a text is a web link: http(s) in any case, and a host."""
   return _LINK.match(text) is not None
 
 
 def parts(text: str) -> tuple[str, str, str]:
   """Scheme, authority (host, port, user) and target of a link.
 
-  The target is path and query as they are written, without the fragment. Only
-  what a request cannot hold is quoted: blanks, controls, letters beyond ASCII.
-  Signatures, proxies and image services tell `%2F` from `/`.
+  The target is path and query verbatim, without the fragment. Only blanks,
+  controls and non-ASCII letters are quoted: signatures, proxies and image
+  services distinguish `%2F` from `/`.
 
   Raises:
-    ValueError: it is no link.
+    ValueError: not a link.
   """
   match = _LINK.match(text.strip())
   if not match:
     raise ValueError('not a link')
   scheme, authority, target = match.groups()
-  # As the bytes that a header has, where it is no text.
+  # A header that is not valid text keeps its bytes.
   target = urllib.parse.quote(target, _RAW, errors='surrogateescape')
   slash = '' if target.startswith('/') else '/'
   return scheme.lower(), authority, slash + target
 
 
 def with_prefix(text: str, rule: str) -> str:
-  """The link by a rule OLD=NEW: what begins with OLD begins with NEW."""
+  """Applies a rule OLD=NEW: a link's prefix OLD becomes NEW."""
   old, _, new = rule.partition('=')
   fits = old and text.startswith(old)
   return new + text.removeprefix(old) if fits else text
 
 
 def joined(base: str, reference: str) -> str:
-  """The link that a reference in the reply to `base` means, as it is written.
+  """Resolves a reference against `base`, verbatim.
 
-  urllib's urljoin leaves out empty segments and queries.
+  urllib's urljoin drops empty segments and queries.
   """
   reference = reference.strip()
   if _ABSOLUTE.match(reference):

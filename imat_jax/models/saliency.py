@@ -1,9 +1,9 @@
-"""Where a network looks: the pixels on which its answer hangs most.
+"""Saliency maps: the pixels that influence a prediction most.
 
 The gradient of the likeliest label's log probability with respect to the pixels
-(Simonyan et al., "Deep inside convolutional networks", 2014), its size averaged
-over copies of the photo under a little noise (Smilkov et al., "SmoothGrad:
-removing noise by adding noise", 2017).
+(Simonyan et al., "Deep inside convolutional networks", 2014), its magnitude
+averaged over noisy copies of the photo (Smilkov et al., "SmoothGrad: removing
+noise by adding noise", 2017).
 """
 
 import functools
@@ -18,8 +18,7 @@ from imat_jax.models.network import Network
 
 _COPIES = 16
 _NOISE = 0.1  # its standard deviation, where black is 0 and white is 1
-# Of the pixels of a map the largest hundredth counts as equal.
-_LARGEST = 99
+_CLIP_PERCENTILE = 99  # of a map's pixels; larger ones are clipped
 
 
 def saliency(
@@ -28,17 +27,17 @@ def saliency(
   variables: dict,
   image_HxWxC: np.ndarray,
 ) -> np.ndarray:
-  """A map of each task, T × H × W, from 0 to 1.
+  """A saliency map per task, T × H × W, from 0 to 1.
 
   Args:
     model, task_set: of the network.
     variables: its parameters, and collections such as batch statistics.
-    image_HxWxC: what it is shown, uint8.
+    image_HxWxC: uint8.
   """
-  found_TxHxW = _saliency(model, task_set, variables, image_HxWxC)
-  largest_T = np.percentile(found_TxHxW, _LARGEST, axis=(1, 2))
+  gradient_TxHxW = _saliency(model, task_set, variables, image_HxWxC)
+  largest_T = np.percentile(gradient_TxHxW, _CLIP_PERCENTILE, axis=(1, 2))
   scale_T = np.where(largest_T > 0, largest_T, 1)
-  return np.clip(found_TxHxW / scale_T[:, None, None], 0, 1)
+  return np.clip(gradient_TxHxW / scale_T[:, None, None], 0, 1)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -52,11 +51,11 @@ def _saliency(model, task_set, variables, image_HxWxC):
     logits_BxTxK = network.apply(variables, image_BxHxWxC, deterministic=True)
     return jax.nn.log_softmax(logits_BxTxK)
 
-  guess_T = log_prob(image_HxWxC[None])[0].argmax(1)
+  predicted_T = log_prob(image_HxWxC[None])[0].argmax(1)
 
   def of_task(task):
     def score(image_BxHxWxC):
-      return log_prob(image_BxHxWxC)[:, task, guess_T[task]].sum()
+      return log_prob(image_BxHxWxC)[:, task, predicted_T[task]].sum()
 
     gradient_BxHxWxC = jax.grad(score)(image_HxWxC[None] + noise_BxHxWxC)
     return jnp.abs(gradient_BxHxWxC).max(3).mean(0)
@@ -65,7 +64,7 @@ def _saliency(model, task_set, variables, image_HxWxC):
 
 
 def overlay(image_HxWxC: np.ndarray, saliency_HxW: np.ndarray) -> Image.Image:
-  """The picture in grey, orange where the network looks."""
+  """The image in grey, orange where the network looks."""
   gray_HxWxC = np.asarray(Image.fromarray(image_HxWxC).convert('L'))[..., None]
   heat_HxWxC = saliency_HxW[..., None]
   mixed_HxWxC = (1 - heat_HxWxC) * 0.6 * gray_HxWxC

@@ -33,7 +33,7 @@ def verify(folder: pathlib.Path) -> str | None:
   if not isinstance(sealed, dict) or not sealed:
     return f'{NAME} is damaged'
   for name, digest in sorted(sealed.items()):
-    # A foreign file that an earlier version sealed may have changed since.
+    # Earlier versions sealed system files, too, which may have changed since.
     if not _is_foreign(name) and (problem := _verify(folder / name, digest)):
       return f'{name} {problem}'
   return None
@@ -49,7 +49,7 @@ def _verify(path: pathlib.Path, digest: str) -> str | None:
 
 
 def only_complete(listing: Mapping[str, File]) -> dict[str, File]:
-  """Without the files of checkpoints that have no seal.
+  """Drops the files of checkpoints without a seal.
 
   Args:
     listing: the files of a run or a study, by their names in its folder.

@@ -70,7 +70,7 @@ def initialize(cluster: config.Cluster) -> Iterator[None]:
       if not _LOST_CONNECTION.match(str(error)):
         raise
       raise errors.UserError(_lost_process(errors.first_line(error))) from error
-    except errors.Interrupted:  # all processes are, at the same step
+    except errors.Interrupted:  # in all processes, at the same step
       jax.distributed.shutdown()
       raise
     except BaseException:
@@ -200,16 +200,15 @@ def _exit_without_waiting(status: int) -> None:
 
 def _lost_process(reason: str) -> str:
   return (
-    f'a process of this job is gone or cannot be reached ({reason}); its own '
-    'last line says why; start all of them again, they go on from the last '
-    'checkpoint'
+    f'a process of this job died or is unreachable ({reason}); see its last '
+    'log line, then restart all processes: they resume from the last checkpoint'
   )
 
 
 @contextlib.contextmanager
 def _log_on_abort() -> Iterator[None]:
-  """Logs a line if this process ends without one of its own."""
-  message = _lost_process('no sign of life')
+  """Logs a line if jax aborts this process."""
+  message = _lost_process('heartbeat timeout')
   name = f'pid {os.getpid()} on {socket.gethostname()}'
   watcher = subprocess.Popen(
     [sys.executable, '-c', _ABORT_MESSAGE, f'{name}: ended: {message}'],
@@ -219,4 +218,4 @@ def _log_on_abort() -> Iterator[None]:
   try:
     yield
   finally:
-    watcher.communicate(b'in good order')
+    watcher.communicate(b'clean exit')

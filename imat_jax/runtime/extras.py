@@ -4,7 +4,7 @@ import importlib.util
 
 from imat_jax import config, errors
 
-# What `reporting` imports.
+# The imports of `reporting`.
 _REPORT = ('altair', 'jinja2', 'markupsafe', 'scipy', 'vl_convert', 'yaml')
 
 
@@ -12,12 +12,12 @@ def require(package: str, extra: str, wanted_by: str) -> None:
   """Raises unless a package is installed.
 
   Args:
-    package: its name, as it is imported.
-    extra: of setup.py, that installs it.
+    package: its import name.
+    extra: the extra in setup.py that installs it.
     wanted_by: the flag or file that needs it.
 
   Raises:
-    UserError: it is not installed; the message has the command to install it.
+    UserError: not installed; has the command to install it.
   """
   if importlib.util.find_spec(package) is None:
     raise errors.UserError(
@@ -27,13 +27,13 @@ def require(package: str, extra: str, wanted_by: str) -> None:
 
 
 def report_missing() -> str | None:
-  """Why no page and no model card can be written; None where they can."""
+  """Why no page and no model card can be written; None if they can."""
   missing = [name for name in _REPORT if not importlib.util.find_spec(name)]
   if not missing:
     return None
   return (
-    f'no page and no model card: they need the package {missing[0]}: pip '
-    "install 'imat_jax[report]'"
+    f'no page and no model card: needs the package {missing[0]}: pip install '
+    "'imat_jax[report]'"
   )
 
 

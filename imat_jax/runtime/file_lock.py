@@ -1,4 +1,4 @@
-"""A lock that ends with its process, however that ends."""
+"""A file lock that is released when its process exits or dies."""
 
 import contextlib
 import fcntl
@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 def file_lock(
   path: pathlib.Path, when_held: Callable[[str], None]
 ) -> Iterator[None]:
-  """Holds the lock of a file, in which the holder writes who it is.
+  """Locks a file and writes the pid and host to it.
 
-  On a file system without locks nothing is locked.
+  A no-op on file systems without locks.
 
   Args:
-    path: of the file; its folder exists.
-    when_held: is called with who holds it, to raise an error; where it
-      returns, this waits.
+    path: of the file, in an existing folder.
+    when_held: called with the holder if the file is locked; may raise. If it
+      returns, waits for the lock.
   """
   with path.open('a+', encoding='utf-8', errors='replace') as file:
     with contextlib.suppress(OSError):

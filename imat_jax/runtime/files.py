@@ -1,4 +1,4 @@
-"""Files that are complete or absent: text and JSON, written and read."""
+"""Atomic writes, JSON files, and names and folders that are safe to use."""
 
 import contextlib
 import functools
@@ -24,16 +24,16 @@ _DEVICES = {'CON', 'PRN', 'AUX', 'NUL'} | {
 }
 
 
-# What file managers, notebooks, archives and network disks add to folders.
+# Added to folders by file managers, notebooks, archives and network disks.
 _FOREIGN_FOLDERS = frozenset({'__MACOSX', '@eaDir', '$RECYCLE.BIN'})
 _FOREIGN_FILES = frozenset({'thumbs.db', 'desktop.ini'})
 
 
 @contextlib.contextmanager
 def atomic_write(path: pathlib.Path) -> Iterator[IO[bytes]]:
-  """A file to write to, under a temporary name that is renamed at the end.
+  """A temporary file to write to, renamed to `path` at the end.
 
-  A reader sees the old file or the new one, never half of one.
+  A reader sees the old file or the new one, never a partial one.
   """
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,12 +63,12 @@ def write_text(path: pathlib.Path, text: str) -> None:
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
-  """Writes readable JSON; NaN and infinity are refused, as JSON has none."""
+  """Writes readable JSON, see `json_text`."""
   write_text(path, json_text(value))
 
 
 def json_text(value: Any) -> str:
-  """Readable JSON; NaN and infinity are a `ValueError`, as JSON has none."""
+  """Readable JSON; NaN and infinity raise a `ValueError`, as JSON has none."""
   return json.dumps(value, indent=2, allow_nan=False) + '\n'
 
 
@@ -77,7 +77,7 @@ def read_json(path: pathlib.Path) -> Any:
   try:
     return json.loads(pathlib.Path(path).read_text(encoding='utf-8'))
   except FileNotFoundError:
-    raise errors.UserError(f'{path}: there is no such file') from None
+    raise errors.UserError(f'{path}: no such file') from None
   except OSError as error:
     raise errors.UserError(f'{path}: {error.strerror}') from None
   except (ValueError, RecursionError) as error:
@@ -87,11 +87,11 @@ def read_json(path: pathlib.Path) -> Any:
 def cache_folder() -> pathlib.Path:
   """This program's folder in the user's cache.
 
-  A user without a home folder, or with one that is not writable (as in many
-  containers), has `temporary_folder`.
+  Falls back to `temporary_folder` if the home folder is missing or not
+  writable, as in many containers.
   """
   home = os.environ.get('XDG_CACHE_HOME', '')
-  if not os.path.isabs(home):  # as the XDG specification has it
+  if not os.path.isabs(home):  # ignored, by the XDG specification
     home = os.path.expanduser('~/.cache')
   folder = pathlib.Path(home, 'imat_jax')
   usable = folder.is_absolute() and is_writable(folder)
@@ -99,7 +99,7 @@ def cache_folder() -> pathlib.Path:
 
 
 def is_url(place: str | pathlib.Path) -> bool:
-  """Whether a folder is in a bucket; `config` checks how its URL is written."""
+  """Whether a folder is in a bucket; `config` checks the URL's syntax."""
   return '://' in str(place)
 
 
@@ -110,11 +110,11 @@ def working_folder(url: str) -> pathlib.Path:
 
 @functools.cache
 def temporary_folder() -> pathlib.Path:
-  """A folder of this user alone below the system's temporary folder."""
+  """This user's private folder in the system's temporary folder."""
   folder = pathlib.Path(tempfile.gettempdir(), f'imat_jax-{os.getuid()}')
   with contextlib.suppress(FileExistsError):
     folder.mkdir(mode=0o700)
-  # Anyone may have made it, and compiled programs are cached in it.
+  # Compiled programs are cached in it, and another user may have made it.
   status = folder.lstat()
   is_private = stat.S_ISDIR(status.st_mode) and not status.st_mode & 0o077
   if is_private and status.st_uid == os.getuid():
@@ -123,7 +123,7 @@ def temporary_folder() -> pathlib.Path:
 
 
 def is_writable(path: pathlib.Path) -> bool:
-  """Whether a folder is one to write in, or can be made."""
+  """Whether a folder is writable, or can be made."""
   for folder in (path, *path.parents):
     if os.path.lexists(folder):
       return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
@@ -131,7 +131,7 @@ def is_writable(path: pathlib.Path) -> bool:
 
 
 def is_foreign(name: str) -> bool:
-  """Whether a file or folder is hidden, or was added by another program."""
+  """Whether a file or folder is hidden, or of a file manager or the like."""
   return (
     name.startswith('.')
     or name in _FOREIGN_FOLDERS
@@ -140,7 +140,7 @@ def is_foreign(name: str) -> bool:
 
 
 def bounded_name(name: str) -> str:
-  """The name, or if it is too long for a folder, its beginning and a digest.
+  """The name; if too long for a folder, its beginning and a digest.
 
   Args:
     name: of characters that any file system accepts.
@@ -148,13 +148,13 @@ def bounded_name(name: str) -> str:
   if len(name.encode()) <= _LONGEST_FOLDER:
     return name
   digest = hashlib.sha256(name.encode()).hexdigest()[:16]
-  # Drops what remains of a character, or of its %-escape, that was cut.
+  # Drops the rest of a cut character or %-escape.
   start = name.encode()[: _LONGEST_FOLDER - 17].decode(errors='ignore')
   return f'{re.sub("%.?$", "", start)}-{digest}'
 
 
 def is_safe_name(name: str) -> bool:
-  """Whether a name from elsewhere names a file in its folder, nowhere else."""
+  """Whether an untrusted name is that of a file directly in its folder."""
   return (
     name.isprintable()
     and not name.startswith('.')

@@ -1,9 +1,9 @@
-"""Files written where a user may have files of their own.
+"""Writes files to folders where users may have others.
 
-No command overwrites a file that it did not write. Each folder that receives
-such files has a hidden record of them, a line per write with name and SHA-256;
-a file is replaced only where the record has it as it is now. The photos of
-SPLIT/ have a record of their own, `SPLIT.manifest.jsonl`.
+No command overwrites a file that it did not write. Each output folder has a
+hidden record, a line per write with name and SHA-256; a file is replaced only
+if the record has its current content. Photos in SPLIT/ are recorded in
+`SPLIT.manifest.jsonl` instead.
 """
 
 import hashlib
@@ -20,45 +20,46 @@ RECORD = '.imat_jax.jsonl'
 
 
 def check(path: str | pathlib.Path) -> None:
-  """Raises unless `path` is free, or holds what a command wrote there.
+  """Raises unless `path` is free, or has a file that a command wrote.
 
   Raises:
-    UserError: another file, or one that was changed since, is there; or the
-      folder is not writable.
+    UserError: another file, or one that was changed; or the folder is not
+      writable.
   """
   path = pathlib.Path(path)
   if not files.is_writable(path.parent):
     raise errors.UserError(
-      f'{path}: no file can be written there; give another folder'
+      f'{path}: the folder is not writable; choose another one'
     )
   if not os.path.lexists(path):
     return
   if path.is_dir():
     raise errors.UserError(f'{path}: is a folder; give the name of a file')
-  if path.exists() and not path.is_file():  # reading a pipe has no end
-    raise errors.UserError(f'{path}: is no regular file; give another name')
+  if path.exists() and not path.is_file():  # reading a pipe would block
+    raise errors.UserError(f'{path}: not a regular file; choose another name')
   if (path.name, _digest(path.read_bytes())) not in _recorded(path.parent):
     raise errors.UserError(
-      f'{path}: a file that this command did not write, or that was changed '
-      'since, is there; move it away or give another name'
+      f'{path}: exists, and this command did not write it or it was changed '
+      'since; move it away or choose another name'
     )
 
 
 def write_bytes(path: str | pathlib.Path, content: bytes) -> None:
-  """Writes a complete file and records it, see `check`."""
+  """Writes a file atomically and records it, see `check`."""
   check(path)
   path = pathlib.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  # The record comes first: killed in between, the file can still be replaced.
+  # The record first: if killed in between, the file can still be replaced.
   _record(path, content)
   files.write_bytes(path, content)
 
 
 def adopt(path: str | pathlib.Path, is_ours: Callable[[bytes], bool]) -> None:
-  """Records a file as one that a command wrote, if its content says so.
+  """Records a file of a version that had no record.
 
-  For files of versions that had no record: a file with a record is left as it
-  is.
+  Args:
+    path: a file; nothing happens if it is missing or recorded.
+    is_ours: whether a command wrote it, by its content.
   """
   path = pathlib.Path(path)
   if not path.is_file() or path.name in dict(_recorded(path.parent)):
@@ -74,7 +75,7 @@ def write_text(path: str | pathlib.Path, text: str) -> None:
 
 
 def write_json(path: str | pathlib.Path, value: Any) -> None:
-  """`write_bytes` of readable JSON, without NaN and infinity."""
+  """`write_bytes` of readable JSON, see `files.json_text`."""
   write_text(path, files.json_text(value))
 
 
@@ -82,26 +83,26 @@ def check_apart(
   targets: Mapping[str, str | pathlib.Path],
   sources: Mapping[str, str | pathlib.Path],
 ) -> None:
-  """Raises where a folder that is written overlaps one that is read.
+  """Raises if an output folder overlaps an input.
 
   Args:
-    targets: flag → the folder that it names; all that it holds may change.
-    sources: the same of folders and files that are read.
+    targets: flag → output folder.
+    sources: flag → input folder or file.
 
   Raises:
-    UserError: one is the other, or inside of it, symbolic links followed.
+    UserError: names the two flags.
   """
   for flag, target in targets.items():
     for other, source in sources.items():
       if overlaps(target, source):
         raise errors.UserError(
-          f'{flag}={target} and {other}={source} overlap: what is written must '
-          f'lie apart from what is read; give another {flag}'
+          f'{flag}={target} and {other}={source} overlap: the output must not '
+          f'be in the input, or around it; choose another {flag}'
         )
 
 
 def overlaps(one: str | pathlib.Path, two: str | pathlib.Path) -> bool:
-  """Whether a path is the other or inside of it, symbolic links followed."""
+  """Whether one path is the other or inside it; follows symbolic links."""
   one, two = (pathlib.Path(os.path.realpath(path)) for path in (one, two))
   return one.is_relative_to(two) or two.is_relative_to(one)
 
@@ -126,7 +127,7 @@ def _parsed(lines: Iterable[bytes]) -> Iterable[tuple[str, str]]:
     try:
       record = json.loads(line)
       yield record['name'], record['sha256']
-    except (ValueError, TypeError, KeyError):  # torn by a kill
+    except (ValueError, TypeError, KeyError):  # incomplete after a kill
       continue
 
 

@@ -1,8 +1,8 @@
-"""SIGTERM and SIGINT: the first asks the loop to save and exit.
+"""Handles SIGTERM and SIGINT: the first makes the loop save and exit.
 
-Where a job has several processes, a signal to one of them is enough: the loop
-syncs all, and they exit at the same step. jax's own preemption sync point is
-not used: with 0.10.2 a process can pass it before it is agreed upon.
+In a job of several processes a signal to one is enough: the loop syncs them,
+and all exit at the same step. jax's own preemption sync point is not used: in
+0.10.2 a process can pass it before all have agreed on it.
 """
 
 import os
@@ -18,17 +18,17 @@ class PreemptionHandler:
   received: int = 0
 
   def __enter__(self) -> 'PreemptionHandler':
-    self._before = {
-      number: signal.signal(number, self._note)
+    self._previous_handlers = {
+      number: signal.signal(number, self._receive)
       for number in (signal.SIGTERM, signal.SIGINT)
     }
     return self
 
   def __exit__(self, kind, value, traceback) -> None:
-    for number, handler in self._before.items():
+    for number, handler in self._previous_handlers.items():
       signal.signal(number, handler)
 
-  def _note(self, number: int, frame) -> None:
+  def _receive(self, number: int, frame) -> None:
     if self.received:
       os._exit(128 + number)
     self.received = number

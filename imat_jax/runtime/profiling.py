@@ -1,4 +1,4 @@
-"""A trace of some steps, for TensorBoard's profile page and for Perfetto."""
+"""Traces some steps for TensorBoard's profiler and for Perfetto."""
 
 import pathlib
 
@@ -8,11 +8,10 @@ _FIRST, _STEPS = 5, 10  # the first steps compile and fill caches
 
 
 class Trace:
-  """Traces a few steps of a start of a run; a context manager.
+  """Traces a few steps after a start; a context manager.
 
   Writes `plugins/profile/…` in `folder`: `*.xplane.pb` for TensorBoard and
-  `perfetto_trace.json.gz` for ui.perfetto.dev. Without a folder
-  there is no trace.
+  `perfetto_trace.json.gz` for ui.perfetto.dev. Without a folder, does nothing.
   """
 
   def __init__(self, folder: pathlib.Path | None):
@@ -20,7 +19,7 @@ class Trace:
     self._step, self._open = 0, False
 
   def advance(self) -> None:
-    """To be called at each step."""
+    """Call this at each step."""
     self._step += 1
     if self._folder is None:
       return

@@ -11,26 +11,26 @@ from imat_jax import errors
 
 PLAIN_SECONDS = 15.0
 
-_silent = False
+_is_silent = False
 
 T = TypeVar('T')
 
 
 def silence() -> None:
   """Silences this process: another one reports the progress."""
-  global _silent
-  _silent = True
+  global _is_silent
+  _is_silent = True
 
 
 def say(text: str) -> None:
   """Prints a line on stderr without breaking a bar."""
-  if not _silent:
+  if not _is_silent:
     tqdm.tqdm.write(errors.printable(text), file=sys.stderr)
     sys.stderr.flush()
 
 
 def each(items: Collection[T], label: str, unit: str) -> Iterator[T]:
-  """The items; each counts as done when the next is asked for."""
+  """Iterates over the items with a progress bar."""
   with Progress(len(items), label, unit) as bar:
     for item in items:
       yield item
@@ -40,9 +40,9 @@ def each(items: Collection[T], label: str, unit: str) -> Iterator[T]:
 class Progress:
   """Counts finished units of work; a context manager.
 
-  On a terminal it is a tqdm bar with rate and ETA. Elsewhere (a log file, a
-  batch job) it prints one plain line every `PLAIN_SECONDS` and one at the end.
-  `done` units were finished by an earlier start; `total` may be unknown.
+  A tqdm bar on a terminal. Elsewhere (a log file, a batch job) a plain line
+  every `PLAIN_SECONDS` and one at the end. `done` units were finished by an
+  earlier start; `total` may be unknown.
   """
 
   def __init__(self, total: int | None, label: str, unit: str, done: int = 0):
@@ -51,7 +51,7 @@ class Progress:
     self._start = self._printed = time.monotonic()
     self._printed_count = done
     self._bar = None
-    if sys.stderr.isatty() and not _silent:
+    if sys.stderr.isatty() and not _is_silent:
       self._bar = tqdm.tqdm(
         total=total,
         initial=done,
@@ -62,7 +62,7 @@ class Progress:
       )
 
   def advance(self, units: int = 1) -> None:
-    """Reports that `units` more are done."""
+    """Reports `units` more as done."""
     self._count += units
     if self._bar is not None:
       self._bar.update(units)
@@ -74,7 +74,7 @@ class Progress:
     say(text)
 
   def _print_line(self) -> None:
-    if _silent:
+    if _is_silent:
       return
     self._printed, self._printed_count = time.monotonic(), self._count
     seconds = max(self._printed - self._start, 1e-9)
@@ -85,10 +85,10 @@ class Progress:
     total, eta = '', ''
     if self.total is not None:
       seconds_left = (self.total - self._count) / rate if rate else float('inf')
-      total, eta = f'/{self.total:,}', f', {seconds_left:.0f} s left'
+      total, eta = f'/{self.total:,}', f', ETA {seconds_left:.0f} s'
     line = (
       f'{self.label}: {self._count:,}{total} {self.unit}, {speed}, '
-      f'{seconds:.0f} s gone{eta}'
+      f'elapsed {seconds:.0f} s{eta}'
     )
     print(line, file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""Whether a folder is a run, a study, or something else, without jax."""
+"""Recognises the folders of runs and studies; does not import jax."""
 
 import os
 import pathlib
@@ -12,33 +12,33 @@ CONFIG = 'config.json'
 CHECKPOINTS = 'checkpoints'
 LOCK = 'lock'
 SEAL = 'SEAL.json'  # of a complete checkpoint
-_DEEPEST = 5  # a run of a study is four folders below it
-_MOST_FOLDERS = 2000  # that are looked into
-_SHOWN = 3
+_MAX_DEPTH = 5  # a run of a study is four folders below it
+_MAX_FOLDERS = 2000  # in a search
+_MAX_NAMED = 3  # runs in a message
 
 
 def check(path: str | pathlib.Path) -> None:
-  """Raises unless a run is here; in a bucket its reader checks.
+  """Raises unless a folder is a run's; a bucket is checked when it is read.
 
   Raises:
-    UserError: no run; names those below, or the one that contains this.
+    UserError: no run; names runs below, or the one that contains this folder.
   """
   if files.is_url(path):
     return
   path = pathlib.Path(path)
   if (path / CONFIG).is_file() and not is_of(path, config.Study):
     return
-  raise errors.UserError(f'{path}: no trained run here{_hint(path)}')
+  raise errors.UserError(f'{path}: not a trained run{_hint(path)}')
 
 
 def refuse_foreign(path: str | pathlib.Path) -> None:
-  """Keeps runs and studies out of folders that hold anything else.
+  """Raises if a folder has files other than those of a run or a study.
 
-  One whose config.json is gone or damaged still has the lock, or checkpoints;
-  that is reported later, as are the contents of a bucket.
+  A run without config.json, or with a damaged one, still has a lock or
+  checkpoints and is reported later, as are files in a bucket.
 
   Raises:
-    UserError: it holds something else; names one of its files.
+    UserError: names one of the other files.
   """
   if files.is_url(path):
     return
@@ -50,13 +50,13 @@ def refuse_foreign(path: str | pathlib.Path) -> None:
   for file in sorted(path.glob('*')):
     if not files.is_foreign(file.name):
       raise errors.UserError(
-        f'{path}: holds files of no run or study ({file.name}); give a new '
-        'folder as --workdir'
+        f'{path}: has files of no run or study ({file.name}); choose a new '
+        'folder for --workdir'
       )
 
 
 def is_of(path: pathlib.Path, kind: type) -> bool:
-  """Whether a folder is one of a run's (`config.Run`), or a study's."""
+  """Whether a folder is that of a run (`config.Run`) or a study."""
   try:
     read_config(path, kind)
   except errors.UserError:
@@ -65,17 +65,17 @@ def is_of(path: pathlib.Path, kind: type) -> bool:
 
 
 def read_config(path: pathlib.Path, kind: type) -> dict[str, Any]:
-  """What `config.json` holds.
+  """The content of `config.json`.
 
   Raises:
-    UserError: there is none, it is damaged, or of another kind.
+    UserError: missing, damaged, or of another kind.
   """
   stored = files.read_json(path / CONFIG)
   try:
     options.from_json(kind, stored['config'])
     tasks.TaskSet.from_json(stored['tasks'])
     if not isinstance(stored['data_set'], str):
-      raise ValueError('data_set is no fingerprint')
+      raise ValueError('data_set is not a fingerprint')
   except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(f'{path / CONFIG}: damaged: {error}') from None
   return stored
@@ -83,37 +83,39 @@ def read_config(path: pathlib.Path, kind: type) -> dict[str, Any]:
 
 def _hint(path: pathlib.Path) -> str:
   if not path.exists():
-    return ': there is no such folder'
+    return ': no such folder'
   parents = pathlib.Path(os.path.abspath(path)).parents
-  outer_runs = [folder for folder in parents if _looks_like_one(folder)]
+  outer_runs = [folder for folder in parents if _looks_like_run(folder)]
   if outer_runs:
     return f'; it is part of the run {outer_runs[0]}'
   if not path.is_dir():
-    return ": it is a file; give a run's folder, the --workdir of its training"
+    return ': a file; pass the --workdir of a training'
   runs = sorted(_below(path))
   if not runs:
-    return f': it has no {CONFIG}; a run is the --workdir of a training'
+    return f': no {CONFIG}; pass the --workdir of a training'
   number = len(runs)
-  examples = ', '.join(runs[:_SHOWN]) + (', …' if number > _SHOWN else '')
+  examples = ', '.join(runs[:_MAX_NAMED]) + (
+    ', …' if number > _MAX_NAMED else ''
+  )
   return (
     f', but {number:,} {"is" if number == 1 else "are"} below it: {examples}'
   )
 
 
-def _looks_like_one(path: pathlib.Path) -> bool:
+def _looks_like_run(path: pathlib.Path) -> bool:
   has_files = (path / CONFIG).is_file() and (path / CHECKPOINTS).is_dir()
   return has_files and not is_of(path, config.Study)
 
 
 def _below(path: pathlib.Path) -> Iterator[str]:
-  """The runs in a folder, none of which is in another."""
+  """The outermost runs below a folder."""
   top = len(path.parts)
   for number, (parent, folders, _) in enumerate(os.walk(path)):
     folder = pathlib.Path(parent)
-    if number and _looks_like_one(folder):
+    if number and _looks_like_run(folder):
       yield parent
       folders.clear()
-    if len(folder.parts) - top >= _DEEPEST:
+    if len(folder.parts) - top >= _MAX_DEPTH:
       folders.clear()
-    if number >= _MOST_FOLDERS:
+    if number >= _MAX_FOLDERS:
       return

@@ -1,7 +1,7 @@
-"""Temporary folders that are removed even if their process is killed.
+"""Temporary folders that are removed even after a kill.
 
-Each is locked as long as its process lives; the next process that makes a
-folder beside it removes those that are not locked.
+Each is locked while its process lives; the next process that makes one in the
+same place removes those that are not locked.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ def folder(parent: pathlib.Path, prefix: str) -> Iterator[pathlib.Path]:
 
   Args:
     parent: an existing folder.
-    prefix: how its name begins; `parent` has no other such folders.
+    prefix: of its name; reserved in `parent` for such folders.
   """
   _remove_leftovers(parent, prefix)
   path = pathlib.Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
   try:
-    # The lock gets its name once it is held: nobody sees a free one.
+    # The lock gets its name once it is held, so it is never seen unlocked.
     unnamed_lock = path / 'lock.new'
     with unnamed_lock.open('w') as lock:
       with contextlib.suppress(OSError):  # a file system without locks
@@ -42,6 +42,6 @@ def _remove_leftovers(parent: pathlib.Path, prefix: str) -> None:
     try:
       with (path / _LOCK).open('r+') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # no lock: not ours; or held by a living process
+    except OSError:  # no lock, so not ours; or held by a live process
       continue
     shutil.rmtree(path, ignore_errors=True)

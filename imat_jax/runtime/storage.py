@@ -1,8 +1,8 @@
-"""Folders in buckets, gs://, s3:// and az://, copied here and back by fsspec.
+"""Folders in buckets, gs://, s3:// and az://, by fsspec.
 
-The one module that talks to a bucket; everything else works on files of this
-machine. `cached_download` copies what is only read; `runtime.sync` keeps the
-working folder of a run in step with its bucket.
+The only module that talks to a bucket; everything else works on local files.
+`cached_download` copies inputs; `runtime.sync` keeps a run's local folder in
+sync with its bucket.
 """
 
 import contextlib
@@ -28,14 +28,14 @@ _PACKAGES = {
 # The field of a listing that changes with a file: in the clouds, on a disk.
 _VERSIONS = ('etag', 'ETag', 'mtime')
 _PROBE = '.imat_jax'
-_TRIES = 3  # to copy a folder that changes meanwhile
+_ATTEMPTS = 3  # to copy a folder that changes meanwhile
 
 
 class ConcurrentChange(errors.UserError):
   """A file was removed or changed while it was copied."""
 
   def __init__(self, place: str | pathlib.Path):
-    super().__init__(f'{place}: changes while it is copied')
+    super().__init__(f'{place}: changed while being copied; try again')
 
 
 class File(NamedTuple):
@@ -54,11 +54,10 @@ def cached_download(
   parts: tuple[str, ...],
   keep: Callable[[Listing], Listing],
 ) -> pathlib.Path:
-  """A copy, on this machine, of parts of a folder in a bucket.
+  """A local copy of parts of a folder in a bucket.
 
-  There is one for each version of its files, complete or absent, which one
-  process makes while others wait. A process sees one version as long as it
-  lives.
+  There is one per version of its files, complete or absent; one process makes
+  it while others wait. A process sees the same version for its lifetime.
 
   Args:
     url: the folder.
@@ -66,13 +65,13 @@ def cached_download(
     keep: selects which of their files to copy.
 
   Raises:
-    UserError: the bucket cannot be read, or changes all the time.
+    UserError: the bucket cannot be read, or keeps changing.
   """
   remote = RemoteDir(url)
-  for _ in range(_TRIES):
+  for _ in range(_ATTEMPTS):
     listing = keep(remote.list(parts))
     folder = files.cache_folder() / 'copies' / _key(url, listing)
-    with _alone(folder), contextlib.suppress(ConcurrentChange):
+    with _exclusive(folder), contextlib.suppress(ConcurrentChange):
       if folder.exists():
         return folder
       partial = folder.with_name(f'{folder.name}.partial')
@@ -87,8 +86,8 @@ def cached_download(
 class RemoteDir:
   """A folder in a bucket, which need not exist.
 
-  Any method raises a `UserError` if the package, the credentials, the bucket or
-  the connection is missing.
+  Every method raises a `UserError` if package, credentials, bucket or
+  connection are missing.
   """
 
   def __init__(self, url: str):
@@ -116,16 +115,16 @@ class RemoteDir:
         info['size'], next(str(info[v]) for v in _VERSIONS if v in info)
       )
       for path, info in sorted(infos.items())
-      # Consoles make a folder as a name with a slash at its end.
+      # Web consoles create a folder as an empty file `folder/`.
       if info['type'] == 'file' and not path.endswith('/')
     }
-    for name in listing:  # any text may be a name
+    for name in listing:  # buckets allow any string
       if {'', '.', '..'} & set(name.split('/')):
-        raise errors.UserError(f'{self.url}: {name!r} is no name of a file')
+        raise errors.UserError(f'{self.url}: {name!r} is not a file name')
     return listing
 
   def read(self, name: str) -> bytes | None:
-    """The content of a small file, or None where there is none."""
+    """The content of a small file, or None if it does not exist."""
     with self._connected() as system:
       try:
         return system.cat_file(self._path(name))
@@ -158,7 +157,7 @@ class RemoteDir:
       progress.Progress(megabytes, f'copy {self.url}', 'MB') as bar,
     ):
       bar.say(
-        f'{self.url}: {len(listing):,} files, {megabytes:,} MB, are copied here'
+        f'{self.url}: downloading {len(listing):,} files, {megabytes:,} MB'
       )
       try:
         system.get(
@@ -183,12 +182,12 @@ class RemoteDir:
     """Uploads local changes.
 
     Args:
-      folder: of this machine.
+      folder: the local one.
       changed: the files to upload.
       removed: the files to remove.
       marks: names of files that mark others as complete. They are removed first
-        and uploaded last, in this order: wherever this stops, nothing looks
-        complete that is not.
+        and uploaded last, in this order, so that nothing incomplete ever looks
+        complete.
       bar: of megabytes.
 
     Raises:
@@ -206,7 +205,7 @@ class RemoteDir:
     self.remove(name for name in removed if not rank(name))
 
   def check(self) -> None:
-    """Raises unless files can be written and removed there."""
+    """Raises unless files can be written and removed."""
     self.write(_PROBE, b'')
     self.remove([_PROBE])
 
@@ -231,13 +230,13 @@ class RemoteDir:
 
   @contextlib.contextmanager
   def _connected(self) -> Iterator[Any]:
-    """fsspec's file system; its errors become one line."""
+    """fsspec's file system; its errors become a one-line `UserError`."""
     try:
       yield _file_system(self._scheme)
     except errors.UserError:
       raise
     except FileNotFoundError as error:
-      raise errors.UserError(f'{self.url}: there is no such bucket') from error
+      raise errors.UserError(f'{self.url}: no such bucket') from error
     except ImportError as error:
       package, extra = _PACKAGES[self._scheme]
       raise errors.UserError(
@@ -246,23 +245,23 @@ class RemoteDir:
       ) from error
     except Exception as error:  # each package has its own errors
       raise errors.UserError(
-        f'{self.url}: {errors.first_line(error)} (docs/remote.md says what a '
-        'bucket needs)'
+        f'{self.url}: {errors.first_line(error)} (see docs/remote.md for the '
+        'setup of buckets)'
       ) from error
 
 
 def _file_system(scheme: str) -> Any:
-  # Queries the type of each bucket, which needs a permission of its own.
+  # Otherwise gcsfs queries the bucket's type, which needs an extra permission.
   os.environ.setdefault('GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT', 'false')
-  for package in ('azure', 'gcsfs'):  # what they log they also raise
+  for package in ('azure', 'gcsfs'):  # they also raise what they log
     logging.getLogger(package).setLevel(logging.CRITICAL)
-  import fsspec  # here: takes a fifth of a second, and most runs need none
+  import fsspec  # takes 0.2 s, and most runs do not need it
 
   return fsspec.filesystem(scheme)
 
 
 def _counting(bar: progress.Progress) -> Any:
-  """A callback of fsspec that moves the bar, a megabyte at a time."""
+  """An fsspec callback that advances the bar by megabytes."""
   import fsspec
 
   progress_by_file, reported = {}, 0
@@ -287,10 +286,10 @@ def _key(url: str, listing: Listing) -> str:
 
 
 @contextlib.contextmanager
-def _alone(folder: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process is making this folder."""
+def _exclusive(folder: pathlib.Path) -> Iterator[None]:
+  """A lock for the process that makes this folder; others wait."""
   folder.parent.mkdir(parents=True, exist_ok=True)
-  waits = f'{folder}: waits for another process that copies it'
+  waits = f'{folder}: waiting for another process that downloads it'
   with file_lock.file_lock(
     folder.with_name(f'{folder.name}.lock'), lambda holder: progress.say(waits)
   ):

@@ -6,7 +6,7 @@ from imat_jax import errors
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-  """Rows in columns, the first to the left, below a head and a rule."""
+  """Aligned columns, the first to the left, with a rule below the header."""
   rows = [[errors.printable(cell) for cell in row] for row in rows]
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
   lines = []

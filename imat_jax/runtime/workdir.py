@@ -21,11 +21,11 @@ from imat_jax.runtime import (
 )
 
 # The keys of a row of metrics.jsonl that pages and tables read.
-_PARTS_OF_ROW = {'epoch', 'step', 'seconds', 'train', 'validation', 'total'}
+_ROW_KEYS = {'epoch', 'step', 'seconds', 'train', 'validation', 'total'}
 
 
 class Workdir:
-  """The paths of a run's files; of one in a bucket, the local copies."""
+  """The paths of a run's files; local copies if the run is in a bucket."""
 
   def __init__(self, path: str | pathlib.Path):
     self.url = path if files.is_url(path) else None
@@ -45,9 +45,7 @@ class Workdir:
 
 @contextlib.contextmanager
 def lock(workdir: Workdir) -> Iterator[None]:
-  """Locks the run's folder for this job.
-
-  The lock is released with the process, however it ends.
+  """Locks the run's folder for this job; released when the process exits.
 
   Raises:
     UserError: another job holds it; names its pid and host.
@@ -78,10 +76,10 @@ def synced(workdir: Workdir) -> Iterator[None]:
   distributed.broadcast_from_primary(mirror.begin)
   try:
     yield
-  except errors.Interrupted:  # all processes are, at the same step
+  except errors.Interrupted:  # in all processes, at the same step
     distributed.broadcast_from_primary(mirror.end)
     raise
-  except BaseException:  # the others may be gone
+  except BaseException:  # the other processes may be gone
     if distributed.is_primary():
       try:
         mirror.end()
@@ -122,10 +120,10 @@ def init_or_check(
     begun: whether something was saved; before that the config may change.
 
   Returns:
-    the config hash: a digest of all that must not change.
+    the config hash: a digest of everything that must not change.
 
   Raises:
-    UserError: another config or data set; names what differs, old → new.
+    UserError: another config or data set; names the differences, old → new.
   """
   current, kind = describe(settings, task_set, fingerprint), type(settings)
   _refuse_other_kind(workdir, kind)
@@ -137,8 +135,8 @@ def init_or_check(
       differing.append(f'epochs: {epochs} → {settings.epochs}')
     if differing:
       raise errors.UserError(
-        f'{workdir.path}: a {kind.__name__.lower()} with another config is '
-        f'here ({"; ".join(differing)}); give another --workdir'
+        f'{workdir.path}: has a {kind.__name__.lower()} with another config '
+        f'({"; ".join(differing)}); choose another --workdir'
       )
   files.write_json(workdir.config, current)
   return config_hash(kind, current)
@@ -147,7 +145,7 @@ def init_or_check(
 def describe(
   settings: config.Training, task_set: tasks.TaskSet, fingerprint: str
 ) -> dict[str, Any]:
-  """What `config.json` holds."""
+  """The content of `config.json`."""
   return {
     'config': options.to_json(settings),
     'tasks': task_set.to_json(),
@@ -156,7 +154,7 @@ def describe(
 
 
 def config_hash(kind: type, described: dict[str, Any]) -> str:
-  """A digest of all that must not change between two starts."""
+  """A digest of everything that must not change between two starts."""
   fixed = json.dumps(_fixed(kind, described), sort_keys=True)
   return hashlib.sha256(fixed.encode()).hexdigest()
 
@@ -165,7 +163,7 @@ def read_run(workdir: Workdir) -> tuple[config.Run, tasks.TaskSet]:
   """The config and the tasks in a run's `config.json`.
 
   Raises:
-    UserError: there is none, or it is damaged.
+    UserError: missing or damaged.
   """
   stored = run_folders.read_config(workdir.path, config.Run)
   run = options.from_json(config.Run, stored['config'])
@@ -173,7 +171,7 @@ def read_run(workdir: Workdir) -> tuple[config.Run, tasks.TaskSet]:
 
 
 def log_start(workdir: Workdir, step: int) -> None:
-  """Appends a line to `starts.jsonl`: from which step, when, where."""
+  """Appends a line to `starts.jsonl`: step, time, host, pid."""
   line = {
     'step': step,
     'time': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
@@ -185,7 +183,7 @@ def log_start(workdir: Workdir, step: int) -> None:
 
 
 def times_resumed(workdir: Workdir) -> int:
-  """How often the run was restarted before it was done."""
+  """How often the run was restarted before it finished."""
   if not workdir.starts.exists():
     return 0
   return max(len(workdir.starts.read_bytes().splitlines()) - 1, 0)
@@ -206,30 +204,30 @@ def read_rows(workdir: Workdir) -> list[dict[str, Any]]:
   text = workdir.metrics.read_text(encoding='utf-8')
   rows = [json.loads(line) for line in text.splitlines()]
   for row in rows:
-    if not isinstance(row, dict) or not row.keys() >= _PARTS_OF_ROW:
-      raise ValueError(f'{workdir.metrics.name}: a line is not of an epoch')
+    if not isinstance(row, dict) or not row.keys() >= _ROW_KEYS:
+      raise ValueError(f'{workdir.metrics.name}: a line is not an epoch')
   return rows
 
 
 def _refuse_other_kind(workdir: Workdir, kind: type) -> None:
-  """Keeps a study out of the folder of a run, and a run out of a study's."""
+  """Raises if a study is started in a run's folder, or a run in a study's."""
   for other in {config.Run, config.Study} - {kind}:
     if run_folders.is_of(workdir.path, other):
       raise errors.UserError(
-        f'{workdir.path}: a {other.__name__.lower()} is here; give another '
+        f'{workdir.path}: has a {other.__name__.lower()}; choose another '
         '--workdir'
       )
 
 
 def _fixed(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
-  """What must not change, flat."""
+  """The options that must not change, flat."""
   all_options, changing = stored['config'].items(), options.may_change(kind)
   fixed = {name: v for name, v in all_options if name not in changing}
   return {'data set': stored['data_set'][:12], **_flat(fixed)}
 
 
 def _flat(config_json: dict[str, Any]) -> dict[str, Any]:
-  """The options as the first version had them: all in one, only its own."""
+  """The options as in the first version: flat, without later ones."""
   flat = {}
   for name, value in config_json.items():
     if isinstance(value, dict):

@@ -48,8 +48,8 @@ class StreamedInputs:
       held_out,
       side,
       training.batch_size,
-      knobs=training.augmentation if training.eval_augmented else None,
-      share=shard,
+      augmentation=training.augmentation if training.eval_augmented else None,
+      shard=shard,
     )
     self.num_train, self.num_validation = len(self._examples), len(held_out)
     self.steps_per_epoch = input_pipeline.num_steps(

@@ -55,7 +55,7 @@ def outputs(
     examples,
     run.model.trunk.side,
     batch_size,
-    knobs=run.augmentation if run.eval_augmented else None,
+    augmentation=run.augmentation if run.eval_augmented else None,
   )
   logits = compiled.logits(Ensemble((run,), task_set))
   variables = sharding.replicate(

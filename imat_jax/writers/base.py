@@ -1,4 +1,4 @@
-"""What is written of a run while it is trained, and by whom."""
+"""The interface of metric writers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -9,14 +9,14 @@ Row = Mapping[str, Any]  # of metrics.jsonl
 
 
 class Summary(NamedTuple):
-  """What is written of a step: an epoch's end, or pictures alone."""
+  """The metrics and images of a step."""
 
   step: int
-  row: Row | None
+  row: Row | None  # None: images only
   draw: Callable[[], dict[str, Image.Image]] = dict
 
   def scalars(self) -> dict[str, float]:
-    """The numbers of the row; a task without a labelled photo has none."""
+    """The row's numbers by tag, without tasks that have no labelled photo."""
     if self.row is None:
       return {}
     values = {'speed/photos_per_second': self.row['examples_per_second']}
@@ -28,11 +28,10 @@ class Summary(NamedTuple):
 
 
 class MetricWriter(Protocol):
-  """Gets summaries, each once and in order.
+  """Receives summaries, each once and in order.
 
-  A run that resumes may do epochs again that were written before it was killed.
-  So a writer compares what it has with the epochs that the checkpoint has, and
-  in the end it has each epoch once.
+  A resumed run may repeat epochs that were written before a kill, so a writer
+  compares what it has with the checkpoint's epochs and ends up with each once.
   """
 
   name: str
@@ -40,20 +39,20 @@ class MetricWriter(Protocol):
   def start(
     self, step: int, finished: Sequence[Summary], resumes: bool
   ) -> None:
-    """Prepares for what comes.
+    """Drops later steps and writes missing epochs.
 
     Args:
-      step: that of the checkpoint; what was written of later ones is to go.
-      finished: the epochs up to it, without pictures; what was not written of
-        them is to be written now.
+      step: of the checkpoint; later summaries are to be dropped.
+      finished: the epochs up to it, without images; missing ones are to be
+        written.
       resumes: whether the run has steps to do.
 
     Raises:
-      UserError: the user can fix it; the run does not begin.
+      UserError: the user can fix it; the run does not start.
     """
 
   def write(self, summary: Summary) -> None:
     """Writes a summary."""
 
   def close(self, done: bool) -> None:
-    """Writes all there is; `done` is whether the run came to its end."""
+    """Flushes; `done` is whether the run finished."""

@@ -1,4 +1,4 @@
-"""The writers that each run has: metrics.jsonl, starts.jsonl, lines."""
+"""The writers of every run: metrics.jsonl, starts.jsonl, stderr."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from imat_jax.writers.base import Row, Summary
 
 
 class JsonlWriter:
-  """`metrics.jsonl`, written anew each time: never half a row."""
+  """`metrics.jsonl`, rewritten each time: never a partial row."""
 
   name = 'metrics.jsonl'
 
@@ -31,7 +31,7 @@ class JsonlWriter:
 
 
 class StartWriter:
-  """`starts.jsonl`, and a line of what a start finds."""
+  """`starts.jsonl`, and a line on stdout for a resumed or finished run."""
 
   name = 'starts.jsonl'
 
@@ -42,11 +42,11 @@ class StartWriter:
     self, step: int, finished: Sequence[Summary], resumes: bool
   ) -> None:
     if not resumes:
-      done = f'is done after epoch {len(finished)}'
-      print(f'{self._folder.path}: {done}', flush=True)
+      epochs = f'finished after epoch {len(finished)}'
+      print(f'{self._folder.path}: {epochs}', flush=True)
       return
     if step:
-      print(f'{self._folder.path}: goes on at step {step}', flush=True)
+      print(f'{self._folder.path}: resumes at step {step}', flush=True)
     workdir.log_start(self._folder, step)
 
   def write(self, summary: Summary) -> None:
@@ -78,8 +78,8 @@ class StderrWriter:
 
   def _line(self, row: Row) -> str:
     first = next(iter(row['validation']))
-    accuracy = _shown(row['validation'][first]['accuracy'])
-    losses = {split: _shown(loss) for split, loss in row['total'].items()}
+    accuracy = _format(row['validation'][first]['accuracy'])
+    losses = {split: _format(loss) for split, loss in row['total'].items()}
     return (
       f'epoch {row["epoch"]}/{self._epochs}: loss {losses["train"]}, '
       f'validation loss {losses["validation"]}, {first} accuracy {accuracy}, '
@@ -87,5 +87,5 @@ class StderrWriter:
     )
 
 
-def _shown(value: float | None) -> str:
+def _format(value: float | None) -> str:
   return '- (no labels)' if value is None else f'{value:.3f}'

@@ -1,4 +1,4 @@
-"""All writers of a run as one."""
+"""Combines all writers of a run."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,17 +14,17 @@ from imat_jax.runtime.workdir import Workdir
 from imat_jax.writers.base import MetricWriter, Row, Summary
 from imat_jax.writers.files import JsonlWriter, StartWriter, StderrWriter
 
-NUM_PHOTOS = 32  # of the first batch that are shown
+NUM_PHOTOS = 32  # of the first batch, in its image grid
 
 
 class MultiWriter:
-  """Writes to all; a context manager. An ensemble has none.
+  """Writes to all writers; a context manager.
 
   Args:
-    writers: of the first process; of the others none.
+    writers: empty except in the primary process; empty for an ensemble.
     task_set: of the run.
-    draws: whether some want pictures. All processes know it: what draws the
-      first batch is a program that all of them run.
+    draws: whether a writer wants images; in all processes the same, as all run
+      the program that gathers the first batch.
   """
 
   def __init__(
@@ -36,22 +36,22 @@ class MultiWriter:
     self._writers, self._task_set, self.draws = writers, task_set, draws
 
   def start(self, step: int, rows: Sequence[Row], resumes: bool) -> None:
-    """What a start finds: the step and the rows of the checkpoint."""
+    """Starts all writers from the step and the rows of the checkpoint."""
     finished = [Summary(row['step'], row) for row in rows]
     for writer in self._writers:
       writer.start(step, finished, resumes)
 
   def write_batch(self, batch: Batch) -> None:
-    """Photos of the first batch, as the network sees them."""
+    """Writes photos of the first batch, as the network sees them."""
     draw = functools.cache(lambda: {'photos/first_batch': self._grid(batch)})
     self._write(Summary(0, None, draw))
 
   def write_epoch(self, row: Row, validation: Mapping[str, Any]) -> None:
-    """An epoch's end.
+    """Writes the metrics and confusion matrices of an epoch.
 
     Args:
-      row: that of `metrics.jsonl`.
-      validation: what `scoring.compute` gives of the validation photos.
+      row: of `metrics.jsonl`.
+      validation: result of `scoring.compute` on the validation photos.
     """
 
     @functools.cache
@@ -99,7 +99,7 @@ class MultiWriter:
 
 
 class BestEffort:
-  """A writer that training goes on without, where a disk or network fails."""
+  """Disables a writer whose disk or network fails; training continues."""
 
   def __init__(self, writer: MetricWriter):
     self.name, self._writer = writer.name, writer
@@ -120,25 +120,26 @@ class BestEffort:
       return
     try:
       call(self._writer)
-    except errors.UserError:  # of a start
+    except errors.UserError:  # raised by `start`
       raise
-    except Exception as error:  # each package has its own
+    except Exception as error:  # each package raises its own
       self._writer = None
       progress.say(
-        f'{self.name}: {errors.first_line(error)}; training goes on without it'
+        f'{self.name}: {errors.first_line(error)}; training continues without '
+        'it'
       )
 
 
 def make_writers(
   run: config.Run, workdir: Workdir, task_set: tasks.TaskSet, config_hash: str
 ) -> MultiWriter:
-  """The writers that a run's flags ask for; the first process has them.
+  """The writers of a run's flags, in the primary process.
 
   Args:
     run: the config.
     workdir: of the run.
     task_set: its tasks.
-    config_hash: what the run is, see `workdir.init_or_check`.
+    config_hash: see `workdir.init_or_check`.
 
   Raises:
     UserError: a package is missing.
@@ -157,6 +158,6 @@ def make_writers(
     from imat_jax.writers import wandb
 
     writers.append(BestEffort(wandb.WandbWriter(workdir, run, config_hash)))
-  # Last: a start that the others refuse is none.
+  # Last: a start that another writer refuses is not logged.
   writers.append(StartWriter(workdir))
   return MultiWriter(writers, task_set, draws)

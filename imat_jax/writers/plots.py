@@ -1,4 +1,4 @@
-"""What a run shows while it trains: photos in a grid, a confusion matrix."""
+"""Plots of a training run: a grid of photos, a confusion matrix."""
 
 import io
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ class Caption(NamedTuple):
 def image_grid(
   images: Sequence[Image.Image], captions: Sequence[Sequence[Caption]] = ()
 ) -> Image.Image:
-  """Images in rows, pixel for pixel, each with as many lines below it."""
+  """Images in rows of eight, unscaled, each with its captions below."""
   captions = captions or [()] * len(images)
   width = max((image.width for image in images), default=1)
   height = max((image.height for image in images), default=1)
@@ -55,10 +55,10 @@ def image_grid(
 def confusion(
   confusion_KxK: np.ndarray, labels: Sequence[str], title: str
 ) -> Image.Image:
-  """A confusion matrix, each row as shares of its photos.
+  """A confusion matrix, in % of each row's photos.
 
-  Rows are true labels with their numbers of photos, columns predicted ones. A
-  row without a photo is grey.
+  Rows are true labels with their numbers of photos, columns predicted ones;
+  rows without photos are grey.
   """
   names = [_short(label) for label in labels]
   support_K = confusion_KxK.sum(1)
@@ -88,17 +88,17 @@ def confusion(
   return sheet
 
 
-def png(picture: Image.Image) -> bytes:
-  """The picture as a PNG file."""
+def png(image: Image.Image) -> bytes:
+  """The image as a PNG file."""
   file = io.BytesIO()
-  picture.save(file, 'PNG')
+  image.save(file, 'PNG')
   return file.getvalue()
 
 
 def _draw_upright(
   sheet: Image.Image, foot: tuple[int, int], text: str, font
 ) -> None:
-  """Writes a line upwards, above the middle of its column."""
+  """Writes a vertical line of text above the middle of its column."""
   strip = Image.new('L', (round(font.getlength(text)) + 1, _LINE))
   ImageDraw.Draw(strip).text((0, _LINE // 2), text, 255, font, 'lm')
   strip = strip.rotate(90, expand=True)

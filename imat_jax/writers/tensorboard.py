@@ -12,10 +12,10 @@ from imat_jax.writers.base import Summary
 
 
 class TensorBoardWriter:
-  """An event file per summary, whole or absent, in the order of their names.
+  """An event file per summary, complete or absent; names sort by step.
 
-  `SummaryWriter` would have one for each start, with what a killed
-  one wrote in it, and waits without end once its thread has met a full disk.
+  `SummaryWriter` has one per start, including the steps of a killed one, and
+  hangs once its thread meets a full disk.
   """
 
   name = '--tensorboard'
@@ -39,7 +39,7 @@ class TensorBoardWriter:
   def write(self, summary: Summary) -> None:
     from tensorboardX import record_writer
 
-    # No name of an event file, so that no reader takes it for one.
+    # Not named like an event file, so that no reader opens it.
     partial = self._folder / f'{files.WRITING}events'
     writer = record_writer.RecordWriter(str(partial))
     try:
@@ -57,7 +57,7 @@ class TensorBoardWriter:
 
 
 def _events(summary: Summary) -> Iterator[Any]:
-  """What an event file holds: its version, then a value per event."""
+  """The events of a file: its version, then one per value."""
   from tensorboardX.proto import event_pb2, summary_pb2
 
   now = time.time()
@@ -66,14 +66,16 @@ def _events(summary: Summary) -> Iterator[Any]:
     summary_pb2.Summary.Value(tag=tag, simple_value=value)
     for tag, value in summary.scalars().items()
   ]
-  for tag, picture in summary.draw().items():
-    image = summary_pb2.Summary.Image(
-      width=picture.width,
-      height=picture.height,
+  for tag, image in summary.draw().items():
+    image_proto = summary_pb2.Summary.Image(
+      width=image.width,
+      height=image.height,
       colorspace=3,
-      encoded_image_string=plots.png(picture),
+      encoded_image_string=plots.png(image),
     )
-    values.append(summary_pb2.Summary.Value(tag=tag, image=image))
+    values.append(summary_pb2.Summary.Value(tag=tag, image=image_proto))
   for value in values:
-    one = summary_pb2.Summary(value=[value])
-    yield event_pb2.Event(wall_time=now, step=summary.step, summary=one)
+    summary_proto = summary_pb2.Summary(value=[value])
+    yield event_pb2.Event(
+      wall_time=now, step=summary.step, summary=summary_proto
+    )

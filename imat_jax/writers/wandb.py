@@ -1,4 +1,4 @@
-"""Weights & Biases: a run that all starts of this one go on with."""
+"""Weights & Biases: one run for all starts of a run."""
 
 import os
 import pathlib
@@ -12,22 +12,21 @@ from imat_jax.runtime import files, progress
 from imat_jax.runtime.workdir import Workdir
 from imat_jax.writers.base import Summary
 
-_PATIENCE = 60.0  # seconds that Weights & Biases has at the end
+_FINISH_TIMEOUT_S = 60.0
 
 
 class WandbWriter:
-  """A run of Weights & Biases that all starts of this run go on with.
+  """A Weights & Biases run that is resumed by all starts of a run.
 
-  Without a connection (WANDB_MODE=offline) each start has a folder, and one
-  that was killed has lost what wandb had not written yet: its folder goes, and
-  what it wrote is written again.
+  Offline (WANDB_MODE=offline) each start has a folder. That of a killed start
+  lacks what wandb had not written yet, so it is deleted and written again.
   """
 
   name = '--wandb'
 
-  def __init__(self, workdir: Workdir, run: config.Run, identity: str):
+  def __init__(self, workdir: Workdir, run: config.Run, config_hash: str):
     self._path, self._workdir = workdir.wandb, workdir.path
-    self._config, self._identity = options.to_json(run), identity
+    self._config, self._config_hash = options.to_json(run), config_hash
     self._run, self._written = None, -1
 
   def start(
@@ -40,7 +39,7 @@ class WandbWriter:
     ):
       return
     root = pathlib.Path(os.environ.get('WANDB_DIR') or self._workdir)
-    # Compared, not used: who can write to the folder may have put any name.
+    # Compared, not used as a path: the state file is untrusted.
     for folder in (root / 'wandb').glob('offline-run-*'):
       if folder.name == state['open']:
         shutil.rmtree(folder)
@@ -50,7 +49,7 @@ class WandbWriter:
     opened = pathlib.Path(self._run.dir).parent
     files.write_json(self._path, state | {'open': opened.name})
     progress.say(
-      f'wandb: offline; `wandb sync {opened.parent}` sends what is there'
+      f'wandb: offline; upload with `wandb sync {opened.parent}`'
       if self._run.offline
       else f'wandb: {self._run.url}'
     )
@@ -62,9 +61,9 @@ class WandbWriter:
       return
     import wandb
 
-    drawn = {tag: wandb.Image(x) for tag, x in summary.draw().items()}
+    images = {tag: wandb.Image(x) for tag, x in summary.draw().items()}
     # Without `commit` a summary waits for the next one.
-    self._run.log(summary.scalars() | drawn, step=summary.step, commit=True)
+    self._run.log(summary.scalars() | images, step=summary.step, commit=True)
     self._written = summary.step
 
   def close(self, done: bool) -> None:
@@ -73,7 +72,7 @@ class WandbWriter:
     import wandb
 
     self._run.finish(exit_code=int(not done))
-    wandb.teardown()  # `finish` comes back before its file is whole
+    wandb.teardown()  # `finish` returns before its file is complete
     closed = {'told': self._written, 'open': ''}
     files.write_json(self._path, self._state | closed)
 
@@ -83,7 +82,7 @@ class WandbWriter:
     silent = wandb.Settings(
       silent=True,
       console='off',
-      finish_timeout=_PATIENCE,
+      finish_timeout=_FINISH_TIMEOUT_S,
       finish_timeout_raises=True,
     )
     wandb.setup(silent)
@@ -106,10 +105,10 @@ class WandbWriter:
 
   def _read_state(self) -> dict[str, Any]:
     fresh = {
-      'identity': self._identity,
+      'identity': self._config_hash,
       'id': secrets.token_hex(4),
-      'told': -1,  # up to which step by starts that were closed
-      'open': '',  # the folder of a start that was not
+      'told': -1,  # the last step written by starts that were closed
+      'open': '',  # the folder of a start that was not closed
     }
     if not self._path.exists():
       return fresh
@@ -118,4 +117,4 @@ class WandbWriter:
       stored = {name: type(x)(state[name]) for name, x in fresh.items()}
     except (KeyError, TypeError, ValueError):
       raise errors.UserError(f'{self._path}: damaged; remove it') from None
-    return stored if stored['identity'] == self._identity else fresh
+    return stored if stored['identity'] == self._config_hash else fresh

@@ -1,4 +1,4 @@
-"""From an image's links to its photo: in order, with retries, within limits."""
+"""Downloads an image's photo: links in order, with retries and limits."""
 
 import asyncio
 import concurrent.futures
@@ -19,18 +19,18 @@ from imat_jax.data.manifest import Entry
 
 
 class Fetched(NamedTuple):
-  """What became of an image."""
+  """The outcome of an image."""
 
   line: Entry
-  body: bytes  # of the photo, if there is one
-  spared: tuple[str, ...] = ()  # links that were not asked: their host is dead
+  body: bytes  # of the photo, else empty
+  skipped: tuple[str, ...] = ()  # links of dead hosts
 
 
 @contextlib.asynccontextmanager
 async def opened(config: configs.Download) -> AsyncIterator['Fetcher']:
-  """A `Fetcher` with its session and its threads."""
-  # A name that does not resolve blocks a thread for seconds; with the few
-  # threads that asyncio has by default the other links would wait for it.
+  """A `Fetcher` with a session and threads."""
+  # A name that does not resolve blocks a thread for seconds; asyncio's default
+  # threads are so few that other links would wait.
   lookups = concurrent.futures.ThreadPoolExecutor(config.concurrency)
   asyncio.get_running_loop().set_default_executor(lookups)
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -39,7 +39,7 @@ async def opened(config: configs.Download) -> AsyncIterator['Fetcher']:
 
 
 class Fetcher:
-  """Tries links one after the other; many images at once may use it."""
+  """Tries links one after the other; used for many images concurrently."""
 
   def __init__(
     self,
@@ -51,7 +51,7 @@ class Fetcher:
     self._hosts = host_limits.Hosts(config)
 
   async def fetch(self, image: kaggle.Image) -> Fetched:
-    """The first photo that a link gives, or how they fail."""
+    """The photo of the first link that works, or the error to report."""
     failures, attempts = [], 0
     for url in image.urls:
       line, body = await self._try_link(image.image_id, url)
@@ -59,16 +59,16 @@ class Fetcher:
       if line.is_ok:
         return Fetched(dataclasses.replace(line, attempts=attempts), body)
       failures.append(line)
-    line = most_hopeful(failures)
-    spared = tuple(f.url for f in failures if f.error == host_limits.DEAD_HOST)
-    return Fetched(dataclasses.replace(line, attempts=attempts), b'', spared)
+    line = failure_to_report(failures)
+    skipped = tuple(f.url for f in failures if f.error == host_limits.DEAD_HOST)
+    return Fetched(dataclasses.replace(line, attempts=attempts), b'', skipped)
 
-  def forgive(self) -> None:
-    """Lets dead hosts be asked again."""
-    self._hosts.forgive()
+  def reset_dead_hosts(self) -> None:
+    """Allows requests to dead hosts again."""
+    self._hosts.reset_dead_hosts()
 
   async def in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
-    """What the call returns, made in one of the threads."""
+    """Runs a call in one of the threads."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(self._pool, call, *arguments)
 
@@ -80,10 +80,10 @@ class Fetcher:
         return manifest.ok(image_id, url, picture, attempt), body
       except image_validation.InvalidImage as error:
         return failed(str(error), attempt), b''
-      except host_limits.NotAskedError as error:
+      except host_limits.SkippedLinkError as error:
         return failed(error.error, 0), b''
       except http.LinkError as error:
-        if not error.passing or attempt > self._config.retries:
+        if not error.is_transient or attempt > self._config.retries:
           return failed(error.error, attempt), b''
         wait = seconds_to_wait(attempt, error.retry_after, self._config)
       await asyncio.sleep(wait)  # holds no slot
@@ -91,9 +91,9 @@ class Fetcher:
   async def _try_once(
     self, url: str, attempt: int
   ) -> tuple[bytes, image_validation.Picture]:
-    # The slots are held until the photo is checked, so that bodies do not pile
-    # up in memory where decoding is slower than the network.
-    async with self._hosts.hold(url, again=attempt > 1):
+    # Slots are held until the photo is checked: bodies would pile up in memory
+    # if decoding is slower than the network.
+    async with self._hosts.hold(url, is_retry=attempt > 1):
       body = await http.fetch(self._session, url, self._config.max_bytes)
       min_side = self._config.min_side
       return body, await self.in_thread(image_validation.check, body, min_side)
@@ -102,16 +102,16 @@ class Fetcher:
 def seconds_to_wait(
   attempt: int, asked: float, config: configs.Download
 ) -> float:
-  """The wait after a try (the first is 1).
+  """The wait after an attempt (from 1): at most `max_wait`.
 
-  The longer of `asked` (by the server, 0 if it did not) and the exponential
-  back-off with its jitter; never more than `max_wait`.
+  The longer of the exponential backoff with jitter and `asked`, the server's
+  Retry-After or 0.
   """
   backoff = config.backoff * 2 ** min(attempt - 1, 30)
   return min(max(backoff * random.uniform(0.5, 1.5), asked), config.max_wait)
 
 
-def most_hopeful(failures: Sequence[Entry]) -> Entry:
-  """The last failure that may pass, else the last one."""
-  passing = [line for line in failures if not line.is_permanent]
-  return (passing or failures)[-1]
+def failure_to_report(failures: Sequence[Entry]) -> Entry:
+  """The last retryable failure, else the last one."""
+  retryable = [line for line in failures if not line.is_permanent]
+  return (retryable or failures)[-1]

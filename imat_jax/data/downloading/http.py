@@ -1,4 +1,4 @@
-"""One link: the request, its limits, and in a word what went wrong."""
+"""One HTTP request: limits, redirects, and the error class of a failure."""
 
 import asyncio
 import datetime
@@ -18,19 +18,19 @@ from imat_jax.data.downloading import ssrf
 
 MAX_REDIRECTS = 5
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# Bytes of a header, as browsers take them: policies and cookies are long.
+# Bytes of a header, as in browsers: policies and cookies are long.
 _MAX_HEADER = 256 * 1024
 _MAX_HEADERS = 1000
 HEADERS = {
   'User-Agent': 'imat_jax (fetches a list of photos once, for research)',
   'Accept': 'image/jpeg,image/*;q=0.9,*/*;q=0.8',
-  # Photos are compressed already, and sizes then mean what they say.
+  # Photos are compressed already, and Content-Length is then the photo's size.
   'Accept-Encoding': 'identity',
 }
 
-# The first kind that fits names the error; `passing` ones are worth a retry.
+# The first exception that matches names the error.
 _KINDS = (
-  # kind, error class, passing
+  # exception, error class, transient
   (TimeoutError, 'timeout', True),
   (aiohttp.ClientConnectorDNSError, 'dns', False),
   ((aiohttp.ClientSSLError, ssl.SSLError), 'tls', False),
@@ -41,21 +41,22 @@ _KINDS = (
 
 
 class LinkError(Exception):
-  """A link gave no body.
+  """A request failed.
 
   Attributes:
-    error: the error class, as it stands in the manifest.
-    passing: whether a further try soon may help.
+    error: the error class, as in the manifest.
+    is_transient: whether a retry may help.
     retry_after: seconds that the server asks to wait.
   """
 
-  def __init__(self, error: str, passing: bool = False, retry_after=0.0):
+  def __init__(self, error: str, is_transient: bool = False, retry_after=0.0):
     super().__init__(error)
-    self.error, self.passing, self.retry_after = error, passing, retry_after
+    self.error, self.is_transient = error, is_transient
+    self.retry_after = retry_after
 
 
 def open_session(config: configs.Download) -> aiohttp.ClientSession:
-  """A session with the time-outs of the config; `Hosts` bounds its use."""
+  """A session with the config's time-outs; `Hosts` limits the requests."""
   guard = None
   if not config.allow_private_hosts:
     guard = ssrf.guard(config.url_prefix.partition('=')[2])
@@ -75,14 +76,14 @@ def open_session(config: configs.Download) -> aiohttp.ClientSession:
 
 
 def to_url(text: str) -> yarl.URL:
-  """A link that is sent as it is written, see `urls.parts`.
+  """A link that is sent verbatim, see `urls.parts`.
 
   Raises:
-    ValueError: it is no link of the web.
+    ValueError: not a web link.
   """
   scheme, authority, target = urls.parts(text)
-  # yarl takes other spellings of a host, but rewrites paths; what it is given
-  # as an encoded path it leaves alone, to the last `?`.
+  # yarl accepts other spellings of a host, but rewrites paths, except one given
+  # as encoded.
   host = yarl.URL(f'{scheme}://{authority}')
   return yarl.URL.build(
     scheme=scheme, authority=host.raw_authority, path=target, encoded=True
@@ -92,14 +93,14 @@ def to_url(text: str) -> yarl.URL:
 async def fetch(
   session: aiohttp.ClientSession, url: str, max_bytes: int
 ) -> bytes:
-  """The body of the reply to one request (its redirects followed).
+  """The body of the response to one request, redirects followed.
 
   Raises:
-    LinkError: no whole body of at most `max_bytes` came.
+    LinkError: no complete body of at most `max_bytes`.
   """
   try:
     async with asyncio.timeout(session.timeout.total):
-      # aiohttp would rewrite what a redirect leads to.
+      # aiohttp would rewrite the target of a redirect.
       for _ in range(MAX_REDIRECTS + 1):
         async with session.get(to_url(url), allow_redirects=False) as response:
           target = response.headers.get('Location', '')
@@ -113,9 +114,9 @@ async def fetch(
 
 
 def retry_after(value: str, now: datetime.datetime) -> float:
-  """Seconds that a `Retry-After` asks for: a number or an HTTP date.
+  """Seconds of a `Retry-After`: a number or an HTTP date, else 0.
 
-  What is neither asks for nothing (RFC 9110, section 10.2.3).
+  RFC 9110, section 10.2.3.
   """
   if value.isdecimal():
     return float(value)
@@ -144,7 +145,7 @@ def _refusal(response: aiohttp.ClientResponse) -> LinkError:
 
 
 async def _read(stream: aiohttp.StreamReader, max_bytes: int) -> bytes:
-  # The announced length may be missing or a lie; what counts is what comes.
+  # Content-Length may be missing or wrong.
   body = bytearray()
   async for chunk in stream.iter_any():
     body += chunk
@@ -154,29 +155,29 @@ async def _read(stream: aiohttp.StreamReader, max_bytes: int) -> bytes:
 
 
 def _classify(error: Exception) -> LinkError:
-  cause = getattr(error, 'os_error', None)  # of what aiohttp wraps
+  cause = getattr(error, 'os_error', None)  # wrapped by aiohttp
   if isinstance(cause, ssrf.PrivateAddressError):
     return LinkError('private_address')
-  name, passing = next(n for kind, *n in _KINDS if isinstance(error, kind))
+  name, is_transient = next(n for kind, *n in _KINDS if isinstance(error, kind))
   code = error.errno if isinstance(error, OSError) else None
   if name == 'dns':
-    return LinkError(name, passing=code == socket.EAI_AGAIN)
+    return LinkError(name, is_transient=code == socket.EAI_AGAIN)
   if name == 'connection' and code == errno.ECONNREFUSED:
-    return LinkError('refused', passing)
-  return LinkError(name, passing)
+    return LinkError('refused', is_transient)
+  return LinkError(name, is_transient)
 
 
 class _Connector(aiohttp.TCPConnector):
   def __init__(self, **arguments):
     super().__init__(**arguments)
-    # aiohttp has no public way to this.
+    # aiohttp has no public API for this.
     self._factory = functools.partial(_Reader, loop=self._loop)
 
 
 class _Reader(client_proto.ResponseHandler):
-  """Gives heads that browsers take to a parser that does not."""
+  """Repairs response heads that browsers accept and aiohttp rejects."""
 
-  _head: bytes | None = None  # what came of it; None behind it
+  _head: bytes | None = None  # received so far; None after its end
 
   def set_response_params(self, **parameters) -> None:
     """Before each request."""
@@ -184,7 +185,7 @@ class _Reader(client_proto.ResponseHandler):
     super().set_response_params(**parameters)
 
   def data_received(self, data: bytes) -> None:
-    """Holds the head back until it is there."""
+    """Buffers the head until it is complete."""
     if self._head is None:
       super().data_received(data)
       return
@@ -206,10 +207,10 @@ class _Reader(client_proto.ResponseHandler):
 
 
 def one_length(head: bytes) -> bytes:
-  """The head of a reply with its length said once, in one way.
+  """The head of a response with a single length.
 
-  The same `Content-Length` may stand twice, or beside a `Transfer-Encoding`,
-  which then holds (RFC 9112, section 6.3). Lengths that differ are left.
+  Removes a duplicate `Content-Length`, or one beside a `Transfer-Encoding`,
+  which overrides it (RFC 9112, section 6.3). Different lengths are left.
   """
   lines = head.split(b'\n')
   names = [line.partition(b':')[0].strip().lower() for line in lines]
@@ -221,11 +222,11 @@ def one_length(head: bytes) -> bytes:
   }
   if len(lengths) != 1:
     return head
-  kept = [
+  other_lines = [
     line
     for name, line in zip(names, lines, strict=True)
     if name != b'content-length'
   ]
   if b'transfer-encoding' not in names:
-    kept.insert(1, b'Content-Length: ' + lengths.pop() + b'\r')
-  return b'\n'.join(kept)
+    other_lines.insert(1, b'Content-Length: ' + lengths.pop() + b'\r')
+  return b'\n'.join(other_lines)

@@ -1,4 +1,4 @@
-"""What of a split needs no request: photos on disk, images lost for good."""
+"""Images that need no request: photos on disk, permanent failures."""
 
 import concurrent.futures
 import os
@@ -15,7 +15,7 @@ _ANY_SIDE = 1
 
 
 def photo_path(folder: pathlib.Path, image: kaggle.Image) -> pathlib.Path:
-  """Where the photo of an image lies; always .jpg, whatever its format."""
+  """The file of an image's photo; always .jpg, whatever its format."""
   return folder / f'{image.image_id}.jpg'
 
 
@@ -27,19 +27,19 @@ def settled_lines(
 ) -> dict[str, Entry]:
   """The line of each image that needs no request.
 
-  A photo on disk is kept where its line names its digest and a link of the
-  image, or else where it is whole and no line accounts for it. A photo of a
-  link that is no longer listed is removed: it may show anything. A final
-  failure stands while the link that it names is still listed.
+  A photo on disk is kept if its line has its digest and a link of the image, or
+  if it has no line but is a valid photo. A photo of a link that is no longer
+  listed is deleted: it may show anything. A permanent failure is kept while its
+  link is listed.
 
   Args:
-    folder: where the photos of the split lie.
+    folder: the photos of the split.
     images: the images of the split.
     known: the lines of an earlier run.
-    rules: OLD=NEW, by which links may have been fetched; the last one holds.
+    rules: OLD=NEW rules of earlier downloads; the last one is the current one.
 
   Raises:
-    UserError: a file that is not of the download is where a photo would be.
+    UserError: a photo's path has a file that is not of this command.
   """
 
   def settle(image: kaggle.Image) -> Entry | None:
@@ -84,15 +84,15 @@ def _on_disk(
   line: Entry | None,
   rules: Collection[str],
 ) -> Entry | None:
-  """The line of the photo that is there, if it is one of the image."""
+  """The line of the photo on disk, if it belongs to the image."""
   body = path.read_bytes()
   if not line or line.sha256 != image_validation.digest(body):
     return _recognise(path, body, image)
-  # Nobody knows where a photo without a link came from; see `_recognise`.
-  came_by = {
+  # The link of a photo may be unknown; see `_recognise`.
+  known_urls = {
     urls_lib.with_prefix(u, rule) for u in image.urls for rule in rules
   }
-  if not came_by or line.url is None or line.url in came_by:
+  if not known_urls or line.url is None or line.url in known_urls:
     return line
   path.unlink()
   return None
@@ -101,15 +101,15 @@ def _on_disk(
 def _recognise(
   path: pathlib.Path, body: bytes, image: kaggle.Image
 ) -> Entry | None:
-  """The line of a photo that no line accounts for."""
+  """The line of a photo that has none."""
   try:
-    found = image_validation.check(body, _ANY_SIDE)
+    picture = image_validation.check(body, _ANY_SIDE)
   except image_validation.InvalidImage as error:
-    # Damaged photos are fetched again; all else may be dear to someone.
+    # Damaged photos are downloaded again; other files may be the user's.
     if image.urls and body and str(error) not in ('truncated', 'damaged'):
       raise errors.UserError(
-        f'{path}: a file that is not of the download ({error}) is where the '
-        'photo of a link belongs; move it away'
+        f'{path}: this file is not from the download ({error}) and blocks the '
+        'photo of a link; move it away'
       ) from None
     return None
-  return manifest.ok(image.image_id, None, found, 0)
+  return manifest.ok(image.image_id, None, picture, 0)

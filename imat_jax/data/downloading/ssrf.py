@@ -1,9 +1,9 @@
-"""Which addresses a link may lead to: those of the public internet alone.
+"""SSRF protection: links may lead to public internet addresses only.
 
-A link of 2017 may have been registered anew by anyone, who can let its name, or
-a redirect, point at a router, a metadata service of a cloud or this machine. So
-it is the address that is checked, when the connection is made: after the name
-is resolved, and for each redirect.
+Anyone may have registered the domain of a link of 2017 anew, and can point its
+name, or a redirect, at a router, a cloud's metadata service or this machine. So
+the address is checked when connecting: after the name is resolved, and for each
+redirect.
 """
 
 import errno
@@ -13,8 +13,8 @@ from collections.abc import Callable
 
 import yarl
 
-# Beside what `is_global` knows: Azure's service for its own machines, and
-# ranges that the ipaddress of early patches of Python 3.11 counts as global.
+# Not covered by `is_global`: Azure's metadata service, and ranges that early
+# patch releases of Python 3.11 count as global.
 _REFUSED = [
   ipaddress.ip_network(network)
   for network in (
@@ -24,7 +24,7 @@ _REFUSED = [
     '2001::/23',
   )
 ]
-# Ranges of IPv6 that lead to an IPv4 address, and how far it is from the end.
+# IPv6 ranges that embed an IPv4 address, and its distance from the end in bits.
 _EMBEDDING = (
   (ipaddress.ip_network('::ffff:0:0/96'), 0),  # mapped, RFC 4291
   (ipaddress.ip_network('64:ff9b::/96'), 0),  # NAT64, RFC 6052
@@ -33,17 +33,17 @@ _EMBEDDING = (
 
 
 class PrivateAddressError(OSError):
-  """A link leads to an address that is not of the public internet."""
+  """A link leads to a non-public address."""
 
   def __init__(self):
-    super().__init__(errno.EPERM, 'not an address of the public internet')
+    super().__init__(errno.EPERM, 'not a public internet address')
 
 
 def is_public(address: str) -> bool:
-  """Whether an IP address is one that anyone on the internet may call.
+  """Whether an IP address is public.
 
-  Loopback, private, shared, link-local, reserved and multicast ones are not
-  (the registries of RFC 6890), nor those of metadata services.
+  Loopback, private, shared, link-local, reserved and multicast addresses are
+  not (registries of RFC 6890), nor those of metadata services.
   """
   ip = ipaddress.ip_address(address.partition('%')[0])
   for network, from_end in _EMBEDDING:
@@ -54,10 +54,10 @@ def is_public(address: str) -> bool:
 
 
 def guard(trusted_url: str) -> Callable[..., socket.socket]:
-  """A socket factory for aiohttp that refuses what is not public.
+  """A socket factory for aiohttp that blocks non-public addresses.
 
   Args:
-    trusted_url: the server that it names may be anywhere; or empty.
+    trusted_url: empty, or a server that may be at any address.
   """
   trusted = _endpoints(trusted_url)
 
@@ -76,6 +76,6 @@ def _endpoints(url: str) -> set[tuple[str, int]]:
     if not parsed.host:
       return set()
     infos = socket.getaddrinfo(parsed.host, parsed.port)
-  except (OSError, ValueError):  # then its links will say what is wrong
+  except (OSError, ValueError):  # its links will then report the error
     return set()
   return {info[4][:2] for info in infos}
