@@ -366,7 +366,9 @@ def built_there(built, shop) -> str:
   return 's3://shop/built'
 
 
-def test_a_run_in_a_bucket_is_atiny.run(built, built_there, shop, uninterrupted):
+def test_a_run_in_a_bucket_is_a_run_here(
+  built, built_there, shop, uninterrupted
+):
   said = tiny.run(built_there, URL)
   assert f'{URL}: upload complete' in said
   assert tiny.results(shop / 'run') == tiny.results(uninterrupted)
