@@ -56,13 +56,13 @@ class Shop:
   def _path(self, name):
     return self.annotations / f'fgvc4_iMat.{name}.json'
 
-  def build(self, data_dir, **knobs):
+  def build(self, data_dir, **flags):
     folders = {
       'annotations': str(self.annotations),
       'images': str(self.images),
       'data_dir': str(data_dir),
     }
-    build.main(configs.Build(**folders | {'image_size': 8} | knobs))
+    build.main(configs.Build(**folders | {'image_size': 8} | flags))
 
 
 def labels_of(split, number) -> dict[str, str]:
@@ -113,7 +113,7 @@ def _content(split, number):
     {'imageId': f'{split}-{i}', 'url': [f'https://shop.example/{split}/{i}']}
     for i in range(number)
   ]
-  found = [
+  labels = [
     {
       'imageId': f'{split}-{i}',
       'taskId': str(TASKS.index(f'{class_of(i)}:{attribute}')),
@@ -124,10 +124,10 @@ def _content(split, number):
   ]
   if split == 'train':
     # Photo 0 is a dress with two labels in its favor, and a shoe with one.
-    found.append(found[0] | {'taskId': str(TASKS.index('shoe:color'))})
-    found.append(found[0] | {'imageId': 'nobody'})
-    found.append(found[2] | {'labelId': str(NAMES.index('red'))})
-  return {'images': images, 'annotations': found}
+    labels.append(labels[0] | {'taskId': str(TASKS.index('shoe:color'))})
+    labels.append(labels[0] | {'imageId': 'nobody'})
+    labels.append(labels[2] | {'labelId': str(NAMES.index('red'))})
+  return {'images': images, 'annotations': labels}
 
 
 def _draw(folder, split, number):
@@ -196,14 +196,14 @@ def statistics_of(data_dir):
 
 def expected_labels(split, number, task, names):
   """The number that a photo should have in a task."""
-  found = labels_of(split, number)
+  labels = labels_of(split, number)
   apparel, colon, attribute = task.rpartition(':')
   if task == 'apparel':
     label = class_of(number)
   elif colon and apparel != class_of(number):
     return -1
   else:
-    label = found.get(attribute)
+    label = labels.get(attribute)
   if label is None:
     return -1
   return names.index(label if label in names else 'other')
@@ -280,10 +280,10 @@ def test_labels_are_counted_on_train_alone():
     'train': [{'color': 'red'}] * 19 + [{'color': 'teal'}],
     'validation': [{'color': 'teal', 'size': 'large'}] * 100,
   }
-  found = build.all_tasks(rows, 0.06)
-  assert found == tasks.TaskSet((tasks.Task('color', ('red', 'other')),))
-  found = build.all_tasks(rows, 0.05)
-  assert found['color'].labels == ('red', 'teal')
+  task_set = build.all_tasks(rows, 0.06)
+  assert task_set == tasks.TaskSet((tasks.Task('color', ('red', 'other')),))
+  task_set = build.all_tasks(rows, 0.05)
+  assert task_set['color'].labels == ('red', 'teal')
 
 
 def test_the_statistics_say_what_was_lost_and_why(data_dir):
@@ -308,15 +308,18 @@ def test_the_statistics_say_what_was_lost_and_why(data_dir):
 @pytest.mark.parametrize('split', ['train', 'validation'])
 def test_the_statistics_equal_a_recount_of_the_rows(data_dir, split):
   rows = plain_read(data_dir, split)
-  found = statistics_of(data_dir)['splits'][split]
-  assert found['kept'] == len(rows)
-  assert found['kept'] + sum(found['lost'].values()) == found['listed']
+  split_statistics = statistics_of(data_dir)['splits'][split]
+  assert split_statistics['kept'] == len(rows)
+  assert (
+    split_statistics['kept'] + sum(split_statistics['lost'].values())
+    == split_statistics['listed']
+  )
   task_names = plain_tasks(data_dir)
-  assert list(found['tasks']) == list(task_names)
+  assert list(split_statistics['tasks']) == list(task_names)
   for column, (task, names) in enumerate(task_names.items()):
     numbers = [row['labels'][column] for row in rows]
     counts = collections.Counter(names[n] for n in numbers if n != -1)
-    assert found['tasks'][task] == {
+    assert split_statistics['tasks'][task] == {
       'labelled': counts.total(),
       'fill_rate': pytest.approx(counts.total() / len(rows)),
       'counts': {name: counts[name] for name in names},
@@ -388,10 +391,10 @@ def test_a_second_build_says_that_it_is_there(shop, capsys):
   assert_tidy(data_dir)
 
 
-def overwrite_refused(shop, data_dir, **knobs):
+def overwrite_refused(shop, data_dir, **flags):
   before = files_of(data_dir)
   with pytest.raises(errors.UserError) as caught:
-    shop.build(data_dir, **knobs)
+    shop.build(data_dir, **flags)
   assert str(tfds_builder.directory(data_dir)) in str(caught.value)
   assert '--overwrite' in str(caught.value)
   assert files_of(data_dir) == before
@@ -432,19 +435,22 @@ def test_require_any_of_keeps_the_photos_that_have_such_a_label(shop):
   data_dir = shop.root / 'built'
   shop.build(data_dir, require_any_of=('age',))
   for split, number in (('train', 40), ('validation', 20)):
-    wanted = {
+    reference = {
       f'{split}-{i}'
       for i in range(number)
       if {'age'} & labels_of(split, i).keys()
     }
     rows = plain_read(data_dir, split)
-    assert {row['image_id'].decode() for row in rows} == wanted - LOST
-    found = statistics_of(data_dir)['splits'][split]
+    assert {row['image_id'].decode() for row in rows} == reference - LOST
+    split_statistics = statistics_of(data_dir)['splits'][split]
     # Of the lost photos, those that were not selected count as such.
     without = UNLABELLED.startswith(split)
-    dropped = number - len(wanted) - without
-    assert found['lost']['no label of the selection'] == dropped
-    assert found['kept'] + sum(found['lost'].values()) == number
+    dropped = number - len(reference) - without
+    assert split_statistics['lost']['no label of the selection'] == dropped
+    assert (
+      split_statistics['kept'] + sum(split_statistics['lost'].values())
+      == number
+    )
 
 
 def test_photos_without_a_manifest_have_plain_reasons(shop):
@@ -547,7 +553,7 @@ def test_the_selection_takes_the_spelling_of_the_report(shop):
   shop.build(shop.root / 'one', require_any_of=('color',))
   shop.build(shop.root / 'two', require_any_of=('colour',))
   rows = [plain_read(shop.root / name, 'train') for name in ('one', 'two')]
-  ids = [[row['image_id'] for row in found] for found in rows]
+  ids = [[row['image_id'] for row in result] for result in rows]
   assert ids[0] == ids[1] != []
 
 
@@ -571,8 +577,8 @@ def leaking_shop(shop) -> Shop:
 def test_near_duplicates_are_counted_and_listed(leaking_shop, capsys):
   data_dir = leaking_shop.root / 'built'
   leaking_shop.build(data_dir, image_size=64)
-  found = statistics_of(data_dir)['splits']
-  assert found['validation']['near_duplicates'] == {
+  split_statistics = statistics_of(data_dir)['splits']
+  assert split_statistics['validation']['near_duplicates'] == {
     'of_its_own': 0,
     'of_train': 2,
   }
@@ -588,13 +594,15 @@ def test_near_duplicates_are_counted_and_listed(leaking_shop, capsys):
 def test_validation_photos_that_stand_in_train_can_be_left_out(leaking_shop):
   data_dir = leaking_shop.root / 'built'
   leaking_shop.build(data_dir, image_size=64, drop_duplicates=True)
-  found = statistics_of(data_dir)['splits']
+  split_statistics = statistics_of(data_dir)['splits']
   ids = {row['image_id'].decode() for row in plain_read(data_dir, 'validation')}
   assert not ids & {'validation-5', 'validation-6'}
-  assert found['validation']['kept'] == len(ids)
-  lost = found['validation']['lost']
+  assert split_statistics['validation']['kept'] == len(ids)
+  lost = split_statistics['validation']['lost']
   assert lost['stands in train'] == 2
-  assert found['validation']['listed'] == len(ids) + sum(lost.values())
+  assert split_statistics['validation']['listed'] == len(ids) + sum(
+    lost.values()
+  )
   plain = leaking_shop.root / 'plain'
   leaking_shop.build(plain, image_size=64)
   assert (
@@ -626,21 +634,21 @@ def own_shop(root, rows) -> Shop:
   """
   shop = Shop(root)
   shop.annotations.mkdir(parents=True)
-  names = sorted({name for found in rows.values() for name in found if name})
+  names = sorted({name for result in rows.values() for name in result if name})
   task_info = [{'taskId': '0', 'taskName': 'photo:style'}]
   label_info = [{'labelId': name, 'labelName': name} for name in names]
   shop.write('task_map', {'taskInfo': task_info})
   shop.write('label_map', {'labelInfo': label_info})
-  for split, found in rows.items():
-    ids = [f'{split}{n}' for n in range(len(found))]
-    given = [
+  for split, result in rows.items():
+    ids = [f'{split}{n}' for n in range(len(result))]
+    options = [
       {'imageId': i, 'taskId': '0', 'labelId': name}
-      for i, name in zip(ids, found, strict=True)
+      for i, name in zip(ids, result, strict=True)
       if name
     ]
     content = {
       'images': [{'imageId': i, 'url': []} for i in ids],
-      'annotations': given,
+      'annotations': options,
     }
     shop.write(f'{split}.data', content)
     (shop.images / split).mkdir(parents=True)
@@ -722,11 +730,11 @@ def test_each_lost_photo_is_named(shop, capsys):
   }
   assert rows[0]['file'] == f'{shop.images}/train/{NOT_FOUND}.jpg'
   assert rows[0]['link'] == 'https://shop.example/train/5'
-  for split, found in statistics_of(data_dir)['splits'].items():
+  for split, result in statistics_of(data_dir)['splits'].items():
     counts = collections.Counter(
       row['reason'] for row in rows if row['split'] == split
     )
-    assert found['lost'] == counts
+    assert result['lost'] == counts
 
 
 def test_a_lost_id_may_be_any_text(shop):

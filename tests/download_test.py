@@ -76,24 +76,24 @@ class Job:
     self.folder = folder
     self.photos = folder / 'images' / 'test'
     self.manifest = folder / 'images' / 'test.manifest.jsonl'
-    self.knobs = {'backoff': 0.01, 'allow_private_hosts': True}
+    self.flags = {'backoff': 0.01, 'allow_private_hosts': True}
 
   def list(self, links: dict[str, list[str]]) -> None:
     images = [{'imageId': key, 'url': urls} for key, urls in links.items()]
     text = json.dumps({'images': images})
     (self.folder / 'fgvc4_iMat.test.image.json').write_text(text)
 
-  def run(self, **knobs) -> dict[str, dict]:
+  def run(self, **flags) -> dict[str, dict]:
     with no_photo_is_fine():
-      download.main(self.config(**knobs))
+      download.main(self.config(**flags))
     return self.lines()
 
-  def config(self, **knobs) -> configs.Download:
+  def config(self, **flags) -> configs.Download:
     return configs.Download(
       annotations=str(self.folder),
       images=str(self.folder / 'images'),
       splits=('test',),
-      **(self.knobs | knobs),
+      **(self.flags | flags),
     )
 
   def lines(self) -> dict[str, dict]:
@@ -128,9 +128,9 @@ def full_disk(monkeypatch):
   return fail_at
 
 
-def fetch_one(job, *links, **knobs):
+def fetch_one(job, *links, **flags):
   job.list({'1': list(links)})
-  return job.run(**knobs)['1']
+  return job.run(**flags)['1']
 
 
 def free_port() -> int:
@@ -527,9 +527,9 @@ def test_retry_after_is_bounded(job, server):
   assert fetch_one(job, link, max_wait=0.05)['status'] == 'ok'
 
 
-@pytest.mark.parametrize('fault', [BUSY, TRUNCATED, Reply(raw=b'HTP')])
-def test_a_passing_fault_costs_no_photo(job, server, fault):
-  line = fetch_one(job, server.add('/a', fault, OK))
+@pytest.mark.parametrize('failure', [BUSY, TRUNCATED, Reply(raw=b'HTP')])
+def test_a_passing_fault_costs_no_photo(job, server, failure):
+  line = fetch_one(job, server.add('/a', failure, OK))
   assert (line['status'], line['attempts']) == ('ok', 2)
 
 
@@ -669,8 +669,8 @@ def test_a_lost_manifest_does_not_lose_the_photos(job, server):
   server.asked.clear()
   lines = job.run()
   assert server.asked == ['/2']
-  kept = dict(url=None, attempts=0, width=24, status='ok')
-  assert kept.items() <= lines['0'].items()
+  remaining = dict(url=None, attempts=0, width=24, status='ok')
+  assert remaining.items() <= lines['0'].items()
   assert lines['0']['sha256'] == hashlib.sha256(PHOTO).hexdigest()
 
 
@@ -684,8 +684,8 @@ def test_a_torn_line_is_ignored(job, server, damage):
   job.list(numbered(server, 3))
   job.run()
   whole = job.manifest.read_bytes()
-  kept = whole.splitlines(keepends=True)[:2]
-  job.manifest.write_bytes(b''.join(kept) + damage)
+  remaining = whole.splitlines(keepends=True)[:2]
+  job.manifest.write_bytes(b''.join(remaining) + damage)
   (job.photos / '2.jpg').unlink()
   server.asked.clear()
   job.run()
@@ -828,18 +828,18 @@ def test_killed_and_resumed_equals_uninterrupted(job, server, sign):
   signal.signal(signal.SIGINT, before)
   wait_until(lambda: len(list(job.photos.glob('[0-9]*'))) >= 12)
   process.send_signal(sign)
-  said = process.communicate()[1]
+  output = process.communicate()[1]
   if sign == signal.SIGINT:
     assert process.returncode == 130
-    assert said == 'imat_jax.data.download: interrupted\n'
-  had = {path.stem for path in job.photos.glob('[0-9]*')}
-  assert 12 <= len(had) < 60
+    assert output == 'imat_jax.data.download: interrupted\n'
+  downloaded = {path.stem for path in job.photos.glob('[0-9]*')}
+  assert 12 <= len(downloaded) < 60
   for path in job.photos.glob('[0-9]*'):
     assert path.read_bytes() == PHOTO
   numbered(server, 60)
   lines = job.run()
   times = collections.Counter(path.removeprefix('/') for path in server.asked)
-  assert {times[image_id] for image_id in had} == {1}
+  assert {times[image_id] for image_id in downloaded} == {1}
   assert job.stored() == {f'{n}.jpg' for n in range(60)}
   assert list(lines) == [str(n) for n in range(60)]
   assert {line['url'] for line in lines.values()} == {
@@ -861,15 +861,15 @@ def test_a_full_disk_ends_it_with_one_line(job, server, full_disk):
   job.list(numbered(server, 40))
   with full_disk('7.jpg'), pytest.raises(errors.UserError) as error:
     job.run()
-  said = f'{job.folder}/images: No space left on device; '
-  assert str(error.value).startswith(said) and '\n' not in str(error.value)
+  output = f'{job.folder}/images: No space left on device; '
+  assert str(error.value).startswith(output) and '\n' not in str(error.value)
   lines = job.run()
   assert {line['status'] for line in lines.values()} == {'ok'}
   assert len(job.stored()) == 40
 
 
 @pytest.mark.parametrize(
-  'links, said',
+  'links, message',
   [
     (
       {'1': ['http://127.0.0.1/a'], '2': ['http://10.0.0.1/a']},
@@ -879,9 +879,9 @@ def test_a_full_disk_ends_it_with_one_line(job, server, full_disk):
     ({}, 'no images listed in test'),
   ],
 )
-def test_no_photo_is_a_fault(job, capsys, links, said):
+def test_no_photo_is_a_fault(job, capsys, links, message):
   job.list(links)
-  with pytest.raises(errors.UserError, match=said) as error:
+  with pytest.raises(errors.UserError, match=message) as error:
     download.main(job.config(allow_private_hosts=False))
   assert '\n' not in str(error.value)
   assert 'images' in capsys.readouterr().out, 'the summary is there, too'
@@ -912,13 +912,13 @@ def command(*arguments):
 
 
 @pytest.mark.parametrize(
-  'annotations, images, said',
+  'annotations, images, message',
   [
     ('absent', 'images', 'absent: no such folder'),
     ('.', 'file', 'file/test: Not a directory'),
   ],
 )
-def test_a_wrong_path_is_one_line(job, annotations, images, said):
+def test_a_wrong_path_is_one_line(job, annotations, images, message):
   job.list({'1': []})
   (job.folder / 'file').write_text('')
   done = command(
@@ -927,14 +927,14 @@ def test_a_wrong_path_is_one_line(job, annotations, images, said):
     '--splits=test',
   )
   assert done.returncode == 1
-  assert said in done.stderr and done.stderr.count('\n') == 1
+  assert message in done.stderr and done.stderr.count('\n') == 1
 
 
 def test_wrong_flags_and_help():
   assert command('--images=here').returncode == 2
-  shown = command('--help')
-  assert shown.returncode == 0
-  assert '--per_host=4' in shown.stdout and 'truncated' in shown.stdout
+  printed = command('--help')
+  assert printed.returncode == 0
+  assert '--per_host=4' in printed.stdout and 'truncated' in printed.stdout
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason='no ../shared with real photos')

@@ -28,16 +28,18 @@ def paths(kaggle) -> list[str]:
 def test_a_photo_has_the_probabilities_of_its_evaluation(
   predictor, paths, trained, built
 ):
-  said = scoring.outputs(
+  stored = scoring.outputs(
     trained_model.load(trained),
     built,
     'validation',
     batch_size=8,
     loader=config.Loader(),
   )
-  expected_NxTxK = jax.nn.softmax(said.logits_NxTxK)
-  found = [labelled.probability_TxK for labelled in predictor.label(paths)]
-  np.testing.assert_array_equal(np.stack(found), expected_NxTxK)
+  expected_NxTxK = jax.nn.softmax(stored.logits_NxTxK)
+  predictions = [
+    labelled.probability_TxK for labelled in predictor.label(paths)
+  ]
+  np.testing.assert_array_equal(np.stack(predictions), expected_NxTxK)
 
 
 def test_as_many_are_right_as_the_evaluation_says(predictor, paths, trained):
@@ -66,16 +68,18 @@ def test_a_file_that_is_no_photo_has_its_place(predictor, paths, tmp_path):
   text = tmp_path / 'text.jpg'
   text.write_text('no photo')
   mixed = [str(text), paths[3], str(tmp_path / 'none.jpg'), str(tmp_path)]
-  found = list(predictor.label(mixed))
-  assert [labelled.path for labelled in found] == mixed
-  assert [labelled.error for labelled in found] == [
+  predictions = list(predictor.label(mixed))
+  assert [labelled.path for labelled in predictions] == mixed
+  assert [labelled.error for labelled in predictions] == [
     preprocess.NOT_DECODED,
     '',
     preprocess.NO_FILE,
     preprocess.NOT_DECODED,
   ]
   (alone,) = predictor.label([paths[3]])
-  np.testing.assert_array_equal(found[1].probability_TxK, alone.probability_TxK)
+  np.testing.assert_array_equal(
+    predictions[1].probability_TxK, alone.probability_TxK
+  )
 
 
 def test_an_endless_list_is_read_a_little_ahead(predictor, paths):
@@ -92,13 +96,13 @@ def test_the_likeliest_labels_come_first():
   color = tasks.Task('color', ('blue', 'red', 'green'))
   apparel = tasks.Task('apparel', ('shoe', 'dress'))
   probability_TxK = np.float32([[0.2, 0.7, 0.1], [0.5, 0.5, 0]])
-  found = inference.Prediction('a.jpg', probability_TxK)
+  prediction = inference.Prediction('a.jpg', probability_TxK)
   task_set = tasks.TaskSet((color, apparel))
-  best = found.best(task_set, 'color', 2)
+  best = prediction.best(task_set, 'color', 2)
   assert [label for label, _ in best] == ['red', 'blue']
   assert [share for _, share in best] == pytest.approx([0.7, 0.2])
   # What stands behind a task's labels is none; of equals the first is first.
-  best = found.best(task_set, 'apparel', 9)
+  best = prediction.best(task_set, 'apparel', 9)
   assert best == [('shoe', 0.5), ('dress', 0.5)]
 
 
@@ -107,9 +111,9 @@ def test_pictures_in_memory_are_as_good_as_files(predictor, paths):
   image_HxWxC = inference.prepare(body, predictor.side)
   assert image_HxWxC.shape == (128, 128, 3)
   assert image_HxWxC.dtype == np.uint8
-  (found,) = predictor.probabilities(image_HxWxC[None])
+  (probability_TxK,) = predictor.probabilities(image_HxWxC[None])
   (expected,) = predictor.label(paths[:1])
-  np.testing.assert_array_equal(found, expected.probability_TxK)
+  np.testing.assert_array_equal(probability_TxK, expected.probability_TxK)
 
 
 def test_more_pictures_than_a_batch_holds(predictor):

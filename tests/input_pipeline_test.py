@@ -70,9 +70,9 @@ def by_number(batch):
   }
 
 
-def assert_same(found, wanted):
-  np.testing.assert_array_equal(found.image_BxHxWxC, wanted.image_BxHxWxC)
-  np.testing.assert_array_equal(found.label_BxT, wanted.label_BxT)
+def assert_same(result, expected):
+  np.testing.assert_array_equal(result.image_BxHxWxC, expected.image_BxHxWxC)
+  np.testing.assert_array_equal(result.label_BxT, expected.label_BxT)
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_iterate_gives_the_batches_from_a_step_on(start):
 def test_threads_change_no_batch(threads):
   dataset = train()
   loader = config.Loader(loader_threads=threads)
-  found = itertools.islice(input_pipeline.iterate(dataset, loader), 4)
-  for step, batch in enumerate(found):
+  batches = itertools.islice(input_pipeline.iterate(dataset, loader), 4)
+  for step, batch in enumerate(batches):
     assert_same(batch, dataset[step])
 
 
@@ -200,20 +200,20 @@ def test_each_photo_of_a_batch_has_its_own_warp():
 
 
 def test_without_augmentation_training_images_equal_evaluation_images():
-  wanted = by_number(epoch(evaluation(), 0))
-  found = by_number(epoch(train(augmentation=STILL), 3))
-  assert found.keys() == wanted.keys() == set(range(10))
-  for number, image in found.items():
-    np.testing.assert_array_equal(image, wanted[number])
+  expected = by_number(epoch(evaluation(), 0))
+  images = by_number(epoch(train(augmentation=STILL), 3))
+  assert images.keys() == expected.keys() == set(range(10))
+  for number, image in images.items():
+    np.testing.assert_array_equal(image, expected[number])
 
 
 def test_evaluation_is_in_order_with_the_padding_last():
   dataset = evaluation()
   assert len(dataset) == 3
   assert order(dataset, 0) == [*range(10), -1, -1]
-  found = list(input_pipeline.iterate(dataset, config.Loader()))
-  assert len(found) == 3
-  for step, batch in enumerate(found):
+  batches = list(input_pipeline.iterate(dataset, config.Loader()))
+  assert len(batches) == 3
+  for step, batch in enumerate(batches):
     assert_same(batch, dataset[step])
 
 
@@ -223,9 +223,9 @@ def test_evaluation_can_be_augmented_and_is_the_same_each_time():
   assert len(warped) == 3
   assert order(warped, 0) == order(plain, 0)
   assert_same(epoch(warped, 0), epoch(again, 0))
-  found, usual = by_number(epoch(warped, 0)), by_number(epoch(plain, 0))
+  images, usual = by_number(epoch(warped, 0)), by_number(epoch(plain, 0))
   for number in range(10):
-    assert (found[number] != usual[number]).any()
+    assert (images[number] != usual[number]).any()
 
 
 def test_evaluation_does_not_warp_as_training_does():
@@ -276,8 +276,8 @@ def test_a_built_data_set_gives_batches(built):
   examples = source.Source(built, 'validation', task_set)
   dataset = input_pipeline.eval_dataset(examples, 32, 8)
   label_BxT = epoch(dataset, 0).label_BxT
-  wanted = [examples[i].label_T for i in range(21)] + [[-1, -1]] * 3
-  np.testing.assert_array_equal(label_BxT, wanted)
+  expected = [examples[i].label_T for i in range(21)] + [[-1, -1]] * 3
+  np.testing.assert_array_equal(label_BxT, expected)
 
 
 @pytest.mark.parametrize('number', [1, 2, 4])

@@ -85,8 +85,8 @@ def test_a_home_folder_in_a_list(collect, tmp_path):
 
 
 def test_arguments_and_a_list_keep_their_order(collect):
-  found = collect('b.jpg', '-', 'p', body=b'a.jpg')
-  assert found == ['b.jpg', 'a.jpg', 'p/1.jpg', 'p/2.jpg']
+  paths = collect('b.jpg', '-', 'p', body=b'a.jpg')
+  assert paths == ['b.jpg', 'a.jpg', 'p/1.jpg', 'p/2.jpg']
 
 
 def test_what_is_passed_over_is_counted(collect, tmp_path):

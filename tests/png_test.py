@@ -100,7 +100,7 @@ def test_the_first_picture_of_a_film():
 
 
 @pytest.mark.parametrize(
-  'body, fault',
+  'body, error',
   [
     (PLAIN[:-60], 'truncated'),
     (PLAIN[:HEAD] + chunk(b'tEXt', b'x' * 99)[:50], 'truncated'),
@@ -109,6 +109,6 @@ def test_the_first_picture_of_a_film():
     (PLAIN[:29] + b'oops' + PLAIN[HEAD:], 'damaged'),
   ],
 )
-def test_truncated_is_what_is_cut_off(body, fault):
-  with pytest.raises(image_validation.InvalidImage, match=fault):
+def test_truncated_is_what_is_cut_off(body, error):
+  with pytest.raises(image_validation.InvalidImage, match=error):
     image_validation.check(body, 8)

@@ -29,16 +29,16 @@ def folder(kaggle, tmp_path) -> pathlib.Path:
   return root
 
 
-def run(trained, *paths, capsys, **knobs) -> str:
+def run(trained, *paths, capsys, **flags) -> str:
   predict.main(
-    predict.Predict(run=trained, paths=tuple(map(str, paths)), **knobs)
+    predict.Predict(run=trained, paths=tuple(map(str, paths)), **flags)
   )
   return capsys.readouterr().out
 
 
 def expected(trained, path) -> inference.Prediction:
-  (found,) = inference.Predictor(trained).label([str(path)])
-  return found
+  (prediction,) = inference.Predictor(trained).label([str(path)])
+  return prediction
 
 
 def test_json_has_a_line_per_photo_and_task(trained, folder, capsys):

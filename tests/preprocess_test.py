@@ -52,8 +52,8 @@ def square(tmp_path):
 def assert_quadrants(stored_HxWx3, colors):
   """Compares the middle of each quadrant."""
   middles = [SIDE // 4, 3 * SIDE // 4]
-  found = stored_HxWx3[np.ix_(middles, middles)]
-  np.testing.assert_allclose(found, np.array(colors), atol=CLOSE)
+  corners = stored_HxWx3[np.ix_(middles, middles)]
+  np.testing.assert_allclose(corners, np.array(colors), atol=CLOSE)
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF'])
@@ -370,7 +370,7 @@ def test_large_photos_take_turns(tmp_path):
     _encoded(Image.new('1', (12_000, 12_000)), 'PNG')
   )
   command = [sys.executable, '-c', _MEASURE, source, tmp_path / 'target']
-  found = subprocess.run(command, capture_output=True, text=True, check=True)
-  stored, failed, mebibytes = map(int, found.stdout.split()[-3:])
+  done = subprocess.run(command, capture_output=True, text=True, check=True)
+  stored, failed, mebibytes = map(int, done.stdout.split()[-3:])
   assert (stored, failed) == (4, 1)
   assert mebibytes < 1000

@@ -275,9 +275,9 @@ def test_a_bucket_that_refuses_for_a_while_costs_nothing(
   _refuse(shop)
   _wait(lambda: _content(there) == SEALED)
   started.end()
-  said = capsys.readouterr().err
-  assert f'{URL}: Access Denied' in said and 'training continues' in said
-  assert f'{URL}: upload complete' in said
+  output = capsys.readouterr().err
+  assert f'{URL}: Access Denied' in output and 'training continues' in output
+  assert f'{URL}: upload complete' in output
 
 
 def test_a_bucket_that_refuses_to_the_end_is_told(shop, tmp_path, capsys):
@@ -348,22 +348,22 @@ def test_wherever_it_ends_what_looks_whole_is_whole(
       _fill(tmp_path / 'here', more)
       with contextlib.suppress(errors.UserError):
         started._push()
-    found = _content(shop / 'run')
-    if 'evaluation.json' in found:
-      assert found['predictions.npz'] == found['evaluation.json']
+    content = _content(shop / 'run')
+    if 'evaluation.json' in content:
+      assert content['predictions.npz'] == content['evaluation.json']
     for step, name in (('2', 'a/b'), ('4', 'c')):
-      if f'checkpoints/{step}/SEAL.json' in found:
-        assert f'checkpoints/{step}/{name}' in found
+      if f'checkpoints/{step}/SEAL.json' in content:
+        assert f'checkpoints/{step}/{name}' in content
     if left[0] > 0:  # it came to its end
       break
   assert acts > 6
-  assert found == _content(tmp_path / 'here')
+  assert content == _content(tmp_path / 'here')
 
 
 # Runs and studies.
 
 
-def _run(data_dir: str, place: str, **knobs) -> str:
+def _run(data_dir: str, place: str, **overrides) -> str:
   run = config.Run(
     data_dir=data_dir,
     workdir=place,
@@ -372,10 +372,10 @@ def _run(data_dir: str, place: str, **knobs) -> str:
     batch_size=4,
     model=tiny.MODEL,
   )
-  said = io.StringIO()
-  with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-    train_lib.train(dataclasses.replace(run, **knobs))
-  return said.getvalue()
+  output = io.StringIO()
+  with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+    train_lib.train(dataclasses.replace(run, **overrides))
+  return output.getvalue()
 
 
 def _results(path: pathlib.Path | str) -> dict:
@@ -411,8 +411,8 @@ def built_there(built, shop) -> str:
 
 
 def test_a_run_in_a_bucket_is_a_run_here(built, built_there, shop, whole):
-  said = _run(built_there, URL)
-  assert f'{URL}: upload complete' in said
+  output = _run(built_there, URL)
+  assert f'{URL}: upload complete' in output
   assert _results(shop / 'run') == _results(whole)
   assert files.working_folder(URL).is_relative_to(files.cache_folder())
   described = json.loads((shop / 'run' / 'config.json').read_text())['config']
@@ -423,12 +423,12 @@ def test_a_run_in_a_bucket_is_a_run_here(built, built_there, shop, whole):
   }
   assert 'README.md' in names
   # It is used where it lies.
-  found = evaluate.evaluate(
+  evaluation = evaluate.evaluate(
     evaluate.Evaluate(run=URL, data_dir=built_there, batch_size=4)
   )
-  wanted = json.loads((whole / 'evaluation.json').read_text())
-  for name, of_task in wanted['tasks'].items():
-    same = {key: found['tasks'][name][key] for key in of_task}
+  expected = json.loads((whole / 'evaluation.json').read_text())
+  for name, of_task in expected['tasks'].items():
+    same = {key: evaluation['tasks'][name][key] for key in of_task}
     assert same.pop('loss') == pytest.approx(of_task.pop('loss'), rel=1e-5)
     assert same == of_task
   # And goes on where nothing of it is.
@@ -466,7 +466,7 @@ def test_a_fault_is_told_before_that_of_the_bucket(built, shop, monkeypatch):
 
 
 def _command(data_dir: str, *flags: str) -> list[str]:
-  given = {
+  options = {
     'data_dir': data_dir,
     'workdir': URL,
     'tasks': 'apparel,age',
@@ -478,7 +478,7 @@ def _command(data_dir: str, *flags: str) -> list[str]:
   }
   return [
     *(sys.executable, '-m', 'experiments.public_3m'),
-    *(f'--{name}={value}' for name, value in given.items()),
+    *(f'--{name}={value}' for name, value in options.items()),
     *flags,
   ]
 
@@ -499,8 +499,10 @@ def _checkpoints(run: pathlib.Path, sealed: bool) -> list[int]:
   paths = [p for p in run.glob('checkpoints/**/*') if p.is_file()]
   names = [path.relative_to(run).parts for path in paths]
   steps = {int(step) for _, step, *_ in names}
-  found = {int(step) for _, step, *rest in names if rest == [checksums.NAME]}
-  return sorted(found if sealed else steps - found)
+  found_steps = {
+    int(step) for _, step, *rest in names if rest == [checksums.NAME]
+  }
+  return sorted(found_steps if sealed else steps - found_steps)
 
 
 def test_killed_while_it_copies_it_goes_on_elsewhere(built_there, shop, whole):
@@ -516,9 +518,9 @@ def test_killed_while_it_copies_it_goes_on_elsewhere(built_there, shop, whole):
   assert _checkpoints(there, sealed=False)
   (shop.parent / 'slow').unlink()
   process = _begin(_command(built_there), shop, '.cache-2')
-  said = process.communicate(timeout=240)[0]
-  assert process.returncode == 0, said
-  assert 'resumes at step' in said and 'passed over' not in said
+  output = process.communicate(timeout=240)[0]
+  assert process.returncode == 0, output
+  assert 'resumes at step' in output and 'passed over' not in output
   assert _results(there) == _results(whole)
   assert not _checkpoints(there, sealed=False)
 
@@ -549,8 +551,8 @@ def test_processes_of_a_job_share_one_mirror(built_there, shop, whole):
 
 
 def _study(data_dir: str, place: str, seeds: int) -> str:
-  said = io.StringIO()
-  with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+  output = io.StringIO()
+  with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
     sweep.run_study(
       config.Study(
         data_dir=data_dir,
@@ -563,7 +565,7 @@ def _study(data_dir: str, place: str, seeds: int) -> str:
         cache_on_device=True,
       )
     )
-  return said.getvalue()
+  return output.getvalue()
 
 
 def test_a_study_in_a_bucket_goes_on_elsewhere(
@@ -581,8 +583,8 @@ def test_a_study_in_a_bucket_goes_on_elsewhere(
   monkeypatch.setattr(
     train_lib,
     'fit',
-    lambda group, *rest, **given: (
-      trained.append(group.runs[0].seed) or fit(group, *rest, **given)
+    lambda group, *rest, **options: (
+      trained.append(group.runs[0].seed) or fit(group, *rest, **options)
     ),
   )
   _study(built_there, 's3://shop/study', seeds=2)
