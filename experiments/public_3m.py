@@ -8,8 +8,8 @@ public 1.4M, with shared layers of 384 and 384.
     --workdir=runs/color --tasks=apparel,color
 
 Expected: 1 minute on 2 CPU cores for 1,500 photos and 20 epochs.
-Result on those, three seeds: apparel accuracy 0.566 ± 0.027 alone, with age
-0.558 ± 0.031, with color 0.505 ± 0.016; experiments/README.md has the rest.
+Result on those, three seeds: apparel accuracy 0.568 ± 0.025 alone, with age
+0.547 ± 0.050, with color 0.492 ± 0.016; experiments/README.md has the rest.
 """
 
 import functools

@@ -111,14 +111,14 @@ def main(command: Predict) -> None:
       f'{_first(failures)}{_skipped(skipped)}{_advice(command.paths)}'
     )
   if command.save_grid:
-    outputs.write_bytes(command.save_grid, _draw(grid, task_set))
+    outputs.write_bytes(command.save_grid, draw_grid(grid, task_set))
   progress.say(
     f'{len(paths) - len(failures):,} photos labelled, '
     f'{len(failures):,} unreadable{_first(failures)}{_skipped(skipped)}'
   )
 
 
-def _draw(predictions: Sequence[Any], task_set: tasks.TaskSet) -> bytes:
+def draw_grid(predictions: Sequence[Any], task_set: tasks.TaskSet) -> bytes:
   """A PNG of photos with the likeliest label of each of the first tasks.
 
   A label is green where the run is confident: a probability of 0.5 or more.

@@ -167,6 +167,16 @@ def built(kaggle, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope='session')
+def uninterrupted(built, tmp_path_factory) -> pathlib.Path:
+  """The workdir of `tiny.run`, which nothing interrupted."""
+  import tiny
+
+  path = tmp_path_factory.mktemp('uninterrupted') / 'run'
+  tiny.run(built, path)
+  return path
+
+
+@pytest.fixture(scope='session')
 def trained(built, tmp_path_factory) -> str:
   """The workdir of a small run on `built`, of color and the apparel class."""
   import tiny

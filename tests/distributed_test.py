@@ -22,11 +22,10 @@ HEARTBEAT = 10  # seconds
 
 
 def _command(data_dir: str, path: pathlib.Path, *flags: str) -> list[str]:
-  small = [*tiny.FLAGS]
   return [
     *(sys.executable, '-m', 'experiments.public_3m', f'--data_dir={data_dir}'),
     *(f'--workdir={path}', '--batch_size=16', '--tasks=apparel,color'),
-    *(*small, '--loader_threads=1', *flags),
+    *(*tiny.FLAGS, '--loader_threads=1', *flags),
   ]
 
 
@@ -101,7 +100,7 @@ def _wait_for_step(path: pathlib.Path, step: int, process) -> None:
 def whole(built, tmp_path_factory) -> pathlib.Path:
   """A run of one process."""
   path = tmp_path_factory.mktemp('whole')
-  _train(1, built, path, '--epochs=3')
+  tiny.run(built, path, tasks=('apparel', 'color'), batch_size=16)
   return path
 
 

@@ -59,4 +59,4 @@ def test_rows_are_of_runs(trained, tmp_path):
       row = rows[task, score]
       np.testing.assert_allclose(float(row['mean']), of_task[score])
       assert (row['seeds'], row['sd']) == ('0', '')
-    assert rows[task, 'accuracy']['options'] == 'batch_size=16 epochs=2'
+    assert rows[task, 'accuracy']['options'] == 'epochs=2 batch_size=16'

@@ -5,8 +5,6 @@ docs/reliability.md.
 """
 
 import contextlib
-import dataclasses
-import io
 import json
 import os
 import pathlib
@@ -19,31 +17,20 @@ import sys
 import time
 from collections.abc import Callable
 
-import jax
-import numpy as np
 import pytest
 import tiny
 
-from imat_jax import config, errors, train
+from imat_jax import errors
 from imat_jax.runtime import checksums, distributed, workdir
 from imat_jax.training import trained_model
 
-FLAGS = {
-  'tasks': 'apparel,age',
-  'filters': '2,3,4',
-  'shared_widths': '8',
-  'head_widths': '4',
-  'batch_size': '4',
-  'epochs': '3',
-  'save_steps': '2',
-}
 STEPS = 13 * 3  # 50 photos in batches of 4, three epochs
 
 
 def _start(data_dir, path, **flags) -> subprocess.Popen:
-  given = FLAGS | {'data_dir': data_dir, 'workdir': str(path)} | flags
-  command = [sys.executable, '-m', 'experiments.public_3m']
-  command += [f'--{name}={value}' for name, value in given.items()]
+  flags = {'data_dir': data_dir, 'workdir': path, 'save_steps': 2} | flags
+  command = [sys.executable, '-m', 'experiments.public_3m', *tiny.RUN_FLAGS]
+  command += [f'--{name}={value}' for name, value in flags.items()]
   return subprocess.Popen(
     command,
     cwd=pathlib.Path(__file__).parent.parent,
@@ -85,50 +72,7 @@ def _wait_for_step(path, step: int, process: subprocess.Popen) -> None:
   _wait(lambda: max(_steps(path), default=-1) >= step, process)
 
 
-def _results(path: pathlib.Path) -> dict:
-  """All that nobody may see a difference in."""
-  rows = map(json.loads, (path / 'metrics.jsonl').read_text().splitlines())
-  times = ('seconds', 'examples_per_second')
-  for row in (rows := list(rows)):
-    for name in times:
-      row.pop(name)
-  params = trained_model.load(path).variables['params']
-  leaves = jax.tree_util.tree_leaves_with_path(params)
-  return {
-    'metrics': rows,
-    'evaluation': (path / 'evaluation.json').read_bytes(),
-    'params': {str(key): np.asarray(x).tobytes() for key, x in leaves},
-  }
-
-
-@pytest.fixture(scope='module')
-def whole(built, tmp_path_factory) -> pathlib.Path:
-  """A run that nothing interrupted, with another rhythm of saving."""
-  path = tmp_path_factory.mktemp('whole') / 'run'
-  _finish(_start(built, path, save_steps=0))
-  return path
-
-
-def _run_here(data_dir, path, **knobs) -> str:
-  """The same run within this process; returns what it prints.
-
-  It has the same devices as those of `_start`, and so the same bytes.
-  """
-  run = config.Run(
-    data_dir=data_dir,
-    workdir=str(path),
-    tasks=('apparel', 'age'),
-    epochs=3,
-    batch_size=4,
-    model=tiny.MODEL,
-  )
-  said = io.StringIO()
-  with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-    train.train(dataclasses.replace(run, **knobs))
-  return said.getvalue()
-
-
-def test_killed_many_times_equals_uninterrupted(built, whole, tmp_path):
+def test_killed_many_times_equals_uninterrupted(built, uninterrupted, tmp_path):
   rng = random.Random(0)
   path = tmp_path / 'run'
   kills = sorted(rng.sample(range(1, STEPS - 4), 4))
@@ -143,7 +87,7 @@ def test_killed_many_times_equals_uninterrupted(built, whole, tmp_path):
   said = _finish(_start(built, path, loader_processes=2))
   assert re.search(r'resumes at step \d+', said)
   assert 'leaked' not in said  # shared memory, of its loader processes
-  assert _results(path) == _results(whole)
+  assert tiny.results(path) == tiny.results(uninterrupted)
   assert workdir.times_resumed(workdir.Workdir(path)) == 4
   assert 'resumed 4 times' in (path / 'report.html').read_text()
 
@@ -151,7 +95,9 @@ def test_killed_many_times_equals_uninterrupted(built, whole, tmp_path):
 @pytest.mark.parametrize(
   ('number', 'status'), [(signal.SIGTERM, 143), (signal.SIGINT, 130)]
 )
-def test_a_signal_saves_and_leaves(built, whole, tmp_path, number, status):
+def test_a_signal_saves_and_leaves(
+  built, uninterrupted, tmp_path, number, status
+):
   path = tmp_path / 'run'
   process = _start(built, path)
   _wait_for_step(path, 3, process)
@@ -161,8 +107,8 @@ def test_a_signal_saves_and_leaves(built, whole, tmp_path, number, status):
   said = re.search(rf'{number.name}: saved at step (\d+) in .* goes on', err)
   assert said and 'Traceback' not in err
   assert max(_steps(path)) == int(said[1])
-  _run_here(built, path)
-  assert _results(path) == _results(whole)
+  tiny.run(built, path)
+  assert tiny.results(path) == tiny.results(uninterrupted)
 
 
 def test_a_second_signal_leaves_at_once(built, tmp_path):
@@ -179,7 +125,7 @@ def test_a_second_signal_leaves_at_once(built, tmp_path):
 
 
 def test_a_signal_to_another_process_saves_and_leaves(
-  built, whole, tmp_path, monkeypatch
+  built, uninterrupted, tmp_path, monkeypatch
 ):
   path = tmp_path / 'run'
   with monkeypatch.context() as patched:
@@ -187,10 +133,10 @@ def test_a_signal_to_another_process_saves_and_leaves(
       distributed, 'any_preempted', lambda step, _: signal.SIGTERM * (step == 5)
     )
     with pytest.raises(errors.Interrupted, match='saved at step 5') as left:
-      _run_here(built, path)
+      tiny.run(built, path)
   assert left.value.status == 143
-  assert 'resumes at step 5' in _run_here(built, path)
-  assert _results(path) == _results(whole)
+  assert 'resumes at step 5' in tiny.run(built, path)
+  assert tiny.results(path) == tiny.results(uninterrupted)
 
 
 def _damage(path: pathlib.Path, how: str) -> None:
@@ -230,7 +176,7 @@ def test_damage_to_any_file_is_found(stopped, tmp_path, how):
 
 @pytest.mark.parametrize('how', ['missing', 'truncated', 'garbage'])
 def test_a_damaged_checkpoint_is_named_and_passed_over(
-  built, whole, stopped, tmp_path, how
+  built, uninterrupted, stopped, tmp_path, how
 ):
   path = tmp_path / 'run'
   shutil.copytree(stopped, path)
@@ -242,14 +188,14 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(
   )
   _damage(biggest, how)
   before = sorted(_steps(path))[-2]
-  said = _run_here(built, path)
+  said = tiny.run(built, path)
   assert re.search(rf'checkpoints/{newest}: .*{biggest.name} is .*passed', said)
   assert f'resumes at step {before}' in said
-  assert _results(path) == _results(whole)
+  assert tiny.results(path) == tiny.results(uninterrupted)
 
 
 def test_what_other_programs_leave_is_no_damage(
-  built, whole, stopped, tmp_path
+  built, uninterrupted, stopped, tmp_path
 ):
   """The Finder, a stick from a Mac, Windows, a NAS and editors were there."""
   path = tmp_path / 'run'
@@ -261,22 +207,24 @@ def test_what_other_programs_leave_is_no_damage(
     (folder / '@eaDir').mkdir()
   for name in ('²', '٣', '007', '6 copy'):  # digits, but no step's folder
     (path / 'checkpoints' / name).mkdir()
-  said = _run_here(built, path)
+  said = tiny.run(built, path)
   assert f'resumes at step {max(_steps(stopped))}' in said
   assert 'passed over' not in said
   assert not list((path / 'checkpoints').glob('damaged-*'))
   assert all((folder / 'Thumbs.db').exists() for folder in folders[:2])
-  assert _results(path) == _results(whole)
+  assert tiny.results(path) == tiny.results(uninterrupted)
   assert len(trained_model.load(path).history.rows) == 3
 
 
 @pytest.mark.parametrize('name', ['starts.jsonl', 'lock', 'metrics.jsonl'])
-def test_files_that_are_no_text_stop_no_run(built, whole, tmp_path, name):
+def test_files_that_are_no_text_stop_no_run(
+  built, uninterrupted, tmp_path, name
+):
   path = tmp_path / 'run'
-  shutil.copytree(whole, path)
+  shutil.copytree(uninterrupted, path)
   (path / name).write_bytes(b'\xff\xfe\0torn')
-  assert 'is done' in _run_here(built, path)
-  assert _results(path) == _results(whole)
+  assert 'is done' in tiny.run(built, path)
+  assert tiny.results(path) == tiny.results(uninterrupted)
 
 
 @pytest.mark.parametrize('content', [b'', b'{"config', b'\xff\xfe', b'[]'])
@@ -285,7 +233,7 @@ def test_a_damaged_config_is_named_and_stays(built, stopped, tmp_path, content):
   shutil.copytree(stopped, path)
   (path / 'config.json').write_bytes(content)
   with pytest.raises(errors.UserError, match='config.json: (not|damaged)'):
-    _run_here(built, path)
+    tiny.run(built, path)
   assert (path / 'config.json').read_bytes() == content
 
 
@@ -295,16 +243,18 @@ def test_no_whole_checkpoint_is_an_error(built, stopped, tmp_path):
   for step in _steps(path):
     (path / 'checkpoints' / str(step) / '_CHECKPOINT_METADATA').unlink()
   with pytest.raises(errors.UserError, match='no checkpoint is complete'):
-    _run_here(built, path)
+    tiny.run(built, path)
 
 
-def test_half_written_metrics_are_written_anew(built, whole, stopped, tmp_path):
+def test_half_written_metrics_are_written_anew(
+  built, uninterrupted, stopped, tmp_path
+):
   path = tmp_path / 'run'
   shutil.copytree(stopped, path)
   with (path / 'metrics.jsonl').open('a') as file:
     file.write('{"epoch": 1, "step": 13}\n{"epoch": 2, "st')
-  _run_here(built, path)
-  assert _results(path) == _results(whole)
+  tiny.run(built, path)
+  assert tiny.results(path) == tiny.results(uninterrupted)
 
 
 def test_checkpoints_of_another_run_are_refused(built, stopped, tmp_path):
@@ -312,20 +262,20 @@ def test_checkpoints_of_another_run_are_refused(built, stopped, tmp_path):
   shutil.copytree(stopped, path)
   (path / 'config.json').unlink()
   with pytest.raises(errors.UserError, match='of another run'):
-    _run_here(built, path, seed=1)
+    tiny.run(built, path, seed=1)
 
 
-def test_fewer_epochs_are_refused_more_go_on(built, whole, tmp_path):
+def test_fewer_epochs_are_refused_more_go_on(built, uninterrupted, tmp_path):
   path = tmp_path / 'run'
-  shutil.copytree(whole, path)
+  shutil.copytree(uninterrupted, path)
   with pytest.raises(errors.UserError, match='epochs: 3 → 2'):
-    _run_here(built, path, epochs=2)
-  assert 'resumes at step 39' in _run_here(built, path, epochs=4)
+    tiny.run(built, path, epochs=2)
+  assert 'resumes at step 39' in tiny.run(built, path, epochs=4)
 
 
-def test_the_last_two_checkpoints_and_the_best_are_kept(whole):
-  best = json.loads((whole / 'evaluation.json').read_text())['step']
-  assert _steps(whole) == sorted({26, 39, best})
+def test_the_last_two_checkpoints_and_the_best_are_kept(uninterrupted):
+  best = json.loads((uninterrupted / 'evaluation.json').read_text())['step']
+  assert _steps(uninterrupted) == sorted({26, 39, best})
 
 
 def test_a_second_process_is_refused(built, stopped):
@@ -336,7 +286,7 @@ def test_a_second_process_is_refused(built, stopped):
       match=rf'locked by another process \(pid {os.getpid()} on',
     ),
   ):
-    _run_here(built, stopped)
+    tiny.run(built, stopped)
 
 
 @pytest.fixture
@@ -354,7 +304,7 @@ def small_disk(tmp_path):
 
 
 def test_a_full_disk_ends_with_a_line_and_goes_on_with_room(
-  built, whole, small_disk
+  built, uninterrupted, small_disk
 ):
   path = small_disk / 'run'
   process = _start(built, path)
@@ -365,8 +315,8 @@ def test_a_full_disk_ends_with_a_line_and_goes_on_with_room(
   assert 'Traceback' not in err
   remount = ['mount', '-o', 'remount,size=50m', str(small_disk)]
   subprocess.run(remount, check=True)
-  _run_here(built, path)
-  assert _results(path) == _results(whole)
+  tiny.run(built, path)
+  assert tiny.results(path) == tiny.results(uninterrupted)
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(built, tmp_path):
@@ -386,7 +336,7 @@ def test_another_data_set_is_refused(built, stopped, tmp_path):
   fingerprint = json.loads(text)['fingerprint']
   metadata.write_text(text.replace(fingerprint, fingerprint[::-1]))
   with pytest.raises(errors.UserError, match=r'data set: \w+ → \w+'):
-    _run_here(str(other), path)
+    tiny.run(str(other), path)
 
 
 # What tensorstore was reading when orbax gave up.
@@ -394,10 +344,12 @@ def test_another_data_set_is_refused(built, stopped, tmp_path):
 @pytest.mark.parametrize(
   'content', ['', 'x', 'null', '[]', '{}', '[' * 10**5, '{"tree_metadata": 3}']
 )
-def test_a_crafted_checkpoint_is_a_user_error(built, whole, tmp_path, content):
+def test_a_crafted_checkpoint_is_a_user_error(
+  built, uninterrupted, tmp_path, content
+):
   """With a seal that fits: whoever crafts it can make one."""
   path = tmp_path / 'run'
-  shutil.copytree(whole, path)
+  shutil.copytree(uninterrupted, path)
   best = json.loads((path / 'evaluation.json').read_text())['step']
   folder = path / 'checkpoints' / str(best)
   small = [f for f in folder.rglob('*') if f.is_file() and _is_json(f)]
@@ -413,9 +365,11 @@ def test_a_crafted_checkpoint_is_a_user_error(built, whole, tmp_path, content):
   trained_model.load(path)
 
 
-def test_nothing_is_imported_that_a_checkpoint_names(built, whole, tmp_path):
+def test_nothing_is_imported_that_a_checkpoint_names(
+  built, uninterrupted, tmp_path
+):
   path = tmp_path / 'run'
-  shutil.copytree(whole, path)
+  shutil.copytree(uninterrupted, path)
   (tmp_path / 'evil_module.py').write_text('raise SystemExit("imported")')
   for file in (path / 'checkpoints').rglob('*'):
     if file.is_file() and _is_json(file):

@@ -1,7 +1,6 @@
 """Runs that work here and lie in a bucket."""
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -14,15 +13,13 @@ import sys
 import time
 
 import bucket
-import jax
-import numpy as np
 import pytest
 import tiny
 
 from imat_jax import config, errors, evaluate
 from imat_jax import train as train_lib
 from imat_jax.models import presets
-from imat_jax.runtime import checksums, files, storage, sync, workdir
+from imat_jax.runtime import checksums, files, storage, sync
 from imat_jax.study import sweep
 from imat_jax.training import trained_model
 
@@ -363,70 +360,31 @@ def test_wherever_it_ends_what_looks_whole_is_whole(
 # Runs and studies.
 
 
-def _run(data_dir: str, place: str, **overrides) -> str:
-  run = config.Run(
-    data_dir=data_dir,
-    workdir=place,
-    tasks=('apparel', 'age'),
-    epochs=3,
-    batch_size=4,
-    model=tiny.MODEL,
-  )
-  output = io.StringIO()
-  with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-    train_lib.train(dataclasses.replace(run, **overrides))
-  return output.getvalue()
-
-
-def _results(path: pathlib.Path | str) -> dict:
-  """All that nobody may see a difference in, of a run here."""
-  rows = [
-    {
-      k: v
-      for k, v in row.items()
-      if k not in ('seconds', 'examples_per_second')
-    }
-    for row in workdir.read_rows(workdir.Workdir(path))
-  ]
-  leaves = jax.tree.leaves(trained_model.load(path).variables)
-  return {
-    'rows': rows,
-    'evaluation': (pathlib.Path(path) / 'evaluation.json').read_bytes(),
-    'params': [np.asarray(leaf).tobytes() for leaf in leaves],
-  }
-
-
-@pytest.fixture(scope='module')
-def whole(built, tmp_path_factory) -> pathlib.Path:
-  """A run on this machine alone."""
-  path = tmp_path_factory.mktemp('whole') / 'run'
-  _run(built, str(path))
-  return path
-
-
 @pytest.fixture
 def built_there(built, shop) -> str:
   shutil.copytree(built, shop / 'built')
   return 's3://shop/built'
 
 
-def test_a_run_in_a_bucket_is_a_run_here(built, built_there, shop, whole):
-  output = _run(built_there, URL)
+def test_a_run_in_a_bucket_is_a_run_here(
+  built, built_there, shop, uninterrupted
+):
+  output = tiny.run(built_there, URL)
   assert f'{URL}: upload complete' in output
-  assert _results(shop / 'run') == _results(whole)
+  assert tiny.results(shop / 'run') == tiny.results(uninterrupted)
   assert files.working_folder(URL).is_relative_to(files.cache_folder())
   described = json.loads((shop / 'run' / 'config.json').read_text())['config']
   assert (described['data_dir'], described['workdir']) == (built_there, URL)
   names = {path.name for path in (shop / 'run').iterdir()}
-  assert names - {'owner.json'} == {path.name for path in whole.iterdir()} - {
-    'lock'
-  }
+  assert names - {'owner.json'} == {
+    path.name for path in uninterrupted.iterdir()
+  } - {'lock'}
   assert 'README.md' in names
   # It is used where it lies.
   evaluation = evaluate.evaluate(
     evaluate.Evaluate(run=URL, data_dir=built_there, batch_size=4)
   )
-  expected = json.loads((whole / 'evaluation.json').read_text())
+  expected = json.loads((uninterrupted / 'evaluation.json').read_text())
   for name, of_task in expected['tasks'].items():
     same = {key: evaluation['tasks'][name][key] for key in of_task}
     assert same.pop('loss') == pytest.approx(of_task.pop('loss'), rel=1e-5)
@@ -434,8 +392,8 @@ def test_a_run_in_a_bucket_is_a_run_here(built, built_there, shop, whole):
   # And goes on where nothing of it is.
   shutil.rmtree(files.cache_folder())
   storage.cached_download.cache_clear()
-  assert 'finished after epoch 3' in _run(built_there, URL)
-  assert _results(shop / 'run') == _results(whole)
+  assert 'finished after epoch 3' in tiny.run(built_there, URL)
+  assert tiny.results(shop / 'run') == tiny.results(uninterrupted)
 
 
 def test_no_run_is_one_line(shop):
@@ -448,10 +406,10 @@ def test_a_run_whose_results_stay_here_has_not_succeeded(built, shop):
   with pytest.raises(
     errors.UserError, match='run the same command again on this machine'
   ):
-    _run(built, URL, epochs=1)
+    tiny.run(built, URL, epochs=1)
   assert not (shop / 'run' / 'evaluation.json').exists()
   _refuse(shop)
-  assert 'finished after epoch 1' in _run(built, URL, epochs=1)
+  assert 'finished after epoch 1' in tiny.run(built, URL, epochs=1)
   assert (shop / 'run' / 'evaluation.json').exists()
 
 
@@ -462,24 +420,13 @@ def test_a_fault_is_told_before_that_of_the_bucket(built, shop, monkeypatch):
 
   monkeypatch.setattr(train_lib, 'fit', fail)
   with pytest.raises(errors.UserError, match='the loss is not finite'):
-    _run(built, URL)
+    tiny.run(built, URL)
 
 
 def _command(data_dir: str, *flags: str) -> list[str]:
-  options = {
-    'data_dir': data_dir,
-    'workdir': URL,
-    'tasks': 'apparel,age',
-    'filters': '2,3,4',
-    'shared_widths': '8',
-    'head_widths': '4',
-    'batch_size': '4',
-    'epochs': '3',
-  }
   return [
-    *(sys.executable, '-m', 'experiments.public_3m'),
-    *(f'--{name}={value}' for name, value in options.items()),
-    *flags,
+    *(sys.executable, '-m', 'experiments.public_3m', *tiny.RUN_FLAGS),
+    *(f'--data_dir={data_dir}', f'--workdir={URL}', *flags),
   ]
 
 
@@ -505,7 +452,9 @@ def _checkpoints(run: pathlib.Path, sealed: bool) -> list[int]:
   return sorted(found_steps if sealed else steps - found_steps)
 
 
-def test_killed_while_it_copies_it_goes_on_elsewhere(built_there, shop, whole):
+def test_killed_while_it_copies_it_goes_on_elsewhere(
+  built_there, shop, uninterrupted
+):
   there = shop / 'run'
   first = _command(built_there, '--epochs=2', '--save_steps=2')
   process = _begin(first, shop, '.cache-1')
@@ -521,11 +470,11 @@ def test_killed_while_it_copies_it_goes_on_elsewhere(built_there, shop, whole):
   output = process.communicate(timeout=240)[0]
   assert process.returncode == 0, output
   assert 'resumes at step' in output and 'passed over' not in output
-  assert _results(there) == _results(whole)
+  assert tiny.results(there) == tiny.results(uninterrupted)
   assert not _checkpoints(there, sealed=False)
 
 
-def test_processes_of_a_job_share_one_mirror(built_there, shop, whole):
+def test_processes_of_a_job_share_one_mirror(built_there, shop, uninterrupted):
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
     port = free.getsockname()[1]
@@ -546,7 +495,10 @@ def test_processes_of_a_job_share_one_mirror(built_there, shop, whole):
   ]
   assert [(cache / 'remote').exists() for cache in caches] == [True, False]
   assert all(len(list(cache.glob('copies/*.lock'))) == 1 for cache in caches)
-  mine, theirs = _results(shop / 'run')['rows'], _results(whole)['rows']
+  mine, theirs = (
+    tiny.results(shop / 'run')['rows'],
+    tiny.results(uninterrupted)['rows'],
+  )
   assert mine[0]['total'] == pytest.approx(theirs[0]['total'], rel=1e-4)
 
 
@@ -593,7 +545,7 @@ def test_a_study_in_a_bucket_goes_on_elsewhere(
   assert len(ours) == 4
   for path in ours:
     name = path.relative_to(tmp_path / 'here')
-    assert _results(shop / 'study' / name) == _results(path)
+    assert tiny.results(shop / 'study' / name) == tiny.results(path)
     assert trained_model.load(f's3://shop/study/{name}').run.seed in (0, 1)
   assert (shop / 'study' / 'report.html').exists()
   assert not [p for p in shop.glob('study/groups/**/*') if p.is_file()]

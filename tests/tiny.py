@@ -1,17 +1,59 @@
-"""The smallest network that has all the parts, for all tests that need one."""
+"""The smallest network that has all the parts, and the run that tests share."""
 
+import contextlib
 import dataclasses
+import io
+import json
+import pathlib
+from typing import Any
 
-from imat_jax import config
+import jax
+import numpy as np
+
+from imat_jax import config, train
 from imat_jax.models.trunks.paper import Paper
+from imat_jax.training import trained_model
 
 MODEL = config.Model(
   trunk=Paper(filters=(2, 3, 4), shared_widths=(8,)), head_widths=(4,)
 )
 FLAGS = ('--filters=2,3,4', '--shared_widths=8', '--head_widths=4')
+# The run of `uninterrupted`, as a command; 13 steps an epoch.
+RUN_FLAGS = (*FLAGS, '--tasks=apparel,age', '--batch_size=4', '--epochs=3')
 
 
 def model(**options) -> config.Model:
-  """The same with other options of its trunk."""
+  """The network with other options of its trunk."""
   trunk = dataclasses.replace(MODEL.trunk, **options)
   return dataclasses.replace(MODEL, trunk=trunk)
+
+
+def run(data_dir: str, workdir: str | pathlib.Path, **changes) -> str:
+  """The run of `RUN_FLAGS`, in this process; returns what it prints."""
+  options = {
+    'tasks': ('apparel', 'age'),
+    'epochs': 3,
+    'batch_size': 4,
+    'model': MODEL,
+  }
+  printed = io.StringIO()
+  with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+    train.train(
+      config.Run(data_dir=data_dir, workdir=str(workdir), **options | changes)
+    )
+  return printed.getvalue()
+
+
+def results(path: str | pathlib.Path) -> dict[str, Any]:
+  """All of a run that no interruption may change."""
+  path = pathlib.Path(path)
+  lines = (path / 'metrics.jsonl').read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
+  times = ('seconds', 'examples_per_second')
+  variables = trained_model.load(path).variables
+  leaves = jax.tree_util.tree_leaves_with_path(variables)
+  return {
+    'rows': [{k: v for k, v in r.items() if k not in times} for r in rows],
+    'evaluation': (path / 'evaluation.json').read_bytes(),
+    'variables': {str(key): np.asarray(x).tobytes() for key, x in leaves},
+  }
