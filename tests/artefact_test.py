@@ -135,7 +135,7 @@ def assert_close(actual, reference):
     np.testing.assert_allclose(actual[name], wanted_BxK, rtol=0, atol=CLOSE)
 
 
-def test_onnx_says_what_the_network_says(trained, session, image_BxHxWxC):
+def test_onnx_equals_the_network(trained, session, image_BxHxWxC):
   reference = expected(trained, image_BxHxWxC)
   assert np.ptp(reference['color'], axis=0).max() > 100 * CLOSE
   for size in SIZES:
@@ -147,7 +147,7 @@ def test_onnx_says_what_the_network_says(trained, session, image_BxHxWxC):
     )
 
 
-def test_stablehlo_says_what_the_network_says(trained, exported, image_BxHxWxC):
+def test_stablehlo_equals_the_network(trained, exported, image_BxHxWxC):
   reference = expected(trained, image_BxHxWxC)
   for size in SIZES:
     probability_by_task = exported.call(image_BxHxWxC[:size])
@@ -236,7 +236,7 @@ def test_nothing_is_left_as_it_was_not():
   assert jax.config.jax_traceback_in_locations_limit == limit
 
 
-def test_without_the_converter_a_line_says_what_to_install(monkeypatch):
+def test_a_missing_converter_names_the_package_to_install(monkeypatch):
   monkeypatch.setitem(sys.modules, 'jax2onnx', None)
   with pytest.raises(errors.UserError, match=r"install 'imat_jax\[onnx\]'"):
     artefact.onnx(network('public_3m'))

@@ -242,7 +242,7 @@ def test_any_tool_that_reads_tfds_can_read_it(data_dir):
   assert len(plain_read(data_dir, 'validation')) == 19
 
 
-def test_the_pictures_are_those_of_their_ids(built_shop, data_dir):
+def test_each_image_belongs_to_its_id(built_shop, data_dir):
   for row in plain_read(data_dir, 'train'):
     name = f'{row["image_id"].decode()}.jpg'
     with Image.open(built_shop.images / 'train' / name) as photo:
@@ -335,7 +335,7 @@ def test_the_metadata_is_in_the_data_set_and_in_the_statistics(data_dir):
   assert len(metadata['sources']) == 4
 
 
-def test_a_build_prints_its_table_and_leaves_nothing_else(shop, capsys):
+def test_a_build_prints_its_table_and_writes_nothing_else(shop, capsys):
   shop.build(shop.root / 'built')
   out = capsys.readouterr().out
   assert 'lost: download: http 404' in out
@@ -380,7 +380,7 @@ def test_without_beam_a_line_names_the_extra(shop, monkeypatch):
     shop.build(shop.root / 'built', beam='--runner=DirectRunner')
 
 
-def test_a_second_build_says_that_it_is_there(shop, capsys):
+def test_a_second_build_reports_the_existing_data_set(shop, capsys):
   data_dir = shop.root / 'built'
   shop.build(data_dir)
   before = files_of(data_dir)
@@ -500,7 +500,7 @@ def test_no_annotations_file(shop, name):
 @pytest.mark.parametrize(
   'line', ['{"imageId": "a", "stat', '[]', '3', '{}', '{"status": "failed"}']
 )
-def test_a_damaged_line_of_a_manifest_says_nothing(shop, line):
+def test_a_damaged_line_of_a_manifest_is_ignored(shop, line):
   path = shop.images / 'train.manifest.jsonl'
   path.write_text(f'{path.read_text()}{line}\n')
   shop.build(shop.root / 'built')
@@ -534,7 +534,7 @@ def test_a_failed_overwrite_keeps_the_old_data_set(shop, monkeypatch):
   assert files_of(data_dir) == before
 
 
-def test_overwrite_mends_a_damaged_data_set(shop):
+def test_overwrite_replaces_a_damaged_data_set(shop):
   data_dir = shop.root / 'built'
   shop.build(data_dir)
   before = files_of(data_dir)
@@ -591,7 +591,9 @@ def test_near_duplicates_are_counted_and_listed(leaking_shop, capsys):
   }
 
 
-def test_validation_photos_that_stand_in_train_can_be_left_out(leaking_shop):
+def test_validation_photos_with_duplicates_in_train_can_be_dropped(
+  leaking_shop,
+):
   data_dir = leaking_shop.root / 'built'
   leaking_shop.build(data_dir, image_size=64, drop_duplicates=True)
   split_statistics = statistics_of(data_dir)['splits']
@@ -657,7 +659,7 @@ def own_shop(root, rows) -> Shop:
   return shop
 
 
-def test_a_task_of_many_equal_labels_is_kept_whole(tmp_path, capsys):
+def test_a_task_of_many_equal_labels_is_not_folded(tmp_path, capsys):
   names = [f'product {n}' for n in range(150)]
   shop = own_shop(tmp_path, {'train': names, 'validation': names[:3]})
   shop.build(tmp_path / 'built')
@@ -665,7 +667,7 @@ def test_a_task_of_many_equal_labels_is_kept_whole(tmp_path, capsys):
   assert 'rare labels kept: style (100%)' in capsys.readouterr().out
 
 
-def test_a_fold_is_said(tmp_path, capsys):
+def test_folding_is_reported(tmp_path, capsys):
   rows = {'train': ['plain'] * 110 + ['loft'], 'validation': ['plain']}
   shop = own_shop(tmp_path, rows)
   shop.build(tmp_path / 'built')
@@ -674,13 +676,13 @@ def test_a_fold_is_said(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('split', ['train', 'validation'])
-def test_a_split_without_photos_is_told_as_that(tmp_path, split):
+def test_a_split_without_photos_is_reported(tmp_path, split):
   rows = {'train': ['plain'], 'validation': ['plain']} | {split: []}
   shop = own_shop(tmp_path, rows)
   refuse(shop, f'{split}.data.json: no {split} photos;')
 
 
-def test_a_split_without_labels_is_told_as_that(tmp_path):
+def test_a_split_without_labels_is_reported(tmp_path):
   shop = own_shop(tmp_path, {'train': ['a', 'b'], 'validation': [None]})
   refuse(shop, 'none of the 1 listed photos has a label')
 
@@ -849,7 +851,7 @@ def test_no_folder_is_left_in_the_temporary_one(shop, monkeypatch):
   assert list(temporary.iterdir()) == []
 
 
-def test_all_that_takes_time_tells_how_far_it_is(shop, monkeypatch, capsys):
+def test_every_slow_part_reports_progress(shop, monkeypatch, capsys):
   monkeypatch.setattr(progress, 'PLAIN_SECONDS', 0.0)
   shop.build(shop.root / 'built')
   err = capsys.readouterr().err

@@ -80,7 +80,9 @@ def test_a_dropped_photo_is_labelled(browser_page, address, kaggle, predictor):
     (bytes(MAX_BYTES + 1), 'exceed the maximum'),
   ],
 )
-def test_what_is_no_photo_is_said_so(browser_page, tmp_path, body, message):
+def test_a_file_that_is_not_a_photo_is_reported(
+  browser_page, tmp_path, body, message
+):
   path = tmp_path / 'photo.jpg'
   path.write_bytes(body)
   browser_page.set_input_files('input[type=file]', str(path))
@@ -88,7 +90,7 @@ def test_what_is_no_photo_is_said_so(browser_page, tmp_path, body, message):
   assert browser_page.locator('.output-class').count() == 0
 
 
-def test_a_picture_too_small_is_refused(predictor, tmp_path):
+def test_a_small_photo_is_refused(predictor, tmp_path):
   from PIL import Image
 
   path = tmp_path / 'dot.png'
@@ -103,7 +105,7 @@ def test_without_gradio_the_extra_is_named(trained, monkeypatch):
     demo.main(demo.Demo(run=trained))
 
 
-def test_a_photo_that_keeps_its_decoder_busy_is_said_so(predictor, tmp_path):
+def test_a_photo_that_keeps_its_decoder_busy_is_reported(predictor, tmp_path):
   body = io.BytesIO()
   Image.new('RGB', (2000, 2000)).save(body, 'JPEG', progressive=True)
   body = body.getvalue()

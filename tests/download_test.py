@@ -243,7 +243,7 @@ def test_error_class(job, server, reply, error, attempts):
   assert not job.stored()
 
 
-def test_a_picture_that_keeps_its_decoder_busy(job, server):
+def test_a_photo_that_keeps_its_decoder_busy(job, server):
   started = time.monotonic()
   line = fetch_one(job, server.add('/a', Reply(slow_gif())))
   assert (line['error'], line['attempts']) == ('too_slow', 1)
@@ -307,7 +307,7 @@ def test_read_timeout(job, server):
   assert line['error'] == 'timeout'
 
 
-def test_a_link_that_stands_twice_is_tried_once(job, server):
+def test_a_duplicate_link_is_tried_once(job, server):
   link = server.add('/a', GONE)
   assert fetch_one(job, link, link)['attempts'] == 1
 
@@ -528,7 +528,7 @@ def test_retry_after_is_bounded(job, server):
 
 
 @pytest.mark.parametrize('failure', [BUSY, TRUNCATED, Reply(raw=b'HTP')])
-def test_a_passing_fault_costs_no_photo(job, server, failure):
+def test_a_transient_error_costs_no_photo(job, server, failure):
   line = fetch_one(job, server.add('/a', failure, OK))
   assert (line['status'], line['attempts']) == ('ok', 2)
 
@@ -548,7 +548,7 @@ def test_the_manifest_has_the_order_of_the_file(job, server):
   assert list(job.run()) == list(links)
 
 
-def test_loopback_has_no_cap_of_its_own(job, server):
+def test_loopback_has_no_separate_limit(job, server):
   job.list(numbered(server, 16, Reply(PHOTO, delay=0.5)))
   job.run(per_host=2)
   assert set(server.busiest.values()) == {16}
@@ -638,7 +638,7 @@ def test_run_again_it_asks_only_for_what_could_still_come(job, server):
   assert job.run()['busy']['status'] == 'ok'
 
 
-def test_a_final_failure_stands_only_for_its_links(job, server):
+def test_a_permanent_failure_is_kept_only_for_its_links(job, server):
   link = server.add('/gone', GONE)
   job.list({'1': [link]})
   job.run()
@@ -879,7 +879,7 @@ def test_a_full_disk_ends_it_with_one_line(job, server, full_disk):
     ({}, 'no images listed in test'),
   ],
 )
-def test_no_photo_is_a_fault(job, capsys, links, message):
+def test_no_photo_is_an_error(job, capsys, links, message):
   job.list(links)
   with pytest.raises(errors.UserError, match=message) as error:
     download.main(job.config(allow_private_hosts=False))

@@ -54,7 +54,7 @@ def _command(*flags: str) -> subprocess.CompletedProcess:
   )
 
 
-def test_it_says_what_the_run_says(run, built):
+def test_the_evaluation_equals_that_of_the_run(run, built):
   evaluation = _evaluate(run, built, batch_size=5)
   expected = json.loads((run / 'evaluation.json').read_text())
   tasks_of = evaluation.pop('tasks'), expected.pop('tasks')
@@ -160,7 +160,7 @@ TASK_SET = tasks.TaskSet(
 )
 
 
-def test_a_temperature_mends_other_photos():
+def test_a_temperature_calibrates_other_photos():
   fitted, tried = _outputs(0, 3000, 3), _outputs(1, 3000, 3)
   for temperature in assessment.rescale(TASK_SET, fitted, tried).values():
     before, after = temperature['before'], temperature['after']

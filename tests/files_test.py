@@ -35,7 +35,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['.DS_Store', '._a.jpg', 'Thumbs.db'])
-def test_what_other_programs_leave_is_foreign(name):
+def test_files_of_other_programs_are_foreign(name):
   assert files.is_foreign(name)
   assert not files.is_foreign('photo.jpg')
 
@@ -52,7 +52,7 @@ def nobody(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures('nobody')
-def test_caches_lie_where_the_user_has_them(tmp_path, monkeypatch):
+def test_the_cache_is_in_the_users_cache_folder(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   assert files.cache_folder() == tmp_path / '.cache/imat_jax'
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'here'))
@@ -62,7 +62,7 @@ def test_caches_lie_where_the_user_has_them(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures('nobody')
-def test_without_a_home_to_write_in_they_lie_in_a_temporary_folder(tmp_path):
+def test_without_a_writable_home_the_cache_is_temporary(tmp_path):
   folder = tmp_path / f'imat_jax-{os.getuid()}'
   assert files.cache_folder() == folder
   assert folder.stat().st_mode & 0o777 == 0o700

@@ -244,7 +244,7 @@ def test_other_formats_are_recognised_in_a_line(
     ({'categories': [{'id': 1, 'name': 'a'}] * 2}, "duplicate id '1'"),
   ],
 )
-def test_coco_with_an_id_twice_is_refused(tmp_path, changes, message):
+def test_coco_with_a_duplicate_id_is_refused(tmp_path, changes, message):
   write(tmp_path, 'coco.json', COCO | changes)
   with pytest.raises(errors.UserError, match=message):
     read(tmp_path, 'coco.json')

@@ -63,7 +63,7 @@ def ask(hosts: host_limits.Hosts, *errors: str, url='http://a/') -> list[str]:
   return asyncio.run(all_of_them())
 
 
-def test_a_silent_host_is_left_alone():
+def test_a_dead_host_is_skipped():
   hosts = host_limits.Hosts(download_config())
   silent = ['timeout'] * host_limits.DEAD_AFTER
   assert ask(hosts, *silent, 'timeout', '') == [
@@ -97,7 +97,7 @@ def test_a_photo_that_is_none_is_a_sign_of_life():
   assert ask(hosts, *['refused'] * host_limits.DEAD_AFTER)[-1] == 'refused'
 
 
-def test_what_has_begun_runs_its_course():
+def test_retries_of_a_dead_host_continue():
   hosts = host_limits.Hosts(download_config())
   ask(hosts, *['refused'] * host_limits.DEAD_AFTER)
 

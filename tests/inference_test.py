@@ -42,7 +42,7 @@ def test_a_photo_has_the_probabilities_of_its_evaluation(
   np.testing.assert_array_equal(np.stack(predictions), expected_NxTxK)
 
 
-def test_as_many_are_right_as_the_evaluation_says(predictor, paths, trained):
+def test_accuracy_equals_that_of_the_evaluation(predictor, paths, trained):
   evaluation = json.loads(pathlib.Path(trained, 'evaluation.json').read_text())
   guesses = [
     labelled.best(predictor.task_set, 'apparel')[0][0]
@@ -106,7 +106,7 @@ def test_the_likeliest_labels_come_first():
   assert best == [('shoe', 0.5), ('dress', 0.5)]
 
 
-def test_pictures_in_memory_are_as_good_as_files(predictor, paths):
+def test_images_in_memory_equal_files(predictor, paths):
   body = io.BytesIO(pathlib.Path(paths[0]).read_bytes())
   image_HxWxC = inference.prepare(body, predictor.side)
   assert image_HxWxC.shape == (128, 128, 3)
@@ -116,7 +116,7 @@ def test_pictures_in_memory_are_as_good_as_files(predictor, paths):
   np.testing.assert_array_equal(probability_TxK, expected.probability_TxK)
 
 
-def test_more_pictures_than_a_batch_holds(predictor):
+def test_more_images_than_a_batch(predictor):
   rng = np.random.default_rng(0)
   image_NxHxWxC = rng.integers(0, 256, (19, 128, 128, 3), np.uint8)
   whole_NxTxK = predictor.probabilities(image_NxHxWxC)
@@ -127,7 +127,7 @@ def test_more_pictures_than_a_batch_holds(predictor):
   )
 
 
-def test_a_photo_is_turned_as_it_says(predictor, tmp_path):
+def test_exif_orientation_is_applied(predictor, tmp_path):
   rng = np.random.default_rng(0)
   pixels = rng.integers(0, 256, (4, 3, 3), np.uint8).repeat(60, 0).repeat(60, 1)
   upright, lying = tmp_path / 'upright.png', tmp_path / 'lying.png'
@@ -141,6 +141,6 @@ def test_a_photo_is_turned_as_it_says(predictor, tmp_path):
   )
 
 
-def test_no_run_is_said_so(tmp_path):
+def test_a_folder_without_a_run_is_reported(tmp_path):
   with pytest.raises(errors.UserError, match='not a trained run: no'):
     inference.Predictor(tmp_path)

@@ -83,7 +83,7 @@ def test_num_steps(number, batch_size, steps):
   assert input_pipeline.num_steps(number, batch_size) == steps
 
 
-def test_batches_are_uint8_and_whole():
+def test_batches_are_uint8_and_full():
   for dataset in (train(), evaluation(), evaluation(augmentation=WARP)):
     for step in range(3):
       batch = dataset[step]
@@ -168,7 +168,7 @@ def test_no_padding_where_batches_come_out_even():
   assert -1 not in epoch(evaluation(number=12), 0).label_BxT[:, 0]
 
 
-def test_each_epoch_and_each_seed_has_its_own_order():
+def test_each_epoch_and_each_seed_has_another_order():
   orders = [
     tuple(order(train(seed=seed), number))
     for seed in range(4)
@@ -178,7 +178,7 @@ def test_each_epoch_and_each_seed_has_its_own_order():
   assert len(set(orders)) == 16
 
 
-def test_each_epoch_and_each_seed_warps_a_photo_in_its_own_way():
+def test_each_epoch_and_each_seed_warps_a_photo_differently():
   pictures = {
     by_number(epoch(train(seed=seed), number))[6].tobytes()
     for seed in range(3)
@@ -187,7 +187,7 @@ def test_each_epoch_and_each_seed_warps_a_photo_in_its_own_way():
   assert len(pictures) == 9
 
 
-def test_each_photo_of_a_batch_has_its_own_warp():
+def test_each_photo_of_a_batch_has_another_warp():
   """Seen on copies of one photo."""
 
   class Copies(Photos):
@@ -244,7 +244,7 @@ def test_a_batch_may_be_larger_than_the_data_set():
     assert sorted(numbers) == [*[-1] * 5, 0, 1, 2]
 
 
-def test_pictures_have_the_orientation_and_the_colors_of_the_photo():
+def test_images_have_the_orientation_and_the_colors_of_the_photo():
   """Red above blue, in RGB."""
 
   class Flag(Photos):
@@ -261,7 +261,7 @@ def test_pictures_have_the_orientation_and_the_colors_of_the_photo():
   np.testing.assert_allclose(image[-2, 6], (0, 0, 255), atol=16)
 
 
-def test_a_damaged_photo_is_a_fault_that_names_it():
+def test_a_damaged_photo_is_an_error_that_names_it():
   class Damaged(Photos):
     def __getitem__(self, index):
       return source.Record(b'no photo', 'shoe 7', np.zeros(2, np.int32))
@@ -301,7 +301,9 @@ def test_shares_together_are_the_batch(built, number):
       np.testing.assert_array_equal(np.concatenate(own), all_B)
 
 
-def test_little_shared_memory_is_told_before_the_first_step(monkeypatch):
+def test_too_little_shared_memory_is_reported_before_the_first_step(
+  monkeypatch,
+):
   usage = shutil.disk_usage('/')._replace(free=64 * 2**20)
   monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
   input_pipeline.check_shared_memory(128, 128, config.Loader())

@@ -105,7 +105,7 @@ def test_an_attribute_may_hold_a_colon(folder):
   assert split.annotations[0].attribute == 'heel:height'
 
 
-def test_a_task_says_the_class_and_the_attribute(folder):
+def test_a_task_name_has_the_class_and_the_attribute(folder):
   labels, irregular = folder.labels(note('a', 'shoe:color', 'red'))
   assert labels == {
     'a': {'apparel': 'shoe', 'color': 'red', 'shoe:color': 'red'}
@@ -113,7 +113,7 @@ def test_a_task_says_the_class_and_the_attribute(folder):
   assert irregular == kaggle.Irregularities(0, 0, 0, 0)
 
 
-def test_the_class_with_more_annotations_stands(folder):
+def test_the_class_with_more_annotations_wins(folder):
   labels, irregular = folder.labels(
     note('a', 'dress:color', 'blue'),
     note('a', 'shoe:color', 'red'),
@@ -130,7 +130,7 @@ def test_the_class_with_more_annotations_stands(folder):
   assert irregular.repeated_labels == 0
 
 
-def test_the_first_class_stands_where_they_tie(folder):
+def test_in_a_tie_the_first_class_wins(folder):
   labels, irregular = folder.labels(
     note('a', 'dress:color', 'blue'),
     note('a', 'shoe:age', 'kids'),
@@ -147,7 +147,7 @@ def test_the_first_class_stands_where_they_tie(folder):
   assert irregular.two_classes == 2
 
 
-def test_the_most_frequent_label_stands(folder):
+def test_the_most_frequent_label_wins(folder):
   labels, irregular = folder.labels(
     note('a', 'shoe:color', 'blue'),
     note('a', 'shoe:color', 'red'),
@@ -158,7 +158,7 @@ def test_the_most_frequent_label_stands(folder):
   assert irregular.repeated_labels == 2
 
 
-def test_the_first_label_stands_where_they_tie(folder):
+def test_in_a_tie_the_first_label_wins(folder):
   labels, irregular = folder.labels(
     note('a', 'shoe:color', 'blue'),
     note('a', 'shoe:color', 'red'),
@@ -304,7 +304,7 @@ GOOD = note('a', 'shoe:age', 'kids')
     ),
   ],
 )
-def test_an_error_names_the_file_the_record_and_the_fault(
+def test_an_error_names_the_file_the_record_and_the_problem(
   folder, name, value, complaint
 ):
   folder.write(name, value)

@@ -113,7 +113,7 @@ def test_folders_from_elsewhere_are_refused(script, flags, message):
 
 
 @pytest.mark.parametrize('script', set(DRY) - {'run_module.sh'})
-def test_without_arguments_it_says_how_it_is_used(script):
+def test_without_arguments_it_prints_its_usage(script):
   done = _run(script)
   assert done.returncode == 2
   assert 'MODULE' in done.stderr

@@ -577,7 +577,7 @@ def test_folders_of_splits_hold_the_labels(shop):
   }
 
 
-def test_folders_of_splits_lie_below_the_labels(shop):
+def test_folders_of_splits_may_be_below_the_labels(shop):
   for i, (photo, kind, _) in enumerate(ROWS):
     # One photo lies beside them.
     folder = (

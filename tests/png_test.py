@@ -66,7 +66,7 @@ def test_notes_cost_no_photo(tmp_path, name, place):
   assert inference.prepare(path, 12).shape == (12, 12, 3)
 
 
-def test_nothing_of_the_picture_is_left_out():
+def test_no_chunk_of_the_image_is_dropped():
   """Its palette, what is transparent, and how it was turned."""
   exif = Image.Exif()
   exif[0x0112] = 6
@@ -92,7 +92,7 @@ def test_an_editor_may_say_in_a_text_how_it_is_turned(how, packed):
   assert Image.open(io.BytesIO(body)).getexif()[0x0112] == 6
 
 
-def test_the_first_picture_of_a_film():
+def test_the_first_frame_of_an_animation():
   body = saved(save_all=True, append_images=[Image.new('RGB', IMAGE.size)])
   assert preprocess.encoded(io.BytesIO(body), 16).jpeg == (
     preprocess.encoded(io.BytesIO(PLAIN), 16).jpeg

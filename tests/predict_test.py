@@ -138,14 +138,14 @@ def test_what_is_no_photo_is_named(trained, tmp_path, name, content, reason):
     predict.main(predict.Predict(run=trained, paths=(str(path),)))
 
 
-def test_an_empty_list_is_said_to_be_one(trained, monkeypatch):
+def test_an_empty_list_is_reported(trained, monkeypatch):
   stdin = io.TextIOWrapper(io.BytesIO(b'\r\n'))
   monkeypatch.setattr(sys, 'stdin', stdin)
   with pytest.raises(errors.UserError, match='the list is empty'):
     predict.main(predict.Predict(run=trained, paths=('-',)))
 
 
-def test_a_link_is_said_to_be_one(trained):
+def test_a_link_is_reported(trained):
   link = 'https://shop.example/1.jpg'
   with pytest.raises(errors.UserError, match='no file: a link; download'):
     predict.main(predict.Predict(run=trained, paths=(link,)))

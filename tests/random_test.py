@@ -40,7 +40,7 @@ def test_uniforms_are_uniform_and_independent():
   assert np.abs(related).max() < 0.03
 
 
-def test_seeds_names_and_numbers_have_their_own():
+def test_seeds_names_and_numbers_have_different_streams():
   number_B = np.array([0, 1, 2**31], np.uint32)
   draws = [
     random.uniform(np.uint32(seed), name, number_B, 2)
@@ -59,7 +59,7 @@ def test_numpy_and_jax_draw_the_same_bits():
   np.testing.assert_array_equal(ours, theirs)
 
 
-def test_orders_are_permutations_of_their_own():
+def test_epochs_and_seeds_have_different_permutations():
   orders = [
     random.permutation(seed, epoch, 9) for seed in (0, 1) for epoch in (0, 1)
   ]

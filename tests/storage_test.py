@@ -136,7 +136,7 @@ def test_only_the_parts_that_are_asked_for_are_copied(shop):
   assert _content(folder) == {'a': 'one', 'sub/b': 'two'}
 
 
-def test_a_copy_that_was_broken_off_is_made_anew(shop):
+def test_an_interrupted_download_is_repeated(shop):
   _fill(shop / 'folder', a='one', b='two')
   (shop.parent / 'refuses').write_text('get folder/b')
   with pytest.raises(errors.UserError, match=f'{URL}: Access Denied'):
@@ -239,7 +239,7 @@ def test_a_name_that_leads_elsewhere_is_refused(shop, monkeypatch):
     _copied()
 
 
-def test_what_is_no_file_is_passed_over(shop, monkeypatch):
+def test_folders_in_a_listing_are_ignored(shop, monkeypatch):
   infos = {
     'shop/folder/': {'type': 'file', 'size': 0, 'etag': 'x'},
     'shop/folder/sub': {'type': 'directory', 'size': 0},
@@ -274,7 +274,7 @@ def test_marks_are_the_last_to_come_and_the_first_to_go(shop, tmp_path, done):
   assert _content(shop / 'folder') == _content(here)
 
 
-def test_a_file_that_is_gone_here_is_no_fault_of_the_bucket(shop, tmp_path):
+def test_a_missing_local_file_is_not_an_error_of_the_bucket(shop, tmp_path):
   with pytest.raises(storage.ConcurrentChange):
     storage.RemoteDir(URL).update(tmp_path, ['gone'], [], ())
 

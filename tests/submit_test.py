@@ -95,7 +95,7 @@ def test_a_row_has_the_likeliest_label(kaggle_test, all_tasks):
         assert maps.labels[rows[f'{image_id}_{task_id}']] == label
 
 
-def test_where_nothing_is_known_the_commonest_label_stands(
+def test_without_a_prediction_the_commonest_label_is_used(
   kaggle_test, trained, kaggle
 ):
   """Image 5 has no photo; the other run has no task of one class."""

@@ -87,7 +87,7 @@ def test_every_label_that_was_seen_has_a_number(counts, seen, share):
 
 
 @options(COUNTS, st.sets(LABELS), SHARES)
-def test_no_needless_other_no_label_twice(counts, seen, share):
+def test_no_needless_other_no_duplicate_label(counts, seen, share):
   labels = fold(counts, seen, share)
   needed = (seen | set(counts)) - (set(labels) - {'other'})
   assert ('other' in labels) == bool(needed)
@@ -126,7 +126,7 @@ FOLDED = {
 
 
 @pytest.mark.parametrize('counts', KEPT_WHOLE.values(), ids=KEPT_WHOLE)
-def test_a_task_of_rare_labels_is_kept_whole(counts):
+def test_a_task_of_rare_labels_is_not_folded(counts):
   share = tasks.share_to_fold(counts, 0.01)
   assert fold(counts, share=share) == tuple(sorted(counts))
 
@@ -160,7 +160,7 @@ def test_select_follows_the_order_of_the_names():
   assert list(chosen) == [BUILT['age'], BUILT['apparel']]
 
 
-def test_select_tells_the_task_of_a_class_from_the_union():
+def test_select_distinguishes_the_task_of_a_class_from_the_union():
   assert BUILT.select(['shoe:age'])['shoe:age'].labels == ('kids',)
   assert BUILT.select(['age'])['age'].labels == ('adult', 'kids')
 

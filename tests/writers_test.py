@@ -198,7 +198,7 @@ def test_the_best_epoch_has_the_scores_of_the_evaluation(whole):
 
 
 @pytest.mark.parametrize('read', [_tensorboard, _wandb])
-def test_each_epoch_has_a_picture_of_each_matrix(whole, read):
+def test_each_epoch_has_an_image_of_each_matrix(whole, read):
   pictures = read(whole).pictures
   names = {f'confusion/{name}' for name in TASKS}
   assert pictures.keys() == names | {'photos/first_batch'}
@@ -354,7 +354,7 @@ def _start(data_dir: str, path: pathlib.Path, cwd: pathlib.Path, *flags: str):
   )
 
 
-def test_killed_it_forgets_what_no_checkpoint_has(built, whole, tmp_path):
+def test_killed_it_drops_epochs_of_no_checkpoint(built, whole, tmp_path):
   path, cwd = tmp_path / 'run', tmp_path / 'elsewhere'
   cwd.mkdir()
   flags = '--tensorboard', '--wandb', '--nosave_epochs', '--save_steps=10'
@@ -386,7 +386,7 @@ def test_killed_it_forgets_what_no_checkpoint_has(built, whole, tmp_path):
   assert not list(cwd.iterdir())
 
 
-def test_started_later_it_tells_what_the_rows_know(built, tmp_path):
+def test_started_later_it_writes_the_earlier_epochs(built, tmp_path):
   _run(built, tmp_path, epochs=2)
   assert not (tmp_path / 'tensorboard').exists()
   assert not (tmp_path / 'wandb.json').exists()
@@ -422,7 +422,7 @@ class _Online:
     self.logged.append(f'exit {exit_code}')
 
 
-def test_a_server_is_told_what_it_lacks(whole, tmp_path, monkeypatch):
+def test_a_server_gets_the_epochs_it_lacks(whole, tmp_path, monkeypatch):
   path = tmp_path / 'run'
   shutil.copytree(whole, path, symlinks=True)
   online = _Online(path)
@@ -459,7 +459,7 @@ def _warnings(output: str) -> list[str]:
   return [x for x in output.splitlines() if 'training continues without' in x]
 
 
-def test_a_full_disk_ends_no_training(built, whole, tmp_path):
+def test_a_full_disk_does_not_stop_training(built, whole, tmp_path):
   # What is written under the name that a point has first does not fit.
   (tmp_path / 'lock').touch()  # the folder is of a run that was started
   (tmp_path / 'tensorboard').mkdir()
@@ -475,7 +475,7 @@ def test_a_full_disk_ends_no_training(built, whole, tmp_path):
   _close(_tensorboard(tmp_path).scalars, _tensorboard(whole).scalars, SPEED)
 
 
-def test_a_lost_connection_ends_no_training(built, tmp_path, monkeypatch):
+def test_a_lost_connection_does_not_stop_training(built, tmp_path, monkeypatch):
   def no_answer(**options):
     raise wandb.errors.CommError('no answer\nfrom the server')
 
@@ -487,7 +487,9 @@ def test_a_lost_connection_ends_no_training(built, tmp_path, monkeypatch):
   assert len(_tensorboard(tmp_path).scalars[SPEED]) == 3
 
 
-def test_what_fails_midway_is_told_again(built, whole, tmp_path, monkeypatch):
+def test_what_fails_midway_is_written_again(
+  built, whole, tmp_path, monkeypatch
+):
   log = wandb.Run.log
 
   def log_once(self, data, step, commit):
@@ -507,7 +509,7 @@ def test_what_fails_midway_is_told_again(built, whole, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('package', ['tensorboardX', 'wandb'])
-def test_a_missing_package_is_told_at_once(
+def test_a_missing_package_is_reported_at_once(
   built, tmp_path, monkeypatch, package
 ):
   extra = package.lower().removesuffix('x')
@@ -518,7 +520,7 @@ def test_a_missing_package_is_told_at_once(
   assert not (tmp_path / 'checkpoints').exists()
 
 
-def test_who_is_not_logged_in_is_told_at_once(built, tmp_path, monkeypatch):
+def test_a_missing_login_is_reported_at_once(built, tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   for name in ('WANDB_MODE', 'WANDB_API_KEY', 'NETRC'):
     monkeypatch.delenv(name, raising=False)
@@ -534,7 +536,7 @@ def test_who_is_not_logged_in_is_told_at_once(built, tmp_path, monkeypatch):
   'content',
   ['', '[]', '{}', '{"identity": 1, "id": 2, "told": "x", "open": 3}'],
 )
-def test_a_damaged_note_is_told_at_once(built, tmp_path, content):
+def test_a_damaged_state_is_reported_at_once(built, tmp_path, content):
   (tmp_path / 'wandb.json').write_text(content)
   with pytest.raises(errors.UserError, match='wandb.json'):
     _run(built, tmp_path, wandb=True)
@@ -565,7 +567,7 @@ def test_weights_and_biases_knows_the_config(whole):
   assert (run.project, run.display_name) == ('imat_jax', whole.name)
 
 
-def test_its_own_variables_are_heeded(built, tmp_path, monkeypatch):
+def test_wandbs_variables_are_respected(built, tmp_path, monkeypatch):
   monkeypatch.setenv('WANDB_DIR', str(tmp_path / 'there'))
   monkeypatch.setenv('WANDB_PROJECT', 'shop')
   (tmp_path / 'there').mkdir()
