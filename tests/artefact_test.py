@@ -1,4 +1,4 @@
-"""Exported networks say what the network says, wherever they are read."""
+"""Exported networks equal the network, in every reader."""
 
 import functools
 import io

@@ -1,4 +1,4 @@
-"""Calls in other processes: answered, bounded in CPU time, and never alone."""
+"""Calls in worker processes: results, CPU time limits, exclusive sections."""
 
 import concurrent.futures
 import os

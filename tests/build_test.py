@@ -166,7 +166,7 @@ def shop(tmp_path) -> Shop:
 
 @pytest.fixture(scope='module')
 def built_shop(tmp_path_factory) -> Shop:
-  """A shop whose data set stands in `root / 'built'`; only for reading."""
+  """A shop with a data set in `root / 'built'`; read-only."""
   root = tmp_path_factory.mktemp('shop')
   shop = make_shop(root)
   shop.build(root / 'built', min_label_share=0.1)
@@ -443,7 +443,7 @@ def test_require_any_of_keeps_the_photos_that_have_such_a_label(shop):
     rows = plain_read(data_dir, split)
     assert {row['image_id'].decode() for row in rows} == reference - LOST
     split_statistics = statistics_of(data_dir)['splits'][split]
-    # Of the lost photos, those that were not selected count as such.
+    # Photos that were not selected are counted as such.
     without = UNLABELLED.startswith(split)
     dropped = number - len(reference) - without
     assert split_statistics['lost']['no label of the selection'] == dropped
@@ -628,7 +628,7 @@ def test_no_name_reaches_the_terminal_unescaped(shop, capsys):
 
 
 def own_shop(root, rows) -> Shop:
-  """A shop of one class, as `own` leaves it.
+  """A shop of one class, as `own` writes it.
 
   Args:
     root: where its folders come.

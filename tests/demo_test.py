@@ -1,4 +1,4 @@
-"""The page in a real browser: a photo goes up, labels and maps come back."""
+"""The page in a real browser: upload a photo, get labels and saliency maps."""
 
 import io
 import shutil

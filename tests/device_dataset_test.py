@@ -1,4 +1,4 @@
-"""Photos on the device: the same batches as the loader's, to a grey level."""
+"""Photos on the device: the loader's batches, to one grey level."""
 
 import dataclasses
 

@@ -89,7 +89,7 @@ def test_a_finding_is_one_line():
 
 @pytest.mark.parametrize('platforms', ['cuda', 'tpu', 'CPU'])
 def test_devices_that_jax_does_not_find_are_one_finding(platforms, tmp_path):
-  """The others follow; in a process of its own, as jax asks but once."""
+  """The other findings follow; a new process, as jax initializes once."""
   command = [sys.executable, '-m', 'imat_jax.doctor', f'--workdir={tmp_path}']
   done = subprocess.run(
     command,

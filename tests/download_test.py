@@ -61,7 +61,7 @@ def server():
 
 @contextlib.contextmanager
 def no_photo_is_fine():
-  """Most faults here are of the only link that there is."""
+  """Allows jobs without a photo: most errors are of the only link."""
   try:
     yield
   except errors.UserError as error:
@@ -70,7 +70,7 @@ def no_photo_is_fine():
 
 
 class Job:
-  """A split `test` of some images, in a folder of its own."""
+  """A split `test` of some images, in its folder."""
 
   def __init__(self, folder: pathlib.Path):
     self.folder = folder
@@ -370,7 +370,7 @@ def test_a_dead_host_costs_a_few_time_outs(job, server):
 
 
 def test_a_host_that_wakes_up_loses_nothing(job, server):
-  """Silent at first, as one that is started anew; the others go on."""
+  """No replies at first, as of a restarting server; others continue."""
   links = {str(n): [server.add(f'/{n}', OK)] for n in range(50)}
   with FaultServer() as other:
     sleepy = [Reply(raw=b'')] * 20 + [OK]
@@ -962,7 +962,7 @@ def test_the_real_photos(tmp_path):
     web.kill()
     web.communicate()
   check_against_the_annotations(tmp_path, source)
-  # The server is gone: what were asked for now would turn to 'refused'.
+  # The server is stopped: any request would now be 'refused'.
   assert command(*arguments).returncode == 0
   assert (tmp_path / 'validation.manifest.jsonl').read_bytes() == first
   assert times_of(tmp_path / 'validation') == changed

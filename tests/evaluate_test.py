@@ -1,4 +1,4 @@
-"""The command that scores a run, by its flags: intervals and calibration."""
+"""The evaluation command: intervals, calibration, temperatures."""
 
 import contextlib
 import io
@@ -120,7 +120,7 @@ def test_a_temperature_from_another_split(run, built):
   for name, of_task in evaluation['tasks'].items():
     temperature = of_task.pop('temperature')
     assert of_task == plain['tasks'][name]
-    # Fitted on the whole of one split, tried on the whole of the other.
+    # Fitted on all of one split, evaluated on all of the other.
     assert temperature['fitted_count'] == on_train['tasks'][name]['count']
     assert temperature['before'] == of_task['calibration']
     assert temperature['after']['accuracy'] == of_task['accuracy']
@@ -186,7 +186,7 @@ def test_halves_share_no_photo():
 
 
 def test_a_task_without_a_label_has_no_calibration(run, kaggle, tmp_path):
-  """Validation photo 20 alone has a material; here it has none."""
+  """Only validation photo 20 has a material; it is removed."""
   annotations = tmp_path / 'annotations'
   annotations.mkdir()
   for path in kaggle.annotations.iterdir():

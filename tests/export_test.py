@@ -1,4 +1,4 @@
-"""The export command, and the programs of docs/export.md that use its files."""
+"""The export command, and the programs of docs/export.md for its files."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What is not installed: told in a line with the mend, or not needed.
+"""Missing packages: reported in a line with the fix, or not needed.
 
 The packages are hidden, not removed: the base installation is what setup.py
 asks for, and what that asks for in turn.

@@ -1,4 +1,4 @@
-"""Names from data, errors that name what the user knows, and caches."""
+"""Untrusted names, errors that name the user's file, and caches."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""The label formats that people have, each in its smallest form."""
+"""A minimal example of each label format."""
 
 import json
 import pathlib

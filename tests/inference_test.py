@@ -101,7 +101,7 @@ def test_the_likeliest_labels_come_first():
   best = prediction.best(task_set, 'color', 2)
   assert [label for label, _ in best] == ['red', 'blue']
   assert [share for _, share in best] == pytest.approx([0.7, 0.2])
-  # What stands behind a task's labels is none; of equals the first is first.
+  # Values past a task's labels are ignored; in a tie the first is first.
   best = prediction.best(task_set, 'apparel', 9)
   assert best == [('shoe', 0.5), ('dress', 0.5)]
 

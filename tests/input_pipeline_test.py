@@ -61,7 +61,7 @@ def order(dataset, number):
 
 
 def by_number(batch):
-  """Photo number → picture; the padding is left out."""
+  """Photo number → image; without the padding."""
   numbers = batch.label_BxT[:, 0]
   return {
     n: image

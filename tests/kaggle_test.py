@@ -403,7 +403,7 @@ def test_bytes_that_are_no_json_are_user_errors(folder, body):
 
 
 def test_a_million_annotations_of_one_image_are_counted_once_each():
-  """Linear, also where each is of an attribute of its own."""
+  """Linear, also if each has another attribute."""
   number = 10**6
   split = kaggle.Split(
     'train',

@@ -1,4 +1,4 @@
-"""The launch scripts: what they would run, and what they do when it fails."""
+"""The launch scripts: their dry runs, and what they do after a failure."""
 
 import os
 import pathlib

@@ -1,4 +1,4 @@
-"""The manifest takes any bytes: a killed run, or a person, left them."""
+"""The manifest accepts any bytes, as of a killed run or an editor."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""No file of a user's own is overwritten."""
+"""No file of the user is overwritten."""
 
 import os
 

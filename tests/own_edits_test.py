@@ -1,4 +1,4 @@
-"""However a table was edited, it ends as a fresh start of it would."""
+"""After any edit of a table, the result equals that of a fresh start."""
 
 import csv
 import hashlib

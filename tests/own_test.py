@@ -1,4 +1,4 @@
-"""Tables and folders as strangers have them become what the build reads."""
+"""Tables and folders from the wild are converted for the build."""
 
 import collections
 import csv
@@ -579,7 +579,7 @@ def test_folders_of_splits_hold_the_labels(shop):
 
 def test_folders_of_splits_may_be_below_the_labels(shop):
   for i, (photo, kind, _) in enumerate(ROWS):
-    # One photo lies beside them.
+    # One photo is next to them.
     folder = (
       shop / 'data' / kind / ('' if i == 9 else 'val' if i < 6 else 'train')
     )

@@ -1,4 +1,4 @@
-"""A PNG is a photo whatever its texts, profiles and checksums of them."""
+"""A PNG is a photo, whatever its metadata chunks."""
 
 import io
 import struct

@@ -1,4 +1,4 @@
-"""Labels on the command line: every format, and files that are no photos."""
+"""The prediction command: every format, and files that are not photos."""
 
 import csv
 import io
@@ -178,7 +178,7 @@ def test_the_grid_shows_photos_with_their_labels(trained, folder, capsys):
 
 
 def test_a_second_grid_does_not_show_the_first(trained, folder, capsys):
-  """It lies among the photos; it is replaced, and is no photos to label."""
+  """An earlier grid among the photos is replaced, and not labelled."""
   target = folder / 'grid.png'
   run(trained, folder, capsys=capsys, save_grid=str(target))
   first = target.read_bytes()

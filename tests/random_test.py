@@ -1,4 +1,4 @@
-"""Draws: the published answers, uniform, and the same in numpy and jax."""
+"""Random numbers: published test vectors, uniform, equal in numpy and jax."""
 
 import jax
 import jax.numpy as jnp

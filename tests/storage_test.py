@@ -1,4 +1,4 @@
-"""Copies from and to a bucket, and a data set that lies in one."""
+"""Copies from and to a bucket, and a data set in one."""
 
 import pathlib
 import sys

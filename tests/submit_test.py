@@ -1,4 +1,4 @@
-"""The competition's file: a row per test image and task."""
+"""The submission file: a row per test image and task."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ CLOTHING = pathlib.Path(__file__).parents[2] / 'shared/data/clothing'
 
 @pytest.fixture
 def kaggle_test(kaggle, tmp_path):
-  """The photos of validation as test images, one of them lost."""
+  """The validation photos as test images, one of them missing."""
   shutil.copytree(kaggle.annotations, tmp_path / 'annotations')
   images = tmp_path / 'images'
   shutil.copytree(kaggle.images / 'validation', images / 'test')

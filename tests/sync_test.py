@@ -1,4 +1,4 @@
-"""Runs that work here and lie in a bucket."""
+"""Runs that are synced to a bucket."""
 
 import contextlib
 import io
@@ -254,7 +254,7 @@ def test_a_run_that_was_removed_is_not_put_back(shop, tmp_path, monkeypatch):
   with pytest.raises(errors.UserError, match='no owner.json'):
     started.end()
   assert not (shop / 'run').exists()
-  # A start begins anew.
+  # A new start begins from scratch.
   _start(tmp_path / 'here').end()
   assert _content(tmp_path / 'here') == {}
 
@@ -380,7 +380,7 @@ def test_a_run_in_a_bucket_equals_a_local_one(
     path.name for path in uninterrupted.iterdir()
   } - {'lock'}
   assert 'README.md' in names
-  # It is used where it lies.
+  # It is read from the bucket.
   evaluation = evaluate.evaluate(
     evaluate.Evaluate(run=URL, data_dir=built_there, batch_size=4)
   )
@@ -389,7 +389,7 @@ def test_a_run_in_a_bucket_equals_a_local_one(
     same = {key: evaluation['tasks'][name][key] for key in of_task}
     assert same.pop('loss') == pytest.approx(of_task.pop('loss'), rel=1e-5)
     assert same == of_task
-  # And goes on where nothing of it is.
+  # And resumes on a machine without its files.
   shutil.rmtree(files.cache_folder())
   storage.cached_download.cache_clear()
   assert 'finished after epoch 3' in tiny.run(built_there, URL)

@@ -1,4 +1,4 @@
-"""Those who watch a run see each epoch once, and never end it."""
+"""Writers have each epoch once, and never stop a run."""
 
 import contextlib
 import io
@@ -37,7 +37,7 @@ SPEED = 'speed/photos_per_second'
 
 
 class Logs(NamedTuple):
-  """What an observer was told: by name, the value at each step."""
+  """What a writer wrote: tag → step → value."""
 
   scalars: dict[str, dict[int, float]]
   pictures: dict[str, dict[int, Image.Image]]
@@ -49,7 +49,7 @@ def _config(data_dir: str, path: pathlib.Path, **overrides) -> config.Run:
 
 
 def _run(data_dir: str, path: pathlib.Path, **overrides) -> str:
-  """Runs in this process; what it said."""
+  """Trains in this process; returns stdout and stderr."""
   output = io.StringIO()
   with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
     train.train(_config(data_dir, path, **overrides))
@@ -274,7 +274,7 @@ def test_of_a_large_batch_32_photos_are_shown(built, tmp_path):
 
 
 def _cells(sheet: Image.Image, size: int, cell: int = 44) -> np.ndarray:
-  """The color of each cell, from its corner, where no number stands."""
+  """The color of each cell, from its corner, away from the number."""
   pixels = np.asarray(sheet)[:-10, :-10][-size * cell :, -size * cell :]
   return pixels[4::cell, 4::cell]
 
@@ -376,7 +376,7 @@ def test_killed_it_drops_epochs_of_no_checkpoint(built, whole, tmp_path):
   assert re.search(r'resumes at step [12]0', out)
   _equals(path, whole)
   assert not of_killed.exists()
-  # It says one line, and leaves nothing where it was started.
+  # It prints one line, and writes nothing to the current folder.
   other = [
     line
     for line in err.splitlines()
