@@ -55,7 +55,7 @@ def main(command: Demo) -> None:
   """Serves the page until interrupted."""
   run_folders.check(command.run)
   extras.require('gradio', 'demo', 'the page')
-  # Here, so that --help and a wrong path are quick.
+  # Imported late, so that --help and path errors are fast.
   gradio = _gradio()
   from imat_jax import inference
 

@@ -62,7 +62,7 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
   """The evaluation as JSON."""
   run_folders.check(command.run)
   extras.require_report('an evaluation')
-  # Here, so that --help is quick.
+  # Imported late, so that --help is fast.
   from imat_jax.reporting import assessment
   from imat_jax.training import scoring, sharding
 

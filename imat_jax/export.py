@@ -36,7 +36,7 @@ def main(command: Export) -> None:
   """Writes the file and prints its tasks."""
   run_folders.check(command.run)
   path = target(command)
-  # Here, so that --help and a wrong path are quick.
+  # Imported late, so that --help and path errors are fast.
   from imat_jax import artefact
 
   if command.format == 'onnx':

@@ -38,8 +38,8 @@ from imat_jax.data import (
 from imat_jax.runtime import outputs, progress, run_folders
 
 _ON_GRID = 64
-_THUMBNAIL = 180  # pixels of a photo there
-_MOST_TASKS = 8  # that have a line there
+_THUMBNAIL = 180  # pixels of a photo in the grid
+_MOST_TASKS = 8  # with a line in the grid
 _CONFIDENT, _UNCERTAIN = '#1a7f37', '#b35900'
 _LISTS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.xlsx', '.parquet')
 
@@ -88,7 +88,7 @@ def main(command: Predict) -> None:
   if not paths:
     empty = ': the list is empty' if photo_lists.LIST in command.paths else ''
     raise errors.UserError(f'no photos to label{empty}{_skipped(skipped)}')
-  # Here, so that --help and a wrong path are quick.
+  # Imported late, so that --help and path errors are fast.
   from imat_jax import inference
 
   predictor = inference.Predictor(command.run, command.batch_size)

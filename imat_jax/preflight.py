@@ -14,7 +14,7 @@ def check_run(run: config.Run) -> None:
   A package is missing, the workdir has other files, or the data set lacks a
   task.
   """
-  from imat_jax.data import source  # here, so that --help is quick
+  from imat_jax.data import source  # late, so that --help is fast
 
   if run.cluster.num_processes > 1:
     return

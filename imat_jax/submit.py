@@ -51,7 +51,7 @@ def main(command: Submit) -> None:
   train = kaggle.read_split(command.annotations, 'train')
   labels, _ = kaggle.labels_by_image(train)
   defaults = commonest(maps, _pairs(labels.values()))
-  # Here, so that --help and a wrong folder are quick.
+  # Imported late, so that --help and path errors are fast.
   from imat_jax import inference
 
   predictor = inference.Predictor(command.run, command.batch_size)

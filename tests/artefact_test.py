@@ -1,4 +1,4 @@
-"""Exported networks say what the network says, wherever they are read."""
+"""Exported networks equal the network, in every reader."""
 
 import functools
 import io
@@ -74,25 +74,25 @@ def network(name: str) -> TrainedModel:
 def photos(kind: str, side: int) -> np.ndarray:
   """What networks see of drawn or of real photos."""
   if kind == 'real':
-    found = sorted(REAL.glob('*.jpg'))[:NUMBER]
+    paths = sorted(REAL.glob('*.jpg'))[:NUMBER]
   else:
     drawn = sample.photos(0, 'validation', NUMBER)
-    found = map(io.BytesIO, map(render.jpeg, drawn))
-  return np.stack([inference.prepare(file, side) for file in found])
+    paths = map(io.BytesIO, map(render.jpeg, drawn))
+  return np.stack([inference.prepare(file, side) for file in paths])
 
 
 def expected(
   trained: TrainedModel, image_BxHxWxC: np.ndarray
 ) -> dict[str, np.ndarray]:
   """Softmax, in numpy's doubles, of the logits that the evaluation takes."""
-  said = jax.jit(functools.partial(logits, _module(trained)))
-  logits_BxTxK = said(trained.variables, Batch(image_BxHxWxC, None))
-  found = {}
+  probability = jax.jit(functools.partial(logits, _module(trained)))
+  logits_BxTxK = probability(trained.variables, Batch(image_BxHxWxC, None))
+  probability_by_task = {}
   for t, task in enumerate(trained.task_set):
     own_BxK = np.float64(logits_BxTxK)[:, t, : len(task.labels)]
     odds_BxK = np.exp(own_BxK - own_BxK.max(1, keepdims=True))
-    found[task.name] = odds_BxK / odds_BxK.sum(1, keepdims=True)
-  return found
+    probability_by_task[task.name] = odds_BxK / odds_BxK.sum(1, keepdims=True)
+  return probability_by_task
 
 
 def _module(trained: TrainedModel) -> Network:
@@ -129,35 +129,43 @@ def exported(archive) -> jax.export.Exported:
   return jax.export.deserialize(bytearray(archive.read(artefact.NETWORK)))
 
 
-def assert_close(found, wanted):
-  assert set(found) == set(wanted)
-  for name, wanted_BxK in wanted.items():
-    np.testing.assert_allclose(found[name], wanted_BxK, rtol=0, atol=CLOSE)
+def assert_close(actual, reference):
+  assert set(actual) == set(reference)
+  for name, wanted_BxK in reference.items():
+    np.testing.assert_allclose(actual[name], wanted_BxK, rtol=0, atol=CLOSE)
 
 
-def test_onnx_says_what_the_network_says(trained, session, image_BxHxWxC):
-  wanted = expected(trained, image_BxHxWxC)
-  assert np.ptp(wanted['color'], axis=0).max() > 100 * CLOSE
+def test_onnx_equals_the_network(trained, session, image_BxHxWxC):
+  reference = expected(trained, image_BxHxWxC)
+  assert np.ptp(reference['color'], axis=0).max() > 100 * CLOSE
   for size in SIZES:
     outputs = session.run(list(TASKS.names), {'photos': image_BxHxWxC[:size]})
-    found = dict(zip(TASKS.names, outputs, strict=True))
-    assert_close(found, {name: said[:size] for name, said in wanted.items()})
+    probability_by_task = dict(zip(TASKS.names, outputs, strict=True))
+    assert_close(
+      probability_by_task,
+      {name: probability[:size] for name, probability in reference.items()},
+    )
 
 
-def test_stablehlo_says_what_the_network_says(trained, exported, image_BxHxWxC):
-  wanted = expected(trained, image_BxHxWxC)
+def test_stablehlo_equals_the_network(trained, exported, image_BxHxWxC):
+  reference = expected(trained, image_BxHxWxC)
   for size in SIZES:
-    found = exported.call(image_BxHxWxC[:size])
-    assert_close(found, {name: said[:size] for name, said in wanted.items()})
+    probability_by_task = exported.call(image_BxHxWxC[:size])
+    assert_close(
+      probability_by_task,
+      {name: probability[:size] for name, probability in reference.items()},
+    )
 
 
 def test_onnx_has_an_output_per_task_and_free_batches(trained, session):
   side = trained.run.model.trunk.side
-  (given,) = session.get_inputs()
-  assert (given.name, given.type) == ('photos', 'tensor(uint8)')
-  assert given.shape == ['B', side, side, 3]
-  found = {output.name: output.shape for output in session.get_outputs()}
-  assert found == {task.name: ['B', len(task.labels)] for task in TASKS}
+  (options,) = session.get_inputs()
+  assert (options.name, options.type) == ('photos', 'tensor(uint8)')
+  assert options.shape == ['B', side, side, 3]
+  shape_by_name = {
+    output.name: output.shape for output in session.get_outputs()
+  }
+  assert shape_by_name == {task.name: ['B', len(task.labels)] for task in TASKS}
 
 
 def test_a_task_with_the_name_of_the_input_is_refused():
@@ -168,13 +176,13 @@ def test_a_task_with_the_name_of_the_input_is_refused():
 
 
 def test_both_hold_the_same_metadata(trained, session, archive):
-  found = json.loads(archive.read(artefact.ABOUT))
-  kept = session.get_modelmeta().custom_metadata_map['metadata']
-  assert json.loads(kept) == found == artefact.about(trained)
-  assert found['tasks'] == TASKS.to_json()
-  assert list(found['tasks']) == list(TASKS.names)
+  metadata = json.loads(archive.read(artefact.ABOUT))
+  properties = session.get_modelmeta().custom_metadata_map['metadata']
+  assert json.loads(properties) == metadata == artefact.about(trained)
+  assert metadata['tasks'] == TASKS.to_json()
+  assert list(metadata['tasks']) == list(TASKS.names)
   side = trained.run.model.trunk.side
-  assert found['input']['shape'] == ['B', side, side, 3]
+  assert metadata['input']['shape'] == ['B', side, side, 3]
 
 
 def test_stablehlo_runs_on_every_platform_without_our_kernel(exported):
@@ -228,7 +236,7 @@ def test_nothing_is_left_as_it_was_not():
   assert jax.config.jax_traceback_in_locations_limit == limit
 
 
-def test_without_the_converter_a_line_says_what_to_install(monkeypatch):
+def test_a_missing_converter_names_the_package_to_install(monkeypatch):
   monkeypatch.setitem(sys.modules, 'jax2onnx', None)
   with pytest.raises(errors.UserError, match=r"install 'imat_jax\[onnx\]'"):
     artefact.onnx(network('public_3m'))
@@ -262,7 +270,10 @@ def test_a_process_without_this_package_reads_it(tmp_path):
     text=True,
   )
   assert (done.returncode, done.stdout) == (0, '[]\n'), done.stderr
-  wanted = expected(trained, image_BxHxWxC)
+  reference = expected(trained, image_BxHxWxC)
   for size in SIZES:
-    with np.load(tmp_path / f'{size}.npz') as found:
-      assert_close(found, {name: said[:size] for name, said in wanted.items()})
+    with np.load(tmp_path / f'{size}.npz') as result:
+      assert_close(
+        result,
+        {name: probability[:size] for name, probability in reference.items()},
+      )

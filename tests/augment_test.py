@@ -110,13 +110,13 @@ def slow_bounds(photo, drawn: Parameters, side: int, fill: str):
       point = (2 * column + 1) / side - 1, (2 * row + 1) / side - 1
       x, y = place(point, drawn)
       x, y = (x + 1) * width / 2 - 0.5, (y + 1) * height / 2 - 0.5
-      found = [
+      samples = [
         bilinear(photo, near_x, near_y, fill)
         for near_x in around(x)
         for near_y in around(y)
       ]
-      least[row, column] = np.min(found, axis=0)
-      most[row, column] = np.max(found, axis=0)
+      least[row, column] = np.min(samples, axis=0)
+      most[row, column] = np.max(samples, axis=0)
   return least, most
 
 
@@ -186,7 +186,7 @@ def test_parameters_are_independent_of_each_other():
 def test_the_share_of_mirror_images(flip):
   augmentation = config.Augmentation(flip=flip)
   drawn = [parameters(draw(seed, augmentation)) for seed in range(1000)]
-  share = np.mean([found.is_mirrored for found in drawn])
+  share = np.mean([result.is_mirrored for result in drawn])
   assert share == pytest.approx(flip, abs=0.05 if 0 < flip < 1 else 0)
 
 

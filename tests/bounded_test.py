@@ -1,4 +1,4 @@
-"""Calls in other processes: answered, bounded in CPU time, and never alone."""
+"""Calls in worker processes: results, CPU time limits, exclusive sections."""
 
 import concurrent.futures
 import os
@@ -25,7 +25,7 @@ def _nap() -> int:
   return os.getpid()
 
 
-def test_a_process_serves_many_calls_and_threads_have_their_own():
+def test_a_process_serves_many_calls_and_one_thread():
   assert bounded.call(os.getpid) == bounded.call(os.getpid)
   with concurrent.futures.ThreadPoolExecutor(3) as pool:
     calls = [pool.submit(bounded.call, _nap) for _ in range(3)]

@@ -23,7 +23,7 @@ ROOT = 'IMAT_JAX_TEST_BUCKETS'
 
 
 class Disk(local.LocalFileSystem):
-  """What is behind the stand-in."""
+  """What the fake stands for."""
 
   def put_file(self, path1, path2, **kwargs):
     self._act('put', path2)

@@ -56,13 +56,13 @@ class Shop:
   def _path(self, name):
     return self.annotations / f'fgvc4_iMat.{name}.json'
 
-  def build(self, data_dir, **knobs):
+  def build(self, data_dir, **flags):
     folders = {
       'annotations': str(self.annotations),
       'images': str(self.images),
       'data_dir': str(data_dir),
     }
-    build.main(configs.Build(**folders | {'image_size': 8} | knobs))
+    build.main(configs.Build(**folders | {'image_size': 8} | flags))
 
 
 def labels_of(split, number) -> dict[str, str]:
@@ -113,7 +113,7 @@ def _content(split, number):
     {'imageId': f'{split}-{i}', 'url': [f'https://shop.example/{split}/{i}']}
     for i in range(number)
   ]
-  found = [
+  labels = [
     {
       'imageId': f'{split}-{i}',
       'taskId': str(TASKS.index(f'{class_of(i)}:{attribute}')),
@@ -124,10 +124,10 @@ def _content(split, number):
   ]
   if split == 'train':
     # Photo 0 is a dress with two labels in its favor, and a shoe with one.
-    found.append(found[0] | {'taskId': str(TASKS.index('shoe:color'))})
-    found.append(found[0] | {'imageId': 'nobody'})
-    found.append(found[2] | {'labelId': str(NAMES.index('red'))})
-  return {'images': images, 'annotations': found}
+    labels.append(labels[0] | {'taskId': str(TASKS.index('shoe:color'))})
+    labels.append(labels[0] | {'imageId': 'nobody'})
+    labels.append(labels[2] | {'labelId': str(NAMES.index('red'))})
+  return {'images': images, 'annotations': labels}
 
 
 def _draw(folder, split, number):
@@ -166,7 +166,7 @@ def shop(tmp_path) -> Shop:
 
 @pytest.fixture(scope='module')
 def built_shop(tmp_path_factory) -> Shop:
-  """A shop whose data set stands in `root / 'built'`; only for reading."""
+  """A shop with a data set in `root / 'built'`; read-only."""
   root = tmp_path_factory.mktemp('shop')
   shop = make_shop(root)
   shop.build(root / 'built', min_label_share=0.1)
@@ -196,14 +196,14 @@ def statistics_of(data_dir):
 
 def expected_labels(split, number, task, names):
   """The number that a photo should have in a task."""
-  found = labels_of(split, number)
+  labels = labels_of(split, number)
   apparel, colon, attribute = task.rpartition(':')
   if task == 'apparel':
     label = class_of(number)
   elif colon and apparel != class_of(number):
     return -1
   else:
-    label = found.get(attribute)
+    label = labels.get(attribute)
   if label is None:
     return -1
   return names.index(label if label in names else 'other')
@@ -242,7 +242,7 @@ def test_any_tool_that_reads_tfds_can_read_it(data_dir):
   assert len(plain_read(data_dir, 'validation')) == 19
 
 
-def test_the_pictures_are_those_of_their_ids(built_shop, data_dir):
+def test_each_image_belongs_to_its_id(built_shop, data_dir):
   for row in plain_read(data_dir, 'train'):
     name = f'{row["image_id"].decode()}.jpg'
     with Image.open(built_shop.images / 'train' / name) as photo:
@@ -280,10 +280,10 @@ def test_labels_are_counted_on_train_alone():
     'train': [{'color': 'red'}] * 19 + [{'color': 'teal'}],
     'validation': [{'color': 'teal', 'size': 'large'}] * 100,
   }
-  found = build.all_tasks(rows, 0.06)
-  assert found == tasks.TaskSet((tasks.Task('color', ('red', 'other')),))
-  found = build.all_tasks(rows, 0.05)
-  assert found['color'].labels == ('red', 'teal')
+  task_set = build.all_tasks(rows, 0.06)
+  assert task_set == tasks.TaskSet((tasks.Task('color', ('red', 'other')),))
+  task_set = build.all_tasks(rows, 0.05)
+  assert task_set['color'].labels == ('red', 'teal')
 
 
 def test_the_statistics_say_what_was_lost_and_why(data_dir):
@@ -308,15 +308,18 @@ def test_the_statistics_say_what_was_lost_and_why(data_dir):
 @pytest.mark.parametrize('split', ['train', 'validation'])
 def test_the_statistics_equal_a_recount_of_the_rows(data_dir, split):
   rows = plain_read(data_dir, split)
-  found = statistics_of(data_dir)['splits'][split]
-  assert found['kept'] == len(rows)
-  assert found['kept'] + sum(found['lost'].values()) == found['listed']
+  split_statistics = statistics_of(data_dir)['splits'][split]
+  assert split_statistics['kept'] == len(rows)
+  assert (
+    split_statistics['kept'] + sum(split_statistics['lost'].values())
+    == split_statistics['listed']
+  )
   task_names = plain_tasks(data_dir)
-  assert list(found['tasks']) == list(task_names)
+  assert list(split_statistics['tasks']) == list(task_names)
   for column, (task, names) in enumerate(task_names.items()):
     numbers = [row['labels'][column] for row in rows]
     counts = collections.Counter(names[n] for n in numbers if n != -1)
-    assert found['tasks'][task] == {
+    assert split_statistics['tasks'][task] == {
       'labelled': counts.total(),
       'fill_rate': pytest.approx(counts.total() / len(rows)),
       'counts': {name: counts[name] for name in names},
@@ -332,7 +335,7 @@ def test_the_metadata_is_in_the_data_set_and_in_the_statistics(data_dir):
   assert len(metadata['sources']) == 4
 
 
-def test_a_build_prints_its_table_and_leaves_nothing_else(shop, capsys):
+def test_a_build_prints_its_table_and_writes_nothing_else(shop, capsys):
   shop.build(shop.root / 'built')
   out = capsys.readouterr().out
   assert 'lost: download: http 404' in out
@@ -377,7 +380,7 @@ def test_without_beam_a_line_names_the_extra(shop, monkeypatch):
     shop.build(shop.root / 'built', beam='--runner=DirectRunner')
 
 
-def test_a_second_build_says_that_it_is_there(shop, capsys):
+def test_a_second_build_reports_the_existing_data_set(shop, capsys):
   data_dir = shop.root / 'built'
   shop.build(data_dir)
   before = files_of(data_dir)
@@ -388,10 +391,10 @@ def test_a_second_build_says_that_it_is_there(shop, capsys):
   assert_tidy(data_dir)
 
 
-def overwrite_refused(shop, data_dir, **knobs):
+def overwrite_refused(shop, data_dir, **flags):
   before = files_of(data_dir)
   with pytest.raises(errors.UserError) as caught:
-    shop.build(data_dir, **knobs)
+    shop.build(data_dir, **flags)
   assert str(tfds_builder.directory(data_dir)) in str(caught.value)
   assert '--overwrite' in str(caught.value)
   assert files_of(data_dir) == before
@@ -432,19 +435,22 @@ def test_require_any_of_keeps_the_photos_that_have_such_a_label(shop):
   data_dir = shop.root / 'built'
   shop.build(data_dir, require_any_of=('age',))
   for split, number in (('train', 40), ('validation', 20)):
-    wanted = {
+    reference = {
       f'{split}-{i}'
       for i in range(number)
       if {'age'} & labels_of(split, i).keys()
     }
     rows = plain_read(data_dir, split)
-    assert {row['image_id'].decode() for row in rows} == wanted - LOST
-    found = statistics_of(data_dir)['splits'][split]
-    # Of the lost photos, those that were not selected count as such.
+    assert {row['image_id'].decode() for row in rows} == reference - LOST
+    split_statistics = statistics_of(data_dir)['splits'][split]
+    # Photos that were not selected are counted as such.
     without = UNLABELLED.startswith(split)
-    dropped = number - len(wanted) - without
-    assert found['lost']['no label of the selection'] == dropped
-    assert found['kept'] + sum(found['lost'].values()) == number
+    dropped = number - len(reference) - without
+    assert split_statistics['lost']['no label of the selection'] == dropped
+    assert (
+      split_statistics['kept'] + sum(split_statistics['lost'].values())
+      == number
+    )
 
 
 def test_photos_without_a_manifest_have_plain_reasons(shop):
@@ -494,7 +500,7 @@ def test_no_annotations_file(shop, name):
 @pytest.mark.parametrize(
   'line', ['{"imageId": "a", "stat', '[]', '3', '{}', '{"status": "failed"}']
 )
-def test_a_damaged_line_of_a_manifest_says_nothing(shop, line):
+def test_a_damaged_line_of_a_manifest_is_ignored(shop, line):
   path = shop.images / 'train.manifest.jsonl'
   path.write_text(f'{path.read_text()}{line}\n')
   shop.build(shop.root / 'built')
@@ -528,7 +534,7 @@ def test_a_failed_overwrite_keeps_the_old_data_set(shop, monkeypatch):
   assert files_of(data_dir) == before
 
 
-def test_overwrite_mends_a_damaged_data_set(shop):
+def test_overwrite_replaces_a_damaged_data_set(shop):
   data_dir = shop.root / 'built'
   shop.build(data_dir)
   before = files_of(data_dir)
@@ -547,7 +553,7 @@ def test_the_selection_takes_the_spelling_of_the_report(shop):
   shop.build(shop.root / 'one', require_any_of=('color',))
   shop.build(shop.root / 'two', require_any_of=('colour',))
   rows = [plain_read(shop.root / name, 'train') for name in ('one', 'two')]
-  ids = [[row['image_id'] for row in found] for found in rows]
+  ids = [[row['image_id'] for row in result] for result in rows]
   assert ids[0] == ids[1] != []
 
 
@@ -571,8 +577,8 @@ def leaking_shop(shop) -> Shop:
 def test_near_duplicates_are_counted_and_listed(leaking_shop, capsys):
   data_dir = leaking_shop.root / 'built'
   leaking_shop.build(data_dir, image_size=64)
-  found = statistics_of(data_dir)['splits']
-  assert found['validation']['near_duplicates'] == {
+  split_statistics = statistics_of(data_dir)['splits']
+  assert split_statistics['validation']['near_duplicates'] == {
     'of_its_own': 0,
     'of_train': 2,
   }
@@ -585,16 +591,20 @@ def test_near_duplicates_are_counted_and_listed(leaking_shop, capsys):
   }
 
 
-def test_validation_photos_that_stand_in_train_can_be_left_out(leaking_shop):
+def test_validation_photos_with_duplicates_in_train_can_be_dropped(
+  leaking_shop,
+):
   data_dir = leaking_shop.root / 'built'
   leaking_shop.build(data_dir, image_size=64, drop_duplicates=True)
-  found = statistics_of(data_dir)['splits']
+  split_statistics = statistics_of(data_dir)['splits']
   ids = {row['image_id'].decode() for row in plain_read(data_dir, 'validation')}
   assert not ids & {'validation-5', 'validation-6'}
-  assert found['validation']['kept'] == len(ids)
-  lost = found['validation']['lost']
+  assert split_statistics['validation']['kept'] == len(ids)
+  lost = split_statistics['validation']['lost']
   assert lost['stands in train'] == 2
-  assert found['validation']['listed'] == len(ids) + sum(lost.values())
+  assert split_statistics['validation']['listed'] == len(ids) + sum(
+    lost.values()
+  )
   plain = leaking_shop.root / 'plain'
   leaking_shop.build(plain, image_size=64)
   assert (
@@ -618,7 +628,7 @@ def test_no_name_reaches_the_terminal_unescaped(shop, capsys):
 
 
 def own_shop(root, rows) -> Shop:
-  """A shop of one class, as `own` leaves it.
+  """A shop of one class, as `own` writes it.
 
   Args:
     root: where its folders come.
@@ -626,21 +636,21 @@ def own_shop(root, rows) -> Shop:
   """
   shop = Shop(root)
   shop.annotations.mkdir(parents=True)
-  names = sorted({name for found in rows.values() for name in found if name})
+  names = sorted({name for result in rows.values() for name in result if name})
   task_info = [{'taskId': '0', 'taskName': 'photo:style'}]
   label_info = [{'labelId': name, 'labelName': name} for name in names]
   shop.write('task_map', {'taskInfo': task_info})
   shop.write('label_map', {'labelInfo': label_info})
-  for split, found in rows.items():
-    ids = [f'{split}{n}' for n in range(len(found))]
-    given = [
+  for split, result in rows.items():
+    ids = [f'{split}{n}' for n in range(len(result))]
+    options = [
       {'imageId': i, 'taskId': '0', 'labelId': name}
-      for i, name in zip(ids, found, strict=True)
+      for i, name in zip(ids, result, strict=True)
       if name
     ]
     content = {
       'images': [{'imageId': i, 'url': []} for i in ids],
-      'annotations': given,
+      'annotations': options,
     }
     shop.write(f'{split}.data', content)
     (shop.images / split).mkdir(parents=True)
@@ -649,7 +659,7 @@ def own_shop(root, rows) -> Shop:
   return shop
 
 
-def test_a_task_of_many_equal_labels_is_kept_whole(tmp_path, capsys):
+def test_a_task_of_many_equal_labels_is_not_folded(tmp_path, capsys):
   names = [f'product {n}' for n in range(150)]
   shop = own_shop(tmp_path, {'train': names, 'validation': names[:3]})
   shop.build(tmp_path / 'built')
@@ -657,7 +667,7 @@ def test_a_task_of_many_equal_labels_is_kept_whole(tmp_path, capsys):
   assert 'rare labels kept: style (100%)' in capsys.readouterr().out
 
 
-def test_a_fold_is_said(tmp_path, capsys):
+def test_folding_is_reported(tmp_path, capsys):
   rows = {'train': ['plain'] * 110 + ['loft'], 'validation': ['plain']}
   shop = own_shop(tmp_path, rows)
   shop.build(tmp_path / 'built')
@@ -666,13 +676,13 @@ def test_a_fold_is_said(tmp_path, capsys):
 
 
 @pytest.mark.parametrize('split', ['train', 'validation'])
-def test_a_split_without_photos_is_told_as_that(tmp_path, split):
+def test_a_split_without_photos_is_reported(tmp_path, split):
   rows = {'train': ['plain'], 'validation': ['plain']} | {split: []}
   shop = own_shop(tmp_path, rows)
   refuse(shop, f'{split}.data.json: no {split} photos;')
 
 
-def test_a_split_without_labels_is_told_as_that(tmp_path):
+def test_a_split_without_labels_is_reported(tmp_path):
   shop = own_shop(tmp_path, {'train': ['a', 'b'], 'validation': [None]})
   refuse(shop, 'none of the 1 listed photos has a label')
 
@@ -722,11 +732,11 @@ def test_each_lost_photo_is_named(shop, capsys):
   }
   assert rows[0]['file'] == f'{shop.images}/train/{NOT_FOUND}.jpg'
   assert rows[0]['link'] == 'https://shop.example/train/5'
-  for split, found in statistics_of(data_dir)['splits'].items():
+  for split, result in statistics_of(data_dir)['splits'].items():
     counts = collections.Counter(
       row['reason'] for row in rows if row['split'] == split
     )
-    assert found['lost'] == counts
+    assert result['lost'] == counts
 
 
 def test_a_lost_id_may_be_any_text(shop):
@@ -841,7 +851,7 @@ def test_no_folder_is_left_in_the_temporary_one(shop, monkeypatch):
   assert list(temporary.iterdir()) == []
 
 
-def test_all_that_takes_time_tells_how_far_it_is(shop, monkeypatch, capsys):
+def test_every_slow_part_reports_progress(shop, monkeypatch, capsys):
   monkeypatch.setattr(progress, 'PLAIN_SECONDS', 0.0)
   shop.build(shop.root / 'built')
   err = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""The tables of the shared folder, which were refused or done wrong once."""
+"""Tables that were once rejected or misread."""
 
 import collections
 import pathlib

@@ -21,7 +21,7 @@ def folder(tmp_path) -> pathlib.Path:
   return tmp_path / 'sealed'
 
 
-def test_a_whole_folder_has_no_fault(folder):
+def test_a_complete_folder_verifies(folder):
   assert checksums.verify(folder) is None
 
 
@@ -65,12 +65,12 @@ def test_such_a_file_in_a_seal_of_an_earlier_version_does_not_count(folder):
   assert checksums.verify(folder) is None
 
 
-def test_a_name_that_no_file_may_have_is_a_fault(folder):
+def test_an_impossible_file_name_is_reported(folder):
   (folder / 'SEAL.json').write_text(json.dumps({'a' * 300: 'ab'}))
   assert 'cannot be read' in checksums.verify(folder)
 
 
-def test_no_seal_no_whole(folder):
+def test_without_a_seal_it_is_incomplete(folder):
   (folder / 'SEAL.json').unlink()
   assert 'not finished' in checksums.verify(folder)
 
@@ -84,6 +84,6 @@ def test_a_broken_seal_is_named(folder, text):
   assert checksums.verify(folder) is not None
 
 
-def test_a_copy_is_as_whole_as_the_original(folder, tmp_path):
+def test_a_copy_verifies_like_the_original(folder, tmp_path):
   shutil.copytree(folder, tmp_path / 'copy')
   assert checksums.verify(tmp_path / 'copy') is None

@@ -53,7 +53,7 @@ AGES = ('adult', 'kids')
 
 
 class Kaggle(NamedTuple):
-  """The folders that Kaggle's files and the download's photos lie in."""
+  """The folders of Kaggle's files and of the downloaded photos."""
 
   annotations: pathlib.Path
   images: pathlib.Path
@@ -65,7 +65,7 @@ def pytest_configure(config):
   assert len(jax.devices()) == 4
   del os.environ['XLA_FLAGS']
   config.addinivalue_line('filterwarnings', 'error:::imat_jax')
-  # What tfds 4.9.10 calls of protobuf, which goes on to work.
+  # A deprecated protobuf call of tfds 4.9.10, which still works.
   config.addinivalue_line(
     'filterwarnings', 'ignore:label.. is deprecated:DeprecationWarning'
   )

@@ -1,4 +1,4 @@
-"""The page in a real browser: a photo goes up, labels and maps come back."""
+"""The page in a real browser: upload a photo, get labels and saliency maps."""
 
 import io
 import shutil
@@ -57,9 +57,9 @@ def test_a_dropped_photo_is_labelled(browser_page, address, kaggle, predictor):
   browser_page.set_input_files('input[type=file]', path)
   browser_page.wait_for_selector('.output-class')
   headings = browser_page.locator('.output-class').all_inner_texts()
-  (found,) = predictor.label([path])
+  (predictions,) = predictor.label([path])
   best = [
-    found.best(predictor.task_set, name)[0][0]
+    predictions.best(predictor.task_set, name)[0][0]
     for name in predictor.task_set.names
   ]
   assert [heading.strip() for heading in headings] == best
@@ -73,22 +73,24 @@ def test_a_dropped_photo_is_labelled(browser_page, address, kaggle, predictor):
 
 
 @pytest.mark.parametrize(
-  'body, said',
+  'body, message',
   [
     (b'<html>', 'Not a photo'),
     (b'\xff\xd8\xff' + bytes(99), 'This photo is incomplete'),
     (bytes(MAX_BYTES + 1), 'exceed the maximum'),
   ],
 )
-def test_what_is_no_photo_is_said_so(browser_page, tmp_path, body, said):
+def test_a_file_that_is_not_a_photo_is_reported(
+  browser_page, tmp_path, body, message
+):
   path = tmp_path / 'photo.jpg'
   path.write_bytes(body)
   browser_page.set_input_files('input[type=file]', str(path))
-  browser_page.get_by_text(said).first.wait_for()
+  browser_page.get_by_text(message).first.wait_for()
   assert browser_page.locator('.output-class').count() == 0
 
 
-def test_a_picture_too_small_is_refused(predictor, tmp_path):
+def test_a_small_photo_is_refused(predictor, tmp_path):
   from PIL import Image
 
   path = tmp_path / 'dot.png'
@@ -103,7 +105,7 @@ def test_without_gradio_the_extra_is_named(trained, monkeypatch):
     demo.main(demo.Demo(run=trained))
 
 
-def test_a_photo_that_keeps_its_decoder_busy_is_said_so(predictor, tmp_path):
+def test_a_photo_that_keeps_its_decoder_busy_is_reported(predictor, tmp_path):
   body = io.BytesIO()
   Image.new('RGB', (2000, 2000)).save(body, 'JPEG', progressive=True)
   body = body.getvalue()

@@ -1,4 +1,4 @@
-"""Photos on the device: the same batches as the loader's, to a grey level."""
+"""Photos on the device: the loader's batches, to one grey level."""
 
 import dataclasses
 
@@ -47,13 +47,15 @@ def test_the_loader_and_the_device_give_the_same(
   dataset = input_pipeline.train_dataset(
     examples, SIDE, BATCH, seed, augmentation
   )
-  for step, found in enumerate(
+  for step, result in enumerate(
     _batches(photos, seed, augmentation, start, 6), start
   ):
-    wanted = dataset[step]
-    np.testing.assert_array_equal(found.label_BxT, wanted.label_BxT)
-    assert found.image_BxHxWxC.dtype == np.uint8
-    apart = np.abs(np.asarray(found.image_BxHxWxC, int) - wanted.image_BxHxWxC)
+    expected = dataset[step]
+    np.testing.assert_array_equal(result.label_BxT, expected.label_BxT)
+    assert result.image_BxHxWxC.dtype == np.uint8
+    apart = np.abs(
+      np.asarray(result.image_BxHxWxC, int) - expected.image_BxHxWxC
+    )
     assert apart.max() <= 1
     assert apart.mean() < 0.01
 
@@ -67,14 +69,14 @@ def test_warps_of_noise_to_the_last_pixel(fill):
   matrix_Bx3x3 = augment.random_warps(
     np.uint32(3), 'augment', number_B, config.Augmentation()
   )
-  found = jax.jit(device_dataset.warp, static_argnums=(3, 4))(
+  image = jax.jit(device_dataset.warp, static_argnums=(3, 4))(
     image_NxHxWxC, number_B % 8, matrix_Bx3x3, 128, fill
   )
   for image_HxWxC, n, matrix in zip(
-    np.asarray(found, int), number_B % 8, matrix_Bx3x3, strict=True
+    np.asarray(image, int), number_B % 8, matrix_Bx3x3, strict=True
   ):
-    wanted = augment.warp(image_NxHxWxC[n], matrix, 128, fill)
-    np.testing.assert_allclose(image_HxWxC, wanted, atol=1)
+    expected = augment.warp(image_NxHxWxC[n], matrix, 128, fill)
+    np.testing.assert_allclose(image_HxWxC, expected, atol=1)
 
 
 @pytest.mark.parametrize('fill', ['nearest', 'constant', 'reflect'])
@@ -83,8 +85,8 @@ def test_warp_far_outside_of_the_photo(fill):
   image_NxHxWxC = rng.integers(0, 256, (2, 12, 12, 3), np.uint8)
   matrix = np.array([[-1.9, 0.3, 3.0], [-0.3, 1.6, -2.5], [0, 0, 1]])
   matrix = matrix.astype(np.float32)
-  found = device_dataset.warp(
+  image = device_dataset.warp(
     jnp.asarray(image_NxHxWxC), jnp.array([1]), matrix[None], 11, fill
   )
-  wanted = augment.warp(image_NxHxWxC[1], matrix, 11, fill)
-  np.testing.assert_allclose(np.asarray(found[0], int), wanted, atol=1)
+  expected = augment.warp(image_NxHxWxC[1], matrix, 11, fill)
+  np.testing.assert_allclose(np.asarray(image[0], int), expected, atol=1)

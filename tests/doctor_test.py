@@ -11,26 +11,28 @@ from imat_jax import doctor, errors
 from imat_jax.data import source, tfds_builder
 
 
-def findings(**knobs) -> dict[str, doctor.Finding]:
-  return {f.what: f for f in doctor.examine(doctor.Doctor(**knobs))}
+def findings(**options) -> dict[str, doctor.Finding]:
+  return {f.what: f for f in doctor.examine(doctor.Doctor(**options))}
 
 
 def test_a_machine_that_is_well(built, tmp_path):
-  found = findings(data_dir=built, workdir=str(tmp_path / 'runs' / 'new'))
-  assert not any(f.wrong for f in found.values())
-  assert {'versions', 'machine', 'devices', 'speed'} <= found.keys()
-  assert '4 × cpu' in found['devices'].seen
-  assert 'TFLOP/s' in found['speed'].seen
-  assert 'GiB free' in found['workdir'].seen
+  finding_by_name = findings(
+    data_dir=built, workdir=str(tmp_path / 'runs' / 'new')
+  )
+  assert not any(f.wrong for f in finding_by_name.values())
+  assert {'versions', 'machine', 'devices', 'speed'} <= finding_by_name.keys()
+  assert '4 × cpu' in finding_by_name['devices'].seen
+  assert 'TFLOP/s' in finding_by_name['speed'].seen
+  assert 'GiB free' in finding_by_name['workdir'].seen
   fingerprint = source.read_metadata(built)['fingerprint']
-  assert fingerprint[:12] in found['data set'].seen
-  assert '50 train, 21 validation' in found['data set'].seen
+  assert fingerprint[:12] in finding_by_name['data set'].seen
+  assert '50 train, 21 validation' in finding_by_name['data set'].seen
   assert not list((tmp_path / 'runs' / 'new').iterdir())
 
 
 def test_no_data_set(tmp_path):
-  found = findings(data_dir=str(tmp_path))['data set']
-  assert 'no data set in this folder; build one with' in found.wrong
+  finding = findings(data_dir=str(tmp_path))['data set']
+  assert 'no data set in this folder; build one with' in finding.wrong
 
 
 def test_a_damaged_data_set(built, tmp_path):
@@ -43,8 +45,8 @@ def test_a_damaged_data_set(built, tmp_path):
 
 def test_a_workdir_that_is_a_file(tmp_path):
   (tmp_path / 'file').touch()
-  found = findings(workdir=str(tmp_path / 'file'))['workdir']
-  assert str(tmp_path / 'file') in found.wrong
+  finding = findings(workdir=str(tmp_path / 'file'))['workdir']
+  assert str(tmp_path / 'file') in finding.wrong
 
 
 def test_a_disk_that_is_full(tmp_path, monkeypatch):
@@ -87,7 +89,7 @@ def test_a_finding_is_one_line():
 
 @pytest.mark.parametrize('platforms', ['cuda', 'tpu', 'CPU'])
 def test_devices_that_jax_does_not_find_are_one_finding(platforms, tmp_path):
-  """The others follow; in a process of its own, as jax asks but once."""
+  """The other findings follow; a new process, as jax initializes once."""
   command = [sys.executable, '-m', 'imat_jax.doctor', f'--workdir={tmp_path}']
   done = subprocess.run(
     command,

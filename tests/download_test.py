@@ -61,7 +61,7 @@ def server():
 
 @contextlib.contextmanager
 def no_photo_is_fine():
-  """Most faults here are of the only link that there is."""
+  """Allows jobs without a photo: most errors are of the only link."""
   try:
     yield
   except errors.UserError as error:
@@ -70,30 +70,30 @@ def no_photo_is_fine():
 
 
 class Job:
-  """A split `test` of some images, in a folder of its own."""
+  """A split `test` of some images, in its folder."""
 
   def __init__(self, folder: pathlib.Path):
     self.folder = folder
     self.photos = folder / 'images' / 'test'
     self.manifest = folder / 'images' / 'test.manifest.jsonl'
-    self.knobs = {'backoff': 0.01, 'allow_private_hosts': True}
+    self.flags = {'backoff': 0.01, 'allow_private_hosts': True}
 
   def list(self, links: dict[str, list[str]]) -> None:
     images = [{'imageId': key, 'url': urls} for key, urls in links.items()]
     text = json.dumps({'images': images})
     (self.folder / 'fgvc4_iMat.test.image.json').write_text(text)
 
-  def run(self, **knobs) -> dict[str, dict]:
+  def run(self, **flags) -> dict[str, dict]:
     with no_photo_is_fine():
-      download.main(self.config(**knobs))
+      download.main(self.config(**flags))
     return self.lines()
 
-  def config(self, **knobs) -> configs.Download:
+  def config(self, **flags) -> configs.Download:
     return configs.Download(
       annotations=str(self.folder),
       images=str(self.folder / 'images'),
       splits=('test',),
-      **(self.knobs | knobs),
+      **(self.flags | flags),
     )
 
   def lines(self) -> dict[str, dict]:
@@ -128,9 +128,9 @@ def full_disk(monkeypatch):
   return fail_at
 
 
-def fetch_one(job, *links, **knobs):
+def fetch_one(job, *links, **flags):
   job.list({'1': list(links)})
-  return job.run(**knobs)['1']
+  return job.run(**flags)['1']
 
 
 def free_port() -> int:
@@ -243,7 +243,7 @@ def test_error_class(job, server, reply, error, attempts):
   assert not job.stored()
 
 
-def test_a_picture_that_keeps_its_decoder_busy(job, server):
+def test_a_photo_that_keeps_its_decoder_busy(job, server):
   started = time.monotonic()
   line = fetch_one(job, server.add('/a', Reply(slow_gif())))
   assert (line['error'], line['attempts']) == ('too_slow', 1)
@@ -307,7 +307,7 @@ def test_read_timeout(job, server):
   assert line['error'] == 'timeout'
 
 
-def test_a_link_that_stands_twice_is_tried_once(job, server):
+def test_a_duplicate_link_is_tried_once(job, server):
   link = server.add('/a', GONE)
   assert fetch_one(job, link, link)['attempts'] == 1
 
@@ -370,7 +370,7 @@ def test_a_dead_host_costs_a_few_time_outs(job, server):
 
 
 def test_a_host_that_wakes_up_loses_nothing(job, server):
-  """Silent at first, as one that is started anew; the others go on."""
+  """No replies at first, as of a restarting server; others continue."""
   links = {str(n): [server.add(f'/{n}', OK)] for n in range(50)}
   with FaultServer() as other:
     sleepy = [Reply(raw=b'')] * 20 + [OK]
@@ -527,9 +527,9 @@ def test_retry_after_is_bounded(job, server):
   assert fetch_one(job, link, max_wait=0.05)['status'] == 'ok'
 
 
-@pytest.mark.parametrize('fault', [BUSY, TRUNCATED, Reply(raw=b'HTP')])
-def test_a_passing_fault_costs_no_photo(job, server, fault):
-  line = fetch_one(job, server.add('/a', fault, OK))
+@pytest.mark.parametrize('failure', [BUSY, TRUNCATED, Reply(raw=b'HTP')])
+def test_a_transient_error_costs_no_photo(job, server, failure):
+  line = fetch_one(job, server.add('/a', failure, OK))
   assert (line['status'], line['attempts']) == ('ok', 2)
 
 
@@ -548,7 +548,7 @@ def test_the_manifest_has_the_order_of_the_file(job, server):
   assert list(job.run()) == list(links)
 
 
-def test_loopback_has_no_cap_of_its_own(job, server):
+def test_loopback_has_no_separate_limit(job, server):
   job.list(numbered(server, 16, Reply(PHOTO, delay=0.5)))
   job.run(per_host=2)
   assert set(server.busiest.values()) == {16}
@@ -638,7 +638,7 @@ def test_run_again_it_asks_only_for_what_could_still_come(job, server):
   assert job.run()['busy']['status'] == 'ok'
 
 
-def test_a_final_failure_stands_only_for_its_links(job, server):
+def test_a_permanent_failure_is_kept_only_for_its_links(job, server):
   link = server.add('/gone', GONE)
   job.list({'1': [link]})
   job.run()
@@ -669,8 +669,8 @@ def test_a_lost_manifest_does_not_lose_the_photos(job, server):
   server.asked.clear()
   lines = job.run()
   assert server.asked == ['/2']
-  kept = dict(url=None, attempts=0, width=24, status='ok')
-  assert kept.items() <= lines['0'].items()
+  remaining = dict(url=None, attempts=0, width=24, status='ok')
+  assert remaining.items() <= lines['0'].items()
   assert lines['0']['sha256'] == hashlib.sha256(PHOTO).hexdigest()
 
 
@@ -684,8 +684,8 @@ def test_a_torn_line_is_ignored(job, server, damage):
   job.list(numbered(server, 3))
   job.run()
   whole = job.manifest.read_bytes()
-  kept = whole.splitlines(keepends=True)[:2]
-  job.manifest.write_bytes(b''.join(kept) + damage)
+  remaining = whole.splitlines(keepends=True)[:2]
+  job.manifest.write_bytes(b''.join(remaining) + damage)
   (job.photos / '2.jpg').unlink()
   server.asked.clear()
   job.run()
@@ -828,18 +828,18 @@ def test_killed_and_resumed_equals_uninterrupted(job, server, sign):
   signal.signal(signal.SIGINT, before)
   wait_until(lambda: len(list(job.photos.glob('[0-9]*'))) >= 12)
   process.send_signal(sign)
-  said = process.communicate()[1]
+  output = process.communicate()[1]
   if sign == signal.SIGINT:
     assert process.returncode == 130
-    assert said == 'imat_jax.data.download: interrupted\n'
-  had = {path.stem for path in job.photos.glob('[0-9]*')}
-  assert 12 <= len(had) < 60
+    assert output == 'imat_jax.data.download: interrupted\n'
+  downloaded = {path.stem for path in job.photos.glob('[0-9]*')}
+  assert 12 <= len(downloaded) < 60
   for path in job.photos.glob('[0-9]*'):
     assert path.read_bytes() == PHOTO
   numbered(server, 60)
   lines = job.run()
   times = collections.Counter(path.removeprefix('/') for path in server.asked)
-  assert {times[image_id] for image_id in had} == {1}
+  assert {times[image_id] for image_id in downloaded} == {1}
   assert job.stored() == {f'{n}.jpg' for n in range(60)}
   assert list(lines) == [str(n) for n in range(60)]
   assert {line['url'] for line in lines.values()} == {
@@ -861,15 +861,15 @@ def test_a_full_disk_ends_it_with_one_line(job, server, full_disk):
   job.list(numbered(server, 40))
   with full_disk('7.jpg'), pytest.raises(errors.UserError) as error:
     job.run()
-  said = f'{job.folder}/images: No space left on device; '
-  assert str(error.value).startswith(said) and '\n' not in str(error.value)
+  output = f'{job.folder}/images: No space left on device; '
+  assert str(error.value).startswith(output) and '\n' not in str(error.value)
   lines = job.run()
   assert {line['status'] for line in lines.values()} == {'ok'}
   assert len(job.stored()) == 40
 
 
 @pytest.mark.parametrize(
-  'links, said',
+  'links, message',
   [
     (
       {'1': ['http://127.0.0.1/a'], '2': ['http://10.0.0.1/a']},
@@ -879,9 +879,9 @@ def test_a_full_disk_ends_it_with_one_line(job, server, full_disk):
     ({}, 'no images listed in test'),
   ],
 )
-def test_no_photo_is_a_fault(job, capsys, links, said):
+def test_no_photo_is_an_error(job, capsys, links, message):
   job.list(links)
-  with pytest.raises(errors.UserError, match=said) as error:
+  with pytest.raises(errors.UserError, match=message) as error:
     download.main(job.config(allow_private_hosts=False))
   assert '\n' not in str(error.value)
   assert 'images' in capsys.readouterr().out, 'the summary is there, too'
@@ -912,13 +912,13 @@ def command(*arguments):
 
 
 @pytest.mark.parametrize(
-  'annotations, images, said',
+  'annotations, images, message',
   [
     ('absent', 'images', 'absent: no such folder'),
     ('.', 'file', 'file/test: Not a directory'),
   ],
 )
-def test_a_wrong_path_is_one_line(job, annotations, images, said):
+def test_a_wrong_path_is_one_line(job, annotations, images, message):
   job.list({'1': []})
   (job.folder / 'file').write_text('')
   done = command(
@@ -927,14 +927,14 @@ def test_a_wrong_path_is_one_line(job, annotations, images, said):
     '--splits=test',
   )
   assert done.returncode == 1
-  assert said in done.stderr and done.stderr.count('\n') == 1
+  assert message in done.stderr and done.stderr.count('\n') == 1
 
 
 def test_wrong_flags_and_help():
   assert command('--images=here').returncode == 2
-  shown = command('--help')
-  assert shown.returncode == 0
-  assert '--per_host=4' in shown.stdout and 'truncated' in shown.stdout
+  printed = command('--help')
+  assert printed.returncode == 0
+  assert '--per_host=4' in printed.stdout and 'truncated' in printed.stdout
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason='no ../shared with real photos')
@@ -962,7 +962,7 @@ def test_the_real_photos(tmp_path):
     web.kill()
     web.communicate()
   check_against_the_annotations(tmp_path, source)
-  # The server is gone: what were asked for now would turn to 'refused'.
+  # The server is stopped: any request would now be 'refused'.
   assert command(*arguments).returncode == 0
   assert (tmp_path / 'validation.manifest.jsonl').read_bytes() == first
   assert times_of(tmp_path / 'validation') == changed

@@ -1,4 +1,4 @@
-"""The command that scores a run, by its flags: intervals and calibration."""
+"""The evaluation command: intervals, calibration, temperatures."""
 
 import contextlib
 import io
@@ -37,13 +37,13 @@ def run(built, tmp_path_factory) -> pathlib.Path:
   return path
 
 
-def _evaluate(run: pathlib.Path, data_dir: str, **knobs) -> dict:
+def _evaluate(run: pathlib.Path, data_dir: str, **options) -> dict:
   """What the command prints."""
-  said = io.StringIO()
-  command = evaluate.Evaluate(run=str(run), data_dir=data_dir, **knobs)
-  with contextlib.redirect_stdout(said):
+  output = io.StringIO()
+  command = evaluate.Evaluate(run=str(run), data_dir=data_dir, **options)
+  with contextlib.redirect_stdout(output):
     evaluate.main(command)
-  return json.loads(said.getvalue())
+  return json.loads(output.getvalue())
 
 
 def _command(*flags: str) -> subprocess.CompletedProcess:
@@ -54,11 +54,11 @@ def _command(*flags: str) -> subprocess.CompletedProcess:
   )
 
 
-def test_it_says_what_the_run_says(run, built):
-  found = _evaluate(run, built, batch_size=5)
+def test_the_evaluation_equals_that_of_the_run(run, built):
+  evaluation = _evaluate(run, built, batch_size=5)
   expected = json.loads((run / 'evaluation.json').read_text())
-  tasks_of = found.pop('tasks'), expected.pop('tasks')
-  assert found == expected
+  tasks_of = evaluation.pop('tasks'), expected.pop('tasks')
+  assert evaluation == expected
   for name in TASKS:
     mine, theirs = (of[name] for of in tasks_of)
     assert mine.pop('loss') == pytest.approx(theirs.pop('loss'), rel=1e-5)
@@ -74,25 +74,25 @@ def test_it_says_what_the_run_says(run, built):
 
 
 def test_intervals_and_calibration_fit_the_scores(run, built):
-  for name, found in _evaluate(run, built)['tasks'].items():
-    calibration = found['calibration']
+  for name, result in _evaluate(run, built)['tasks'].items():
+    calibration = result['calibration']
     for key in ('count', 'accuracy'):
-      assert calibration[key] == found[key]
-    assert calibration['loss'] == pytest.approx(found['loss'], rel=1e-5)
+      assert calibration[key] == result[key]
+    assert calibration['loss'] == pytest.approx(result['loss'], rel=1e-5)
     bins = calibration['bins']
-    assert sum(b['count'] for b in bins) == found['count']
+    assert sum(b['count'] for b in bins) == result['count']
     for key in ('accuracy', 'confidence'):
-      mean = sum(b['count'] * b[key] for b in bins) / found['count']
+      mean = sum(b['count'] * b[key] for b in bins) / result['count']
       assert mean == pytest.approx(calibration[key])
     assert calibration['ece'] == pytest.approx(
       sum(b['count'] * abs(b['accuracy'] - b['confidence']) for b in bins)
-      / found['count']
+      / result['count']
     )
     if name == 'material':  # one photo
-      assert found['accuracy_interval'] is None
+      assert result['accuracy_interval'] is None
       continue
     for key in ('accuracy', 'macro_f1'):
-      low, high = found[f'{key}_interval']
+      low, high = result[f'{key}_interval']
       assert 0 <= low < high <= 1
 
 
@@ -102,25 +102,25 @@ def test_the_guesses_of_the_run_are_those_of_its_probabilities(run, built):
     kept_N = arrays['label'][:, 0] != tasks.MISSING
     right_N = (arrays['guess'] == arrays['label'])[kept_N, 0]
     stored = assessment.reliability(right_N, arrays['probability'][kept_N, 0])
-  found = _evaluate(run, built)['tasks']['color']['calibration']
-  assert found['ece'] == pytest.approx(stored['ece'], rel=1e-4)
+  calibration = _evaluate(run, built)['tasks']['color']['calibration']
+  assert calibration['ece'] == pytest.approx(stored['ece'], rel=1e-4)
 
 
 def test_on_another_split(run, built):
-  found = _evaluate(run, built, split='train')
-  assert (found['split'], found['num_examples']) == ('train', 50)
-  assert found['tasks']['material']['count'] == 3
+  evaluation = _evaluate(run, built, split='train')
+  assert (evaluation['split'], evaluation['num_examples']) == ('train', 50)
+  assert evaluation['tasks']['material']['count'] == 3
 
 
 def test_a_temperature_from_another_split(run, built):
-  found = _evaluate(run, built, temperature_from='train')
+  evaluation = _evaluate(run, built, temperature_from='train')
   plain = _evaluate(run, built)
   on_train = _evaluate(run, built, split='train')
-  assert found['temperature_from'] == 'train'
-  for name, of_task in found['tasks'].items():
+  assert evaluation['temperature_from'] == 'train'
+  for name, of_task in evaluation['tasks'].items():
     temperature = of_task.pop('temperature')
     assert of_task == plain['tasks'][name]
-    # Fitted on the whole of one split, tried on the whole of the other.
+    # Fitted on all of one split, evaluated on all of the other.
     assert temperature['fitted_count'] == on_train['tasks'][name]['count']
     assert temperature['before'] == of_task['calibration']
     assert temperature['after']['accuracy'] == of_task['accuracy']
@@ -128,16 +128,16 @@ def test_a_temperature_from_another_split(run, built):
 
 
 def test_a_temperature_from_the_same_split(run, built):
-  found = _evaluate(run, built, temperature_from='validation')
-  of_color = found['tasks']['color']
+  evaluation = _evaluate(run, built, temperature_from='validation')
+  of_color = evaluation['tasks']['color']
   temperature = of_color['temperature']
   tried = temperature['before']['count']
   assert tried == temperature['after']['count']
   assert temperature['fitted_count'] + tried == of_color['count'] == 17
   assert min(temperature['fitted_count'], tried) > 4
   # One half of one photo has none.
-  assert found['tasks']['material']['temperature'] is None
-  assert found['tasks']['material']['calibration']['count'] == 1
+  assert evaluation['tasks']['material']['temperature'] is None
+  assert evaluation['tasks']['material']['calibration']['count'] == 1
 
 
 def _outputs(seed: int, number: int, sureness: float) -> scoring.Outputs:
@@ -160,11 +160,11 @@ TASK_SET = tasks.TaskSet(
 )
 
 
-def test_a_temperature_mends_other_photos():
+def test_a_temperature_calibrates_other_photos():
   fitted, tried = _outputs(0, 3000, 3), _outputs(1, 3000, 3)
-  for found in assessment.rescale(TASK_SET, fitted, tried).values():
-    before, after = found['before'], found['after']
-    assert found['value'] == pytest.approx(3, rel=0.1)
+  for temperature in assessment.rescale(TASK_SET, fitted, tried).values():
+    before, after = temperature['before'], temperature['after']
+    assert temperature['value'] == pytest.approx(3, rel=0.1)
     assert before['ece'] > 3 * before['ece_by_chance']
     assert after['ece'] < 2 * after['ece_by_chance']
     assert before['confidence'] > before['accuracy'] == after['accuracy']
@@ -173,18 +173,20 @@ def test_a_temperature_mends_other_photos():
 
 
 def test_halves_share_no_photo():
-  said = _outputs(2, 11, 1)
-  first, second = assessment.halves(said)
-  again, _ = assessment.halves(said)
+  output = _outputs(2, 11, 1)
+  first, second = assessment.halves(output)
+  again, _ = assessment.halves(output)
   assert (len(first.label_NxT), len(second.label_NxT)) == (6, 5)
   both = np.concatenate([first.logits_NxTxK, second.logits_NxTxK])
-  rows = [sorted(part[:, 0, 0].tolist()) for part in (both, said.logits_NxTxK)]
+  rows = [
+    sorted(part[:, 0, 0].tolist()) for part in (both, output.logits_NxTxK)
+  ]
   assert rows[0] == rows[1]
   np.testing.assert_array_equal(first.logits_NxTxK, again.logits_NxTxK)
 
 
 def test_a_task_without_a_label_has_no_calibration(run, kaggle, tmp_path):
-  """Validation photo 20 alone has a material; here it has none."""
+  """Only validation photo 20 has a material; it is removed."""
   annotations = tmp_path / 'annotations'
   annotations.mkdir()
   for path in kaggle.annotations.iterdir():
@@ -205,10 +207,10 @@ def test_a_task_without_a_label_has_no_calibration(run, kaggle, tmp_path):
     )
   path = tmp_path / 'reliability.png'
   for split in ('validation', 'train'):
-    found = _evaluate(
+    evaluation = _evaluate(
       run, data_dir, temperature_from=split, reliability=str(path)
     )
-    of_material = found['tasks']['material']
+    of_material = evaluation['tasks']['material']
     assert of_material['count'] == 0
     for name in (
       'loss',
@@ -220,7 +222,7 @@ def test_a_task_without_a_label_has_no_calibration(run, kaggle, tmp_path):
       'temperature',
     ):
       assert of_material[name] is None
-    assert found['tasks']['color']['temperature']['value'] > 0
+    assert evaluation['tasks']['color']['temperature']['value'] > 0
     assert path.stat().st_size
 
 
@@ -253,8 +255,8 @@ def test_the_command_draws(run, built, tmp_path):
     f'--reliability={path}',
   )
   assert done.returncode == 0, done.stderr
-  found = json.loads(done.stdout)
-  assert found['tasks']['color']['temperature']['value'] > 0
+  evaluation = json.loads(done.stdout)
+  assert evaluation['tasks']['color']['temperature']['value'] > 0
   with Image.open(path) as drawn:
     assert drawn.format == 'PNG'
     two_columns = drawn.size
@@ -266,7 +268,7 @@ def test_the_command_draws(run, built, tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('flags', 'status', 'said'),
+  ('flags', 'status', 'message'),
   [
     (('--split=test',), 1, "no split 'test'; available: train, validation"),
     (('--temperature_from=valid',), 1, "no split 'valid'; available: train"),
@@ -278,10 +280,10 @@ def test_the_command_draws(run, built, tmp_path):
     ),
   ],
 )
-def test_wrong_flags_are_one_line(run, built, flags, status, said):
+def test_wrong_flags_are_one_line(run, built, flags, status, message):
   done = _command(f'--run={run}', f'--data_dir={built}', *flags)
   assert done.returncode == status
-  assert said in done.stderr
+  assert message in done.stderr
   assert done.stderr.splitlines()[-1].startswith('imat_jax.evaluate: ')
   assert done.stdout == ''
 

@@ -1,4 +1,4 @@
-"""The export command, and the programs of docs/export.md that use its files."""
+"""The export command, and the programs of docs/export.md for its files."""
 
 import io
 import json
@@ -25,8 +25,8 @@ BLOCK = re.compile(r'```python\n# (\w+\.py)\n(.*?)```', re.DOTALL)
 ORIENTATION = 0x0112  # of EXIF
 
 
-def run(trained, **knobs) -> None:
-  export.main(export.Export(run=str(trained), **knobs))
+def run(trained, **flags) -> None:
+  export.main(export.Export(run=str(trained), **flags))
 
 
 def metadata(path: pathlib.Path) -> dict:
@@ -50,11 +50,11 @@ def test_it_goes_into_the_folder_of_the_run(trained, capsys):
   said = capsys.readouterr().out
   assert said.startswith(f'{path}: ')
   assert 'color: 3 labels' in said
-  found = metadata(path)
-  assert found == artefact.about(trained_model.load(trained))
-  assert list(found['tasks']) == ['color', 'apparel']
+  about = metadata(path)
+  assert about == artefact.about(trained_model.load(trained))
+  assert list(about['tasks']) == ['color', 'apparel']
   evaluation = json.loads(pathlib.Path(trained, 'evaluation.json').read_text())
-  assert {k: found['training'][k] for k in ('epoch', 'step')} == {
+  assert {k: about['training'][k] for k in ('epoch', 'step')} == {
     k: evaluation[k] for k in ('epoch', 'step')
   }
   assert trained_model.load(trained)  # a run as before
@@ -80,7 +80,7 @@ def test_what_was_there_stays_until_all_is_written(
 
 
 @pytest.mark.parametrize(
-  ('knobs', 'complaint'),
+  ('flags', 'complaint'),
   [
     (
       {'trained': 'nowhere'},
@@ -93,12 +93,12 @@ def test_what_was_there_stays_until_all_is_written(
   ],
 )
 def test_what_cannot_be_done_is_one_line(
-  knobs, complaint, trained, tmp_path, monkeypatch
+  flags, complaint, trained, tmp_path, monkeypatch
 ):
   (tmp_path / 'run').symlink_to(trained)
   monkeypatch.chdir(tmp_path)
   with pytest.raises(errors.UserError, match=complaint) as caught:
-    run(**{'trained': 'run'} | knobs)
+    run(**{'trained': 'run'} | flags)
   assert '\n' not in str(caught.value)
 
 
@@ -150,8 +150,8 @@ def _blocks() -> dict[str, str]:
   return dict(BLOCK.findall((ROOT / 'docs/export.md').read_text()))
 
 
-def _jpeg(path: pathlib.Path, image: Image.Image, **knobs) -> pathlib.Path:
-  image.save(path, 'JPEG', **knobs)
+def _jpeg(path: pathlib.Path, image: Image.Image, **flags) -> pathlib.Path:
+  image.save(path, 'JPEG', **flags)
   return path
 
 
@@ -167,7 +167,7 @@ def photos(tmp_path_factory) -> list[pathlib.Path]:
   turned[ORIENTATION] = 6
   large = drawn[1].resize((1500, 1100), Image.Resampling.BICUBIC)
   huge = drawn[1].resize((5600, 4200), Image.Resampling.BICUBIC)
-  found = [
+  paths = [
     _jpeg(folder / 'plain.jpg', drawn[0], quality=90),
     _jpeg(folder / 'large, turned.jpg', large, exif=turned),
     _jpeg(folder / 'huge.jpg', huge),
@@ -175,7 +175,7 @@ def photos(tmp_path_factory) -> list[pathlib.Path]:
     _jpeg(folder / 'cmyk.jpg', drawn[3].convert('CMYK')),
     _jpeg(folder / 'tiny.jpg', drawn[0].resize((9, 5))),
   ]
-  return found + sorted(REAL.glob('*.jpg'))[:20]
+  return paths + sorted(REAL.glob('*.jpg'))[:20]
 
 
 def test_the_programs_of_the_docs_are_short():
@@ -196,9 +196,9 @@ def test_the_docs_prepare_a_photo_as_the_evaluation_does(
   names = {}
   exec(_blocks()['prepare.py'], names)
   for path in photos:
-    found = names['prepare'](path, **about['preprocessing'])
-    np.testing.assert_array_equal(found, inference.prepare(path, side))
-    assert found.dtype == np.uint8
+    image = names['prepare'](path, **about['preprocessing'])
+    np.testing.assert_array_equal(image, inference.prepare(path, side))
+    assert image.dtype == np.uint8
 
 
 @pytest.mark.parametrize('kind', ['stablehlo', 'onnx'])
@@ -224,8 +224,8 @@ def test_the_programs_of_the_docs_label_without_this_package(
   assert len(lines) == 2 * len(photos)
   predictor = inference.Predictor(trained, batch_size=8)
   expected = [
-    (found.path, task, *found.best(predictor.task_set, task)[0])
-    for found in predictor.label(map(str, photos))
+    (result.path, task, *result.best(predictor.task_set, task)[0])
+    for result in predictor.label(map(str, photos))
     for task in predictor.task_set.names
   ]
   for line, (path, task, label, probability) in zip(

@@ -1,4 +1,4 @@
-"""What is not installed: told in a line with the mend, or not needed.
+"""Missing packages: reported in a line with the fix, or not needed.
 
 The packages are hidden, not removed: the base installation is what setup.py
 asks for, and what that asks for in turn.
@@ -35,12 +35,14 @@ for command in commands:
 @pytest.fixture(scope='module')
 def declared() -> dict:
   """What setup.py gives to setuptools."""
-  found = {}
+  requirements_by_extra = {}
   with pytest.MonkeyPatch.context() as patch:
-    patch.setattr(setuptools, 'setup', lambda **values: found.update(values))
+    patch.setattr(
+      setuptools, 'setup', lambda **values: requirements_by_extra.update(values)
+    )
     patch.chdir(ROOT)
     exec((ROOT / 'setup.py').read_text(), {'__name__': 'setup'})
-  return found
+  return requirements_by_extra
 
 
 @pytest.fixture(scope='module')
@@ -48,25 +50,25 @@ def absent(declared) -> list[str]:
   """The modules that a base installation lacks."""
   base, waiting = {'pip', 'setuptools'}, list(declared['install_requires'])
   while waiting:
-    wanted = requirements.Requirement(waiting.pop())
-    if wanted.marker and not wanted.marker.evaluate({'extra': ''}):
+    requirement = requirements.Requirement(waiting.pop())
+    if requirement.marker and not requirement.marker.evaluate({'extra': ''}):
       continue
-    key = (_plain(wanted.name), *sorted(wanted.extras))
+    key = (_plain(requirement.name), *sorted(requirement.extras))
     if key in base:
       continue
     base |= {key, key[0]}
-    for text in importlib.metadata.requires(wanted.name) or ():
+    for text in importlib.metadata.requires(requirement.name) or ():
       below = requirements.Requirement(text)
-      kinds = ('', *wanted.extras)
+      kinds = ('', *requirement.extras)
       if not below.marker or any(
         below.marker.evaluate({'extra': kind}) for kind in kinds
       ):
         below.marker = None
         waiting.append(str(below))
-  found = importlib.metadata.packages_distributions()
+  distributions = importlib.metadata.packages_distributions()
   return [
     module
-    for module, owners in found.items()
+    for module, owners in distributions.items()
     if not base & set(map(_plain, owners))
     and module not in ('imat_jax', 'experiments')
     and not module.startswith('_')

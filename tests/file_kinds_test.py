@@ -32,7 +32,7 @@ FILES = {
 
 
 @pytest.mark.parametrize('kind', FILES)
-def test_kinds_are_told_apart(kind):
+def test_kinds_are_distinguished(kind):
   assert file_kinds.name(FILES[kind][: file_kinds.HEAD]) == kind
 
 

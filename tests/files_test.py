@@ -1,11 +1,11 @@
-"""Names from data, errors that name what the user knows, and caches."""
+"""Untrusted names, errors that name the user's file, and caches."""
 
 import os
 import pathlib
 import tempfile
 
 import pytest
-from hypothesis import given
+from hypothesis import options
 from hypothesis import strategies as st
 
 from imat_jax.runtime import files
@@ -13,7 +13,7 @@ from imat_jax.runtime import files
 NAMES = st.text(st.characters(codec='utf-8', exclude_characters='/\0'))
 
 
-@given(NAMES)
+@options(NAMES)
 def test_a_name_fits_into_a_folder(name):
   bounded = files.bounded_name(name)
   assert len(bounded.encode()) <= 200
@@ -35,7 +35,7 @@ def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
 
 
 @pytest.mark.parametrize('name', ['.DS_Store', '._a.jpg', 'Thumbs.db'])
-def test_what_other_programs_leave_is_foreign(name):
+def test_files_of_other_programs_are_foreign(name):
   assert files.is_foreign(name)
   assert not files.is_foreign('photo.jpg')
 
@@ -52,7 +52,7 @@ def nobody(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures('nobody')
-def test_caches_lie_where_the_user_has_them(tmp_path, monkeypatch):
+def test_the_cache_is_in_the_users_cache_folder(tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   assert files.cache_folder() == tmp_path / '.cache/imat_jax'
   monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'here'))
@@ -62,7 +62,7 @@ def test_caches_lie_where_the_user_has_them(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures('nobody')
-def test_without_a_home_to_write_in_they_lie_in_a_temporary_folder(tmp_path):
+def test_without_a_writable_home_the_cache_is_temporary(tmp_path):
   folder = tmp_path / f'imat_jax-{os.getuid()}'
   assert files.cache_folder() == folder
   assert folder.stat().st_mode & 0o777 == 0o700

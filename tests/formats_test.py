@@ -1,4 +1,4 @@
-"""The label formats that people have, each in its smallest form."""
+"""A minimal example of each label format."""
 
 import json
 import pathlib
@@ -208,7 +208,7 @@ def test_celeba_names_its_attributes_in_the_header(tmp_path):
 
 
 @pytest.mark.parametrize(
-  ('name', 'content', 'said'),
+  ('name', 'content', 'message'),
   [
     ('shard-000.tar', b'x', 'WebDataset'),
     ('photos.zip', b'PK', 'an archive; unpack'),
@@ -227,24 +227,26 @@ def test_celeba_names_its_attributes_in_the_header(tmp_path):
     ('nowhere.csv', None, 'no such table'),
   ],
 )
-def test_other_formats_are_recognised_in_a_line(tmp_path, name, content, said):
+def test_other_formats_are_recognised_in_a_line(
+  tmp_path, name, content, message
+):
   if content is not None:
     write(tmp_path, name, content)
-  with pytest.raises(errors.UserError, match=said) as caught:
+  with pytest.raises(errors.UserError, match=message) as caught:
     read(tmp_path, name)
   assert '\n' not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-  ('changes', 'said'),
+  ('changes', 'message'),
   [
     ({'images': [{'id': 1, 'file_name': 'a'}] * 2}, "duplicate id '1'"),
     ({'categories': [{'id': 1, 'name': 'a'}] * 2}, "duplicate id '1'"),
   ],
 )
-def test_coco_with_an_id_twice_is_refused(tmp_path, changes, said):
+def test_coco_with_a_duplicate_id_is_refused(tmp_path, changes, message):
   write(tmp_path, 'coco.json', COCO | changes)
-  with pytest.raises(errors.UserError, match=said):
+  with pytest.raises(errors.UserError, match=message):
     read(tmp_path, 'coco.json')
 
 

@@ -6,7 +6,7 @@ from imat_jax.data import configs
 from imat_jax.data.downloading import host_limits, http
 
 
-def knobs(**changes) -> configs.Download:
+def download_config(**changes) -> configs.Download:
   return configs.Download(annotations='here', images='there', **changes)
 
 
@@ -24,11 +24,11 @@ def knobs(**changes) -> configs.Download:
   ],
 )
 def test_limit_per_host(host, limit):
-  assert host_limits.Hosts(knobs()).limit(host) == limit
+  assert host_limits.Hosts(download_config()).limit(host) == limit
 
 
 def test_limit_of_this_machine_can_be_set():
-  slots = host_limits.Hosts(knobs(per_host=2, per_loopback_host=7))
+  slots = host_limits.Hosts(download_config(per_host=2, per_loopback_host=7))
   assert slots.limit('localhost') == 7
   assert slots.limit('shop.example') == 2
 
@@ -45,10 +45,10 @@ def test_origin_of(url, host):
   assert host_limits.origin_of(url).host == host
 
 
-async def try_once(found: host_limits.Hosts, url: str, error: str = '') -> str:
+async def try_once(hosts: host_limits.Hosts, url: str, error: str = '') -> str:
   """Asks a host that gives this error; returns what the caller sees."""
   try:
-    async with found.hold(url, is_retry=False):
+    async with hosts.hold(url, is_retry=False):
       if error:
         raise http.LinkError(error)
   except http.LinkError as raised:
@@ -56,69 +56,69 @@ async def try_once(found: host_limits.Hosts, url: str, error: str = '') -> str:
   return 'ok'
 
 
-def ask(found: host_limits.Hosts, *errors: str, url='http://a/') -> list[str]:
+def ask(hosts: host_limits.Hosts, *errors: str, url='http://a/') -> list[str]:
   async def all_of_them():
-    return [await try_once(found, url, error) for error in errors]
+    return [await try_once(hosts, url, error) for error in errors]
 
   return asyncio.run(all_of_them())
 
 
-def test_a_silent_host_is_left_alone():
-  found = host_limits.Hosts(knobs())
+def test_a_dead_host_is_skipped():
+  hosts = host_limits.Hosts(download_config())
   silent = ['timeout'] * host_limits.DEAD_AFTER
-  assert ask(found, *silent, 'timeout', '') == [
+  assert ask(hosts, *silent, 'timeout', '') == [
     *silent,
     'dead_host',
     'dead_host',
   ]
-  assert ask(found, '', url='http://a:81/') == ['ok'], 'another server'
-  assert ask(found, '', url='http://b/') == ['ok']
+  assert ask(hosts, '', url='http://a:81/') == ['ok'], 'another server'
+  assert ask(hosts, '', url='http://b/') == ['ok']
 
 
 @pytest.mark.parametrize('error', sorted(host_limits.NO_REPLY))
 def test_any_reply_is_a_sign_of_life(error):
-  found = host_limits.Hosts(knobs())
+  hosts = host_limits.Hosts(download_config())
   nearly = [error] * (host_limits.DEAD_AFTER - 1)
   for sign in ('http_404', 'too_large', 'redirects', 'truncated', ''):
-    assert ask(found, *nearly, sign)[-1] == (sign or 'ok')
-  assert 'dead_host' in ask(found, *nearly, error, error)
+    assert ask(hosts, *nearly, sign)[-1] == (sign or 'ok')
+  assert 'dead_host' in ask(hosts, *nearly, error, error)
 
 
 def test_a_photo_that_is_none_is_a_sign_of_life():
-  found = host_limits.Hosts(knobs())
+  hosts = host_limits.Hosts(download_config())
 
   async def bad_picture():
     with pytest.raises(KeyError):
-      async with found.hold('http://a/', is_retry=False):
+      async with hosts.hold('http://a/', is_retry=False):
         raise KeyError
 
-  ask(found, *['refused'] * (host_limits.DEAD_AFTER - 1))
+  ask(hosts, *['refused'] * (host_limits.DEAD_AFTER - 1))
   asyncio.run(bad_picture())
-  assert ask(found, *['refused'] * host_limits.DEAD_AFTER)[-1] == 'refused'
+  assert ask(hosts, *['refused'] * host_limits.DEAD_AFTER)[-1] == 'refused'
 
 
-def test_what_has_begun_runs_its_course():
-  found = host_limits.Hosts(knobs())
-  ask(found, *['refused'] * host_limits.DEAD_AFTER)
+def test_retries_of_a_dead_host_continue():
+  hosts = host_limits.Hosts(download_config())
+  ask(hosts, *['refused'] * host_limits.DEAD_AFTER)
 
   async def again():
-    async with found.hold('http://a/', is_retry=True):
+    async with hosts.hold('http://a/', is_retry=True):
       pass
 
-  assert ask(found, '') == ['dead_host']
+  assert ask(hosts, '') == ['dead_host']
   asyncio.run(again())
-  assert ask(found, '') == ['ok']
+  assert ask(hosts, '') == ['ok']
 
 
 def test_a_host_that_is_forgiven_is_asked_again():
-  found = host_limits.Hosts(knobs())
-  assert ask(found, *['dns'] * host_limits.DEAD_AFTER, '')[-1] == 'dead_host'
-  found.reset_dead_hosts()
-  assert ask(found, '', 'dns', '') == ['ok', 'dns', 'ok']
+  hosts = host_limits.Hosts(download_config())
+  assert ask(hosts, *['dns'] * host_limits.DEAD_AFTER, '')[-1] == 'dead_host'
+  hosts.reset_dead_hosts()
+  assert ask(hosts, '', 'dns', '') == ['ok', 'dns', 'ok']
 
 
 @pytest.mark.parametrize(
   'url', ['', 'ftp://a/', 'file:///etc/passwd', '//a/', 'http:///a', 'http://[']
 )
 def test_only_the_web_has_hosts(url):
-  assert ask(host_limits.Hosts(knobs()), '', url=url) == ['bad_url']
+  assert ask(host_limits.Hosts(download_config()), '', url=url) == ['bad_url']

@@ -9,7 +9,7 @@ from imat_jax.data.downloading import fetcher, http
 NOW = datetime.datetime(2022, 6, 1, 12, 0, 0, tzinfo=datetime.UTC)
 
 
-def knobs(**changes) -> configs.Download:
+def download_config(**changes) -> configs.Download:
   return configs.Download(annotations='here', images='there', **changes)
 
 
@@ -41,12 +41,14 @@ def test_retry_after_reads_what_the_library_writes():
 
 def test_the_wait_doubles_with_jitter():
   for attempt, middle in enumerate([0.5, 1, 2, 4], start=1):
-    waits = [fetcher.seconds_to_wait(attempt, 0, knobs()) for _ in range(200)]
+    waits = [
+      fetcher.seconds_to_wait(attempt, 0, download_config()) for _ in range(200)
+    ]
     assert middle / 2 <= min(waits) < middle < max(waits) <= middle * 1.5
 
 
 def test_the_wait_is_at_least_what_the_server_asks_and_is_bounded():
-  config = knobs(max_wait=20)
+  config = download_config(max_wait=20)
   assert fetcher.seconds_to_wait(1, 7, config) == 7
   assert fetcher.seconds_to_wait(1, float('inf'), config) == 20
   assert fetcher.seconds_to_wait(5000, 0, config) == 20

@@ -28,19 +28,21 @@ def paths(kaggle) -> list[str]:
 def test_a_photo_has_the_probabilities_of_its_evaluation(
   predictor, paths, trained, built
 ):
-  said = scoring.outputs(
+  stored = scoring.outputs(
     trained_model.load(trained),
     built,
     'validation',
     batch_size=8,
     loader=config.Loader(),
   )
-  expected_NxTxK = jax.nn.softmax(said.logits_NxTxK)
-  found = [labelled.probability_TxK for labelled in predictor.label(paths)]
-  np.testing.assert_array_equal(np.stack(found), expected_NxTxK)
+  expected_NxTxK = jax.nn.softmax(stored.logits_NxTxK)
+  predictions = [
+    labelled.probability_TxK for labelled in predictor.label(paths)
+  ]
+  np.testing.assert_array_equal(np.stack(predictions), expected_NxTxK)
 
 
-def test_as_many_are_right_as_the_evaluation_says(predictor, paths, trained):
+def test_accuracy_equals_that_of_the_evaluation(predictor, paths, trained):
   evaluation = json.loads(pathlib.Path(trained, 'evaluation.json').read_text())
   guesses = [
     labelled.best(predictor.task_set, 'apparel')[0][0]
@@ -66,16 +68,18 @@ def test_a_file_that_is_no_photo_has_its_place(predictor, paths, tmp_path):
   text = tmp_path / 'text.jpg'
   text.write_text('no photo')
   mixed = [str(text), paths[3], str(tmp_path / 'none.jpg'), str(tmp_path)]
-  found = list(predictor.label(mixed))
-  assert [labelled.path for labelled in found] == mixed
-  assert [labelled.error for labelled in found] == [
+  predictions = list(predictor.label(mixed))
+  assert [labelled.path for labelled in predictions] == mixed
+  assert [labelled.error for labelled in predictions] == [
     preprocess.NOT_DECODED,
     '',
     preprocess.NO_FILE,
     preprocess.NOT_DECODED,
   ]
   (alone,) = predictor.label([paths[3]])
-  np.testing.assert_array_equal(found[1].probability_TxK, alone.probability_TxK)
+  np.testing.assert_array_equal(
+    predictions[1].probability_TxK, alone.probability_TxK
+  )
 
 
 def test_an_endless_list_is_read_a_little_ahead(predictor, paths):
@@ -92,27 +96,27 @@ def test_the_likeliest_labels_come_first():
   color = tasks.Task('color', ('blue', 'red', 'green'))
   apparel = tasks.Task('apparel', ('shoe', 'dress'))
   probability_TxK = np.float32([[0.2, 0.7, 0.1], [0.5, 0.5, 0]])
-  found = inference.Prediction('a.jpg', probability_TxK)
+  prediction = inference.Prediction('a.jpg', probability_TxK)
   task_set = tasks.TaskSet((color, apparel))
-  best = found.best(task_set, 'color', 2)
+  best = prediction.best(task_set, 'color', 2)
   assert [label for label, _ in best] == ['red', 'blue']
   assert [share for _, share in best] == pytest.approx([0.7, 0.2])
-  # What stands behind a task's labels is none; of equals the first is first.
-  best = found.best(task_set, 'apparel', 9)
+  # Values past a task's labels are ignored; in a tie the first is first.
+  best = prediction.best(task_set, 'apparel', 9)
   assert best == [('shoe', 0.5), ('dress', 0.5)]
 
 
-def test_pictures_in_memory_are_as_good_as_files(predictor, paths):
+def test_images_in_memory_equal_files(predictor, paths):
   body = io.BytesIO(pathlib.Path(paths[0]).read_bytes())
   image_HxWxC = inference.prepare(body, predictor.side)
   assert image_HxWxC.shape == (128, 128, 3)
   assert image_HxWxC.dtype == np.uint8
-  (found,) = predictor.probabilities(image_HxWxC[None])
+  (probability_TxK,) = predictor.probabilities(image_HxWxC[None])
   (expected,) = predictor.label(paths[:1])
-  np.testing.assert_array_equal(found, expected.probability_TxK)
+  np.testing.assert_array_equal(probability_TxK, expected.probability_TxK)
 
 
-def test_more_pictures_than_a_batch_holds(predictor):
+def test_more_images_than_a_batch(predictor):
   rng = np.random.default_rng(0)
   image_NxHxWxC = rng.integers(0, 256, (19, 128, 128, 3), np.uint8)
   whole_NxTxK = predictor.probabilities(image_NxHxWxC)
@@ -123,7 +127,7 @@ def test_more_pictures_than_a_batch_holds(predictor):
   )
 
 
-def test_a_photo_is_turned_as_it_says(predictor, tmp_path):
+def test_exif_orientation_is_applied(predictor, tmp_path):
   rng = np.random.default_rng(0)
   pixels = rng.integers(0, 256, (4, 3, 3), np.uint8).repeat(60, 0).repeat(60, 1)
   upright, lying = tmp_path / 'upright.png', tmp_path / 'lying.png'
@@ -137,6 +141,6 @@ def test_a_photo_is_turned_as_it_says(predictor, tmp_path):
   )
 
 
-def test_no_run_is_said_so(tmp_path):
+def test_a_folder_without_a_run_is_reported(tmp_path):
   with pytest.raises(errors.UserError, match='not a trained run: no'):
     inference.Predictor(tmp_path)

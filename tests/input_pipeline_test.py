@@ -61,7 +61,7 @@ def order(dataset, number):
 
 
 def by_number(batch):
-  """Photo number → picture; the padding is left out."""
+  """Photo number → image; without the padding."""
   numbers = batch.label_BxT[:, 0]
   return {
     n: image
@@ -70,9 +70,9 @@ def by_number(batch):
   }
 
 
-def assert_same(found, wanted):
-  np.testing.assert_array_equal(found.image_BxHxWxC, wanted.image_BxHxWxC)
-  np.testing.assert_array_equal(found.label_BxT, wanted.label_BxT)
+def assert_same(result, expected):
+  np.testing.assert_array_equal(result.image_BxHxWxC, expected.image_BxHxWxC)
+  np.testing.assert_array_equal(result.label_BxT, expected.label_BxT)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_num_steps(number, batch_size, steps):
   assert input_pipeline.num_steps(number, batch_size) == steps
 
 
-def test_batches_are_uint8_and_whole():
+def test_batches_are_uint8_and_full():
   for dataset in (train(), evaluation(), evaluation(augmentation=WARP)):
     for step in range(3):
       batch = dataset[step]
@@ -113,8 +113,8 @@ def test_iterate_gives_the_batches_from_a_step_on(start):
 def test_threads_change_no_batch(threads):
   dataset = train()
   loader = config.Loader(loader_threads=threads)
-  found = itertools.islice(input_pipeline.iterate(dataset, loader), 4)
-  for step, batch in enumerate(found):
+  batches = itertools.islice(input_pipeline.iterate(dataset, loader), 4)
+  for step, batch in enumerate(batches):
     assert_same(batch, dataset[step])
 
 
@@ -168,7 +168,7 @@ def test_no_padding_where_batches_come_out_even():
   assert -1 not in epoch(evaluation(number=12), 0).label_BxT[:, 0]
 
 
-def test_each_epoch_and_each_seed_has_its_own_order():
+def test_each_epoch_and_each_seed_has_another_order():
   orders = [
     tuple(order(train(seed=seed), number))
     for seed in range(4)
@@ -178,7 +178,7 @@ def test_each_epoch_and_each_seed_has_its_own_order():
   assert len(set(orders)) == 16
 
 
-def test_each_epoch_and_each_seed_warps_a_photo_in_its_own_way():
+def test_each_epoch_and_each_seed_warps_a_photo_differently():
   pictures = {
     by_number(epoch(train(seed=seed), number))[6].tobytes()
     for seed in range(3)
@@ -187,7 +187,7 @@ def test_each_epoch_and_each_seed_warps_a_photo_in_its_own_way():
   assert len(pictures) == 9
 
 
-def test_each_photo_of_a_batch_has_its_own_warp():
+def test_each_photo_of_a_batch_has_another_warp():
   """Seen on copies of one photo."""
 
   class Copies(Photos):
@@ -200,20 +200,20 @@ def test_each_photo_of_a_batch_has_its_own_warp():
 
 
 def test_without_augmentation_training_images_equal_evaluation_images():
-  wanted = by_number(epoch(evaluation(), 0))
-  found = by_number(epoch(train(augmentation=STILL), 3))
-  assert found.keys() == wanted.keys() == set(range(10))
-  for number, image in found.items():
-    np.testing.assert_array_equal(image, wanted[number])
+  expected = by_number(epoch(evaluation(), 0))
+  images = by_number(epoch(train(augmentation=STILL), 3))
+  assert images.keys() == expected.keys() == set(range(10))
+  for number, image in images.items():
+    np.testing.assert_array_equal(image, expected[number])
 
 
 def test_evaluation_is_in_order_with_the_padding_last():
   dataset = evaluation()
   assert len(dataset) == 3
   assert order(dataset, 0) == [*range(10), -1, -1]
-  found = list(input_pipeline.iterate(dataset, config.Loader()))
-  assert len(found) == 3
-  for step, batch in enumerate(found):
+  batches = list(input_pipeline.iterate(dataset, config.Loader()))
+  assert len(batches) == 3
+  for step, batch in enumerate(batches):
     assert_same(batch, dataset[step])
 
 
@@ -223,9 +223,9 @@ def test_evaluation_can_be_augmented_and_is_the_same_each_time():
   assert len(warped) == 3
   assert order(warped, 0) == order(plain, 0)
   assert_same(epoch(warped, 0), epoch(again, 0))
-  found, usual = by_number(epoch(warped, 0)), by_number(epoch(plain, 0))
+  images, usual = by_number(epoch(warped, 0)), by_number(epoch(plain, 0))
   for number in range(10):
-    assert (found[number] != usual[number]).any()
+    assert (images[number] != usual[number]).any()
 
 
 def test_evaluation_does_not_warp_as_training_does():
@@ -244,7 +244,7 @@ def test_a_batch_may_be_larger_than_the_data_set():
     assert sorted(numbers) == [*[-1] * 5, 0, 1, 2]
 
 
-def test_pictures_have_the_orientation_and_the_colors_of_the_photo():
+def test_images_have_the_orientation_and_the_colors_of_the_photo():
   """Red above blue, in RGB."""
 
   class Flag(Photos):
@@ -261,7 +261,7 @@ def test_pictures_have_the_orientation_and_the_colors_of_the_photo():
   np.testing.assert_allclose(image[-2, 6], (0, 0, 255), atol=16)
 
 
-def test_a_damaged_photo_is_a_fault_that_names_it():
+def test_a_damaged_photo_is_an_error_that_names_it():
   class Damaged(Photos):
     def __getitem__(self, index):
       return source.Record(b'no photo', 'shoe 7', np.zeros(2, np.int32))
@@ -276,8 +276,8 @@ def test_a_built_data_set_gives_batches(built):
   examples = source.Source(built, 'validation', task_set)
   dataset = input_pipeline.eval_dataset(examples, 32, 8)
   label_BxT = epoch(dataset, 0).label_BxT
-  wanted = [examples[i].label_T for i in range(21)] + [[-1, -1]] * 3
-  np.testing.assert_array_equal(label_BxT, wanted)
+  expected = [examples[i].label_T for i in range(21)] + [[-1, -1]] * 3
+  np.testing.assert_array_equal(label_BxT, expected)
 
 
 @pytest.mark.parametrize('number', [1, 2, 4])
@@ -301,7 +301,9 @@ def test_shares_together_are_the_batch(built, number):
       np.testing.assert_array_equal(np.concatenate(own), all_B)
 
 
-def test_little_shared_memory_is_told_before_the_first_step(monkeypatch):
+def test_too_little_shared_memory_is_reported_before_the_first_step(
+  monkeypatch,
+):
   usage = shutil.disk_usage('/')._replace(free=64 * 2**20)
   monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
   input_pipeline.check_shared_memory(128, 128, config.Loader())

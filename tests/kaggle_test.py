@@ -4,7 +4,7 @@ import pathlib
 import tempfile
 
 import pytest
-from hypothesis import given
+from hypothesis import options
 from hypothesis import strategies as st
 
 from imat_jax import errors
@@ -70,9 +70,12 @@ def folder(tmp_path) -> Folder:
 
 def test_a_split_is_read_in_the_order_of_the_file(folder):
   record = {'imageId': 'b', 'url': ['first', 'second']}
-  found = [note('a', 'dress:color', 'blue'), note('b', 'shoe:age', 'kids')]
+  annotations = [
+    note('a', 'dress:color', 'blue'),
+    note('b', 'shoe:age', 'kids'),
+  ]
   folder.write(
-    'train.data', {'images': [record, *images('a')], 'annotations': found}
+    'train.data', {'images': [record, *images('a')], 'annotations': annotations}
   )
   split = kaggle.read_split(folder.path, 'train')
   assert split.name == 'train'
@@ -102,7 +105,7 @@ def test_an_attribute_may_hold_a_colon(folder):
   assert split.annotations[0].attribute == 'heel:height'
 
 
-def test_a_task_says_the_class_and_the_attribute(folder):
+def test_a_task_name_has_the_class_and_the_attribute(folder):
   labels, irregular = folder.labels(note('a', 'shoe:color', 'red'))
   assert labels == {
     'a': {'apparel': 'shoe', 'color': 'red', 'shoe:color': 'red'}
@@ -110,7 +113,7 @@ def test_a_task_says_the_class_and_the_attribute(folder):
   assert irregular == kaggle.Irregularities(0, 0, 0, 0)
 
 
-def test_the_class_with_more_annotations_stands(folder):
+def test_the_class_with_more_annotations_wins(folder):
   labels, irregular = folder.labels(
     note('a', 'dress:color', 'blue'),
     note('a', 'shoe:color', 'red'),
@@ -127,7 +130,7 @@ def test_the_class_with_more_annotations_stands(folder):
   assert irregular.repeated_labels == 0
 
 
-def test_the_first_class_stands_where_they_tie(folder):
+def test_in_a_tie_the_first_class_wins(folder):
   labels, irregular = folder.labels(
     note('a', 'dress:color', 'blue'),
     note('a', 'shoe:age', 'kids'),
@@ -144,7 +147,7 @@ def test_the_first_class_stands_where_they_tie(folder):
   assert irregular.two_classes == 2
 
 
-def test_the_most_frequent_label_stands(folder):
+def test_the_most_frequent_label_wins(folder):
   labels, irregular = folder.labels(
     note('a', 'shoe:color', 'blue'),
     note('a', 'shoe:color', 'red'),
@@ -155,7 +158,7 @@ def test_the_most_frequent_label_stands(folder):
   assert irregular.repeated_labels == 2
 
 
-def test_the_first_label_stands_where_they_tie(folder):
+def test_in_a_tie_the_first_label_wins(folder):
   labels, irregular = folder.labels(
     note('a', 'shoe:color', 'blue'),
     note('a', 'shoe:color', 'red'),
@@ -301,7 +304,7 @@ GOOD = note('a', 'shoe:age', 'kids')
     ),
   ],
 )
-def test_an_error_names_the_file_the_record_and_the_fault(
+def test_an_error_names_the_file_the_record_and_the_problem(
   folder, name, value, complaint
 ):
   folder.write(name, value)
@@ -362,7 +365,7 @@ def nothing_but_user_errors():
     yield
 
 
-@given(st.sampled_from(['train.data', 'task_map', 'label_map']), JSON)
+@options(st.sampled_from(['train.data', 'task_map', 'label_map']), JSON)
 def test_arbitrary_json_raises_nothing_but_user_errors(name, value):
   with tempfile.TemporaryDirectory() as path:
     folder = Folder(path)
@@ -372,7 +375,7 @@ def test_arbitrary_json_raises_nothing_but_user_errors(name, value):
       kaggle.labels_by_image(kaggle.read_split(path, 'train'))
 
 
-@given(st.sampled_from(KEYS), JSON)
+@options(st.sampled_from(KEYS), JSON)
 def test_arbitrary_values_in_a_record_raise_nothing_but_user_errors(key, value):
   """As above, deeper: one key of one good record has any value."""
 
@@ -400,7 +403,7 @@ def test_bytes_that_are_no_json_are_user_errors(folder, body):
 
 
 def test_a_million_annotations_of_one_image_are_counted_once_each():
-  """Linear, also where each is of an attribute of its own."""
+  """Linear, also if each has another attribute."""
   number = 10**6
   split = kaggle.Split(
     'train',

@@ -18,7 +18,7 @@ def test_nothing_to_say_of_common_labels():
   assert notes_of(rows, rows) == []
 
 
-def test_every_fold_is_said():
+def test_every_fold_is_reported():
   rows = [{'color': 'red'}] * 990 + [{'color': 'teal'}] * 9
   (line, few) = notes_of(rows, rows[:1])
   assert line == (
@@ -28,14 +28,14 @@ def test_every_fold_is_said():
   assert 'other 9' in few
 
 
-def test_a_label_of_validation_alone_is_said():
+def test_a_label_of_validation_only_is_reported():
   rows = [{'color': 'red'}] * 20 + [{'color': 'blue'}] * 20
   (line, few) = notes_of(rows, [{'color': 'teal'}], share=0.0)
   assert line == "labels without a train photo became 'other': color 1 of 3"
   assert 'other 0' in few
 
 
-def test_a_task_that_is_kept_whole_is_said():
+def test_a_task_that_keeps_its_rare_labels_is_reported():
   rows = [{'product': str(n % 150)} for n in range(3000)]
   (line,) = notes_of(rows, rows)
   assert line.startswith('rare labels kept: product (100%)')

@@ -1,4 +1,4 @@
-"""The launch scripts: what they would run, and what they do when it fails."""
+"""The launch scripts: their dry runs, and what they do after a failure."""
 
 import os
 import pathlib
@@ -70,34 +70,34 @@ def _stub(folder: pathlib.Path, name: str, script: str) -> None:
 @pytest.mark.skipif(not shutil.which('shellcheck'), reason='no shellcheck here')
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_finds_nothing(script):
-  found = subprocess.run(
+  done = subprocess.run(
     ['shellcheck', '--external-sources', str(script)],
     cwd=ROOT,
     capture_output=True,
     text=True,
   )
-  assert not found.stdout
+  assert not done.stdout
 
 
 @pytest.mark.parametrize('script', DRY)
 def test_a_dry_run_prints_each_command_and_runs_none(script, tmp_path):
   for name in ('ssh', 'rsync', 'az', 'gcloud', 'srun', 'scontrol', 'python'):
     _stub(tmp_path, name, f'touch {shlex.quote(str(tmp_path))}/was_run')
-  before, wanted = DRY[script]
+  before, expected = DRY[script]
   path = f'{tmp_path}:{os.environ["PATH"]}'
   module = 'experiments.public_3m'
   done = _run(script, '--dry_run', *before, module, *FLAGS, PATH=path)
   assert done.returncode == 0, done.stderr
-  said = done.stdout + done.stderr
-  assert re.search('.*\n(.*\n)*.*'.join(wanted), said), said
-  assert all(line.startswith('+ ') for line in said.splitlines())
+  output = done.stdout + done.stderr
+  assert re.search('.*\n(.*\n)*.*'.join(expected), output), output
+  assert all(line.startswith('+ ') for line in output.splitlines())
   assert not (tmp_path / 'was_run').exists()
   assert not (ROOT / 'runs' / 'a b').exists()
 
 
 @pytest.mark.parametrize('script', ['gpu_vm.sh', 'azure_vm.sh', 'tpu_vm.sh'])
 @pytest.mark.parametrize(
-  'flags, said',
+  'flags, message',
   [
     (['--data_dir=docs'], '--workdir='),
     (['--data_dir=nothing', '--workdir=x'], 'no such folder'),
@@ -105,15 +105,15 @@ def test_a_dry_run_prints_each_command_and_runs_none(script, tmp_path):
     (['--data_dir=docs', '--workdir=../x'], '--workdir=../x'),
   ],
 )
-def test_folders_from_elsewhere_are_refused(script, flags, said):
+def test_folders_from_elsewhere_are_refused(script, flags, message):
   before, _ = DRY[script]
   done = _run(script, '--dry_run', *before, 'experiments.public_3m', *flags)
   assert done.returncode == 1
-  assert said in done.stderr
+  assert message in done.stderr
 
 
 @pytest.mark.parametrize('script', set(DRY) - {'run_module.sh'})
-def test_without_arguments_it_says_how_it_is_used(script):
+def test_without_arguments_it_prints_its_usage(script):
   done = _run(script)
   assert done.returncode == 2
   assert 'MODULE' in done.stderr
@@ -192,14 +192,14 @@ def test_a_sky_job_looks_first_and_has_sound_commands(job):
   assert subprocess.run(['bash', '-n', '-c', run]).returncode == 0
   if shutil.which('shellcheck'):
     names = [*content['envs'], 'SKYPILOT_NUM_NODES', 'SKYPILOT_NODE_IPS']
-    given = ''.join(f'export {n}=x\n' for n in [*names, 'SKYPILOT_NODE_RANK'])
-    found = subprocess.run(
+    options = ''.join(f'export {n}=x\n' for n in [*names, 'SKYPILOT_NODE_RANK'])
+    done = subprocess.run(
       ['shellcheck', '--shell=bash', '-'],
-      input=given + run,
+      input=options + run,
       capture_output=True,
       text=True,
     )
-    assert not found.stdout
+    assert not done.stdout
 
 
 def test_the_image_has_a_target_for_each_kind_of_machine():

@@ -63,7 +63,7 @@ def test_twins_are_those_of_a_slow_count():
       row[column] ^= np.uint64(1) << np.uint64(rng.integers(64))
   train = {f't{n}': row for n, row in enumerate(rows[:200])}
   validation = {f'v{n}': row for n, row in enumerate(rows[200:])}
-  found = near_duplicates.find({'train': train, 'validation': validation})
+  twins = near_duplicates.find({'train': train, 'validation': validation})
   photos = [('train', *p) for p in train.items()]
   photos += [('validation', *p) for p in validation.items()]
   slow = []
@@ -73,14 +73,14 @@ def test_twins_are_those_of_a_slow_count():
         slow.append((split, key, twin_split, twin, _bits(one, two)))
         break
   assert len(slow) > 50
-  assert list(map(tuple, found)) == slow
+  assert list(map(tuple, twins)) == slow
 
 
 def test_thousands_of_one_photo_are_thousands_of_rows():
   same = near_duplicates.perceptual_hash(Image.new('RGB', (50, 50), 'white'))
-  found = near_duplicates.find({'train': {str(n): same for n in range(5000)}})
-  assert len(found) == 4999
-  assert {twin.twin_id for twin in found} == {'0'}
+  twins = near_duplicates.find({'train': {str(n): same for n in range(5000)}})
+  assert len(twins) == 4999
+  assert {twin.twin_id for twin in twins} == {'0'}
 
 
 def test_no_photos():

@@ -1,4 +1,4 @@
-"""No file of a user's own is overwritten."""
+"""No file of the user is overwritten."""
 
 import os
 
@@ -82,7 +82,7 @@ def test_a_file_of_the_users_is_not_adopted(tmp_path):
     ('a/b', 'a/c', False),
   ],
 )
-def test_what_is_written_lies_apart(tmp_path, target, source, refused):
+def test_outputs_must_not_overlap_inputs(tmp_path, target, source, refused):
   (tmp_path / 'a').mkdir()
   (tmp_path / 'link').symlink_to('a')
   pair = {'--images': tmp_path / target}, {'--source': tmp_path / source}

@@ -1,4 +1,4 @@
-"""However a table was edited, it ends as a fresh start of it would."""
+"""After any edit of a table, the result equals that of a fresh start."""
 
 import csv
 import hashlib
@@ -112,8 +112,8 @@ def test_a_photo_whose_link_died_follows_its_row(server, tmp_path):
   for split in ('train', 'validation'):
     write_table(tmp_path, server.url, [(9, 'link', split)])
     prepare(tmp_path, 'old')
-  found = [*(tmp_path / 'old/images').glob('*/*.jpg')]
-  (moved,) = [path for path in found if path.read_bytes() == PHOTOS[2]]
+  paths = [*(tmp_path / 'old/images').glob('*/*.jpg')]
+  (moved,) = [path for path in paths if path.read_bytes() == PHOTOS[2]]
   assert moved.parent.name == 'validation'
 
 

@@ -1,4 +1,4 @@
-"""Tables and folders as strangers have them become what the build reads."""
+"""Tables and folders from the wild are converted for the build."""
 
 import collections
 import csv
@@ -60,25 +60,25 @@ def write(root: pathlib.Path, *rows, name='labels.csv') -> None:
 def labels(root: pathlib.Path, split: str) -> dict[str, dict[str, str]]:
   """Image id → task → label."""
   read = kaggle_lib.read_split(root / 'annotations', split)
-  found, _ = kaggle_lib.labels_by_image(read)
+  actual, _ = kaggle_lib.labels_by_image(read)
   return {
     image_id: {
       name: label
       for name, label in of_photo.items()
       if ':' not in name and name != 'apparel'
     }
-    for image_id, of_photo in found.items()
+    for image_id, of_photo in actual.items()
   }
 
 
 def counts(root: pathlib.Path) -> dict[str, dict[str, int]]:
   """Task → label → photos, of both splits."""
-  result = collections.defaultdict(collections.Counter)
+  counts_by_task = collections.defaultdict(collections.Counter)
   for split in ('train', 'validation'):
     for of_photo in labels(root, split).values():
       for name, label in of_photo.items():
-        result[name][label] += 1
-  return {name: dict(of_task) for name, of_task in result.items()}
+        counts_by_task[name][label] += 1
+  return {name: dict(of_task) for name, of_task in counts_by_task.items()}
 
 
 def digest(path: pathlib.Path) -> str:
@@ -88,8 +88,10 @@ def digest(path: pathlib.Path) -> str:
 def test_labels_and_photos_belong_together(shop, capsys):
   write(shop, HEADER, *ROWS)
   run(shop)
-  said = capsys.readouterr().out
-  assert '24 photos; kind 24 labels in 2 classes; color 16 labels in 3' in said
+  output = capsys.readouterr().out
+  assert (
+    '24 photos; kind 24 labels in 2 classes; color 16 labels in 3' in output
+  )
   by_id = labels(shop, 'train') | labels(shop, 'validation')
   for photo, kind, color in ROWS:
     expected = {'kind': kind} | ({'color': color} if color else {})
@@ -167,11 +169,11 @@ TABLES = {
 
 @pytest.mark.parametrize('name', TABLES)
 def test_a_table_in_any_dialect(shop, capsys, name):
-  body, said = TABLES[name]
+  body, output = TABLES[name]
   (shop / name).write_bytes(body)
   run(shop, name)
   assert counts(shop) == EXPECTED
-  assert said in capsys.readouterr().out
+  assert output in capsys.readouterr().out
 
 
 def test_an_excel_sheet(shop, capsys):
@@ -218,8 +220,8 @@ def test_the_column_of_photos_has_many_names(shop, capsys, name):
   write(shop, (name, 'kind', 'color'), *ROWS)
   run(shop)
   assert counts(shop) == EXPECTED
-  said = f"photos in the column '{name}'" in capsys.readouterr().out
-  assert said or name == ' photo'
+  output = f"photos in the column '{name}'" in capsys.readouterr().out
+  assert output or name == ' photo'
 
 
 def test_the_column_of_photos_is_the_one_that_leads_to_photos(shop):
@@ -351,11 +353,12 @@ def test_a_photo_in_several_rows_is_one(shop, capsys):
   rows = [*ROWS, ('photos/0.jpg', 'shoe', ''), ('photos/copy.jpg', '', 'green')]
   write(shop, HEADER, *rows)
   run(shop)
-  said = capsys.readouterr().out
+  output = capsys.readouterr().out
   assert (
-    '24 photos' in said and 'rows of a photo that has an earlier row: 2' in said
+    '24 photos' in output
+    and 'rows of a photo that has an earlier row: 2' in output
   )
-  assert 'line 2: shirt and shoe' in said
+  assert 'line 2: shirt and shoe' in output
   by_id = labels(shop, 'train') | labels(shop, 'validation')
   image_id = digest(shop / 'photos/0.jpg')
   assert by_id[image_id] == {'kind': 'shirt', 'color': 'green'}
@@ -369,10 +372,10 @@ def test_columns_that_cannot_be_learned_are_left_out(shop, capsys):
   ]
   write(shop, header, *rows)
   run(shop)
-  said = capsys.readouterr().out
+  output = capsys.readouterr().out
   assert counts(shop) == EXPECTED
-  assert "shop (one label only ('ours'))" in said
-  assert '--keep_columns=sku,price,shop,text keeps them' in said
+  assert "shop (one label only ('ours'))" in output
+  assert '--keep_columns=sku,price,shop,text keeps them' in output
   run(shop, keep_columns=('sku',), drop_columns=('color',))
   assert counts(shop).keys() == {'kind', 'sku'}
 
@@ -420,13 +423,13 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
   header = ('photo', 'apparel', 'color: main, first')
   write(shop, header, *((p, k, k) for p, k, _ in ROWS))
   run(shop)
-  said = capsys.readouterr().out
+  output = capsys.readouterr().out
   assert counts(shop).keys() == {'apparel_', 'color_ main_ first'}
-  assert "column 'apparel' is the task 'apparel_'" in said
+  assert "column 'apparel' is the task 'apparel_'" in output
 
 
 @pytest.mark.parametrize(
-  ('body', 'said'),
+  ('body', 'message'),
   [
     (b'foo,x\nnone.jpg,a\n', "no column 'photo'.*columns are: foo, x"),
     (b'', "no column 'photo'"),
@@ -444,10 +447,10 @@ def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
     (b'\x00\x01\x02\xff', 'neither a table nor text'),
   ],
 )
-def test_a_bad_table_is_one_line(shop, body, said):
+def test_a_bad_table_is_one_line(shop, body, message):
   (shop / 'labels.csv').write_bytes(body)
   shutil.copy(shop / 'photos/1.jpg', shop)
-  with pytest.raises(errors.UserError, match=said) as caught:
+  with pytest.raises(errors.UserError, match=message) as caught:
     run(shop)
   assert '\n' not in str(caught.value)
   assert not (shop / 'annotations').exists()
@@ -503,7 +506,7 @@ def test_a_path_is_found_as_it_is_written(shop, spell):
 
 
 @pytest.mark.parametrize(
-  ('cell', 'said'),
+  ('cell', 'message'),
   [
     ('elsewhere/0.jpg', '1 no such file'),  # there is another 0.jpg
     ('x.jpg', '1 several files with this name'),
@@ -515,16 +518,18 @@ def test_a_path_is_found_as_it_is_written(shop, spell):
     ('empty.jpg', '1 empty files'),
   ],
 )
-def test_a_photo_that_is_not_there_is_named(shop, capsys, cell, said):
+def test_a_photo_that_is_not_there_is_named(shop, capsys, cell, message):
   (shop / 'empty.jpg').touch()
   for folder in ('a', 'b'):
     (shop / folder).mkdir()
     shutil.copy(shop / 'photos/0.jpg', shop / folder / 'x.jpg')
   write(shop, HEADER, *ROWS[1:], (cell, 'shirt', ''))
   run(shop)
-  shown = capsys.readouterr().out
+  printed = capsys.readouterr().out
   assert (
-    'rows without a photo (1)' in shown and said in shown and 'line 25' in shown
+    'rows without a photo (1)' in printed
+    and message in printed
+    and 'line 25' in printed
   )
 
 
@@ -532,8 +537,8 @@ def test_links_are_for_the_download(shop, capsys):
   links = ['https://shop.example/1.jpg', 'HTTP://shop.example/2.jpg']
   write(shop, HEADER, *ROWS, *((link, 'shirt', 'blue') for link in links))
   run(shop)
-  said = capsys.readouterr().out
-  assert '2 of them are links' in said and 'imat_jax.data.download' in said
+  output = capsys.readouterr().out
+  assert '2 of them are links' in output and 'imat_jax.data.download' in output
   images = [
     image
     for split in ('train', 'validation')
@@ -572,9 +577,9 @@ def test_folders_of_splits_hold_the_labels(shop):
   }
 
 
-def test_folders_of_splits_lie_below_the_labels(shop):
+def test_folders_of_splits_may_be_below_the_labels(shop):
   for i, (photo, kind, _) in enumerate(ROWS):
-    # One photo lies beside them.
+    # One photo is next to them.
     folder = (
       shop / 'data' / kind / ('' if i == 9 else 'val' if i < 6 else 'train')
     )
@@ -777,7 +782,7 @@ def test_links_that_ask_for_the_same_are_one(shop):
 
 
 @pytest.mark.parametrize(
-  ('text', 'said'),
+  ('text', 'message'),
   [
     ('写真'.encode('shift_jis') + b'\x81', 'set --encoding'),
     (
@@ -786,9 +791,9 @@ def test_links_that_ask_for_the_same_are_one(shop):
     ),
   ],
 )
-def test_a_doubtful_encoding_is_not_guessed(shop, text, said):
+def test_a_doubtful_encoding_is_not_guessed(shop, text, message):
   (shop / 'labels.csv').write_bytes(b'photo,a,b\n' + text)
-  with pytest.raises(errors.UserError, match=said):
+  with pytest.raises(errors.UserError, match=message):
     run(shop)
 
 

@@ -85,11 +85,11 @@ def test_a_home_folder_in_a_list(collect, tmp_path):
 
 
 def test_arguments_and_a_list_keep_their_order(collect):
-  found = collect('b.jpg', '-', 'p', body=b'a.jpg')
-  assert found == ['b.jpg', 'a.jpg', 'p/1.jpg', 'p/2.jpg']
+  paths = collect('b.jpg', '-', 'p', body=b'a.jpg')
+  assert paths == ['b.jpg', 'a.jpg', 'p/1.jpg', 'p/2.jpg']
 
 
-def test_what_is_passed_over_is_counted(collect, tmp_path):
+def test_skipped_files_are_counted(collect, tmp_path):
   (tmp_path / 'p/0.txt').write_text('no photo')
   (tmp_path / 'p/gone.jpg').symlink_to('nowhere')
   skipped = photo_files.Skipped()
@@ -97,7 +97,7 @@ def test_what_is_passed_over_is_counted(collect, tmp_path):
   assert (skipped.count, skipped.first) == (2, 'p/0.txt')
 
 
-def test_a_photo_in_the_place_of_a_list_is_refused(collect):
+def test_a_photo_instead_of_a_list_is_refused(collect):
   with pytest.raises(errors.UserError, match='standard input is a photo'):
     collect('-', body=b'\xff\xd8\xff\xe0\0\x10JFIF')
 

@@ -1,4 +1,4 @@
-"""A PNG is a photo whatever its texts, profiles and checksums of them."""
+"""A PNG is a photo, whatever its metadata chunks."""
 
 import io
 import struct
@@ -66,7 +66,7 @@ def test_notes_cost_no_photo(tmp_path, name, place):
   assert inference.prepare(path, 12).shape == (12, 12, 3)
 
 
-def test_nothing_of_the_picture_is_left_out():
+def test_no_chunk_of_the_image_is_dropped():
   """Its palette, what is transparent, and how it was turned."""
   exif = Image.Exif()
   exif[0x0112] = 6
@@ -92,7 +92,7 @@ def test_an_editor_may_say_in_a_text_how_it_is_turned(how, packed):
   assert Image.open(io.BytesIO(body)).getexif()[0x0112] == 6
 
 
-def test_the_first_picture_of_a_film():
+def test_the_first_frame_of_an_animation():
   body = saved(save_all=True, append_images=[Image.new('RGB', IMAGE.size)])
   assert preprocess.encoded(io.BytesIO(body), 16).jpeg == (
     preprocess.encoded(io.BytesIO(PLAIN), 16).jpeg
@@ -100,7 +100,7 @@ def test_the_first_picture_of_a_film():
 
 
 @pytest.mark.parametrize(
-  'body, fault',
+  'body, error',
   [
     (PLAIN[:-60], 'truncated'),
     (PLAIN[:HEAD] + chunk(b'tEXt', b'x' * 99)[:50], 'truncated'),
@@ -109,6 +109,6 @@ def test_the_first_picture_of_a_film():
     (PLAIN[:29] + b'oops' + PLAIN[HEAD:], 'damaged'),
   ],
 )
-def test_truncated_is_what_is_cut_off(body, fault):
-  with pytest.raises(image_validation.InvalidImage, match=fault):
+def test_truncated_is_what_is_cut_off(body, error):
+  with pytest.raises(image_validation.InvalidImage, match=error):
     image_validation.check(body, 8)

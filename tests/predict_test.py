@@ -1,4 +1,4 @@
-"""Labels on the command line: every format, and files that are no photos."""
+"""The prediction command: every format, and files that are not photos."""
 
 import csv
 import io
@@ -29,16 +29,16 @@ def folder(kaggle, tmp_path) -> pathlib.Path:
   return root
 
 
-def run(trained, *paths, capsys, **knobs) -> str:
+def run(trained, *paths, capsys, **flags) -> str:
   predict.main(
-    predict.Predict(run=trained, paths=tuple(map(str, paths)), **knobs)
+    predict.Predict(run=trained, paths=tuple(map(str, paths)), **flags)
   )
   return capsys.readouterr().out
 
 
 def expected(trained, path) -> inference.Prediction:
-  (found,) = inference.Predictor(trained).label([str(path)])
-  return found
+  (prediction,) = inference.Predictor(trained).label([str(path)])
+  return prediction
 
 
 def test_json_has_a_line_per_photo_and_task(trained, folder, capsys):
@@ -138,14 +138,14 @@ def test_what_is_no_photo_is_named(trained, tmp_path, name, content, reason):
     predict.main(predict.Predict(run=trained, paths=(str(path),)))
 
 
-def test_an_empty_list_is_said_to_be_one(trained, monkeypatch):
+def test_an_empty_list_is_reported(trained, monkeypatch):
   stdin = io.TextIOWrapper(io.BytesIO(b'\r\n'))
   monkeypatch.setattr(sys, 'stdin', stdin)
   with pytest.raises(errors.UserError, match='the list is empty'):
     predict.main(predict.Predict(run=trained, paths=('-',)))
 
 
-def test_a_link_is_said_to_be_one(trained):
+def test_a_link_is_reported(trained):
   link = 'https://shop.example/1.jpg'
   with pytest.raises(errors.UserError, match='no file: a link; download'):
     predict.main(predict.Predict(run=trained, paths=(link,)))
@@ -178,7 +178,7 @@ def test_the_grid_shows_photos_with_their_labels(trained, folder, capsys):
 
 
 def test_a_second_grid_does_not_show_the_first(trained, folder, capsys):
-  """It lies among the photos; it is replaced, and is no photos to label."""
+  """An earlier grid among the photos is replaced, and not labelled."""
   target = folder / 'grid.png'
   run(trained, folder, capsys=capsys, save_grid=str(target))
   first = target.read_bytes()

@@ -1,4 +1,4 @@
-"""What keeps a run from beginning is reported before the program is loaded."""
+"""Errors that prevent a run are reported before the program is loaded."""
 
 import subprocess
 import sys

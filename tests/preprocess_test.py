@@ -52,8 +52,8 @@ def square(tmp_path):
 def assert_quadrants(stored_HxWx3, colors):
   """Compares the middle of each quadrant."""
   middles = [SIDE // 4, 3 * SIDE // 4]
-  found = stored_HxWx3[np.ix_(middles, middles)]
-  np.testing.assert_allclose(found, np.array(colors), atol=CLOSE)
+  corners = stored_HxWx3[np.ix_(middles, middles)]
+  np.testing.assert_allclose(corners, np.array(colors), atol=CLOSE)
 
 
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG', 'WEBP', 'BMP', 'GIF', 'TIFF'])
@@ -96,7 +96,7 @@ def test_cmyk(square):
 
 
 @pytest.mark.parametrize('alpha, color', [(0, WHITE), (255, BLUE)])
-def test_transparency_lies_on_white(square, alpha, color):
+def test_transparency_becomes_white(square, alpha, color):
   image = quadrants()
   mask = quadrants(colors=[[255, 255], [alpha, 255]], mode='L')
   image.putalpha(mask)
@@ -141,7 +141,7 @@ TRANSPOSED = {
 
 @pytest.mark.parametrize('orientation', TRANSPOSED)
 @pytest.mark.parametrize('kind', ['JPEG', 'PNG'])
-def test_the_photo_stands_upright(square, orientation, kind):
+def test_the_photo_is_upright(square, orientation, kind):
   image = quadrants(300, 200)
   method = TRANSPOSED[orientation]
   stored = image if method is None else image.transpose(method)
@@ -176,7 +176,7 @@ def test_a_photo_that_does_not_decode_is_counted(tmp_path, name):
   assert list(target.iterdir()) == []
 
 
-def test_store_says_what_became_of_each_photo(tmp_path):
+def test_store_reports_each_photo(tmp_path):
   source, target = tmp_path / 'source', tmp_path / 'target'
   source.mkdir()
   target.mkdir()
@@ -265,7 +265,7 @@ def test_a_line_of_pixels_is_a_photo(square, size):
 
 
 @pytest.mark.parametrize('kind', ['GIF', 'WEBP', 'PNG'])
-def test_of_a_film_the_first_picture(square, kind):
+def test_the_first_frame_of_an_animation_is_used(square, kind):
   first, *rest = (Image.new('RGB', (40, 40), c) for c in ('red', 'blue'))
   body = _encoded(first, kind, save_all=True, append_images=rest)
   assert abs(square(body) - (255, 0, 0)).max() < 8
@@ -319,7 +319,7 @@ def slow_jpeg() -> bytes:
   return body[:-2] + last * 6000 + body[-2:]
 
 
-def test_a_picture_that_keeps_its_decoder_busy(tmp_path):
+def test_a_photo_that_keeps_its_decoder_busy(tmp_path):
   """It costs itself, not the build."""
   (tmp_path / 'target').mkdir()
   (tmp_path / 'slow.jpg').write_bytes(slow_jpeg())
@@ -370,7 +370,7 @@ def test_large_photos_take_turns(tmp_path):
     _encoded(Image.new('1', (12_000, 12_000)), 'PNG')
   )
   command = [sys.executable, '-c', _MEASURE, source, tmp_path / 'target']
-  found = subprocess.run(command, capture_output=True, text=True, check=True)
-  stored, failed, mebibytes = map(int, found.stdout.split()[-3:])
+  done = subprocess.run(command, capture_output=True, text=True, check=True)
+  stored, failed, mebibytes = map(int, done.stdout.split()[-3:])
   assert (stored, failed) == (4, 1)
   assert mebibytes < 1000

@@ -1,4 +1,4 @@
-"""Draws: the published answers, uniform, and the same in numpy and jax."""
+"""Random numbers: published test vectors, uniform, equal in numpy and jax."""
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +25,8 @@ from imat_jax.data import random
 def test_known_answers(xp, key, counter, answer):
   first, second = (xp.array([half], xp.uint32) for half in counter)
   with np.errstate(over='ignore'):
-    found = random.threefry(tuple(map(np.uint32, key)), first, second)
-  assert [int(half[0]) for half in found] == list(answer)
+    halves = random.threefry(tuple(map(np.uint32, key)), first, second)
+  assert [int(half[0]) for half in halves] == list(answer)
 
 
 def test_uniforms_are_uniform_and_independent():
@@ -40,14 +40,14 @@ def test_uniforms_are_uniform_and_independent():
   assert np.abs(related).max() < 0.03
 
 
-def test_seeds_names_and_numbers_have_their_own():
+def test_seeds_names_and_numbers_have_different_streams():
   number_B = np.array([0, 1, 2**31], np.uint32)
-  found = [
+  draws = [
     random.uniform(np.uint32(seed), name, number_B, 2)
     for seed in (0, 1, 2**32 - 1)
     for name in ('a', 'b')
   ]
-  assert len(np.unique(np.concatenate(found).ravel())) == 3 * 2 * 6
+  assert len(np.unique(np.concatenate(draws).ravel())) == 3 * 2 * 6
 
 
 def test_numpy_and_jax_draw_the_same_bits():
@@ -59,12 +59,12 @@ def test_numpy_and_jax_draw_the_same_bits():
   np.testing.assert_array_equal(ours, theirs)
 
 
-def test_orders_are_permutations_of_their_own():
-  found = [
+def test_epochs_and_seeds_have_different_permutations():
+  orders = [
     random.permutation(seed, epoch, 9) for seed in (0, 1) for epoch in (0, 1)
   ]
-  assert all(sorted(order_L) == list(range(9)) for order_L in found)
-  assert len({tuple(order_L) for order_L in found}) == 4
+  assert all(sorted(order_L) == list(range(9)) for order_L in orders)
+  assert len({tuple(order_L) for order_L in orders}) == 4
 
 
 def test_each_place_is_as_likely():

@@ -1,4 +1,4 @@
-"""A folder that is no run is told from one, with the runs that are near."""
+"""Runs are recognised; other folders are reported with nearby runs."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ from imat_jax.runtime import run_folders
 
 @pytest.fixture
 def study(tmp_path) -> pathlib.Path:
-  """A study of four runs, as its files lie."""
+  """The files of a study of four runs."""
   path = tmp_path / 'study'
   path.mkdir()
   settings = config.Study(data_dir='built', workdir='study')

@@ -33,7 +33,7 @@ def test_a_map_of_each_task_from_0_to_1(trained_run, image_HxWxC):
 
 
 def test_it_is_how_the_answer_changes_with_a_pixel(trained_run, monkeypatch):
-  """Against differences of two answers, of a picture without plain areas.
+  """Against finite differences, on an image without plain areas.
 
   There neighbours tie for the largest, and a difference is half a gradient.
   """

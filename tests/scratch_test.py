@@ -1,4 +1,4 @@
-"""Work in progress is removed: at the end, or by the next process."""
+"""Temporary folders are removed: at the end, or by the next process."""
 
 import subprocess
 import sys

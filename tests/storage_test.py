@@ -1,4 +1,4 @@
-"""Copies from and to a bucket, and a data set that lies in one."""
+"""Copies from and to a bucket, and a data set in one."""
 
 import pathlib
 import sys
@@ -26,11 +26,11 @@ def shop(tmp_path):
 @pytest.fixture
 def done(monkeypatch) -> list[str]:
   """What is done in buckets: actions and names."""
-  found = []
+  calls = []
   monkeypatch.setattr(
-    bucket, 'done', lambda *what: found.append(f'{what[0]} {_last(what[1])}')
+    bucket, 'done', lambda *what: calls.append(f'{what[0]} {_last(what[1])}')
   )
-  return found
+  return calls
 
 
 def _last(path: str) -> str:
@@ -132,11 +132,11 @@ def test_a_process_sees_one_version(shop):
 
 def test_only_the_parts_that_are_asked_for_are_copied(shop):
   _fill(shop / 'folder', a='one', ab='no', sub__b='two', subway__c='no')
-  found = _copied('a', 'sub/', 'none', 'nothing/')
-  assert _content(found) == {'a': 'one', 'sub/b': 'two'}
+  folder = _copied('a', 'sub/', 'none', 'nothing/')
+  assert _content(folder) == {'a': 'one', 'sub/b': 'two'}
 
 
-def test_a_copy_that_was_broken_off_is_made_anew(shop):
+def test_an_interrupted_download_is_repeated(shop):
   _fill(shop / 'folder', a='one', b='two')
   (shop.parent / 'refuses').write_text('get folder/b')
   with pytest.raises(errors.UserError, match=f'{URL}: Access Denied'):
@@ -187,15 +187,15 @@ def test_a_file_of_another_size_is_another(shop, tmp_path):
 def test_two_at_once_make_one_copy(shop, done, capsys):
   _fill(shop / 'folder', a='one')
   (shop.parent / 'slow').write_text('0.1')
-  found = []
+  folders = []
   threads = [
-    threading.Thread(target=lambda: found.append(_copied())) for _ in range(3)
+    threading.Thread(target=lambda: folders.append(_copied())) for _ in range(3)
   ]
   for thread in threads:
     thread.start()
   for thread in threads:
     thread.join()
-  assert len(found) == 3 and len(set(found)) == 1
+  assert len(folders) == 3 and len(set(folders)) == 1
   assert done.count('get a') == 1
 
 
@@ -216,12 +216,14 @@ def test_a_bucket_that_refuses_is_one_line(shop, tmp_path, action):
   _fill(shop / 'folder', a='one')
   (shop.parent / 'refuses').write_text(action)
   there = storage.RemoteDir(URL)
-  with pytest.raises(errors.UserError, match=f'^{URL}: Access Denied') as said:
+  with pytest.raises(
+    errors.UserError, match=f'^{URL}: Access Denied'
+  ) as output:
     there.list()
     there.read('a')
     there.check()
     there.update(shop / 'folder', ['a'], [], ())
-  assert '\n' not in str(said.value)
+  assert '\n' not in str(output.value)
 
 
 def test_a_missing_package_names_the_extra(monkeypatch):
@@ -231,19 +233,19 @@ def test_a_missing_package_names_the_extra(monkeypatch):
 
 
 def test_a_name_that_leads_elsewhere_is_refused(shop, monkeypatch):
-  found = {'shop/folder/../../../evil': {'type': 'file', 'size': 1, 'etag': ''}}
-  monkeypatch.setattr(bucket.Buckets, 'find', lambda *_, **__: found)
+  infos = {'shop/folder/../../../evil': {'type': 'file', 'size': 1, 'etag': ''}}
+  monkeypatch.setattr(bucket.Buckets, 'find', lambda *_, **__: infos)
   with pytest.raises(errors.UserError, match='is not a file name'):
     _copied()
 
 
-def test_what_is_no_file_is_passed_over(shop, monkeypatch):
-  found = {
+def test_folders_in_a_listing_are_ignored(shop, monkeypatch):
+  infos = {
     'shop/folder/': {'type': 'file', 'size': 0, 'etag': 'x'},
     'shop/folder/sub': {'type': 'directory', 'size': 0},
     'shop/folder/sub/a': {'type': 'file', 'size': 1, 'ETag': '"x"'},
   }
-  monkeypatch.setattr(bucket.Buckets, 'find', lambda *_, **__: found)
+  monkeypatch.setattr(bucket.Buckets, 'find', lambda *_, **__: infos)
   listing = storage.RemoteDir(URL).list()
   assert listing == {'sub/a': storage.File(1, '"x"')}
 
@@ -272,7 +274,7 @@ def test_marks_are_the_last_to_come_and_the_first_to_go(shop, tmp_path, done):
   assert _content(shop / 'folder') == _content(here)
 
 
-def test_a_file_that_is_gone_here_is_no_fault_of_the_bucket(shop, tmp_path):
+def test_a_missing_local_file_is_not_an_error_of_the_bucket(shop, tmp_path):
   with pytest.raises(storage.ConcurrentChange):
     storage.RemoteDir(URL).update(tmp_path, ['gone'], [], ())
 
@@ -280,13 +282,13 @@ def test_a_file_that_is_gone_here_is_no_fault_of_the_bucket(shop, tmp_path):
 # Data sets.
 
 
-def _build(kaggle, **knobs) -> None:
-  given = {
+def _build(kaggle, **flags) -> None:
+  options = {
     'annotations': str(kaggle.annotations),
     'images': str(kaggle.images),
     'data_dir': 's3://shop/built',
   }
-  build.main(configs.Build(**given | knobs))
+  build.main(configs.Build(**options | flags))
   storage.cached_download.cache_clear()
 
 
@@ -368,17 +370,19 @@ def test_the_doctor_looks_into_buckets(built, shop):
   folder = shop / 'built' / tfds_builder.FOLDER
   folder.parent.mkdir(parents=True)
   folder.symlink_to(tfds_builder.directory(built))
-  knobs = doctor.Doctor(data_dir='s3://shop/built', workdir='s3://shop/run')
-  found = {finding.what: finding for finding in doctor.examine(knobs)}
-  assert 's3://shop/run: wrote and removed' in found['bucket'].seen
-  assert '.cache/imat_jax/remote/s3/shop/run: ' in found['workdir'].seen
-  assert '50 train, 21 validation' in found['data set'].seen
-  assert not any(finding.wrong for finding in found.values())
+  flags = doctor.Doctor(data_dir='s3://shop/built', workdir='s3://shop/run')
+  finding_by_name = {finding.what: finding for finding in doctor.examine(flags)}
+  assert 's3://shop/run: wrote and removed' in finding_by_name['bucket'].seen
+  assert (
+    '.cache/imat_jax/remote/s3/shop/run: ' in finding_by_name['workdir'].seen
+  )
+  assert '50 train, 21 validation' in finding_by_name['data set'].seen
+  assert not any(finding.wrong for finding in finding_by_name.values())
   assert not list(shop.glob('run/*'))
 
 
 def test_a_missing_bucket_is_found_by_the_doctor(shop):
-  knobs = doctor.Doctor(data_dir='s3://no/built', workdir='s3://no/run')
-  found = {finding.what: finding for finding in doctor.examine(knobs)}
-  assert 'no such bucket' in found['bucket'].wrong
-  assert 'no such bucket' in found['data set'].wrong
+  flags = doctor.Doctor(data_dir='s3://no/built', workdir='s3://no/run')
+  finding_by_name = {finding.what: finding for finding in doctor.examine(flags)}
+  assert 'no such bucket' in finding_by_name['bucket'].wrong
+  assert 'no such bucket' in finding_by_name['data set'].wrong

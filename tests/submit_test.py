@@ -1,4 +1,4 @@
-"""The competition's file: a row per test image and task."""
+"""The submission file: a row per test image and task."""
 
 import csv
 import json
@@ -16,7 +16,7 @@ CLOTHING = pathlib.Path(__file__).parents[2] / 'shared/data/clothing'
 
 @pytest.fixture
 def kaggle_test(kaggle, tmp_path):
-  """The photos of validation as test images, one of them lost."""
+  """The validation photos as test images, one of them missing."""
   shutil.copytree(kaggle.annotations, tmp_path / 'annotations')
   images = tmp_path / 'images'
   shutil.copytree(kaggle.images / 'validation', images / 'test')
@@ -76,9 +76,9 @@ def test_every_image_and_task_has_a_row(kaggle_test, all_tasks, capsys):
     f'{image}_{task_id}' for image in range(21) for task_id in maps.tasks
   ]
   assert {label_id for _, label_id in rows} <= maps.labels.keys()
-  said = capsys.readouterr().out
-  assert f'21 images × {len(maps.tasks)} tasks' in said
-  assert '1 images without a photo' in said
+  stdout = capsys.readouterr().out
+  assert f'21 images × {len(maps.tasks)} tasks' in stdout
+  assert '1 images without a photo' in stdout
 
 
 def test_a_row_has_the_likeliest_label(kaggle_test, all_tasks):
@@ -87,25 +87,27 @@ def test_a_row_has_the_likeliest_label(kaggle_test, all_tasks):
   predictor = inference.Predictor(all_tasks)
   ids = [str(i) for i in range(21) if i != 5]
   paths = [str(kaggle_test / f'images/test/{i}.jpg') for i in ids]
-  for image_id, found in zip(ids, predictor.label(paths), strict=True):
+  for image_id, result in zip(ids, predictor.label(paths), strict=True):
     for task_id, name in maps.tasks.items():
       if name in predictor.task_set.names:
-        best = found.best(predictor.task_set, name, 99)
+        best = result.best(predictor.task_set, name, 99)
         label = next(label for label, _ in best if label != 'other')
         assert maps.labels[rows[f'{image_id}_{task_id}']] == label
 
 
-def test_where_nothing_is_known_the_commonest_label_stands(
+def test_without_a_prediction_the_commonest_label_is_used(
   kaggle_test, trained, kaggle
 ):
   """Image 5 has no photo; the other run has no task of one class."""
   rows = _submit(kaggle_test, trained)[1:]
   maps = kaggle_lib.read_maps(kaggle_test / 'annotations')
   split = kaggle_lib.read_split(kaggle.annotations, 'train')
-  found, _ = kaggle_lib.labels_by_image(split)
+  labels_by_image, _ = kaggle_lib.labels_by_image(split)
   for key, label_id in rows:
     name = maps.tasks[key.partition('_')[2]]
-    labels = [photo[name] for photo in found.values() if name in photo]
+    labels = [
+      photo[name] for photo in labels_by_image.values() if name in photo
+    ]
     if labels:
       most = max(map(labels.count, labels))
       assert labels.count(maps.labels[label_id]) == most

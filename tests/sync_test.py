@@ -1,4 +1,4 @@
-"""Runs that work here and lie in a bucket."""
+"""Runs that are synced to a bucket."""
 
 import contextlib
 import io
@@ -84,7 +84,7 @@ SEALED = FIRST | {'checkpoints/2/SEAL.json': '{}'}
 # A folder of files.
 
 
-def test_what_is_new_is_copied_and_what_is_gone_removed(shop, tmp_path):
+def test_new_files_are_uploaded_and_deleted_ones_removed(shop, tmp_path):
   here, there = tmp_path / 'here', shop / 'run'
   started = _start(here)
   _fill(here, SEALED)
@@ -97,7 +97,7 @@ def test_what_is_new_is_copied_and_what_is_gone_removed(shop, tmp_path):
   assert len(_content(there)) == 3
 
 
-def test_what_is_not_whole_stays_here(shop, tmp_path):
+def test_incomplete_checkpoints_are_not_uploaded(shop, tmp_path):
   here, there = tmp_path / 'here', shop / 'run'
   started = _start(here)
   waiting = {
@@ -137,7 +137,7 @@ def test_a_mark_waits_for_what_it_stands_for(shop, tmp_path, monkeypatch):
   assert _content(there) == _content(here)
 
 
-def test_what_came_before_a_fault_is_removed_with_the_rest(shop, tmp_path):
+def test_uploads_before_an_error_are_removed_with_the_rest(shop, tmp_path):
   here, there = tmp_path / 'here', shop / 'run'
   started = _start(here)
   _refuse(shop, 'put SEAL.json')
@@ -160,7 +160,7 @@ def test_another_machine_has_all_of_it(shop, tmp_path):
   assert _content(shop / 'run') == SEALED
 
 
-def test_what_an_earlier_start_left_here_is_kept(shop, tmp_path):
+def test_local_files_of_an_earlier_start_are_kept(shop, tmp_path):
   here, there = tmp_path / 'here', shop / 'run'
   started = _start(here)
   _fill(here, SEALED | {'gone': 'soon'})
@@ -174,7 +174,7 @@ def test_what_an_earlier_start_left_here_is_kept(shop, tmp_path):
   assert _content(there) == _content(here)
 
 
-def test_nothing_is_copied_twice(shop, tmp_path, monkeypatch):
+def test_nothing_is_uploaded_twice(shop, tmp_path, monkeypatch):
   _fill(tmp_path / 'here', SEALED)
   started = _start(tmp_path / 'here')
   _fill(tmp_path / 'here', SEALED)
@@ -187,7 +187,7 @@ def test_nothing_is_copied_twice(shop, tmp_path, monkeypatch):
   assert sorted(set(done)) == ['list', 'read', 'write']
 
 
-def test_a_run_that_was_copied_by_hand_goes_on(shop, tmp_path):
+def test_a_run_that_was_copied_by_hand_resumes(shop, tmp_path):
   _fill(shop / 'run', SEALED)
   _start(tmp_path / 'here').end()
   assert _content(tmp_path / 'here') == SEALED
@@ -214,7 +214,7 @@ def test_a_damaged_state_is_named(shop, tmp_path, text):
     _start(tmp_path / 'here')
 
 
-def test_files_that_are_no_run_are_left_alone(shop, tmp_path):
+def test_files_of_no_run_are_not_touched(shop, tmp_path):
   _fill(shop / 'run', {'one/config.json': '{}', 'photo.jpg': ''})
   with pytest.raises(errors.UserError, match='^s3://shop/run: .*one/config.js'):
     _start(tmp_path / 'here')
@@ -254,12 +254,12 @@ def test_a_run_that_was_removed_is_not_put_back(shop, tmp_path, monkeypatch):
   with pytest.raises(errors.UserError, match='no owner.json'):
     started.end()
   assert not (shop / 'run').exists()
-  # A start begins anew.
+  # A new start begins from scratch.
   _start(tmp_path / 'here').end()
   assert _content(tmp_path / 'here') == {}
 
 
-def test_a_bucket_that_refuses_for_a_while_costs_nothing(
+def test_a_bucket_that_fails_for_a_while_costs_nothing(
   shop, tmp_path, capsys, monkeypatch
 ):
   monkeypatch.setattr(sync, '_MAX_BACKOFF_S', 0.05)
@@ -272,12 +272,12 @@ def test_a_bucket_that_refuses_for_a_while_costs_nothing(
   _refuse(shop)
   _wait(lambda: _content(there) == SEALED)
   started.end()
-  said = capsys.readouterr().err
-  assert f'{URL}: Access Denied' in said and 'training continues' in said
-  assert f'{URL}: upload complete' in said
+  output = capsys.readouterr().err
+  assert f'{URL}: Access Denied' in output and 'training continues' in output
+  assert f'{URL}: upload complete' in output
 
 
-def test_a_bucket_that_refuses_to_the_end_is_told(shop, tmp_path, capsys):
+def test_a_bucket_that_fails_until_the_end_is_reported(shop, tmp_path, capsys):
   here = tmp_path / 'here'
   started = _start(here)
   _refuse(shop, 'put evaluation.json')
@@ -310,7 +310,7 @@ def test_a_start_that_broke_off_while_it_copied_begins_again(shop, tmp_path):
   assert _content(tmp_path / 'here') == _content(shop / 'run') == SEALED
 
 
-def test_wherever_it_ends_what_looks_whole_is_whole(
+def test_wherever_it_stops_what_looks_complete_is_complete(
   shop, tmp_path, monkeypatch
 ):
   """Ends a second copy at each of its acts in turn."""
@@ -345,16 +345,16 @@ def test_wherever_it_ends_what_looks_whole_is_whole(
       _fill(tmp_path / 'here', more)
       with contextlib.suppress(errors.UserError):
         started._push()
-    found = _content(shop / 'run')
-    if 'evaluation.json' in found:
-      assert found['predictions.npz'] == found['evaluation.json']
+    content = _content(shop / 'run')
+    if 'evaluation.json' in content:
+      assert content['predictions.npz'] == content['evaluation.json']
     for step, name in (('2', 'a/b'), ('4', 'c')):
-      if f'checkpoints/{step}/SEAL.json' in found:
-        assert f'checkpoints/{step}/{name}' in found
+      if f'checkpoints/{step}/SEAL.json' in content:
+        assert f'checkpoints/{step}/{name}' in content
     if left[0] > 0:  # it came to its end
       break
   assert acts > 6
-  assert found == _content(tmp_path / 'here')
+  assert content == _content(tmp_path / 'here')
 
 
 # Runs and studies.
@@ -366,11 +366,11 @@ def built_there(built, shop) -> str:
   return 's3://shop/built'
 
 
-def test_a_run_in_a_bucket_is_a_run_here(
+def test_a_run_in_a_bucket_equals_a_local_one(
   built, built_there, shop, uninterrupted
 ):
-  said = tiny.run(built_there, URL)
-  assert f'{URL}: upload complete' in said
+  output = tiny.run(built_there, URL)
+  assert f'{URL}: upload complete' in output
   assert tiny.results(shop / 'run') == tiny.results(uninterrupted)
   assert files.working_folder(URL).is_relative_to(files.cache_folder())
   described = json.loads((shop / 'run' / 'config.json').read_text())['config']
@@ -380,16 +380,16 @@ def test_a_run_in_a_bucket_is_a_run_here(
     path.name for path in uninterrupted.iterdir()
   } - {'lock'}
   assert 'README.md' in names
-  # It is used where it lies.
-  found = evaluate.evaluate(
+  # It is read from the bucket.
+  evaluation = evaluate.evaluate(
     evaluate.Evaluate(run=URL, data_dir=built_there, batch_size=4)
   )
-  wanted = json.loads((uninterrupted / 'evaluation.json').read_text())
-  for name, of_task in wanted['tasks'].items():
-    same = {key: found['tasks'][name][key] for key in of_task}
+  expected = json.loads((uninterrupted / 'evaluation.json').read_text())
+  for name, of_task in expected['tasks'].items():
+    same = {key: evaluation['tasks'][name][key] for key in of_task}
     assert same.pop('loss') == pytest.approx(of_task.pop('loss'), rel=1e-5)
     assert same == of_task
-  # And goes on where nothing of it is.
+  # And resumes on a machine without its files.
   shutil.rmtree(files.cache_folder())
   storage.cached_download.cache_clear()
   assert 'finished after epoch 3' in tiny.run(built_there, URL)
@@ -401,7 +401,7 @@ def test_no_run_is_one_line(shop):
     trained_model.load(URL)
 
 
-def test_a_run_whose_results_stay_here_has_not_succeeded(built, shop):
+def test_a_run_that_is_not_uploaded_has_failed(built, shop):
   _refuse(shop, 'put predictions.npz')
   with pytest.raises(
     errors.UserError, match='run the same command again on this machine'
@@ -413,7 +413,9 @@ def test_a_run_whose_results_stay_here_has_not_succeeded(built, shop):
   assert (shop / 'run' / 'evaluation.json').exists()
 
 
-def test_a_fault_is_told_before_that_of_the_bucket(built, shop, monkeypatch):
+def test_an_error_of_the_run_is_reported_before_that_of_the_bucket(
+  built, shop, monkeypatch
+):
   def fail(*_, **__):
     _refuse(shop, 'put')
     raise errors.UserError('the loss is not finite')
@@ -446,11 +448,13 @@ def _checkpoints(run: pathlib.Path, sealed: bool) -> list[int]:
   paths = [p for p in run.glob('checkpoints/**/*') if p.is_file()]
   names = [path.relative_to(run).parts for path in paths]
   steps = {int(step) for _, step, *_ in names}
-  found = {int(step) for _, step, *rest in names if rest == [checksums.NAME]}
-  return sorted(found if sealed else steps - found)
+  found_steps = {
+    int(step) for _, step, *rest in names if rest == [checksums.NAME]
+  }
+  return sorted(found_steps if sealed else steps - found_steps)
 
 
-def test_killed_while_it_copies_it_goes_on_elsewhere(
+def test_killed_during_an_upload_it_resumes_elsewhere(
   built_there, shop, uninterrupted
 ):
   there = shop / 'run'
@@ -465,9 +469,9 @@ def test_killed_while_it_copies_it_goes_on_elsewhere(
   assert _checkpoints(there, sealed=False)
   (shop.parent / 'slow').unlink()
   process = _begin(_command(built_there), shop, '.cache-2')
-  said = process.communicate(timeout=240)[0]
-  assert process.returncode == 0, said
-  assert 'resumes at step' in said and 'passed over' not in said
+  output = process.communicate(timeout=240)[0]
+  assert process.returncode == 0, output
+  assert 'resumes at step' in output and 'skipping' not in output
   assert tiny.results(there) == tiny.results(uninterrupted)
   assert not _checkpoints(there, sealed=False)
 
@@ -501,8 +505,8 @@ def test_processes_of_a_job_share_one_mirror(built_there, shop, uninterrupted):
 
 
 def _study(data_dir: str, place: str, seeds: int) -> str:
-  said = io.StringIO()
-  with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+  output = io.StringIO()
+  with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
     sweep.run_study(
       config.Study(
         data_dir=data_dir,
@@ -515,10 +519,10 @@ def _study(data_dir: str, place: str, seeds: int) -> str:
         cache_on_device=True,
       )
     )
-  return said.getvalue()
+  return output.getvalue()
 
 
-def test_a_study_in_a_bucket_goes_on_elsewhere(
+def test_a_study_in_a_bucket_resumes_elsewhere(
   built, built_there, shop, tmp_path, monkeypatch
 ):
   monkeypatch.setattr(
@@ -533,8 +537,8 @@ def test_a_study_in_a_bucket_goes_on_elsewhere(
   monkeypatch.setattr(
     train_lib,
     'fit',
-    lambda group, *rest, **given: (
-      trained.append(group.runs[0].seed) or fit(group, *rest, **given)
+    lambda group, *rest, **options: (
+      trained.append(group.runs[0].seed) or fit(group, *rest, **options)
     ),
   )
   _study(built_there, 's3://shop/study', seeds=2)

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import options
 from hypothesis import strategies as st
 
 from imat_jax import errors, tasks
@@ -68,7 +68,7 @@ def test_labels_are_in_alphabetical_order_with_other_last():
   assert fold(counts, share=0.1) == ('blue', 'red', 'zinc', 'other')
 
 
-@given(COUNTS, st.sets(LABELS), SHARES)
+@options(COUNTS, st.sets(LABELS), SHARES)
 def test_a_label_is_kept_exactly_where_it_is_common(counts, seen, share):
   labels = fold(counts, seen, share)
   total = sum(counts.values())
@@ -78,7 +78,7 @@ def test_a_label_is_kept_exactly_where_it_is_common(counts, seen, share):
   assert set(labels) <= set(counts) | {'other'}
 
 
-@given(COUNTS, st.sets(LABELS), SHARES)
+@options(COUNTS, st.sets(LABELS), SHARES)
 def test_every_label_that_was_seen_has_a_number(counts, seen, share):
   task = _fold(counts, seen, share)
   for label in seen | set(counts):
@@ -86,8 +86,8 @@ def test_every_label_that_was_seen_has_a_number(counts, seen, share):
   assert task.index(None) == -1
 
 
-@given(COUNTS, st.sets(LABELS), SHARES)
-def test_no_needless_other_no_label_twice(counts, seen, share):
+@options(COUNTS, st.sets(LABELS), SHARES)
+def test_no_needless_other_no_duplicate_label(counts, seen, share):
   labels = fold(counts, seen, share)
   needed = (seen | set(counts)) - (set(labels) - {'other'})
   assert ('other' in labels) == bool(needed)
@@ -95,7 +95,7 @@ def test_no_needless_other_no_label_twice(counts, seen, share):
   assert 'other' not in labels[:-1]
 
 
-@given(COUNTS, st.sets(LABELS), st.randoms())
+@options(COUNTS, st.sets(LABELS), st.randoms())
 def test_the_order_of_the_counts_is_of_no_account(counts, seen, random):
   pairs = list(counts.items())
   random.shuffle(pairs)
@@ -126,7 +126,7 @@ FOLDED = {
 
 
 @pytest.mark.parametrize('counts', KEPT_WHOLE.values(), ids=KEPT_WHOLE)
-def test_a_task_of_rare_labels_is_kept_whole(counts):
+def test_a_task_of_rare_labels_is_not_folded(counts):
   share = tasks.share_to_fold(counts, 0.01)
   assert fold(counts, share=share) == tuple(sorted(counts))
 
@@ -160,7 +160,7 @@ def test_select_follows_the_order_of_the_names():
   assert list(chosen) == [BUILT['age'], BUILT['apparel']]
 
 
-def test_select_tells_the_task_of_a_class_from_the_union():
+def test_select_distinguishes_the_task_of_a_class_from_the_union():
   assert BUILT.select(['shoe:age'])['shoe:age'].labels == ('kids',)
   assert BUILT.select(['age'])['age'].labels == ('adult', 'kids')
 

@@ -1,4 +1,4 @@
-"""Those who watch a run see each epoch once, and never end it."""
+"""Writers have each epoch once, and never stop a run."""
 
 import contextlib
 import io
@@ -36,24 +36,24 @@ STEPS = 13  # of an epoch: 50 photos in batches of 4
 SPEED = 'speed/photos_per_second'
 
 
-class Told(NamedTuple):
-  """What an observer was told: by name, the value at each step."""
+class Logs(NamedTuple):
+  """What a writer wrote: tag → step → value."""
 
   scalars: dict[str, dict[int, float]]
   pictures: dict[str, dict[int, Image.Image]]
 
 
-def _config(data_dir: str, path: pathlib.Path, **knobs) -> config.Run:
-  given = {'tasks': TASKS, 'model': tiny.MODEL, 'epochs': 3, 'batch_size': 4}
-  return config.Run(data_dir=data_dir, workdir=str(path), **given | knobs)
+def _config(data_dir: str, path: pathlib.Path, **overrides) -> config.Run:
+  options = {'tasks': TASKS, 'model': tiny.MODEL, 'epochs': 3, 'batch_size': 4}
+  return config.Run(data_dir=data_dir, workdir=str(path), **options | overrides)
 
 
-def _run(data_dir: str, path: pathlib.Path, **knobs) -> str:
-  """Runs in this process; what it said."""
-  said = io.StringIO()
-  with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-    train.train(_config(data_dir, path, **knobs))
-  return said.getvalue()
+def _run(data_dir: str, path: pathlib.Path, **overrides) -> str:
+  """Trains in this process; returns stdout and stderr."""
+  output = io.StringIO()
+  with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+    train.train(_config(data_dir, path, **overrides))
+  return output.getvalue()
 
 
 @pytest.fixture(autouse=True, scope='module')
@@ -88,9 +88,9 @@ def _events(path: pathlib.Path):
     at += size + 16
 
 
-def _tensorboard(path: pathlib.Path) -> Told:
+def _tensorboard(path: pathlib.Path) -> Logs:
   """All that event files say; nothing may be there twice."""
-  told = Told({}, {})
+  written = Logs({}, {})
   for file in sorted((path / 'tensorboard').iterdir()):
     assert 'tfevents' in file.name
     version, *events = _events(file)
@@ -98,15 +98,15 @@ def _tensorboard(path: pathlib.Path) -> Told:
     for event in events:
       (value,) = event.summary.value
       kind = value.WhichOneof('value')
-      found = value.simple_value
+      scalar = value.simple_value
       if kind == 'image':
         png = io.BytesIO(value.image.encoded_image_string)
-        found = Image.open(png)
-        assert found.size == (value.image.width, value.image.height)
-      steps = told[kind == 'image'].setdefault(value.tag, {})
+        scalar = Image.open(png)
+        assert scalar.size == (value.image.width, value.image.height)
+      steps = written[kind == 'image'].setdefault(value.tag, {})
       assert event.step not in steps
-      steps[event.step] = found
-  return told
+      steps[event.step] = scalar
+  return written
 
 
 def _records(path: pathlib.Path):
@@ -133,9 +133,9 @@ def _wandb_records(path: pathlib.Path, kind: str) -> list:
   ]
 
 
-def _wandb(path: pathlib.Path) -> Told:
+def _wandb(path: pathlib.Path) -> Logs:
   """All that the folders of a run say; nothing may be there twice."""
-  told = Told({}, {})
+  written = Logs({}, {})
   for history in _wandb_records(path, 'history'):
     step = history.step.num
     for item in history.item:
@@ -146,10 +146,10 @@ def _wandb(path: pathlib.Path) -> Told:
       if part:
         (file,) = path.glob(f'wandb/offline-run-*/files/{value}')
         value = Image.open(file)
-      steps = told[bool(part)].setdefault(name, {})
+      steps = written[bool(part)].setdefault(name, {})
       assert step not in steps
       steps[step] = value
-  return told
+  return written
 
 
 def _rows(path: pathlib.Path) -> list[dict]:
@@ -158,7 +158,7 @@ def _rows(path: pathlib.Path) -> list[dict]:
 
 def _wanted(rows: list[dict]) -> dict[str, dict[int, float]]:
   """The scalars of the rows of metrics.jsonl, written out."""
-  found = {}
+  scalars = {}
   for row in rows:
     at = {SPEED: row['examples_per_second']}
     at |= {f'{split}/total_loss': x for split, x in row['total'].items()}
@@ -167,15 +167,15 @@ def _wanted(rows: list[dict]) -> dict[str, dict[int, float]]:
         for score in ('loss', 'accuracy', 'macro_f1'):
           at[f'{split}/{name}_{score}'] = row[split][name][score]
     for name, value in at.items():
-      found.setdefault(name, {})[row['step']] = value
-  return found
+      scalars.setdefault(name, {})[row['step']] = value
+  return scalars
 
 
-def _close(found: dict, wanted: dict, but: str = '') -> None:
+def _close(actual: dict, reference: dict, but: str = '') -> None:
   """Equal to the precision of the event files, but for one name."""
-  assert found.keys() == wanted.keys()
-  for name in wanted.keys() - {but}:
-    assert found[name] == pytest.approx(wanted[name], rel=1e-6), name
+  assert actual.keys() == reference.keys()
+  for name in reference.keys() - {but}:
+    assert actual[name] == pytest.approx(reference[name], rel=1e-6), name
 
 
 # What is shown.
@@ -193,32 +193,32 @@ def test_the_best_epoch_has_the_scores_of_the_evaluation(whole):
   scalars = _tensorboard(whole).scalars
   for name in TASKS:
     for score in ('loss', 'accuracy', 'macro_f1'):
-      shown = scalars[f'validation/{name}_{score}'][evaluation['step']]
-      assert shown == pytest.approx(evaluation['tasks'][name][score], rel=1e-6)
+      logged = scalars[f'validation/{name}_{score}'][evaluation['step']]
+      assert logged == pytest.approx(evaluation['tasks'][name][score], rel=1e-6)
 
 
 @pytest.mark.parametrize('read', [_tensorboard, _wandb])
-def test_each_epoch_has_a_picture_of_each_matrix(whole, read):
-  found = read(whole).pictures
+def test_each_epoch_has_an_image_of_each_matrix(whole, read):
+  pictures = read(whole).pictures
   names = {f'confusion/{name}' for name in TASKS}
-  assert found.keys() == names | {'photos/first_batch'}
+  assert pictures.keys() == names | {'photos/first_batch'}
   for name in names:
-    assert list(found[name]) == [13, 26, 39]
-  assert list(found['photos/first_batch']) == [0]
+    assert list(pictures[name]) == [13, 26, 39]
+  assert list(pictures['photos/first_batch']) == [0]
 
 
 def test_the_matrix_of_an_epoch_is_that_of_its_photos(whole):
   evaluation = json.loads((whole / 'evaluation.json').read_text())
   epoch = evaluation['epoch']
   for name in TASKS:
-    found = evaluation['tasks'][name]
-    wanted = plots.confusion(
-      np.array(found['confusion_matrix']),
-      found['labels'],
+    scores = evaluation['tasks'][name]
+    reference = plots.confusion(
+      np.array(scores['confusion_matrix']),
+      scores['labels'],
       f'{name}, validation, epoch {epoch}',
     )
-    shown = _tensorboard(whole).pictures[f'confusion/{name}'][epoch * STEPS]
-    np.testing.assert_array_equal(np.asarray(shown), np.asarray(wanted))
+    logged = _tensorboard(whole).pictures[f'confusion/{name}'][epoch * STEPS]
+    np.testing.assert_array_equal(np.asarray(logged), np.asarray(reference))
 
 
 def _tiles(sheet: Image.Image, number: int, side: int = 128) -> np.ndarray:
@@ -233,8 +233,13 @@ def _tiles(sheet: Image.Image, number: int, side: int = 128) -> np.ndarray:
 
 @pytest.mark.parametrize('cached', [False, True])
 def test_the_first_batch_is_what_the_network_sees(built, tmp_path, cached):
-  knobs = {'batch_size': 10, 'epochs': 1, 'seed': 3, 'cache_on_device': cached}
-  _run(built, tmp_path, tensorboard=True, **knobs)
+  overrides = {
+    'batch_size': 10,
+    'epochs': 1,
+    'seed': 3,
+    'cache_on_device': cached,
+  }
+  _run(built, tmp_path, tensorboard=True, **overrides)
   (sheet,) = _tensorboard(tmp_path).pictures['photos/first_batch'].values()
   task_set = source.read_tasks(built).select(TASKS)
   examples = source.Source(built, 'train', task_set)
@@ -269,7 +274,7 @@ def test_of_a_large_batch_32_photos_are_shown(built, tmp_path):
 
 
 def _cells(sheet: Image.Image, size: int, cell: int = 44) -> np.ndarray:
-  """The color of each cell, from its corner, where no number stands."""
+  """The color of each cell, from its corner, away from the number."""
   pixels = np.asarray(sheet)[:-10, :-10][-size * cell :, -size * cell :]
   return pixels[4::cell, 4::cell]
 
@@ -279,8 +284,8 @@ def test_a_matrix_is_shaded_by_the_share_of_its_row():
   counts = np.array([[3, 1, 0], [0, 50, 0], [0, 0, 0]])
   cells = _cells(plots.confusion(counts, names, 'task'), 3).astype(int)
   share = (255 - cells[..., 0]) / (255 - cells[1, 1, 0])
-  wanted = [[0.75, 0.25, 0], [0, 1, 0]]
-  np.testing.assert_allclose(share[:2], wanted, atol=0.01)
+  reference = [[0.75, 0.25, 0], [0, 1, 0]]
+  np.testing.assert_allclose(share[:2], reference, atol=0.01)
   assert (cells[2] == cells[2, 0]).all()  # nothing is known of it
   assert len({tuple(color) for color in cells.reshape(-1, 3)}) == 5
 
@@ -349,14 +354,14 @@ def _start(data_dir: str, path: pathlib.Path, cwd: pathlib.Path, *flags: str):
   )
 
 
-def test_killed_it_forgets_what_no_checkpoint_has(built, whole, tmp_path):
+def test_killed_it_drops_epochs_of_no_checkpoint(built, whole, tmp_path):
   path, cwd = tmp_path / 'run', tmp_path / 'elsewhere'
   cwd.mkdir()
   flags = '--tensorboard', '--wandb', '--nosave_epochs', '--save_steps=10'
   process = _start(built, path, cwd, *flags)
-  told = path / 'tensorboard' / f'events.out.tfevents.{26:012d}.imat_jax'
+  written = path / 'tensorboard' / f'events.out.tfevents.{26:012d}.imat_jax'
   end = time.monotonic() + 120
-  while not told.exists():
+  while not written.exists():
     assert process.poll() is None, process.communicate()
     assert time.monotonic() < end
     time.sleep(0.002)
@@ -371,25 +376,25 @@ def test_killed_it_forgets_what_no_checkpoint_has(built, whole, tmp_path):
   assert re.search(r'resumes at step [12]0', out)
   _equals(path, whole)
   assert not of_killed.exists()
-  # It says one line, and leaves nothing where it was started.
+  # It prints one line, and writes nothing to the current folder.
   other = [
     line
     for line in err.splitlines()
-    if not re.match(r'epoch |.*checkpoints/20: .* passed over', line)
+    if not re.match(r'epoch |.*checkpoints/20: .* skipping', line)
   ]
   assert other == [f'wandb: offline; upload with `wandb sync {path}/wandb`']
   assert not list(cwd.iterdir())
 
 
-def test_started_later_it_tells_what_the_rows_know(built, tmp_path):
+def test_started_later_it_writes_the_earlier_epochs(built, tmp_path):
   _run(built, tmp_path, epochs=2)
   assert not (tmp_path / 'tensorboard').exists()
   assert not (tmp_path / 'wandb.json').exists()
-  said = _run(built, tmp_path, epochs=2, tensorboard=True, wandb=True)
-  assert 'is done' in said
-  for told in (_tensorboard(tmp_path), _wandb(tmp_path)):
-    _close(told.scalars, _wanted(_rows(tmp_path)))
-    assert not told.pictures
+  output = _run(built, tmp_path, epochs=2, tensorboard=True, wandb=True)
+  assert 'finished after' in output
+  for written in (_tensorboard(tmp_path), _wandb(tmp_path)):
+    _close(written.scalars, _wanted(_rows(tmp_path)))
+    assert not written.pictures
   # Then there is nothing more to tell.
   before = _content(tmp_path)
   _run(built, tmp_path, epochs=2, tensorboard=True, wandb=True)
@@ -408,20 +413,20 @@ class _Online:
   offline, starting_step, url = False, 27, 'https://wandb.example/run'
 
   def __init__(self, path: pathlib.Path):
-    self.dir, self.told = str(path / 'wandb' / 'run-1' / 'files'), []
+    self.dir, self.logged = str(path / 'wandb' / 'run-1' / 'files'), []
 
   def log(self, data, step, commit):
-    self.told.append(step)
+    self.logged.append(step)
 
   def finish(self, exit_code):
-    self.told.append(f'exit {exit_code}')
+    self.logged.append(f'exit {exit_code}')
 
 
-def test_a_server_is_told_what_it_lacks(whole, tmp_path, monkeypatch):
+def test_a_server_gets_the_epochs_it_lacks(whole, tmp_path, monkeypatch):
   path = tmp_path / 'run'
   shutil.copytree(whole, path, symlinks=True)
   online = _Online(path)
-  monkeypatch.setattr(wandb, 'init', lambda **given: online)
+  monkeypatch.setattr(wandb, 'init', lambda **options: online)
   run = _config('', path, wandb=True)
   rows = _rows(path)
   writer = wandb_lib.WandbWriter(workdir.Workdir(path), run, 'another')
@@ -429,17 +434,17 @@ def test_a_server_is_told_what_it_lacks(whole, tmp_path, monkeypatch):
     writers.start(39, rows, resumes=True)
     writers.write_epoch(rows[1], {})  # from a checkpoint before
     writers.write_epoch(rows[2] | {'step': 52}, {})
-  assert online.told == [39, 52, 'exit 0']
+  assert online.logged == [39, 52, 'exit 0']
   assert json.loads((path / 'wandb.json').read_text())['told'] == 52
 
 
 def test_another_run_in_the_folder_is_another_run_there(built, tmp_path):
-  knobs = {'tensorboard': True, 'wandb': True}
-  _run(built, tmp_path, **knobs, epochs=2)
+  overrides = {'tensorboard': True, 'wandb': True}
+  _run(built, tmp_path, **overrides, epochs=2)
   (tmp_path / 'tensorboard' / 'of_the_user').write_text('')
   shutil.rmtree(tmp_path / 'checkpoints')
   time.sleep(1)
-  _run(built, tmp_path, **knobs, epochs=1, seed=1)
+  _run(built, tmp_path, **overrides, epochs=1, seed=1)
   (tmp_path / 'tensorboard' / 'of_the_user').unlink()
   rows = _wanted(_rows(tmp_path))
   _close(_tensorboard(tmp_path).scalars, rows)
@@ -450,19 +455,19 @@ def test_another_run_in_the_folder_is_another_run_there(built, tmp_path):
 # What must not end a run, and what must.
 
 
-def _warnings(said: str) -> list[str]:
-  return [x for x in said.splitlines() if 'training continues without' in x]
+def _warnings(output: str) -> list[str]:
+  return [x for x in output.splitlines() if 'training continues without' in x]
 
 
-def test_a_full_disk_ends_no_training(built, whole, tmp_path):
+def test_a_full_disk_does_not_stop_training(built, whole, tmp_path):
   # What is written under the name that a point has first does not fit.
   (tmp_path / 'lock').touch()  # the folder is of a run that was started
   (tmp_path / 'tensorboard').mkdir()
   (tmp_path / 'tensorboard' / '.writing-events').symlink_to('/dev/full')
-  said = _run(built, tmp_path, tensorboard=True)
-  (line,) = _warnings(said)
+  output = _run(built, tmp_path, tensorboard=True)
+  (line,) = _warnings(output)
   assert line.startswith('--tensorboard: ') and 'No space left' in line
-  assert 'epoch 3/3' in said
+  assert 'epoch 3/3' in output
   (tmp_path / 'tensorboard' / '.writing-events').unlink()
   assert not _tensorboard(tmp_path).scalars
   # With room again, the next start tells it.
@@ -470,19 +475,21 @@ def test_a_full_disk_ends_no_training(built, whole, tmp_path):
   _close(_tensorboard(tmp_path).scalars, _tensorboard(whole).scalars, SPEED)
 
 
-def test_a_lost_connection_ends_no_training(built, tmp_path, monkeypatch):
-  def no_answer(**given):
+def test_a_lost_connection_does_not_stop_training(built, tmp_path, monkeypatch):
+  def no_answer(**options):
     raise wandb.errors.CommError('no answer\nfrom the server')
 
   monkeypatch.setattr(wandb, 'init', no_answer)
-  said = _run(built, tmp_path, wandb=True, tensorboard=True)
-  assert _warnings(said) == [
+  output = _run(built, tmp_path, wandb=True, tensorboard=True)
+  assert _warnings(output) == [
     '--wandb: no answer; training continues without it'
   ]
   assert len(_tensorboard(tmp_path).scalars[SPEED]) == 3
 
 
-def test_what_fails_midway_is_told_again(built, whole, tmp_path, monkeypatch):
+def test_what_fails_midway_is_written_again(
+  built, whole, tmp_path, monkeypatch
+):
   log = wandb.Run.log
 
   def log_once(self, data, step, commit):
@@ -492,17 +499,17 @@ def test_what_fails_midway_is_told_again(built, whole, tmp_path, monkeypatch):
 
   with monkeypatch.context() as patched:
     patched.setattr(wandb.Run, 'log', log_once)
-    said = _run(built, tmp_path, wandb=True)
+    output = _run(built, tmp_path, wandb=True)
   expected = '--wandb: BrokenPipeError; training continues without it'
-  assert _warnings(said) == [expected]
-  assert 'epoch 3/3' in said
+  assert _warnings(output) == [expected]
+  assert 'epoch 3/3' in output
   wandb.teardown()  # as at the end of the process
   _run(built, tmp_path, wandb=True)
   _close(_wandb(tmp_path).scalars, _wandb(whole).scalars, SPEED)
 
 
 @pytest.mark.parametrize('package', ['tensorboardX', 'wandb'])
-def test_a_missing_package_is_told_at_once(
+def test_a_missing_package_is_reported_at_once(
   built, tmp_path, monkeypatch, package
 ):
   extra = package.lower().removesuffix('x')
@@ -513,7 +520,7 @@ def test_a_missing_package_is_told_at_once(
   assert not (tmp_path / 'checkpoints').exists()
 
 
-def test_who_is_not_logged_in_is_told_at_once(built, tmp_path, monkeypatch):
+def test_a_missing_login_is_reported_at_once(built, tmp_path, monkeypatch):
   monkeypatch.setenv('HOME', str(tmp_path))
   for name in ('WANDB_MODE', 'WANDB_API_KEY', 'NETRC'):
     monkeypatch.delenv(name, raising=False)
@@ -529,22 +536,22 @@ def test_who_is_not_logged_in_is_told_at_once(built, tmp_path, monkeypatch):
   'content',
   ['', '[]', '{}', '{"identity": 1, "id": 2, "told": "x", "open": 3}'],
 )
-def test_a_damaged_note_is_told_at_once(built, tmp_path, content):
+def test_a_damaged_state_is_reported_at_once(built, tmp_path, content):
   (tmp_path / 'wandb.json').write_text(content)
   with pytest.raises(errors.UserError, match='wandb.json'):
     _run(built, tmp_path, wandb=True)
 
 
 def test_a_crafted_note_removes_nothing(built, tmp_path):
-  knobs = {'epochs': 1, 'wandb': True}
-  _run(built, tmp_path / 'run', **knobs)
+  overrides = {'epochs': 1, 'wandb': True}
+  _run(built, tmp_path / 'run', **overrides)
   precious = tmp_path / 'precious'
   precious.mkdir()
   note = tmp_path / 'run' / 'wandb.json'
   for name in ('../../precious', str(precious), '..', '*', '.'):
     crafted = json.loads(note.read_text()) | {'open': name, 'told': -1}
     note.write_text(json.dumps(crafted))
-    _run(built, tmp_path / 'run', **knobs)
+    _run(built, tmp_path / 'run', **overrides)
     assert precious.exists() and (tmp_path / 'run' / 'wandb').is_dir()
   assert list((tmp_path / 'run').glob('wandb/offline-run-*'))
 
@@ -555,12 +562,12 @@ def test_a_crafted_note_removes_nothing(built, tmp_path):
 def test_weights_and_biases_knows_the_config(whole):
   (run,) = _wandb_records(whole, 'run')
   stored = json.loads((whole / 'config.json').read_text())['config']
-  shown = {x.key: json.loads(x.value_json) for x in run.config.update}
-  assert {key: shown[key] for key in stored} == stored
+  logged = {x.key: json.loads(x.value_json) for x in run.config.update}
+  assert {key: logged[key] for key in stored} == stored
   assert (run.project, run.display_name) == ('imat_jax', whole.name)
 
 
-def test_its_own_variables_are_heeded(built, tmp_path, monkeypatch):
+def test_wandbs_variables_are_respected(built, tmp_path, monkeypatch):
   monkeypatch.setenv('WANDB_DIR', str(tmp_path / 'there'))
   monkeypatch.setenv('WANDB_PROJECT', 'shop')
   (tmp_path / 'there').mkdir()
@@ -574,12 +581,12 @@ def test_event_files_are_copied_to_a_bucket(built, tmp_path, monkeypatch):
   monkeypatch.setattr(sync, '_LOOK', 0.02)
   with bucket.known(tmp_path) as shop:
     _run(built, 's3://shop/run', tensorboard=True, wandb=True)
-    told = _tensorboard(shop / 'run'), _wandb(shop / 'run')
+    written = _tensorboard(shop / 'run'), _wandb(shop / 'run')
     rows = _wanted(_rows(shop / 'run'))
   storage.cached_download.cache_clear()
-  for found in told:
-    _close(found.scalars, rows)
-    assert len(found.pictures) == 1 + len(TASKS)
+  for logs in written:
+    _close(logs.scalars, rows)
+    assert len(logs.pictures) == 1 + len(TASKS)
 
 
 def test_nothing_is_drawn_without_a_flag(built, tmp_path):
