@@ -78,7 +78,10 @@ class Model(Config):
   """
 
   trunk: Part = one_of(
-    'imat_jax.models.trunks', 'paper', 'what all tasks share; has flags itself'
+    'imat_jax.models.trunks',
+    'paper',
+    'from photos to features; its options appear with --trunk=NAME --help',
+    before='paper',
   )
   head_widths: tuple[int, ...] = option(
     "widths of a head's hidden layers", (128,), validators.at_least(1)
@@ -213,7 +216,9 @@ class Training(Config):
   strategy: Part = one_of(
     'imat_jax.strategies',
     'weighted_sum',
-    "how the tasks' losses become one update; has flags itself",
+    "how the tasks' losses become one update; its options appear with "
+    '--strategy=NAME --help',
+    before='weighted_sum',
   )
   augmentation: Augmentation = group(Augmentation)
   optimizer: Optimizer = group(Optimizer)

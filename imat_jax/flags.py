@@ -272,6 +272,10 @@ def _peek(field: dataclasses.Field, default: str, argv: list[str]) -> str:
 def _split(maker: Maker) -> tuple[list, list[dataclasses.Field]]:
   """The fields that are flags, with their defaults, and those that are not."""
   pairs = list(_fields(maker))
+  names = [field.name for field, _ in pairs]
+  for name in names:
+    if names.count(name) > 1:
+      raise ValueError(f'--{name}: two configs have this option; rename one')
   flagged = [pair for pair in pairs if 'arguments' not in pair[0].metadata]
   return flagged, [f for f, _ in pairs if 'arguments' in f.metadata]
 

@@ -15,11 +15,25 @@ from typing import Any, Literal
 
 Check = Callable[[Any], str | None]  # the problem with a value, or None
 
-# What fields were called in the config.json of earlier runs, and fields that
-# these lack, with what they then were: such files are read, and digests of
-# configs stay what they were.
+# Fields of the first version, by the names that they had then. Digests of runs
+# hold all of these, and of later fields those that are not the default: so a
+# new field changes no digest of a run from before it.
+# fmt: off
+FIRST_FIELDS = frozenset((
+  'data_dir', 'workdir', 'task_weight_decay', 'epochs', 'batch_size',
+  'eval_augmented', 'resident', 'affinity_steps', 'augmentation',
+  'optimizer', 'stopping', 'saving', 'loader', 'cluster', 'tasks', 'seed',
+  'profile', 'tensorboard', 'wandb', 'model', 'models', 'task_sets',
+  'seeds', 'geometry', 'runs_at_once', 'dry_run', 'rotation', 'shift',
+  'zoom', 'flip', 'fill', 'learning_rate', 'adam_b1', 'adam_b2',
+  'adam_epsilon', 'min_delta', 'patience', 'save_seconds', 'save_steps',
+  'save_epochs', 'loader_threads', 'loader_processes', 'coordinator',
+  'num_processes', 'process_id', 'heartbeat_seconds', 'filters', 'dropout',
+  'shared_widths', 'shared_activation', 'head_widths', 'head_activation',
+  'head_widths_per_label',
+))
+# fmt: on
 FORMER_NAMES = {'cache_on_device': 'resident'}
-LATER = {'trunk': 'paper', 'strategy': 'weighted_sum', 'image_size': 0}
 
 
 def option(
@@ -56,34 +70,47 @@ def group(kind: type, **metadata: bool):
   return dataclasses.field(default_factory=kind, metadata=metadata)
 
 
-def one_of(package: str, default: str, help: str):
+def one_of(package: str, default: str, help: str, before: str):
   """A field that holds a `Part`, by the name of its file in a package.
 
   The file is imported when the part is made: trunks need jax.
+
+  Args:
+    package: whose files are the parts.
+    default: the name of one.
+    help: of its flag.
+    before: the part of runs whose config.json has none, as they are older.
   """
-  metadata = {'package': package, 'help': help}
+  metadata = {'package': package, 'help': help, 'before': before}
   return dataclasses.field(
     default_factory=lambda: part(package, default)(), metadata=metadata
   )
 
 
 def part_names(package: str) -> tuple[str, ...]:
-  """The parts that a package offers: its files."""
+  """The parts that a package offers: its files, but those like `_blocks.py`."""
   modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
-  return tuple(sorted(module.name for module in modules))
+  names = (module.name for module in modules)
+  return tuple(sorted(name for name in names if not name.startswith('_')))
 
 
 def part(package: str, name: str) -> type['Part']:
   """The class of a part: the only one in its file."""
   module = importlib.import_module(f'{package}.{name}')
-  (kind,) = (
+  kinds = [
     value
     for value in vars(module).values()
     if isinstance(value, type)
     and issubclass(value, Part)
     and value.__module__ == module.__name__
-  )
-  return kind
+  ]
+  if len(kinds) != 1:
+    raise TypeError(
+      f'{module.__file__}: must define exactly one {Part.__name__}, such as a '
+      f'Trunk or a Strategy, and defines {len(kinds)}; helpers go into a file '
+      'whose name begins with _'
+    )
+  return kinds[0]
 
 
 def arguments(name: str, help: str, check: Check):
@@ -151,14 +178,58 @@ def to_json(value: Any) -> Any:
 def from_json(kind: type, value: Any) -> Any:
   """The config that `to_json` made `value` of, today or in an earlier version.
 
+  A field that is later than the first version may be missing: it has its
+  default.
+
   Raises:
     ValueError: an unknown or missing field, a wrong type, or a failed check.
   """
   fields = {field.name: field for field in dataclasses.fields(kind)}
-  value = _migrated(kind, value) if isinstance(value, dict) else None
-  if value is None or value.keys() != fields.keys():
-    raise ValueError(f'the fields are not those of {kind.__name__}')
+  if not isinstance(value, dict):
+    raise ValueError(f'{kind.__name__}: no object')
+  value = _migrated(kind, value)
+  unknown = value.keys() - fields.keys()
+  missing = {
+    name
+    for name, field in fields.items()
+    if name not in value
+    and (former_name(name) in FIRST_FIELDS or _is_required(field))
+  }
+  problems = sorted(unknown | missing)
+  if problems:
+    raise ValueError(
+      f'the fields are not those of {kind.__name__}: {", ".join(problems)}'
+    )
   return kind(**{n: _field_from_json(fields[n], v) for n, v in value.items()})
+
+
+def fixed(value: Config) -> dict[str, Any]:
+  """All that must not change between two starts, flat: what digests hold."""
+  flat = {}
+  for field in dataclasses.fields(value):
+    current, name = getattr(value, field.name), former_name(field.name)
+    if field.metadata.get('may_change'):
+      continue
+    if isinstance(current, Part):
+      if current.kind != field.metadata['before']:
+        flat[name] = current.kind
+      flat |= fixed(current)
+    elif isinstance(current, Config):
+      flat |= fixed(current)
+    elif name in FIRST_FIELDS or current != field.default:
+      flat[name] = list(current) if isinstance(current, tuple) else current
+  return flat
+
+
+def _is_required(field: dataclasses.Field) -> bool:
+  """Whether a field has no default."""
+  defaults = field.default, field.default_factory
+  return defaults == (dataclasses.MISSING, dataclasses.MISSING)
+
+
+def former_name(name: str) -> str:
+  """What a field was called in the first version."""
+  return FORMER_NAMES.get(name, name)
 
 
 def _migrated(kind: type, value: dict[str, Any]) -> dict[str, Any]:
@@ -166,13 +237,12 @@ def _migrated(kind: type, value: dict[str, Any]) -> dict[str, Any]:
   now = {former: name for name, former in FORMER_NAMES.items()}
   value = {now.get(name, name): v for name, v in value.items()}
   for field in dataclasses.fields(kind):
-    if field.name in value or field.name not in LATER:
-      continue
-    default = value[field.name] = LATER[field.name]
-    if 'package' in field.metadata:  # its fields were the config's own
-      own = dataclasses.fields(part(field.metadata['package'], default))
+    if 'package' in field.metadata and field.name not in value:
+      # The fields of the part were the config's own.
+      before = field.metadata['before']
+      own = dataclasses.fields(part(field.metadata['package'], before))
       moved = {f.name: value.pop(f.name) for f in own if f.name in value}
-      value[field.name] = {'kind': default, **moved}
+      value[field.name] = {'kind': before, **moved}
   return value
 
 

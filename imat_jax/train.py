@@ -68,7 +68,7 @@ def train(run: config.Run) -> TrainedModel:
   # folder, or its bucket, is read before the lock is held.
   with (
     distributed.initialize(run.cluster),
-    prepared(run.batch_size),
+    prepared(run.batch_size, run.model.trunk.uses_kernels),
     workdir_lib.lock(workdir),
     workdir_lib.synced(workdir),
   ):
@@ -211,8 +211,10 @@ def fit(
       bar.advance()
 
 
-def prepared(batch_size: int):
+def prepared(batch_size: int, uses_kernels: bool):
   """A context with what each training needs first: devices, caches, a mesh.
+
+  A line on stderr where the compiled kernels that it would use are missing.
 
   Raises:
     UserError: no such device, or it does not suit the batch size.
@@ -224,7 +226,7 @@ def prepared(batch_size: int):
     jax.config.update('jax_compilation_cache_dir', str(files.cache_folder()))
   # By default only what takes over a second to compile is kept.
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
-  note = kernels.note()
+  note = kernels.note() if uses_kernels else None
   if note and distributed.is_primary():
     print(note, file=sys.stderr)
   return sharding.set_mesh(batch_size)

@@ -225,7 +225,7 @@ def test_files_that_are_no_text_stop_no_run(
   path = tmp_path / 'run'
   shutil.copytree(uninterrupted, path)
   (path / name).write_bytes(b'\xff\xfe\0torn')
-  assert 'is done' in tiny.run(built, path)
+  assert 'finished after' in tiny.run(built, path)
   assert tiny.results(path) == tiny.results(uninterrupted)
 
 

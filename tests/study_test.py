@@ -160,7 +160,7 @@ def test_spellings_and_repetitions_of_sets(built, tmp_path):
   ('knobs', 'message'),
   [
     ({'models': ('public_4m',)}, 'must be some of private_1_4m'),
-    ({'task_sets': 'apparel;color,age'}, 'begin with the task'),
+    ({'task_sets': 'apparel;color,age'}, 'begin with the same task'),
     ({'task_sets': 'apparel;;apparel,age'}, 'must look like'),
     (
       {'runs_at_once': 2, 'cache_on_device': False},

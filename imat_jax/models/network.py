@@ -87,7 +87,7 @@ def num_params(model: config.Model, task_set: tasks.TaskSet) -> int:
   )['params']
   first = 'dense_0' if model.head_widths else 'logits'
   num_features = params['heads'][first]['kernel'].shape[0]
-  in_trunk = sum(leaf.size for leaf in jax.tree.leaves(params['trunk']))
+  in_trunk = sum(leaf.size for leaf in jax.tree.leaves(params.get('trunk', {})))
   return in_trunk + sum(
     (fan_in + 1) * fan_out
     for task in task_set

@@ -6,7 +6,7 @@ compared, seed by seed, with the same model on the first task alone.
 
 import collections
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,15 @@ def collect(runs_by_cell: Analysis) -> dict[str, Any]:
     `verdict` and `warnings`.
   """
   task = next(iter(runs_by_cell)).tasks[0]
-  comparisons = _compare_all(runs_by_cell, task)
+  names = compared(runs_by_cell)
+  comparisons = _compare_all(runs_by_cell, task, names)
   return {
     'task': task,
     'verdict': _verdict(task, comparisons),
     'warnings': _warnings(runs_by_cell, task, comparisons),
-    'cells': [_describe(cell, runs) for cell, runs in runs_by_cell.items()],
+    'cells': [
+      _describe(cell, runs, names) for cell, runs in runs_by_cell.items()
+    ],
     'comparisons': comparisons,
     'affinity': [
       pair
@@ -44,7 +47,7 @@ def collect(runs_by_cell: Analysis) -> dict[str, Any]:
       for pair in results.affinity(cell.model, cell.tasks, runs)
     ],
     'runs': [
-      _run(cell, r) for cell, runs in runs_by_cell.items() for r in runs
+      _run(cell, r, names) for cell, runs in runs_by_cell.items() for r in runs
     ],
   }
 
@@ -55,7 +58,25 @@ def confusion_matrix(runs: Sequence[Result], task: str) -> np.ndarray:
   return np.sum(matrices, 0)
 
 
-def _describe(cell: Cell, runs: Sequence[Result]) -> dict[str, Any]:
+def compared(runs_by_cell: Analysis) -> dict[str, results.Score]:
+  """The scores that all runs have; earlier ones may lack a later metric."""
+  evaluations = [
+    evaluation
+    for runs in runs_by_cell.values()
+    for result in runs
+    for evaluation in result.evaluation['tasks'].values()
+    if evaluation['count']
+  ]
+  return {
+    name: score
+    for name, score in results.compared().items()
+    if all(evaluation.get(name) is not None for evaluation in evaluations)
+  }
+
+
+def _describe(
+  cell: Cell, runs: Sequence[Result], names: Iterable[str]
+) -> dict[str, Any]:
   return {
     'model': cell.model,
     'tasks': list(cell.tasks),
@@ -64,13 +85,15 @@ def _describe(cell: Cell, runs: Sequence[Result]) -> dict[str, Any]:
     'epochs': [len(r.rows) for r in runs],
     'seconds': [round(sum(row['seconds'] for row in r.rows), 1) for r in runs],
     'scores': {
-      task: _describe_task([r.evaluation['tasks'][task] for r in runs])
+      task: _describe_task([r.evaluation['tasks'][task] for r in runs], names)
       for task in cell.tasks
     },
   }
 
 
-def _describe_task(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _describe_task(
+  evaluations: Sequence[Mapping[str, Any]], names: Iterable[str]
+) -> dict[str, Any]:
   """A task's scores with their intervals, and its means per label."""
   if not evaluations[0]['count']:
     return {'count': 0}
@@ -87,7 +110,7 @@ def _describe_task(evaluations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     },
     **{
       name: _summary([evaluation[name] for evaluation in evaluations])
-      for name in results.compared()
+      for name in names
     },
   }
 
@@ -101,18 +124,20 @@ def _summary(value_S: Sequence[float]) -> dict[str, Any]:
   }
 
 
-def _compare_all(runs_by_cell: Analysis, task: str) -> list[dict[str, Any]]:
+def _compare_all(
+  runs_by_cell: Analysis, task: str, names: Mapping[str, results.Score]
+) -> list[dict[str, Any]]:
   if not _num_labelled(runs_by_cell, task):
     return []
   comparisons = [
-    _compare(cell, runs, runs_by_cell[baseline_cell], task)
+    _compare(cell, runs, runs_by_cell[baseline_cell], task, names)
     for cell, runs in runs_by_cell.items()
     if (baseline_cell := baseline(list(runs_by_cell), cell)) is not None
   ]
   comparisons = [c for c in comparisons if c['seeds']]
   for model in dict.fromkeys(c['model'] for c in comparisons):
     model_scores = [c['scores'] for c in comparisons if c['model'] == model]
-    for name, (_, sign) in results.compared().items():
+    for name, (_, sign) in names.items():
       corrected = statistics.holm([s[name]['p_value'] for s in model_scores])
       for scores, p_value in zip(model_scores, corrected, strict=True):
         scores[name]['p_holm'] = p_value
@@ -127,7 +152,11 @@ def _num_labelled(runs_by_cell: Analysis, task: str) -> int:
 
 
 def _compare(
-  cell: Cell, runs: Sequence[Result], baseline_runs: Sequence[Result], task: str
+  cell: Cell,
+  runs: Sequence[Result],
+  baseline_runs: Sequence[Result],
+  task: str,
+  names: Iterable[str],
 ) -> dict[str, Any]:
   """Paired differences of a cell and its baseline, over their shared seeds."""
   base = {r.run.seed: r for r in baseline_runs}
@@ -140,7 +169,7 @@ def _compare(
   if not pairs:
     return comparison
   scores = {}
-  for name in results.compared():
+  for name in names:
     difference_S = [
       with_.evaluation['tasks'][task][name]
       - without.evaluation['tasks'][task][name]
@@ -179,7 +208,7 @@ def _differs(test: Mapping[str, Any]) -> bool:
   return test['p_value'] < statistics.ALPHA
 
 
-def _run(cell: Cell, result: Result) -> dict[str, Any]:
+def _run(cell: Cell, result: Result, names: Iterable[str]) -> dict[str, Any]:
   evaluation = result.evaluation
   return {
     'model': cell.model,
@@ -190,9 +219,7 @@ def _run(cell: Cell, result: Result) -> dict[str, Any]:
     'stopped_early': evaluation['stopped_early'],
     'seconds': round(sum(row['seconds'] for row in result.rows), 1),
     'scores': {
-      task: {
-        name: evaluation['tasks'][task][name] for name in results.compared()
-      }
+      task: {name: evaluation['tasks'][task].get(name) for name in names}
       for task in cell.tasks
     },
     'total': [row['total'] for row in result.rows],

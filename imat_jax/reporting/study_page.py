@@ -59,7 +59,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
     ],
     warnings=findings['warnings'],
     facts=findings,
-    scores=results.compared(),
+    scores=analysis.compared(runs_by_cell),
     tables=tables_by_name,
     baselines=baselines,
     charts=_charts(findings, runs_by_cell),

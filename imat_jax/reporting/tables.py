@@ -47,6 +47,7 @@ def _scores(findings: Mapping[str, Any]) -> list[Row]:
     | {
       f'{name} {part}'.removesuffix(' mean'): scores[name][part]
       for name in results.compared()
+      if name in scores
       for part in ('mean', 'standard_deviation', 'low', 'high')
     }
     for cell in findings['cells']
@@ -58,7 +59,7 @@ def _scores(findings: Mapping[str, Any]) -> list[Row]:
 def _comparisons(findings: Mapping[str, Any]) -> list[Row]:
   rows = []
   for comparison in findings['comparisons']:
-    for name in results.compared():
+    for name in comparison['scores']:
       scores = comparison['scores'][name]
       rows.append(
         {

@@ -220,30 +220,15 @@ def _refuse_other_kind(workdir: Workdir, kind: type) -> None:
 
 
 def _fixed(kind: type, stored: dict[str, Any]) -> dict[str, Any]:
-  """The options that must not change, flat."""
-  all_options, changing = stored['config'].items(), options.may_change(kind)
-  fixed = {name: v for name, v in all_options if name not in changing}
-  return {'data set': stored['data_set'][:12], **_flat(fixed)}
-
-
-def _flat(config_json: dict[str, Any]) -> dict[str, Any]:
-  """The options as in the first version: flat, without later ones."""
-  flat = {}
-  for name, value in config_json.items():
-    if isinstance(value, dict):
-      flat |= _flat({n: v for n, v in value.items() if n != 'kind'})
-      value = value.get('kind')
-      if value is None:
-        continue
-    if name not in options.LATER or value != options.LATER[name]:
-      flat[options.FORMER_NAMES.get(name, name)] = value
-  return flat
+  """What must not change, flat."""
+  settings = options.from_json(kind, stored['config'])
+  return {'data set': stored['data_set'][:12], **options.fixed(settings)}
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-  values = [options.LATER | old, options.LATER | new]
+  """A later option that one of them lacks has its default there."""
   return [
-    f'{name}: {values[0][name]} → {values[1][name]}'
-    for name in values[1]
-    if name in values[0] and values[0][name] != values[1][name]
+    f'{name}: {old.get(name, "default")} → {new.get(name, "default")}'
+    for name in dict.fromkeys([*new, *old])
+    if old.get(name) != new.get(name)
   ]

@@ -3,7 +3,7 @@
 To add one, write `strategies/NAME.py` with one `Strategy` in it;
 `--strategy=NAME` then trains with it, and its fields are its flags. A method
 sees what a step knows of its tasks and gives their weights; it never sees
-parameters. tests/strategies_test.py holds a small example.
+parameters. tests/toys/strategies has small examples.
 """
 
 import dataclasses
@@ -20,10 +20,14 @@ State = Any  # a pytree of arrays; of many methods empty
 class Evidence(NamedTuple):
   """What a method may look at, of T tasks; of the global batch.
 
+  In a study T counts the tasks of all its runs. Those that are not this run's
+  have weight, count, loss and gradient 0: count tasks by `weight_T > 0`, not by
+  T, for the same run alone and in a study to be the same.
+
   Attributes:
     loss_T: mean losses in nats; 0 where the batch has no label.
     count_T: labelled photos of the batch.
-    weight_T: the run's task weights, 0 for a task that is not its own.
+    weight_T: the run's task weights.
     gramian_TxT: products of the gradients of the tasks' losses with respect to
       the features, the trunk's outputs; None unless `needs_gramian`.
     key: of the step's own randomness.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from imat_jax import config, errors, tasks
 from imat_jax.models import presets
+from imat_jax.models.trunks.paper import Paper
 from imat_jax.runtime import files
 
 # In the order of the report's tables.
@@ -54,8 +55,9 @@ class Grid:
     options = {n: v for n, v in vars(self.study).items() if n in shared}
     options['workdir'] = run_folder(self.study, cell, seed)
     model = presets.BY_NAME[cell.model]
-    trunk = dataclasses.replace(model.trunk, geometry=self.study.geometry)
-    model = dataclasses.replace(model, trunk=trunk)
+    if isinstance(model.trunk, Paper):
+      trunk = dataclasses.replace(model.trunk, geometry=self.study.geometry)
+      model = dataclasses.replace(model, trunk=trunk)
     return config.Run(**options, tasks=cell.tasks, seed=seed, model=model)
 
 

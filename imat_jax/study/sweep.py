@@ -38,7 +38,7 @@ def run_study(study: config.Study) -> None:
   """Trains, compares and reports; resumes where it was stopped."""
   with (
     distributed.initialize(study.cluster),
-    train.prepared(study.batch_size),
+    train.prepared(study.batch_size, uses_kernels=True),
   ):
     _run_study(study)
 

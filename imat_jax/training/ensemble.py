@@ -1,7 +1,7 @@
 """Runs that are trained together: one program, R seeds and task sets.
 
-A run that is trained alone is a group of one. Every array of a group's state
-has R as its first axis.
+A run that is trained alone is an ensemble of one. Every array of its state has
+R as its first axis.
 """
 
 import dataclasses

@@ -41,13 +41,15 @@ def add(
   Tasks with weight 0 are skipped.
   """
 
+  trunk = state.params.get('trunk', {})  # one without parameters has none
+
   def loss_of(trunk):
     params = state.params | {'trunk': trunk}
     logits_BxTxK, _ = gradients.forward(network, state, params, batch)
     return losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT).value_T()
 
-  loss_T, pull_back = jax.vjp(loss_of, state.params['trunk'])
-  size = sum(leaf.size for leaf in jax.tree.leaves(state.params['trunk']))
+  loss_T, pull_back = jax.vjp(loss_of, trunk)
+  size = sum(leaf.size for leaf in jax.tree.leaves(trunk))
 
   def gradient_of(one_hot_T):
     return jax.lax.cond(

@@ -125,9 +125,13 @@ def _weights(
   loss: losses.Mean,
   gramian_TxT: jax.Array | None,
 ) -> tuple[jax.Array, State]:
+  # Tasks of other runs of a study are in the batch, but not of this run.
+  own_T = (state.weight_T > 0).astype(loss.weight_T.dtype)
+  if gramian_TxT is not None:
+    gramian_TxT = gramian_TxT * own_T[:, None] * own_T[None]
   evidence = Evidence(
-    loss_T=loss.value_T(),
-    count_T=loss.weight_T,
+    loss_T=loss.value_T() * own_T,
+    count_T=loss.weight_T * own_T,
     weight_T=state.weight_T,
     gramian_TxT=gramian_TxT,
     key=rng.key(state.seed, 'strategy', state.step),

@@ -2,10 +2,11 @@
 
 To add one, write `models/trunks/NAME.py`: a frozen config, the only `Trunk` in
 the file, and the linen module that it makes. `--trunk=NAME` then trains it, and
-the fields are its flags. tests/trunks_test.py holds a small example.
+the fields are its flags. tests/toys/trunks has a small example.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,9 @@ from imat_jax import options, validators
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trunk(options.Part):
   """A trunk's options."""
+
+  # Whether a CPU trains it with the compiled kernels of `models.kernels`.
+  uses_kernels: ClassVar[bool] = False
 
   image_size: int = options.option(
     'width and height in pixels of the photos that the network sees',

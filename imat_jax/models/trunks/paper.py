@@ -5,7 +5,7 @@ flattened features at 8,192, which two geometries give: see `--geometry`.
 """
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 from flax import linen as nn
@@ -23,6 +23,8 @@ _SIDES = {'report': 128, 'original': 256}
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Paper(trunks.Trunk):
   """The paper's trunk; the defaults are public 3M's."""
+
+  uses_kernels: ClassVar[bool] = True
 
   image_size: int = options.option(
     'width and height in pixels of the photos that the network sees; 0 for '

@@ -17,6 +17,7 @@ class TakeTurns(Strategy):
     return jnp.int32(0)
 
   def update(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
-    number = len(evidence.loss_T)
-    turn_T = jax.nn.one_hot(state // self.steps_per_turn % number, number)
-    return turn_T * evidence.weight_T, state + 1
+    own_T = evidence.weight_T > 0
+    place_T = jnp.cumsum(own_T) - 1  # of a task among the run's own
+    turn = state // self.steps_per_turn % jnp.maximum(own_T.sum(), 1)
+    return jnp.where(place_T == turn, evidence.weight_T, 0), state + 1
