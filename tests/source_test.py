@@ -117,7 +117,9 @@ def test_no_such_split(built):
 
 def test_no_such_task(built):
   selected = tasks.TaskSet((APPAREL, tasks.Task('size', ('large',))))
-  with pytest.raises(errors.UserError, match="no task 'size'; it has: apparel"):
+  with pytest.raises(
+    errors.UserError, match="no task 'size'; available: apparel"
+  ):
     source.Source(built, 'train', selected)
 
 

@@ -578,7 +578,7 @@ def test_wandbs_variables_are_respected(built, tmp_path, monkeypatch):
 
 
 def test_event_files_are_copied_to_a_bucket(built, tmp_path, monkeypatch):
-  monkeypatch.setattr(sync, '_LOOK', 0.02)
+  monkeypatch.setattr(sync, '_POLL_S', 0.02)
   with bucket.known(tmp_path) as shop:
     _run(built, 's3://shop/run', tensorboard=True, wandb=True)
     written = _tensorboard(shop / 'run'), _wandb(shop / 'run')
