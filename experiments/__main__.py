@@ -8,7 +8,7 @@ __doc__ = f"""Each experiment has its question, and trains what answers it.
 
 {commands.listed('experiments', pathlib.Path(__file__).parent)}
 
-python -m EXPERIMENT --help says more of each; python -m imat_jax lists the
+python -m EXPERIMENT --help describes it; python -m imat_jax lists the
 commands for data, evaluation and use."""
 
 

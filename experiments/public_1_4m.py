@@ -22,7 +22,7 @@ DEFAULTS = functools.partial(
 
 def main(run: config.Run) -> None:
   preflight.check_run(run)
-  from imat_jax import train  # here, so that a typo is told at once
+  from imat_jax import train  # here: a typo is reported before this loads
 
   train.train(run)
 

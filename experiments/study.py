@@ -10,7 +10,7 @@ page that answers the question.
     --seeds=6 --epochs=10
   python -m experiments.study … --dry_run
 
-Stopped at any moment, the same command goes on from there; with more seeds,
+Stopped at any moment, the same command resumes; with more seeds,
 task sets or models it trains only what is new.
 """
 
@@ -28,7 +28,7 @@ DEFAULTS = functools.partial(
 
 def main(study: config.Study) -> None:
   preflight.check_study(study)
-  from imat_jax.study import sweep  # here, so that a typo is told at once
+  from imat_jax.study import sweep  # here: a typo is reported before this loads
 
   sweep.run_study(study)
 

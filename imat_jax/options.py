@@ -13,7 +13,7 @@ import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
-Check = Callable[[Any], str | None]  # says what is wrong with a value
+Check = Callable[[Any], str | None]  # the problem with a value, or None
 
 # What fields were called in the config.json of earlier runs, and fields that
 # these lack, with what they then were: such files are read, and digests of

@@ -115,14 +115,14 @@ def fit(
   """The training loop, from the latest checkpoint on.
 
   All runs of an ensemble take the same steps at the same time; one that stops
-  early stays as it is while the others go on.
+  early keeps its state while the others continue.
 
   Args:
     ensemble: the runs; most often one.
     data: what they read.
     directory: of the checkpoints.
-    config_hash: what the runs are, see `checkpoint.restore_latest`.
-    writers: who is told of the epochs of an ensemble of one run.
+    config_hash: of the runs, see `checkpoint.restore_latest`.
+    writers: of the epochs, for an ensemble of one run.
 
   Returns:
     the runs at their end.
@@ -393,9 +393,9 @@ def _check_finite(
     where = f' in {run.workdir}' if len(ensemble) > 1 else ''
     latest = distributed.broadcast_from_primary(checkpointer.latest)
     raise errors.UserError(
-      f'step {step}: the loss or a gradient of {names}{where} is not finite; '
-      f'the last good checkpoint is that of step {latest}; a smaller '
-      '--learning_rate in another --workdir may help'
+      f'non-finite loss or gradient in task {names}{where} at step {step} '
+      f'(last good checkpoint: step {latest}). Try a smaller --learning_rate '
+      'in a new --workdir'
     )
 
 
@@ -405,6 +405,5 @@ def _interrupted(
   name = signal.Signals(number).name
   return errors.Interrupted(
     number,
-    f'{name}: saved at step {step} in {folder}; the same command goes on from '
-    'there',
+    f'{name}: saved at step {step} in {folder}; run the same command to resume',
   )

@@ -78,7 +78,7 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
   """Modules that start processes: `-m 'not processes'` is for daily work."""
   for item in items:
-    if hasattr(item.module, 'subprocess'):
+    if hasattr(item.module, 'subprocess') or hasattr(item.module, 'nbclient'):
       item.add_marker(pytest.mark.processes)
 
 

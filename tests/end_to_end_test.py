@@ -225,7 +225,7 @@ def test_profile_leaves_a_trace_and_changes_nothing(built, whole, tmp_path):
 def test_a_loss_that_is_not_finite_ends_the_run(built, tmp_path):
   wild = config.Optimizer(learning_rate=1e30)
   run = _config(built, tmp_path / 'run', optimizer=wild)
-  broken = r'step \d+: the loss or a gradient of .*color.* is not finite'
+  broken = r'non-finite loss or gradient in task .*color.* at step \d+'
   with pytest.raises(errors.UserError, match=f'{broken}.* that of step 0'):
     _run(run)
   assert [

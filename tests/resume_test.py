@@ -104,7 +104,7 @@ def test_a_signal_saves_and_leaves(
   process.send_signal(number)
   _, err = process.communicate(timeout=120)
   assert process.returncode == status
-  said = re.search(rf'{number.name}: saved at step (\d+) in .* goes on', err)
+  said = re.search(rf'{number.name}: saved at step (\d+) in .* to resume', err)
   assert said and 'Traceback' not in err
   assert max(_steps(path)) == int(said[1])
   tiny.run(built, path)
@@ -189,7 +189,9 @@ def test_a_damaged_checkpoint_is_named_and_passed_over(
   _damage(biggest, how)
   before = sorted(_steps(path))[-2]
   said = tiny.run(built, path)
-  assert re.search(rf'checkpoints/{newest}: .*{biggest.name} is .*passed', said)
+  assert re.search(
+    rf'checkpoints/{newest}: .*{biggest.name} is .*skipping', said
+  )
   assert f'resumes at step {before}' in said
   assert tiny.results(path) == tiny.results(uninterrupted)
 
@@ -209,7 +211,7 @@ def test_what_other_programs_leave_is_no_damage(
     (path / 'checkpoints' / name).mkdir()
   said = tiny.run(built, path)
   assert f'resumes at step {max(_steps(stopped))}' in said
-  assert 'passed over' not in said
+  assert 'skipping' not in said
   assert not list((path / 'checkpoints').glob('damaged-*'))
   assert all((folder / 'Thumbs.db').exists() for folder in folders[:2])
   assert tiny.results(path) == tiny.results(uninterrupted)

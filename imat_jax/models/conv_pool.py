@@ -1,6 +1,6 @@
 """Convolution, max pooling and ReLU as one operation, fast on every device.
 
-`plain` says what it is, in XLA's operations. On a CPU these are slow, above all
+`plain` defines it in XLA's operations. On a CPU these are slow, above all
 their gradients, so there a compiled kernel does the same in one pass over the
 picture (`kernels/conv_pool.cc`; benchmarks/README.md has the figures).
 """

@@ -67,7 +67,7 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
     built: the tasks that the data set has.
 
   Raises:
-    UserError: the data set allows none of it, or a task stands twice in a set.
+    UserError: the data set allows none of it, or a set has a duplicate task.
   """
   cells, left_out = [], {}
   for model in study.models:

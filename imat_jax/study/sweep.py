@@ -28,7 +28,7 @@ from imat_jax.training import checkpoint, inputs, scoring
 from imat_jax.training.ensemble import Ensemble
 from imat_jax.writers.multi import MultiWriter
 
-# What XLA says when the device's memory is full.
+# XLA's error when the device's memory is full.
 _FULL = 'RESOURCE_EXHAUSTED'
 # How the folder of an ensemble is named, see `Sweep._folder`.
 _OWN_FOLDER = re.compile('[0-9a-f]{16}')
@@ -250,7 +250,7 @@ def _write_results(
 
 
 def _in_folders(root: pathlib.Path) -> list[list[Any]]:
-  """The folders of ensembles, and what `_read_group` says of each."""
+  """The folders of ensembles, with the content that `_read_group` returns."""
   folders = []
   for path in sorted(root.glob('groups/*/')):
     if (path / 'group.json').exists():

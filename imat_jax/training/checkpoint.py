@@ -1,11 +1,11 @@
-"""Checkpoints of a group of runs; the only module that knows orbax.
+"""Checkpoints of an ensemble of runs; the only module that imports orbax.
 
 Where a job has several processes each of them has all arrays, so the first
 alone reads and writes.
 
 A checkpoint is a folder, numbered by step, that orbax writes in the background
-under another name and renames when it is whole; then it is sealed. Only one
-whose seal fits is ever read.
+under another name and renames when it is complete; then its checksums are
+written. Only one whose checksums match is ever read.
 """
 
 import contextlib
@@ -67,33 +67,33 @@ def steps(directory: pathlib.Path) -> list[int]:
 def restore_latest(
   directory: pathlib.Path, config_hash: str, like: Checkpoint
 ) -> Checkpoint | None:
-  """The latest whole checkpoint, or None where nothing was saved yet.
+  """The latest complete checkpoint, or None where nothing was saved yet.
 
-  A damaged one is named on stderr and passed over.
+  A damaged one is skipped, with a line on stderr.
 
   Args:
     directory: where the numbered folders lie.
-    identity: what the run is; a checkpoint of another run is refused.
+    config_hash: of the run; a checkpoint of another run is refused.
     like: has the shapes and types of the arrays.
 
   Raises:
-    UserError: there are checkpoints, but none is whole, or not of this run.
+    UserError: there are checkpoints, but none is complete, or of this run.
   """
-  folder = _latest_whole(directory)
+  folder = _latest_complete(directory)
   if folder is None:
     return None
   with _read(folder):
     return _restore(folder, config_hash, like)
 
 
-def _latest_whole(directory: pathlib.Path) -> pathlib.Path | None:
+def _latest_complete(directory: pathlib.Path) -> pathlib.Path | None:
   saved = steps(directory)
   for step in saved:
     folder = directory / str(step)
-    fault = checksums.verify(folder)
-    if fault is None:
+    problem = checksums.verify(folder)
+    if problem is None:
       return folder
-    print(f'{folder}: {fault}; passed over', file=sys.stderr)
+    print(f'{folder}: {problem}; skipping this checkpoint', file=sys.stderr)
   # That of step 0 is there before the first step: nothing is lost without it.
   if any(saved):
     raise errors.UserError(
@@ -110,7 +110,7 @@ def restore_best(
 
   As `restore_latest`; `like` has the shapes of the variables.
   """
-  folder = _latest_whole(directory)
+  folder = _latest_complete(directory)
   if folder is None:
     return None
   with _read(folder):
@@ -127,7 +127,7 @@ def save_best(
 
   Args:
     directory: where numbered folders lie.
-    identity: what the run is.
+    config_hash: of the run.
     variables: those of the best epoch, with R = 1 in front.
     history: of the run.
   """
@@ -183,7 +183,7 @@ class Checkpointer:
         self.wait()
     finally:
       self._background.shutdown()
-      # What a save said, closing says again.
+      # Closing raises a failed save's error once more.
       with contextlib.suppress(Exception):
         self._manager.close()
 
@@ -212,14 +212,14 @@ class Checkpointer:
         ),
         force=True,
       )
-    self._saved = self._background.submit(self._seal, step)
+    self._saved = self._background.submit(self._write_checksums, step)
 
   def wait(self) -> None:
-    """Returns when all that was saved is whole and sealed."""
+    """Returns when all that was saved is complete, with checksums."""
     with _reported(self._directory):
       self._saved.result()
 
-  def _seal(self, step: int) -> None:
+  def _write_checksums(self, step: int) -> None:
     # orbax calls its own callback before the last rename: too early.
     self._manager.wait_until_finished()
     checksums.write(self._directory / str(step))
@@ -317,7 +317,7 @@ def _orbax_checkpointer() -> ocp.Checkpointer:
 
 
 def _copied(arrays: Any) -> Any:
-  """Copies in this process's memory: the next step overwrites the arrays."""
+  """Copies in host memory: the next step overwrites the arrays."""
   return jax.tree.map(np.array, jax.device_get(arrays))
 
 
@@ -394,24 +394,24 @@ def _check_room(directory: pathlib.Path, checkpoint: Checkpoint) -> None:
 
 @contextlib.contextmanager
 def _reported(directory: pathlib.Path) -> Iterator[None]:
-  """Turns what a disk does to orbax and tensorstore into one line."""
+  """Turns errors of orbax and tensorstore, as on a full disk, into one line."""
   try:
     yield
   except Exception as error:
-    whole = [
+    complete = [
       s for s in steps(directory) if not checksums.verify(directory / str(s))
     ]
-    last = f'step {whole[0]} is whole' if whole else 'none is whole yet'
+    last = f'step {complete[0]}' if complete else 'none'
     raise errors.UserError(
       f'{directory}: could not save a checkpoint: '
-      f'{errors.first_line(error)}; of '
-      f'those there, {last}; run again when this is mended'
+      f'{errors.first_line(error)}; latest complete one: {last}; fix this and '
+      'run the same command again'
     ) from error
 
 
 @contextlib.contextmanager
 def _read(folder: pathlib.Path) -> Iterator[None]:
-  """Turns what orbax says of a folder that someone altered into one line."""
+  """Turns orbax's errors about an altered folder into one line."""
   try:
     yield
   except errors.UserError:

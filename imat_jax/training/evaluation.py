@@ -11,7 +11,7 @@ from imat_jax.training import losses, metrics, scores
 
 
 class Predictions(NamedTuple):
-  """What a network says of B photos, beside what is true."""
+  """Predictions for B photos, beside their labels."""
 
   label: jax.Array  # int32, B × T, -1 where missing
   guess: jax.Array  # int32, B × T, the label with the largest probability
@@ -21,7 +21,7 @@ class Predictions(NamedTuple):
 def eval_step(
   network: nn.Module, variables: dict[str, Any], batch: Batch
 ) -> tuple[metrics.Metrics, Predictions]:
-  """The metrics of a batch and what is guessed, without dropout."""
+  """The metrics and predictions of a batch, without dropout."""
   return evaluate_logits(logits(network, variables, batch), batch.label_BxT)
 
 
@@ -35,7 +35,7 @@ def logits(
 def evaluate_logits(
   logits_BxTxK: jax.Array, label_BxT: jax.Array
 ) -> tuple[metrics.Metrics, Predictions]:
-  """The metrics of logits, and what they guess.
+  """The metrics and predictions of logits.
 
   Args:
     logits_BxTxK: -inf for what is no label.

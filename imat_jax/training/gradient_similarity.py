@@ -2,7 +2,7 @@
 
 The cosine between the gradients of two tasks' losses on the trunk, as in Du et
 al., "Adapting auxiliary losses using gradient similarity" (2018): near 1 they
-agree, near 0 they do not care, below 0 what one learns costs the other.
+agree, near 0 they are independent, below 0 they conflict.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from imat_jax.training.state import TrainState
 
 @struct.dataclass
 class Cosines:
-  """Sums over the batches that were looked at."""
+  """Sums over the batches that were compared."""
 
   sum_TxT: jax.Array
   count_TxT: jax.Array  # of the batches in which both have a gradient
@@ -36,9 +36,9 @@ def zeros(number: int) -> Cosines:
 def add(
   network: nn.Module, cosines: Cosines, state: TrainState, batch: Batch
 ) -> Cosines:
-  """Looks at one batch, under the dropout that its step has.
+  """Adds one batch, with the dropout of its step.
 
-  A task with weight 0 is passed over.
+  Tasks with weight 0 are skipped.
   """
 
   def loss_of(trunk):

@@ -1,4 +1,4 @@
-"""Scores runs on the photos of a split: what `evaluation.json` says.
+"""Scores runs on the photos of a split: the content of `evaluation.json`.
 
 A missing label counts nowhere. Labels of the data set that a run does not know
 become its 'other', or missing where it has none.
@@ -27,14 +27,14 @@ from imat_jax.training.trained_model import TrainedModel
 
 
 class Scored(NamedTuple):
-  """What a run makes of the N photos of a split."""
+  """A run's scores and predictions on the N photos of a split."""
 
   evaluation: dict[str, Any]  # the form of `evaluation.json`
   guesses: Predictions  # of its own tasks, N × T each
 
 
 class Outputs(NamedTuple):
-  """All that a network says of N photos, beside what is true."""
+  """A network's outputs for N photos, beside their labels."""
 
   logits_NxTxK: np.ndarray  # -inf behind the last label of a task
   label_NxT: np.ndarray  # -1 where missing
@@ -48,7 +48,7 @@ def outputs(
   batch_size: int,
   loader: config.Loader,
 ) -> Outputs:
-  """Shows a run, at its best epoch, the photos of a split."""
+  """The outputs of a run, at its best epoch, for the photos of a split."""
   run, task_set = trained.run, trained.task_set
   examples = source.Source(data_dir, split, task_set)
   data = input_pipeline.eval_dataset(
