@@ -5,7 +5,7 @@ import pathlib
 import tempfile
 
 import pytest
-from hypothesis import options
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imat_jax.runtime import files
@@ -13,7 +13,7 @@ from imat_jax.runtime import files
 NAMES = st.text(st.characters(codec='utf-8', exclude_characters='/\0'))
 
 
-@options(NAMES)
+@given(NAMES)
 def test_a_name_fits_into_a_folder(name):
   bounded = files.bounded_name(name)
   assert len(bounded.encode()) <= 200

@@ -4,7 +4,7 @@ import pathlib
 import tempfile
 
 import pytest
-from hypothesis import options
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imat_jax import errors
@@ -365,7 +365,7 @@ def nothing_but_user_errors():
     yield
 
 
-@options(st.sampled_from(['train.data', 'task_map', 'label_map']), JSON)
+@given(st.sampled_from(['train.data', 'task_map', 'label_map']), JSON)
 def test_arbitrary_json_raises_nothing_but_user_errors(name, value):
   with tempfile.TemporaryDirectory() as path:
     folder = Folder(path)
@@ -375,7 +375,7 @@ def test_arbitrary_json_raises_nothing_but_user_errors(name, value):
       kaggle.labels_by_image(kaggle.read_split(path, 'train'))
 
 
-@options(st.sampled_from(KEYS), JSON)
+@given(st.sampled_from(KEYS), JSON)
 def test_arbitrary_values_in_a_record_raise_nothing_but_user_errors(key, value):
   """As above, deeper: one key of one good record has any value."""
 

@@ -5,7 +5,7 @@ import json
 import pathlib
 import tempfile
 
-from hypothesis import options
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imat_jax.data import image_validation, manifest
@@ -38,20 +38,20 @@ def _read(content: bytes) -> dict[str, manifest.Entry]:
     return manifest.read(path)
 
 
-@options(st.binary() | st.lists(st.sampled_from(b'{}[]":,\n0aZ\\')).map(bytes))
+@given(st.binary() | st.lists(st.sampled_from(b'{}[]":,\n0aZ\\')).map(bytes))
 def test_any_bytes_are_lines_or_none(content):
   for key, line in _read(content).items():
     assert line.imageId == key
 
 
-@options(st.fixed_dictionaries({name: VALUES for name in NAMES}))
+@given(st.fixed_dictionaries({name: VALUES for name in NAMES}))
 def test_any_values_are_a_line_or_none(fields):
   for line in _read(json.dumps(fields).encode()).values():
     assert isinstance(line.is_permanent, bool)
     assert isinstance(line.imageId, str)
 
 
-@options(st.lists(CAME | FAILED, max_size=8), st.integers(0, 400))
+@given(st.lists(CAME | FAILED, max_size=8), st.integers(0, 400))
 def test_what_is_written_is_read_whatever_was_torn_off(lines, cut):
   with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder, 'a.manifest.jsonl')

@@ -14,9 +14,9 @@ APPAREL = tasks.Task('apparel', ('dress', 'outerwear', 'pants', 'shoe'))
 COLOR = tasks.Task('color', ('blue', 'green', 'red'))
 
 
-def read(data_dir, *wanted, split='train'):
+def read(data_dir, *selected, split='train'):
   """All labels of a split, photos × tasks."""
-  examples = source.Source(data_dir, split, tasks.TaskSet(wanted))
+  examples = source.Source(data_dir, split, tasks.TaskSet(selected))
   return np.array([examples[i].label_T for i in range(len(examples))])
 
 
@@ -116,11 +116,11 @@ def test_no_such_split(built):
 
 
 def test_no_such_task(built):
-  wanted = tasks.TaskSet((APPAREL, tasks.Task('size', ('large',))))
+  selected = tasks.TaskSet((APPAREL, tasks.Task('size', ('large',))))
   with pytest.raises(
     errors.UserError, match="no task 'size'; available: apparel"
   ):
-    source.Source(built, 'train', wanted)
+    source.Source(built, 'train', selected)
 
 
 NEEDED = ['tasks', 'num_examples', 'stored_side', 'fingerprint', 'image_size']

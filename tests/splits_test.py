@@ -3,7 +3,7 @@
 import collections
 import hashlib
 
-from hypothesis import options
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imat_jax.data import splits
@@ -38,7 +38,7 @@ def test_more_photos_move_few():
 LABELS = st.dictionaries(st.sampled_from('xy'), st.sampled_from('abc'))
 
 
-@options(st.lists(LABELS, min_size=2, max_size=12), st.randoms())
+@given(st.lists(LABELS, min_size=2, max_size=12), st.randoms())
 def test_both_sides_have_photos_whatever_the_order(labels, random):
   listed = photos(labels)
   drawn = splits.draw(listed, 0.2)
@@ -48,7 +48,7 @@ def test_both_sides_have_photos_whatever_the_order(labels, random):
   assert splits.draw(dict(shuffled), 0.2) == drawn
 
 
-@options(st.lists(st.sampled_from('abcd'), min_size=2, max_size=30))
+@given(st.lists(st.sampled_from('abcd'), min_size=2, max_size=30))
 def test_a_label_of_two_photos_is_on_both_sides(labels):
   listed = photos([{'x': label} for label in labels])
   sides = collections.defaultdict(set)

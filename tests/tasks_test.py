@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import options
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imat_jax import errors, tasks
@@ -68,7 +68,7 @@ def test_labels_are_in_alphabetical_order_with_other_last():
   assert fold(counts, share=0.1) == ('blue', 'red', 'zinc', 'other')
 
 
-@options(COUNTS, st.sets(LABELS), SHARES)
+@given(COUNTS, st.sets(LABELS), SHARES)
 def test_a_label_is_kept_exactly_where_it_is_common(counts, seen, share):
   labels = fold(counts, seen, share)
   total = sum(counts.values())
@@ -78,7 +78,7 @@ def test_a_label_is_kept_exactly_where_it_is_common(counts, seen, share):
   assert set(labels) <= set(counts) | {'other'}
 
 
-@options(COUNTS, st.sets(LABELS), SHARES)
+@given(COUNTS, st.sets(LABELS), SHARES)
 def test_every_label_that_was_seen_has_a_number(counts, seen, share):
   task = _fold(counts, seen, share)
   for label in seen | set(counts):
@@ -86,7 +86,7 @@ def test_every_label_that_was_seen_has_a_number(counts, seen, share):
   assert task.index(None) == -1
 
 
-@options(COUNTS, st.sets(LABELS), SHARES)
+@given(COUNTS, st.sets(LABELS), SHARES)
 def test_no_needless_other_no_duplicate_label(counts, seen, share):
   labels = fold(counts, seen, share)
   needed = (seen | set(counts)) - (set(labels) - {'other'})
@@ -95,7 +95,7 @@ def test_no_needless_other_no_duplicate_label(counts, seen, share):
   assert 'other' not in labels[:-1]
 
 
-@options(COUNTS, st.sets(LABELS), st.randoms())
+@given(COUNTS, st.sets(LABELS), st.randoms())
 def test_the_order_of_the_counts_is_of_no_account(counts, seen, random):
   pairs = list(counts.items())
   random.shuffle(pairs)

@@ -122,7 +122,7 @@ class Own(options.Config):
     'skip rows with more or fewer cells than columns', False
   )
   encoding: str = options.option(
-    'of the table, such as cp1251; empty: tries UTF-8, UTF-16 with a '
+    'text encoding, such as cp1251; empty: tries UTF-8, UTF-16 with a '
     'byte-order mark, and Windows-1252',
     '',
   )
