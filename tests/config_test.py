@@ -283,3 +283,18 @@ def test_every_literal_has_its_default_among_the_choices():
     for field in dataclasses.fields(kind):
       if typing.get_origin(field.type) is typing.Literal:
         assert field.default in typing.get_args(field.type)
+
+
+def test_a_later_option_changes_no_earlier_run():
+  """It has its default there, and is in the digest only where it differs."""
+
+  @dataclasses.dataclass(frozen=True, kw_only=True)
+  class Later(config.Run):
+    smoothing: float = options.option('later than the first version', 0.1)
+
+  earlier = make(config.Run)
+  later = options.from_json(Later, through_json(earlier))
+  assert later.smoothing == 0.1
+  assert options.fixed(later) == options.fixed(earlier)
+  changed = dataclasses.replace(later, smoothing=0.2)
+  assert options.fixed(changed) == options.fixed(earlier) | {'smoothing': 0.2}

@@ -13,10 +13,11 @@ import pytest
 import tiny
 
 from experiments import public_3m
-from imat_jax import artefact, flags, options, strategies, tasks
+from imat_jax import artefact, config, flags, options, strategies, tasks
 from imat_jax.data.types import Batch
-from imat_jax.models import network, trunks
+from imat_jax.models import network, presets, trunks
 from imat_jax.models.network import Network
+from imat_jax.study import sweep
 from imat_jax.training import gradients, rng, scoring, state, trained_model
 
 TASKS = tasks.TaskSet(
@@ -194,6 +195,44 @@ def test_a_method_with_a_state_is_resumed(built, tmp_path):
   jax.tree.map(
     np.testing.assert_array_equal, straight.variables, resumed.variables
   )
+
+
+def test_a_method_in_a_study_is_as_alone(built, tmp_path, monkeypatch):
+  """There the ensemble has the tasks of all its runs."""
+  monkeypatch.setattr(presets, 'BY_NAME', {'public_3m': tiny.MODEL})
+  run = _parse('--strategy=take_turns', '--epochs=1', '--batch_size=16')
+  study = config.Study(
+    data_dir=built,
+    workdir=str(tmp_path / 'study'),
+    models=('public_3m',),
+    task_sets='apparel;apparel,color',
+    seeds=1,
+    epochs=1,
+    batch_size=16,
+    strategy=run.strategy,
+    cache_on_device=True,
+  )
+  with contextlib.redirect_stdout(io.StringIO()):
+    sweep.run_study(study)
+  argv = ('--strategy=take_turns', '--epochs=1', '--cache_on_device')
+  alone = _train(built, tmp_path / 'run', *tiny.FLAGS, *argv, '--tasks=apparel')
+  folder = tmp_path / 'study/runs/public_3m/apparel/seed_0'
+  in_study = trained_model.load(folder).history.rows[0]['train']
+  assert in_study['apparel']['loss'] == pytest.approx(
+    alone.history.rows[0]['train']['apparel']['loss'], rel=1e-5
+  )
+
+
+@pytest.mark.parametrize('number', [0, 2])
+def test_a_file_without_exactly_one_part(tmp_path, monkeypatch, number):
+  code = 'from imat_jax.strategies import Strategy\n'
+  code += ''.join(f'class C{i}(Strategy): pass\n' for i in range(number))
+  (tmp_path / f'odd_{number}.py').write_text(code)
+  (tmp_path / '_helpers.py').write_text('')
+  monkeypatch.setattr(strategies, '__path__', [str(tmp_path)])
+  assert options.part_names('imat_jax.strategies') == (f'odd_{number}',)
+  with pytest.raises(TypeError, match='must define exactly one Part'):
+    options.part('imat_jax.strategies', f'odd_{number}')
 
 
 def test_a_method_with_the_gramian_trains(built, tmp_path):

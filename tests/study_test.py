@@ -23,7 +23,7 @@ from imat_jax.models import presets
 from imat_jax.reporting import analysis, results, tables
 from imat_jax.runtime import distributed
 from imat_jax.study import dry_run, grid, sweep
-from imat_jax.training import compiled, trained_model
+from imat_jax.training import compiled, scores, trained_model
 from imat_jax.training.ensemble import Ensemble
 
 SETS = 'apparel;apparel,color;apparel,age'
@@ -672,3 +672,15 @@ def test_without_a_labelled_photo_nothing_is_compared(whole):
   facts = analysis.collect(found)
   assert not facts['comparisons']
   assert 'no validation photo has a label for apparel' in facts['warnings']
+
+
+def test_a_metric_that_the_runs_are_older_than(
+  built, whole, tmp_path, monkeypatch
+):
+  """It is left out of the study, whose runs are not trained again."""
+  path = tmp_path / 'study'
+  shutil.copytree(whole, path)
+  later = scores.Metric('later', lambda sums: sums, lambda *batch: batch)
+  monkeypatch.setitem(scores.METRICS, 'later', later)
+  _run(_config(built, path))
+  assert 'later' not in (path / 'tables/scores.csv').read_text()
