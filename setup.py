@@ -73,6 +73,7 @@ EXTRAS = {
     'playwright>=1.60',  # with a chromium on the PATH
     'pytest>=8.3',
     'pytest-timeout>=2.3',
+    'pytest-xdist>=3.6',
     'ruff>=0.9',
     'scikit-learn>=1.6',
     'statsmodels>=0.14',
