@@ -112,8 +112,9 @@ def test_processes_do_not_change_the_numbers(built, whole, tmp_path):
     assert 'epoch' not in said and 'report.html' not in said
 
 
-def test_event_files_have_photos_of_the_whole_batch(built, tmp_path):
-  knobs = {'epochs': 1, 'tensorboard': True, 'cache_on_device': True}
+@pytest.mark.parametrize('cached', [False, True])
+def test_event_files_have_photos_of_the_whole_batch(built, tmp_path, cached):
+  knobs = {'epochs': 1, 'tensorboard': True, 'cache_on_device': cached}
   flags = [f'--{name}={value}' for name, value in knobs.items()]
   _train(2, built, tmp_path / 'two', *flags)
   one = config.Run(

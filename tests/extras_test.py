@@ -48,7 +48,12 @@ def declared() -> dict:
 @pytest.fixture(scope='module')
 def absent(declared) -> list[str]:
   """The modules that a base installation lacks."""
-  base, waiting = {'pip', 'setuptools'}, list(declared['install_requires'])
+  return _absent(declared['install_requires'])
+
+
+def _absent(requires: list[str]) -> list[str]:
+  """The modules that are here without being among what is required."""
+  base, waiting = {'pip', 'setuptools'}, list(requires)
   while waiting:
     requirement = requirements.Requirement(waiting.pop())
     if requirement.marker and not requirement.marker.evaluate({'extra': ''}):
@@ -117,6 +122,23 @@ def test_the_base_installation_trains_and_predicts(
   assert (tmp_path / 'run/evaluation.json').exists()
   names = {path.name for path in tmp_path.iterdir()}
   assert {'model', 'a.png'} <= names
+
+
+def test_what_the_readme_installs_evaluates(declared, trained, built, tmp_path):
+  """The extras that launch/environment.sh asks for are all that it takes."""
+  extras = declared['extras_require']
+  requires = [
+    *(*declared['install_requires'], *extras['download'], *extras['report'])
+  ]
+  done = _run(
+    _absent(requires),
+    (
+      *('imat_jax.evaluate', f'--run={trained}', f'--data_dir={built}'),
+      f'--reliability={tmp_path}/b.png',
+    ),
+  )
+  assert done.returncode == 0, done.stderr
+  assert (tmp_path / 'b.png').exists()
 
 
 @pytest.mark.parametrize(

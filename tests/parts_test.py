@@ -18,7 +18,14 @@ from imat_jax.data.types import Batch
 from imat_jax.models import network, presets, trunks
 from imat_jax.models.network import Network
 from imat_jax.study import sweep
-from imat_jax.training import gradients, rng, scoring, state, trained_model
+from imat_jax.training import (
+  gradients,
+  rng,
+  scoring,
+  state,
+  step,
+  trained_model,
+)
 
 TASKS = tasks.TaskSet(
   (tasks.Task('color', ('red', 'blue')), tasks.Task('age', ('kid', 'adult')))
@@ -185,6 +192,33 @@ def test_the_gramian_and_its_gradient(label_BxT):
     expected.gradient,
   )
   np.testing.assert_array_equal(result.logits_BxTxK, expected.logits_BxTxK)
+
+
+def test_a_method_decides_the_weights():
+  """Of two tasks in turn, each moves its own head and not the other's."""
+  strategy, sgd = _parse('--strategy=take_turns').strategy, optax.sgd(0.1)
+  one_step = jax.jit(
+    functools.partial(
+      step.train_step, Network(tiny.MODEL, TASKS), sgd, strategy
+    )
+  )
+  now, batch = _start(strategy), _batch([[0, 1], [1, 0]])
+  for turn in range(2):
+    after, _ = one_step(now, batch)
+    moved_T = [
+      any(
+        (a[..., t, :] != b[..., t, :]).any()
+        for a, b in zip(
+          jax.tree.leaves(after.params['heads']),
+          jax.tree.leaves(now.params['heads']),
+          strict=True,
+        )
+      )
+      for t in range(2)
+    ]
+    assert moved_T == [turn == 0, turn == 1]
+    now = after
+  assert now.strategy == 2
 
 
 def test_a_method_with_a_state_is_resumed(built, tmp_path):
