@@ -208,7 +208,13 @@ def test_annotations_read_as_they_were_drawn(folder):
 
 @pytest.mark.parametrize('split', COUNTS)
 def test_manifest_lists_the_files(folder, split):
-  entries = manifest.read(manifest.path(folder / 'photos', split))
+  path = manifest.path(folder / 'photos', split)
+  for line in path.read_text().splitlines():
+    assert list(json.loads(line)) == [
+      *('imageId', 'status', 'url', 'sha256', 'width', 'height'),
+      *('attempts', 'error'),
+    ]
+  entries = manifest.read(path)
   assert list(entries) == [str(i + 1) for i in range(COUNTS[split])]
   for image_id, entry in entries.items():
     photo = folder / 'photos' / split / f'{image_id}.jpg'
