@@ -70,12 +70,15 @@ carry_out() {
   "$on" "$here imat_jax.doctor$(quoted "--data_dir=$data" "--workdir=$workdir")"
   # The machine may be lost: the next one resumes from what was fetched. A partly
   # copied checkpoint has no seal and is ignored.
-  while sleep "${FETCH_SECONDS:-300}" >/dev/null 2>&1; do
-    "$from" "$workdir"
-  done &
-  local fetching=$!
+  local fetching=
+  if [ -z "$DRY_RUN" ]; then
+    while sleep "${FETCH_SECONDS:-300}" >/dev/null 2>&1; do
+      "$from" "$workdir"
+    done &
+    fetching=$!
+  fi
   "$on" "$here $module$(quoted "$@")" || status=$?
-  kill "$fetching"
+  [ -z "$fetching" ] || kill "$fetching"
   "$from" "$workdir"
   return "$status"
 }
