@@ -140,7 +140,7 @@ def fit(
   )
   if is_done:
     return checkpoint
-  train_step = compiled.train_step(ensemble)
+  train_step = compiled.train_step(ensemble, data.steps_per_epoch)
   eval_step = compiled.eval_step(ensemble)
   batches = data.train(ensemble.seed_R, step)
   num_steps = training.epochs * data.steps_per_epoch

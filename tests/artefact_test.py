@@ -20,6 +20,7 @@ from imat_jax.data.types import Batch
 from imat_jax.models import presets
 from imat_jax.models.network import Network
 from imat_jax.models.trunks.paper import Paper
+from imat_jax.models.trunks.resnet import ResNet
 from imat_jax.training import history
 from imat_jax.training.evaluation import logits
 from imat_jax.training.trained_model import TrainedModel
@@ -42,6 +43,9 @@ NETWORKS = {
   'private_1_4m': presets.PRIVATE_1_4M,
   'original': config.Model(
     trunk=Paper(geometry='original', shared_widths=(160, 126))
+  ),
+  'resnet': config.Model(
+    trunk=ResNet(image_size=48, width=8, blocks=(1, 2)), head_widths=()
   ),
   'no hidden layers': config.Model(
     trunk=Paper(shared_widths=()), head_widths=()

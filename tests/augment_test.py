@@ -252,6 +252,25 @@ def test_a_shift_of_a_quarter_moves_by_a_quarter_of_the_width():
   np.testing.assert_array_equal(warped[:, 12:], photo[:, [15, 14, 13, 12]])
 
 
+def test_a_crop_is_a_part_of_the_photo_of_the_right_size():
+  """Its corners lie in the photo; area and ratio fill their ranges."""
+  plain = dict.fromkeys(('rotation', 'shift', 'zoom', 'flip'), 0.0)
+  augmentation = config.Augmentation(**plain, crop=0.3)
+  matrix = augment.random_warps(
+    np.uint32(1), 'augment', np.arange(4000, dtype=np.uint32), augmentation
+  )
+  corners = matrix @ np.array([[-1, 1], [-1, 1], [1, 1]], np.float32)
+  assert np.abs(corners[:, :2]).max() <= 1 + 1e-6
+  width, height = matrix[:, 0, 0], matrix[:, 1, 1]
+  area, whole = width * height, np.maximum(width, height) < 1
+  assert 0.29 < area.min() < 0.31 and 0.95 < area.max() <= 1
+  ratio = (width / height)[whole]  # longer ones are cut off
+  assert (
+    0.75 - 1e-6 <= ratio.min() < 0.76 and 1.32 < ratio.max() <= 4 / 3 + 1e-6
+  )
+  assert abs(np.corrcoef(corners[:, 0, 0] + width, area)[0, 1]) < 0.05
+
+
 def test_a_zoom_over_one_shows_more_than_the_photo():
   photo = np.full((16, 16, 3), 200, np.uint8)
   zoomed_out = augment.warp(photo, np.diag([2.0, 2.0, 1.0]), 16, 'constant')

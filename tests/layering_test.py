@@ -56,7 +56,7 @@ WITHOUT_JAX = (
   *('runtime.files', 'runtime.progress', 'runtime.outputs', 'runtime.scratch'),
   *('runtime.storage', 'runtime.extras', 'runtime.run_folders', 'preflight'),
 )
-WITH_JAX = ['data.device_dataset']
+WITH_JAX = ['data.device_dataset', 'data.pixels']
 JAX = {'jax', 'flax', 'optax', 'orbax'}
 
 

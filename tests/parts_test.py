@@ -20,6 +20,7 @@ from imat_jax.models.network import Network
 from imat_jax.study import sweep
 from imat_jax.training import (
   gradients,
+  losses,
   rng,
   scoring,
   state,
@@ -146,6 +147,12 @@ def _batch(label_BxT) -> Batch:
   return Batch(image_BxHxWxC, label_BxT)
 
 
+def _loss_of(batch: Batch):
+  return lambda logits_BxTxK: losses.masked_cross_entropy(
+    logits_BxTxK, batch.label_BxT
+  )
+
+
 @pytest.mark.parametrize(
   'label_BxT', [[[0, 1], [1, 0], [-1, 1]], [[0, -1], [1, -1], [1, -1]]]
 )
@@ -154,7 +161,9 @@ def test_the_gramian_and_its_gradient(label_BxT):
   strategy = _parse('--strategy=equal_norms').strategy
   before, batch = _start(strategy), _batch(label_BxT)
   model = Network(tiny.MODEL, TASKS)
-  result = gradients.with_gramian(model, strategy, before, batch)
+  result = gradients.with_gramian(
+    model, strategy, _loss_of(batch), before, batch.image_BxHxWxC
+  )
 
   feature_BxD = model.apply(
     before.variables,
@@ -183,8 +192,9 @@ def test_the_gramian_and_its_gradient(label_BxT):
   expected = gradients.of_sum(
     model,
     _parse().strategy,
+    _loss_of(batch),
     before.replace(weight_T=jnp.asarray(weight_T, jnp.float32)),
-    batch,
+    batch.image_BxHxWxC,
   )
   jax.tree.map(
     functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=1e-6),
@@ -196,13 +206,11 @@ def test_the_gramian_and_its_gradient(label_BxT):
 
 def test_a_method_decides_the_weights():
   """Of two tasks in turn, each moves its own head and not the other's."""
-  strategy, sgd = _parse('--strategy=take_turns').strategy, optax.sgd(0.1)
+  recipe, sgd = _parse('--strategy=take_turns').recipe, optax.sgd(0.1)
   one_step = jax.jit(
-    functools.partial(
-      step.train_step, Network(tiny.MODEL, TASKS), sgd, strategy
-    )
+    functools.partial(step.train_step, Network(tiny.MODEL, TASKS), sgd, recipe)
   )
-  now, batch = _start(strategy), _batch([[0, 1], [1, 0]])
+  now, batch = _start(recipe.strategy), _batch([[0, 1], [1, 0]])
   for turn in range(2):
     after, _ = one_step(now, batch)
     moved_T = [

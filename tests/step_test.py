@@ -37,8 +37,8 @@ STEP = jax.jit(
   functools.partial(
     step.train_step,
     NETWORK,
-    optimizer.make(RUN.optimizer),
-    WeightedSum(),
+    optimizer.make(RUN.optimizer, 1),
+    RUN.recipe,
   )
 )
 
@@ -53,7 +53,7 @@ def _batch(label_BxT, seed=0) -> Batch:
 def _start() -> state.TrainState:
   weight_T = jnp.array([1.0, 0.95])
   image_BxHxWxC = jnp.zeros((1, 128, 128, 3))
-  adam = optimizer.make(RUN.optimizer)
+  adam = optimizer.make(RUN.optimizer, 1)
   return state.create(
     NETWORK, adam, WeightedSum(), image_BxHxWxC, jnp.uint32(3), weight_T
   )
@@ -106,7 +106,7 @@ def test_padding_does_not_move_the_update():
       step.train_step,
       Network(model, TASKS),
       optax.sgd(0.1),
-      WeightedSum(),
+      RUN.recipe,
     )
   )
   before = before.replace(opt_state=optax.sgd(0.1).init(before.params))

@@ -15,6 +15,8 @@ from imat_jax.data import random
 
 IDENTITY = np.eye(3, dtype=np.float32)
 
+_LARGEST_RATIO = np.float32(np.log(4 / 3))  # of a part's width and height
+
 _BORDERS = {
   'nearest': cv2.BORDER_REPLICATE,
   'constant': cv2.BORDER_CONSTANT,
@@ -57,7 +59,36 @@ def random_warps(
     (sin * zoom_x, cos * zoom_y, sin * shift_x + cos * shift_y),
     (zero, zero, zero + 1),
   )
+  if augmentation.crop < 1:
+    rows = _cropped(rows, seed, name, number_B, augmentation.crop)
   return xp.stack([xp.stack(row, axis=1) for row in rows], axis=1)
+
+
+def _cropped(
+  rows: tuple, seed: Any, name: str, number_B: Any, smallest: float
+) -> tuple:
+  """The same warps, of a random part of the photo; as torchvision draws it.
+
+  Args:
+    rows: of the matrices.
+    seed, name, number_B: of the draws.
+    smallest: share of the photo's area.
+  """
+  xp = number_B.__array_namespace__()
+  uniform_Bx4 = random.uniform(seed, f'{name} crop', number_B, 4)
+  area = smallest + (1 - smallest) * uniform_Bx4[:, 0]
+  ratio = xp.exp(_LARGEST_RATIO * (2 * uniform_Bx4[:, 1] - 1))
+  one = xp.ones_like(area)
+  lengths = (
+    xp.minimum(xp.sqrt(area * ratio), one),
+    xp.minimum(xp.sqrt(area / ratio), one),
+  )
+  cropped = []
+  for axis, (length, row) in enumerate(zip(lengths, rows, strict=False)):
+    center = (1 - length) * (2 * uniform_Bx4[:, 2 + axis] - 1)
+    first, second, shift = row
+    cropped.append((length * first, length * second, length * shift + center))
+  return *cropped, rows[2]
 
 
 def warp(

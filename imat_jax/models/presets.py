@@ -2,6 +2,7 @@
 
 from imat_jax import config
 from imat_jax.models.trunks.paper import Paper
+from imat_jax.models.trunks.resnet import ResNet
 
 PRIVATE_1_4M = config.Model(
   trunk=Paper(shared_widths=(128,), shared_activation='tanh'),
@@ -21,3 +22,21 @@ BY_NAME = dict(
     strict=True,
   )
 )
+
+# A network of today and how to train it: `experiments.from_scratch`.
+MODERN = config.Model(trunk=ResNet(), head_widths=())
+MODERN_TRAINING = {
+  'epochs': 40,
+  'batch_size': 64,
+  'optimizer': config.Optimizer(
+    learning_rate=2e-3,
+    weight_decay=0.05,
+    schedule='cosine',
+    warmup=0.1,
+    average=0.99,
+  ),
+  'augmentation': config.Augmentation(rotation=0, shift=0, zoom=0, crop=0.7),
+  'loss': config.Loss(label_smoothing=0.1),
+  # The schedule ends the run.
+  'stopping': config.Stopping(patience=1000),
+}

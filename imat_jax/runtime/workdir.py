@@ -131,7 +131,8 @@ def init_or_check(
     stored = run_folders.read_config(workdir.path, kind)
     differing = _differences(_fixed(kind, stored), _fixed(kind, current))
     epochs = stored['config']['epochs']
-    if 'epochs' in options.may_change(kind) and settings.epochs < epochs:
+    may_grow = not settings.optimizer.needs_num_steps
+    if settings.epochs != epochs and (settings.epochs < epochs or not may_grow):
       differing.append(f'epochs: {epochs} → {settings.epochs}')
     if differing:
       raise errors.UserError(

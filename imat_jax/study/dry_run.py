@@ -34,7 +34,7 @@ def bytes_needed(ensemble: Ensemble, data: inputs.StreamedInputs) -> int:
   """Memory of its training on the device, by the compiler's count."""
   start = compiled.fresh_shapes(ensemble)
   step_input = next(data.train(ensemble.seed_R, 0))
-  lowered = compiled.train_step(ensemble).lower(
+  lowered = compiled.train_step(ensemble, data.steps_per_epoch).lower(
     start.state, start.metrics, step_input
   )
   memory = lowered.compile().memory_analysis()
@@ -98,7 +98,8 @@ def _seconds(
   ensemble: Ensemble, data: inputs.StreamedInputs, steps: int = 5
 ) -> float:
   """Of an ensemble's whole training, from a few steps and one evaluation."""
-  start, update = compiled.fresh(ensemble), compiled.train_step(ensemble)
+  start = compiled.fresh(ensemble)
+  update = compiled.train_step(ensemble, data.steps_per_epoch)
   step_inputs = data.train(ensemble.seed_R, 0)
   state, sums = start.state, start.metrics
 

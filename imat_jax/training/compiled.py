@@ -52,19 +52,20 @@ def fresh_shapes(ensemble: Ensemble) -> Checkpoint:
   return Checkpoint(*shapes, (History(),) * len(ensemble))
 
 
-def train_step(ensemble: Ensemble) -> TrainStep:
+def train_step(ensemble: Ensemble, steps_per_epoch: int = 1) -> TrainStep:
   """The jitted step: (state, metrics, input) → (state, metrics).
 
-  The metrics are running sums. A run that is not active stays as it is.
+  The metrics are running sums. A run that is not active stays as it is. A
+  schedule of the step size needs to know how many steps an epoch has.
   """
-  training = ensemble.training
-  return _train_step(
-    ensemble.model,
-    ensemble.task_set,
-    training.strategy,
-    training.optimizer,
-    training.augmentation,
+  recipe = ensemble.training.recipe
+  # Else runs of other lengths are another program for nothing.
+  num_steps = (
+    steps_per_epoch * ensemble.training.epochs
+    if recipe.optimizer.needs_num_steps
+    else 0
   )
+  return _train_step(ensemble.model, ensemble.task_set, recipe, num_steps)
 
 
 def eval_step(ensemble: Ensemble) -> EvalStep:
@@ -87,7 +88,10 @@ def compare_gradients(ensemble: Ensemble) -> Callable:
 def seen_photos(ensemble: Ensemble, number: int) -> Callable:
   """What the first run's network sees: (state, input) → part of its batch."""
   return _seen_photos(
-    ensemble.model.trunk.side, ensemble.training.augmentation, number
+    ensemble.model.trunk.side,
+    ensemble.task_set,
+    ensemble.training.augmentation,
+    number,
   )
 
 
@@ -97,17 +101,19 @@ def seen_photos(ensemble: Ensemble, number: int) -> Callable:
 def _train_step(
   model: config.Model,
   task_set: tasks.TaskSet,
-  strategy: Strategy,
-  adam: config.Optimizer,
-  augmentation: config.Augmentation,
+  recipe: config.Recipe,
+  num_steps: int,
 ) -> TrainStep:
-  network, transformation = Network(model, task_set), optimizer.make(adam)
+  network = Network(model, task_set)
+  transformation = optimizer.make(recipe.optimizer, num_steps)
   side = model.trunk.side
 
   def of_run(state, sums, shared, order):
-    batch = StepInput(shared, order).batch(state, side, augmentation)
+    batch = StepInput(shared, order).batch(
+      state, side, recipe.augmentation, task_set
+    )
     next_state, of_batch = step.train_step(
-      network, transformation, strategy, state, batch
+      network, transformation, recipe, state, batch
     )
     after = next_state, metrics.merge(sums, of_batch)
     # A run that stopped early takes the step of the others, for nothing.
@@ -148,7 +154,7 @@ def _compare_gradients(
   side = model.trunk.side
 
   def of_run(cosines, state, shared, order):
-    batch = StepInput(shared, order).batch(state, side, augmentation)
+    batch = StepInput(shared, order).batch(state, side, augmentation, task_set)
     return gradient_similarity.add(network, cosines, state, batch)
 
   of_runs = vmap_runs(of_run, (0, 0, None, 0))
@@ -159,10 +165,13 @@ def _compare_gradients(
 
 @functools.cache
 def _seen_photos(
-  side: int, augmentation: config.Augmentation, number: int
+  side: int,
+  task_set: tasks.TaskSet,
+  augmentation: config.Augmentation,
+  number: int,
 ) -> Callable:
   def of_run(state, shared, order):
-    batch = StepInput(shared, order).batch(state, side, augmentation)
+    batch = StepInput(shared, order).batch(state, side, augmentation, task_set)
     return jax.tree.map(lambda x: x[:number], batch)
 
   of_runs = vmap_runs(of_run, (0, None, 0))
@@ -207,7 +216,9 @@ def _fresh(
   strategy: Strategy,
   adam: config.Optimizer,
 ) -> Callable:
-  network, transformation = Network(model, task_set), optimizer.make(adam)
+  network = Network(model, task_set)
+  # The schedule's length is no part of the state.
+  transformation = optimizer.make(adam, num_steps=1)
   side = model.trunk.side
 
   def of_run(seed, weight_T):
@@ -215,6 +226,7 @@ def _fresh(
     first = create(
       *(network, transformation, strategy),
       *(image_BxHxWxC, seed, weight_T),
+      averages=adam.average > 0,
     )
     sums = (
       metrics.zeros(len(task_set), task_set.most_labels),

@@ -45,7 +45,9 @@ def add(
 
   def loss_of(trunk):
     params = state.params | {'trunk': trunk}
-    logits_BxTxK, _ = gradients.forward(network, state, params, batch)
+    logits_BxTxK, _ = gradients.forward(
+      network, state, params, batch.image_BxHxWxC
+    )
     return losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT).value_T()
 
   loss_T, pull_back = jax.vjp(loss_of, trunk)

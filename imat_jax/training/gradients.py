@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from imat_jax.data.types import Batch
 from imat_jax.strategies import Evidence, State, Strategy
 from imat_jax.training import losses, rng
 from imat_jax.training.state import TrainState
@@ -38,35 +37,43 @@ class Result(NamedTuple):
 
 
 def of_sum(
-  network: nn.Module, strategy: Strategy, state: TrainState, batch: Batch
+  network: nn.Module,
+  strategy: Strategy,
+  loss_of: losses.LossOf,
+  state: TrainState,
+  image_BxHxWxC: jax.Array,
 ) -> Result:
   """For a strategy that needs no Gramian."""
 
-  def loss_of(params):
-    logits_BxTxK, collections = forward(network, state, params, batch)
-    loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
+  def total_of(params):
+    logits_BxTxK, collections = forward(network, state, params, image_BxHxWxC)
+    loss = loss_of(logits_BxTxK)
     weight_T, next_strategy = _weights(strategy, state, loss, None)
     total = losses.weighted_sum(loss, weight_T)
     return total, (logits_BxTxK, loss, next_strategy, collections)
 
-  gradient, rest = jax.grad(loss_of, has_aux=True)(state.params)
+  gradient, rest = jax.grad(total_of, has_aux=True)(state.params)
   return Result(gradient, *rest)
 
 
 def with_gramian(
-  network: nn.Module, strategy: Strategy, state: TrainState, batch: Batch
+  network: nn.Module,
+  strategy: Strategy,
+  loss_of: losses.LossOf,
+  state: TrainState,
+  image_BxHxWxC: jax.Array,
 ) -> Result:
   """For a strategy that needs the Gramian of the features' gradients."""
   trunk = {name: state.params[name] for name in state.params if name != 'heads'}
 
   def features_of(trunk):
     params = trunk | {'heads': state.params['heads']}
-    return forward(network, state, params, batch, 'features')
+    return forward(network, state, params, image_BxHxWxC, 'features')
 
   def losses_of(heads, feature_BxTxD):
     variables = {'params': trunk | {'heads': heads}}
     logits_BxTxK = network.apply(variables, feature_BxTxD, method='classify')
-    loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
+    loss = loss_of(logits_BxTxK)
     return loss.value_T().sum(), (logits_BxTxK, loss)
 
   # One pass forward through the trunk; `pull_back` is the pass back, used once.
@@ -74,7 +81,7 @@ def with_gramian(
     features_of, trunk, has_aux=True
   )
   batch_size, width = feature_BxD.shape
-  copies = batch_size, batch.label_BxT.shape[1], width
+  copies = batch_size, len(state.weight_T), width
   feature_BxTxD = jnp.broadcast_to(feature_BxD[:, None], copies)
   # Head t reads copy t alone: the gradient of the plain sum of the losses has
   # each head's own gradient, and each task's on its copy.
@@ -104,14 +111,14 @@ def forward(
   network: nn.Module,
   state: TrainState,
   params: dict[str, Any],
-  batch: Batch,
+  image_BxHxWxC: jax.Array,
   method: str | None = None,
 ) -> tuple[jax.Array, dict[str, Any]]:
   """What the network makes of a batch in training, and its next collections."""
   # A function of (seed, step): a resumed step drops the same features.
   return network.apply(
     {'params': params, **state.collections},
-    batch.image_BxHxWxC,
+    image_BxHxWxC,
     deterministic=False,
     rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},
     mutable=list(state.collections),

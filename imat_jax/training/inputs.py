@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from imat_jax import config, errors, tasks
-from imat_jax.data import device_dataset, input_pipeline, source
+from imat_jax.data import device_dataset, input_pipeline, pixels, source
 from imat_jax.data.types import Batch
 from imat_jax.training import sharding
 from imat_jax.training.state import TrainState
@@ -20,15 +21,27 @@ class StepInput(NamedTuple):
   order: jax.Array | None  # of the photos in an epoch, R × steps × B; or none
 
   def batch(
-    self, state: TrainState, side: int, augmentation: config.Augmentation
+    self,
+    state: TrainState,
+    side: int,
+    augmentation: config.Augmentation,
+    task_set: tasks.TaskSet,
   ) -> Batch:
     """The batch of one run's step; to be called inside of the jitted one."""
     if self.order is None:
-      return self.shared
-    batch = device_dataset.batch(
-      self.shared, self.order, state.seed, state.step, side, augmentation
+      batch = self.shared
+    else:
+      batch = sharding.constrain_batch(
+        device_dataset.batch(
+          self.shared, self.order, state.seed, state.step, side, augmentation
+        )
+      )
+    is_protected_T = np.isin(task_set.names, augmentation.protect)
+    # In a study the tasks of other runs are in the batch, too.
+    protected_T = is_protected_T & (state.weight_T > 0)
+    return pixels.augment(
+      batch, state.seed, state.step, augmentation, protected_T
     )
-    return sharding.constrain_batch(batch)
 
 
 class StreamedInputs:

@@ -2,12 +2,27 @@
 
 A mean is carried as (sum, weight) and divided once, at its end. So batches of
 any filling merge exactly, and one without a label adds nothing.
+
+Mixup (Zhang et al., 2018) blends each photo with another of the batch, cutmix
+(Yun et al., 2019) puts a rectangle of one into the other; the label of each
+photo counts with its share. Of a photo without a label nothing counts: the
+other's label then has its own share as weight, and no more.
 """
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+
+from imat_jax.data.types import Batch
+from imat_jax.training import rng
+from imat_jax.training.state import TrainState
+
+if TYPE_CHECKING:  # a step is read without the options of everything
+  from imat_jax import config
 
 
 @struct.dataclass
@@ -20,6 +35,18 @@ class Mean:
   def value_T(self) -> jax.Array:
     """The means; 0 where nothing has weight, and then without a gradient."""
     return divide(self.sum_T, self.weight_T)
+
+
+# The mean loss per task of a batch's logits.
+LossOf = Callable[[jax.Array], Mean]
+
+
+class Mix(NamedTuple):
+  """Which photo is mixed into each of a batch, and what it leaves."""
+
+  image_BxHxWxC: jax.Array
+  partner_B: jax.Array  # the other photo
+  share: jax.Array  # of a photo's own labels; 1 - share are its partner's
 
 
 def divide(numerator: jax.Array, denominator: jax.Array) -> jax.Array:
@@ -44,9 +71,110 @@ def masked_cross_entropy(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> Mean:
   return Mean((loss_BxT * weight_BxT).sum(0), weight_BxT.sum(0))
 
 
+def soft_cross_entropy(
+  logits_BxTxK: jax.Array, target_BxTxK: jax.Array
+) -> Mean:
+  """Each task's cross entropy in nats with distributions over its labels.
+
+  Args:
+    logits_BxTxK: unnormalised log probabilities; -inf for what is no label.
+    target_BxTxK: a photo's targets for a task; they add up to its weight, 0
+      without a label. 0 for what is no label.
+  """
+  log_BxTxK = jax.nn.log_softmax(logits_BxTxK)
+  # 0 × -inf is NaN, and where alone would leave it in the gradient.
+  log_BxTxK = jnp.where(jnp.isfinite(logits_BxTxK), log_BxTxK, 0)
+  return Mean(-(target_BxTxK * log_BxTxK).sum((0, 2)), target_BxTxK.sum((0, 2)))
+
+
 def weighted_sum(loss: Mean, weight_T: jax.Array) -> jax.Array:
   """The sum over tasks of weight × mean loss: what training minimises.
 
   A task with weight 0 sends no gradient through its head.
   """
   return jnp.dot(weight_T, loss.value_T())
+
+
+def objective(
+  recipe: 'config.Recipe', state: TrainState, batch: Batch
+) -> tuple[jax.Array, LossOf]:
+  """The images that the network sees, and the loss per task of its logits."""
+  augmentation, smoothing = recipe.augmentation, recipe.loss.label_smoothing
+  mixes = augmentation.mixup or augmentation.cutmix
+  if not (mixes or smoothing):
+    return (
+      batch.image_BxHxWxC,
+      lambda logits_BxTxK: masked_cross_entropy(logits_BxTxK, batch.label_BxT),
+    )
+  mixed = mix(augmentation, state, batch.image_BxHxWxC) if mixes else None
+
+  def loss_of(logits_BxTxK: jax.Array) -> Mean:
+    # All 0 for a missing label, which is -1.
+    target_BxTxK = jax.nn.one_hot(batch.label_BxT, logits_BxTxK.shape[2])
+    if mixed:
+      other_BxTxK = target_BxTxK[mixed.partner_B]
+      target_BxTxK = (
+        mixed.share * target_BxTxK + (1 - mixed.share) * other_BxTxK
+      )
+    is_label_BxTxK = jnp.isfinite(logits_BxTxK)
+    return soft_cross_entropy(
+      logits_BxTxK, smooth(target_BxTxK, is_label_BxTxK, smoothing)
+    )
+
+  return mixed.image_BxHxWxC if mixed else batch.image_BxHxWxC, loss_of
+
+
+def smooth(
+  target_BxTxK: jax.Array, is_label_BxTxK: jax.Array, smoothing: float
+) -> jax.Array:
+  """Spreads a share of each target evenly over the labels of its task."""
+  weight_BxTx1 = target_BxTxK.sum(2, keepdims=True)
+  number_BxTx1 = is_label_BxTxK.sum(2, keepdims=True)
+  even_BxTxK = weight_BxTx1 * is_label_BxTxK / number_BxTx1
+  return (1 - smoothing) * target_BxTxK + smoothing * even_BxTxK
+
+
+def mix(
+  augmentation: 'config.Augmentation',
+  state: TrainState,
+  image_BxHxWxC: jax.Array,
+) -> Mix:
+  """Mixes the photos of a batch in pairs; a function of (seed, step)."""
+  keys = jax.random.split(rng.key(state.seed, 'mix', state.step), 4)
+  image = image_BxHxWxC.astype(jnp.float32)
+  if image_BxHxWxC.dtype == jnp.uint8:
+    image = image / 255
+  partner_B = jax.random.permutation(keys[0], len(image))
+  mixers = []
+  if augmentation.mixup:
+    mixers.append(_mixup)
+  if augmentation.cutmix:
+    mixers.append(_cutmix)
+  alphas = [a for a in (augmentation.mixup, augmentation.cutmix) if a]
+  drawn = [
+    mixer(image, image[partner_B], jax.random.beta(keys[1], alpha, alpha), keys)
+    for mixer, alpha in zip(mixers, alphas, strict=True)
+  ]
+  if len(drawn) == 1:
+    ((mixed, share),) = drawn
+  else:
+    first = jax.random.bernoulli(keys[3])
+    mixed, share = jax.tree.map(lambda a, b: jnp.where(first, a, b), *drawn)
+  return Mix(mixed, partner_B, share)
+
+
+def _mixup(image, other, share, keys) -> tuple[jax.Array, jax.Array]:
+  del keys
+  return share * image + (1 - share) * other, share
+
+
+def _cutmix(image, other, share, keys) -> tuple[jax.Array, jax.Array]:
+  """The other photo in a rectangle of its share, cut at the edges."""
+  _, height, width, _ = image.shape
+  center_y, center_x = jax.random.uniform(keys[2], (2,))
+  half = jnp.sqrt(1 - share) / 2
+  inside_H = jnp.abs((jnp.arange(height) + 0.5) / height - center_y) < half
+  inside_W = jnp.abs((jnp.arange(width) + 0.5) / width - center_x) < half
+  inside_HxW = inside_H[:, None] & inside_W[None]
+  mixed = jnp.where(inside_HxW[None, ..., None], other, image)
+  return mixed, 1 - inside_HxW.mean()

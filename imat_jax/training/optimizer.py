@@ -1,16 +1,60 @@
 """The optimizer that a config describes."""
 
+from typing import Any
+
+import jax
 import optax
 
 from imat_jax import config
 
 
-def make(optimizer: config.Optimizer) -> optax.GradientTransformation:
-  """The paper's Adam."""
-  # optax's default epsilon is 1e-8, Keras's and so the paper's 1e-7.
-  return optax.adam(
-    optimizer.learning_rate,
-    optimizer.adam_b1,
-    optimizer.adam_b2,
-    optimizer.adam_epsilon,
+def make(
+  optimizer: config.Optimizer, num_steps: int
+) -> optax.GradientTransformation:
+  """The update of the parameters.
+
+  Args:
+    optimizer: its options; the defaults are the paper's Adam.
+    num_steps: of the whole run, over which a schedule stretches.
+  """
+  parts = []
+  if optimizer.clip_norm:
+    parts.append(optax.clip_by_global_norm(optimizer.clip_norm))
+  if optimizer.update_rule == 'sgd':
+    parts.append(optax.trace(optimizer.adam_b1, nesterov=True))
+  else:
+    # optax's default epsilon is 1e-8, Keras's and so the paper's 1e-7.
+    parts.append(
+      optax.scale_by_adam(
+        optimizer.adam_b1, optimizer.adam_b2, optimizer.adam_epsilon
+      )
+    )
+  if optimizer.weight_decay:
+    # Behind the rule, so decoupled from it (Loshchilov and Hutter, "Decoupled
+    # weight decay regularization", 2019).
+    parts.append(optax.add_decayed_weights(optimizer.weight_decay, _is_kernel))
+  parts.append(optax.scale_by_learning_rate(_schedule(optimizer, num_steps)))
+  return optax.chain(*parts)
+
+
+def _schedule(
+  optimizer: config.Optimizer, num_steps: int
+) -> float | optax.Schedule:
+  """The step size, or its function of the step."""
+  size = optimizer.learning_rate
+  if not optimizer.needs_num_steps:
+    return size
+  rising = round(optimizer.warmup * num_steps)
+  if optimizer.schedule == 'cosine':
+    after = optax.cosine_decay_schedule(size, max(1, num_steps - rising))
+  else:
+    after = optax.constant_schedule(size)
+  before = optax.linear_schedule(0, size, max(1, rising))
+  return optax.join_schedules([before, after], [rising])
+
+
+def _is_kernel(params: dict[str, Any]) -> dict[str, Any]:
+  """Which parameters decay: biases and the scales of norms do not."""
+  return jax.tree.map_with_path(
+    lambda path, _: path[-1].key == 'kernel', params
   )

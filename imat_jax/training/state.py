@@ -25,6 +25,7 @@ class TrainState:
     weight_T: the weight of each task in the loss; 0 for one not of the run.
     active: whether steps change anything: False once the run is finished.
     params: what the optimizer changes.
+    average: a running mean of them, or an empty dict.
     collections: flax's others, such as batch statistics; of most trunks none.
     opt_state: the optimizer's state.
     strategy: the multi-task method's state.
@@ -35,14 +36,15 @@ class TrainState:
   weight_T: jax.Array
   active: jax.Array
   params: dict[str, Any]
+  average: dict[str, Any]
   collections: dict[str, Any]
   opt_state: optax.OptState
   strategy: State
 
   @property
   def variables(self) -> dict[str, Any]:
-    """What the network is applied with."""
-    return {'params': self.params, **self.collections}
+    """What the network is evaluated with."""
+    return {'params': self.average or self.params, **self.collections}
 
 
 def create(
@@ -52,6 +54,8 @@ def create(
   image_BxHxWxC: jax.Array,
   seed: jax.Array,
   weight_T: jax.Array,
+  *,
+  averages: bool = False,
 ) -> TrainState:
   """The state at step 0.
 
@@ -62,6 +66,7 @@ def create(
     image_BxHxWxC: any image of the size that it takes.
     seed: a uint32 number.
     weight_T: the weight of each task in the loss.
+    averages: whether it has a running mean of the parameters.
   """
   # In evaluation mode, in which no layer needs another key than `params`.
   collections = dict(
@@ -75,6 +80,8 @@ def create(
     weight_T=jnp.asarray(weight_T, jnp.float32),
     active=jnp.ones((), bool),
     params=params,
+    # A copy: the step gives its memory and that of the parameters away.
+    average=jax.tree.map(jnp.copy, params) if averages else {},
     collections=collections,
     opt_state=optimizer.init(params),
     strategy=strategy.init(len(weight_T)),

@@ -1,0 +1,108 @@
+"""A small residual network, to be trained from scratch.
+
+Stages that halve the photo and double the width, each with residual blocks (He
+et al., "Deep residual learning for image recognition", 2016), then the mean
+over all places. Normalised by group (Wu and He, "Group normalization", 2018),
+not by batch: a photo's features do not depend on the others of its batch, so
+padding, shards and ensembles change nothing.
+"""
+
+import dataclasses
+
+import jax
+from flax import linen as nn
+
+from imat_jax import options, validators
+from imat_jax.models import trunks
+
+_GROUP_SIZE = 8
+_INITIALIZER = nn.initializers.he_normal()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ResNet(trunks.Trunk):
+  """A residual network; the defaults have 1.1 M parameters."""
+
+  image_size: int = options.option(
+    'width and height in pixels of the photos that the network sees',
+    64,
+    validators.between(16, 4096),
+  )
+  width: int = options.option(
+    'filters of the first convolution, a multiple of 8; each stage doubles '
+    'them',
+    24,
+    validators.at_least(8),
+  )
+  blocks: tuple[int, ...] = options.option(
+    'residual blocks of each stage', (1, 1, 1), validators.at_least(1)
+  )
+  dropout: float = options.option(
+    'rate after the trunk', 0.2, validators.between(0, 0.99)
+  )
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.width % _GROUP_SIZE:
+      raise ValueError(
+        f'--width={self.width}: must be a multiple of {_GROUP_SIZE}'
+      )
+
+  def make(self) -> nn.Module:
+    return _ResNet(self)
+
+
+class _ResNet(nn.Module):
+  config: ResNet
+
+  @nn.compact
+  def __call__(
+    self, image_BxHxWxC: jax.Array, *, deterministic: bool
+  ) -> jax.Array:
+    width = self.config.width
+    # From [0, 1] to about mean 0 and deviation 1.
+    x_BxHxWxC = (trunks.as_float(image_BxHxWxC) - 0.5) / 0.25
+    x_BxHxWxC = nn.relu(_ConvNorm(width, 2, name='stem')(x_BxHxWxC))
+    for stage, blocks in enumerate(self.config.blocks):
+      width, name = 2 * width, f'stage_{stage}'
+      x_BxHxWxC = nn.relu(_ConvNorm(width, 2, name=f'{name}_down')(x_BxHxWxC))
+      for block in range(blocks):
+        x_BxHxWxC = _Residual(name=f'{name}_block_{block}')(x_BxHxWxC)
+    x_BxD = x_BxHxWxC.mean((1, 2))
+    return nn.Dropout(self.config.dropout)(x_BxD, deterministic=deterministic)
+
+
+class _Residual(nn.Module):
+  """Adds what two convolutions find; at the start nothing."""
+
+  @nn.compact
+  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    width = x_BxHxWxC.shape[-1]
+    change = nn.relu(_ConvNorm(width, name='conv_0')(x_BxHxWxC))
+    change = _ConvNorm(width, scale=0.0, name='conv_1')(change)
+    return nn.relu(x_BxHxWxC + change)
+
+
+class _ConvNorm(nn.Module):
+  """A 3 × 3 convolution and its normalisation."""
+
+  width: int
+  stride: int = 1
+  scale: float = 1.0  # of the result, at the start
+
+  @nn.compact
+  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    x_BxHxWxC = nn.Conv(
+      self.width,
+      (3, 3),
+      (self.stride, self.stride),
+      use_bias=False,  # the normalisation has one
+      kernel_init=_INITIALIZER,
+      name='conv',
+    )(x_BxHxWxC)
+    return nn.GroupNorm(
+      num_groups=None,
+      group_size=_GROUP_SIZE,
+      scale_init=nn.initializers.constant(self.scale),
+      name='norm',
+    )(x_BxHxWxC)

@@ -1,0 +1,295 @@
+"""The options of a modern recipe, each against a slow reference."""
+
+import contextlib
+import dataclasses
+import functools
+import io
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import tiny
+from PIL import Image, ImageEnhance
+
+from imat_jax import config, errors, tasks
+from imat_jax.data import pixels
+from imat_jax.data.types import Batch
+from imat_jax.models.network import Network
+from imat_jax.models.trunks.resnet import ResNet
+from imat_jax.training import inputs, losses, optimizer, state, step
+from imat_jax.training.state import TrainState
+
+RNG = np.random.default_rng(0)
+PARAMS = {
+  'conv': {'kernel': jnp.array([[1.0, -2.0]]), 'bias': jnp.array([0.5])},
+  'norm': {'scale': jnp.array([3.0])},
+}
+TASKS = tasks.TaskSet(
+  (tasks.Task('color', ('a', 'b', 'c')), tasks.Task('age', ('a', 'b')))
+)
+MODEL = config.Model(
+  trunk=ResNet(image_size=16, width=8, blocks=(1,), dropout=0.0), head_widths=()
+)
+LABEL_BxT = np.array([[0, 1], [2, -1], [-1, -1], [1, 0]], np.int32)
+
+
+def _steps(options: config.Optimizer, num_steps: int) -> list[dict]:
+  """The parameters after each step with the same gradient."""
+  rule = optimizer.make(options, num_steps)
+  params, opt_state, after = PARAMS, rule.init(PARAMS), []
+  for _ in range(num_steps):
+    gradient = jax.tree.map(lambda x: 0.1 * jnp.ones_like(x), PARAMS)
+    update, opt_state = rule.update(gradient, opt_state, params)
+    params = optax.apply_updates(params, update)
+    after.append(params)
+  return after
+
+
+def test_the_step_size_rises_and_falls():
+  """SGD without momentum moves by the step size times the gradient."""
+  options = config.Optimizer(
+    *(), update_rule='sgd', adam_b1=0, learning_rate=2.0,
+    schedule='cosine', warmup=0.2,
+  )  # fmt: skip
+  bias = [float(p['conv']['bias'][0]) for p in _steps(options, 10)]
+  sizes = -np.diff([0.5, *bias]) / 0.1
+  expected = [0, 1] + [1 + math.cos(math.pi * t / 8) for t in range(8)]
+  np.testing.assert_allclose(sizes, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('rule', ['adam', 'sgd'])
+def test_only_kernels_decay(rule):
+  options = config.Optimizer(update_rule=rule, learning_rate=0.1)
+  (plain,) = _steps(options, 1)
+  decays = dataclasses.replace(options, weight_decay=0.5)
+  (decayed,) = _steps(decays, 1)
+  expected = plain['conv']['kernel'] - 0.1 * 0.5 * PARAMS['conv']['kernel']
+  np.testing.assert_allclose(decayed['conv']['kernel'], expected, rtol=1e-5)
+  assert decayed['conv']['bias'] == plain['conv']['bias']
+  assert decayed['norm']['scale'] == plain['norm']['scale']
+
+
+def test_a_long_gradient_is_scaled():
+  options = config.Optimizer(
+    update_rule='sgd', adam_b1=0, learning_rate=1, clip_norm=0.05
+  )
+  (after,) = _steps(options, 1)
+  moved = jax.tree.map(lambda a, b: a - b, after, PARAMS)
+  assert optax.global_norm(moved) == pytest.approx(0.05, rel=1e-5)
+
+
+def _start(averages: bool = False) -> TrainState:
+  return state.create(
+    *(Network(MODEL, TASKS), optax.sgd(0.1), config.Training(
+      data_dir='', workdir='').strategy),
+    *(jnp.zeros((1, 16, 16, 3)), jnp.uint32(3), jnp.array([1, 0.95])),
+    averages=averages,
+  )  # fmt: skip
+
+
+def _batch() -> Batch:
+  shape = len(LABEL_BxT), 16, 16, 3
+  return Batch(RNG.integers(0, 256, shape, np.uint8), LABEL_BxT)
+
+
+def _recipe(**options) -> config.Recipe:
+  return config.Run(data_dir='', workdir='', **options).recipe
+
+
+def test_the_average_of_the_parameters_is_evaluated():
+  decay = 0.7
+  recipe = _recipe(optimizer=config.Optimizer(average=decay))
+  one_step = jax.jit(
+    functools.partial(
+      step.train_step, Network(MODEL, TASKS), optax.sgd(0.1), recipe
+    )
+  )
+  now, batch = _start(averages=True), _batch()
+  kernel = lambda params: np.asarray(params['trunk']['stem']['conv']['kernel'])  # noqa: E731
+  expected = kernel(now.params)
+  for number in range(5):
+    now, _ = one_step(now, batch)
+    share = max(1 - decay, 1 / (number + 2))
+    expected = (1 - share) * expected + share * kernel(now.params)
+  np.testing.assert_allclose(
+    kernel(now.variables['params']), expected, rtol=1e-5
+  )
+  assert np.abs(expected - kernel(now.params)).max() > 1e-4
+
+
+def _log_probability(logits: np.ndarray) -> np.ndarray:
+  return logits - np.log(np.exp(logits).sum())
+
+
+def _slow_loss(logits_BxTxK, label_BxT, partner_B, share, smoothing):
+  """Photo by photo, task by task: sums of losses and weights."""
+  sums = np.zeros((2, label_BxT.shape[1]))
+  for b, t in np.ndindex(*label_BxT.shape):
+    own = logits_BxTxK[b, t][np.isfinite(logits_BxTxK[b, t])]
+    log = _log_probability(own)
+    for label, weight in (
+      (label_BxT[b, t], share),
+      (label_BxT[partner_B[b], t], 1 - share),
+    ):
+      if label >= 0:
+        loss = (1 - smoothing) * log[label] + smoothing * log.mean()
+        sums[:, t] += -weight * loss, weight
+  return sums
+
+
+@pytest.mark.parametrize('mixing', [{}, {'mixup': 0.4}, {'cutmix': 1.0}])
+@pytest.mark.parametrize('smoothing', [0.0, 0.2])
+def test_smoothed_and_mixed_labels(mixing, smoothing):
+  """A missing label counts nowhere, in a pair neither."""
+  recipe = _recipe(
+    augmentation=config.Augmentation(**mixing),
+    loss=config.Loss(label_smoothing=smoothing),
+  )
+  logits_BxTxK = RNG.normal(size=(4, 2, 3)).astype(np.float32)
+  logits_BxTxK[:, 1, 2] = -np.inf
+  partner_B, share = np.arange(4), 1.0
+  if mixing:
+    mixed = losses.mix(recipe.augmentation, _start(), _batch().image_BxHxWxC)
+    partner_B, share = np.asarray(mixed.partner_B), float(mixed.share)
+  _, loss_of = losses.objective(recipe, _start(), _batch())
+  loss, gradient = jax.value_and_grad(lambda x: loss_of(x).sum_T.sum())(
+    logits_BxTxK
+  )
+  sum_T, weight_T = _slow_loss(
+    logits_BxTxK, LABEL_BxT, partner_B, share, smoothing
+  )
+  np.testing.assert_allclose(loss, sum_T.sum(), rtol=1e-5)
+  np.testing.assert_allclose(
+    loss_of(logits_BxTxK).weight_T, weight_T, rtol=1e-5
+  )
+  assert np.isfinite(gradient).all()
+  if not mixing:
+    assert not gradient[2].any()
+
+
+def test_mixed_photos_have_their_shares():
+  image_BxHxWxC = np.zeros((4, 16, 16, 3), np.float32)
+  image_BxHxWxC[:] = (np.arange(4) / 4)[:, None, None, None]
+  for augmentation in (
+    config.Augmentation(mixup=1.0), config.Augmentation(cutmix=1.0),
+    config.Augmentation(mixup=1.0, cutmix=1.0),
+  ):  # fmt: skip
+    kinds = set()
+    for number in range(8):
+      at = _start().replace(step=jnp.int32(number))
+      mixed = losses.mix(augmentation, at, image_BxHxWxC)
+      other = image_BxHxWxC[mixed.partner_B]
+      expected = mixed.share * image_BxHxWxC + (1 - mixed.share) * other
+      np.testing.assert_allclose(
+        np.mean(mixed.image_BxHxWxC, (1, 2, 3)),
+        expected.mean((1, 2, 3)),
+        atol=1e-5,
+      )
+      whole = np.ptp(mixed.image_BxHxWxC, (1, 2, 3)).max() < 1e-6
+      kinds.add('mixup' if whole else 'cutmix')
+    assert ('cutmix' in kinds) == (augmentation.cutmix > 0)
+    assert augmentation.cutmix or kinds == {'mixup'}
+
+
+def test_jitter_is_that_of_pillow():
+  """Within three grey levels: Pillow rounds to bytes after each factor."""
+  image = RNG.integers(60, 160, (1, 8, 8, 3), np.uint8)
+  factors = 1.2, 0.8, 1.3
+  expected = Image.fromarray(image[0])
+  for kind, factor in zip(
+    (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color),
+    factors,
+    strict=True,
+  ):
+    expected = kind(expected).enhance(factor)
+  found = pixels.jitter(image / np.float32(255), jnp.array([factors]))
+  assert np.abs(255 * found[0] - np.asarray(expected, float)).max() <= 3
+
+
+def test_colors_are_kept_where_a_protected_task_has_a_label():
+  augmentation = config.Augmentation(color_jitter=0.5, protect=('color',))
+  batch = _batch()
+  seen = inputs.StepInput(batch, None).batch(_start(), 16, augmentation, TASKS)
+  moved = np.abs(255 * seen.image_BxHxWxC - batch.image_BxHxWxC).max((1, 2, 3))
+  np.testing.assert_array_equal(moved > 1, LABEL_BxT[:, 0] < 0)
+  other = _start().replace(weight_T=jnp.array([0.0, 1.0]))  # only age
+  seen = inputs.StepInput(batch, None).batch(other, 16, augmentation, TASKS)
+  moved = np.abs(255 * seen.image_BxHxWxC - batch.image_BxHxWxC).max((1, 2, 3))
+  assert (moved > 1).all()
+
+
+def test_a_part_is_erased():
+  image_BxHxWxC = np.full((2000, 20, 20, 3), 0.9, np.float32)
+  drawn_Bx6 = RNG.uniform(size=(2000, 6)).astype(np.float32)
+  erased = np.asarray(pixels.erase(image_BxHxWxC, drawn_Bx6, 0.25))
+  is_grey = (erased == 0.5).all(3)
+  assert is_grey.any((1, 2)).mean() == pytest.approx(0.25, abs=0.03)
+  for one in is_grey[is_grey.any((1, 2))]:
+    rows, columns = np.nonzero(one)  # a rectangle, of 2% to a third
+    assert one.sum() == (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+    assert one.mean() <= 0.45
+  assert is_grey.any(0).mean() > 0.95  # it may be anywhere
+
+
+MODERN = {
+  'model': MODEL,
+  'optimizer': config.Optimizer(
+    weight_decay=0.05, schedule='cosine', warmup=0.1, clip_norm=1.0, average=0.9
+  ),
+  'augmentation': config.Augmentation(
+    crop=0.5, color_jitter=0.3, erasing=0.2, mixup=0.2, cutmix=1.0
+  ),
+  'loss': config.Loss(label_smoothing=0.1),
+}
+
+
+def _interrupted_after(epochs: int, monkeypatch) -> None:
+  """The next run ends after so many epochs, as by SIGTERM."""
+  from imat_jax import train
+
+  end_epoch, ended = train._end_epoch, []
+
+  def stop(*arguments):
+    result = end_epoch(*arguments)
+    ended.append(1)
+    if len(ended) == epochs:
+      raise errors.Interrupted(15, 'stopped')
+    return result
+
+  monkeypatch.setattr(train, '_end_epoch', stop)
+
+
+@pytest.mark.parametrize('cached', [False, True])
+def test_a_run_with_all_of_it_is_resumed(built, tmp_path, cached, monkeypatch):
+  """Interrupted, as more epochs are another schedule: that is refused."""
+  changes = {**MODERN, 'cache_on_device': cached, 'saving': config.Saving()}
+  tiny.run(built, tmp_path / 'straight', **changes)
+  with monkeypatch.context() as patched:
+    _interrupted_after(2, patched)
+    with pytest.raises(errors.Interrupted):
+      tiny.run(built, tmp_path / 'resumed', **changes)
+  tiny.run(built, tmp_path / 'resumed', **changes)
+  assert tiny.results(tmp_path / 'straight') == tiny.results(
+    tmp_path / 'resumed'
+  )
+  with (
+    pytest.raises(errors.UserError, match='epochs: 3 → 4'),
+    contextlib.redirect_stdout(io.StringIO()),
+  ):
+    tiny.run(built, tmp_path / 'resumed', **changes, epochs=4)
+
+
+def test_features_do_not_depend_on_the_other_photos():
+  module = MODEL.trunk.make()
+  image_BxHxWxC = _batch().image_BxHxWxC
+  variables = module.init(jax.random.key(0), image_BxHxWxC, deterministic=True)
+  variables = jax.tree.map(
+    lambda x: x + RNG.normal(size=x.shape).astype(np.float32), variables
+  )
+  apply = functools.partial(module.apply, variables, deterministic=True)
+  np.testing.assert_allclose(
+    apply(image_BxHxWxC)[:1], apply(image_BxHxWxC[:1]), rtol=1e-4, atol=1e-4
+  )
