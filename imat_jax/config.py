@@ -10,8 +10,11 @@ from typing import Literal, NamedTuple
 from imat_jax import validators
 from imat_jax.options import Config, Part, group, one_of, option
 
-# The report's networks, see `models.presets`.
-MODELS = ('private_1_4m', 'public_1_4m', 'public_3m', 'public_3m_three_tasks')
+# Networks of a study: the report's, and two of today; see `models.presets`.
+MODELS = (
+  *('private_1_4m', 'public_1_4m', 'public_3m', 'public_3m_three_tasks'),
+  *('modern', 'linear_probe'),
+)
 
 # jax folds larger seeds onto smaller ones.
 SEED = validators.between(0, 2**32 - 1)
@@ -113,6 +116,9 @@ class Model(Config):
     'from photos to features; its options appear with --trunk=NAME --help',
     before='paper',
   )
+  normalize_features: bool = option(
+    "each photo's features are brought to mean 0 and deviation 1", False
+  )
   head_widths: tuple[int, ...] = option(
     "widths of a head's hidden layers", (128,), validators.at_least(1)
   )
@@ -162,6 +168,11 @@ class Optimizer(Config):
     'largest norm of a gradient, longer ones are scaled; 0: no limit',
     0.0,
     validators.at_least(0),
+  )
+  trunk_factor: float = option(
+    'of the step size for the trunk; less than 1 for fine-tuning',
+    1.0,
+    validators.between(0, 1),
   )
   average: float = option(
     'decay of a running mean of the parameters, which is evaluated and '

@@ -22,7 +22,7 @@ import numpy as np
 
 from imat_jax import config, errors
 from imat_jax.data import source
-from imat_jax.models import kernels
+from imat_jax.models import kernels, pretrained
 from imat_jax.reporting import results
 from imat_jax.runtime import (
   distributed,
@@ -74,10 +74,12 @@ def train(run: config.Run) -> TrainedModel:
   ):
     fingerprint = check_fingerprint(run.data_dir)
     task_set = source.read_tasks(run.data_dir).select(run.tasks)
-    run = dataclasses.replace(run, tasks=task_set.names)
+    run = dataclasses.replace(
+      run, tasks=task_set.names, model=pretrained.resolve(run.model)
+    )
     # A study trains several runs at once with what follows.
     ensemble = Ensemble((run,), task_set)
-    data = inputs.open_inputs(run, run.model.trunk.side, task_set)
+    data = inputs.open_inputs(run, run.model.trunk, task_set)
 
     def init_or_check() -> str:
       begun = bool(steps(workdir.checkpoints))
@@ -102,6 +104,7 @@ def train(run: config.Run) -> TrainedModel:
 
       distributed.broadcast_from_primary(report)
   variables = jax.tree.map(lambda leaf_R: leaf_R[0], end.best_variables)
+  variables = pretrained.complete(run.model.trunk, variables)
   return TrainedModel(run, task_set, variables, end.histories[0])
 
 

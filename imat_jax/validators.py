@@ -31,6 +31,12 @@ def between(low: float, high: float) -> Check:
   return check
 
 
+def all_head_or_number(value):
+  """`all`, `head` or a number from 1 on."""
+  if value not in ('all', 'head') and not re.fullmatch('[1-9][0-9]*', value):
+    return 'must be all, head or a number from 1 on'
+
+
 def three_counts(value):
   """Three numbers, each at least 1."""
   if len(value) != 3:

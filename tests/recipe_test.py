@@ -38,7 +38,7 @@ LABEL_BxT = np.array([[0, 1], [2, -1], [-1, -1], [1, 0]], np.int32)
 
 def _steps(options: config.Optimizer, num_steps: int) -> list[dict]:
   """The parameters after each step with the same gradient."""
-  rule = optimizer.make(options, num_steps)
+  rule = optimizer.make(options, MODEL.trunk, num_steps)
   params, opt_state, after = PARAMS, rule.init(PARAMS), []
   for _ in range(num_steps):
     gradient = jax.tree.map(lambda x: 0.1 * jnp.ones_like(x), PARAMS)

@@ -37,7 +37,7 @@ STEP = jax.jit(
   functools.partial(
     step.train_step,
     NETWORK,
-    optimizer.make(RUN.optimizer, 1),
+    optimizer.make(RUN.optimizer, RUN.model.trunk, 1),
     RUN.recipe,
   )
 )
@@ -53,7 +53,7 @@ def _batch(label_BxT, seed=0) -> Batch:
 def _start() -> state.TrainState:
   weight_T = jnp.array([1.0, 0.95])
   image_BxHxWxC = jnp.zeros((1, 128, 128, 3))
-  adam = optimizer.make(RUN.optimizer, 1)
+  adam = optimizer.make(RUN.optimizer, RUN.model.trunk, 1)
   return state.create(
     NETWORK, adam, WeightedSum(), image_BxHxWxC, jnp.uint32(3), weight_T
   )

@@ -25,6 +25,13 @@ class Photos(NamedTuple):
   label_NxT: jax.Array  # int32, -1 where missing
 
 
+class Features(NamedTuple):
+  """A frozen trunk's features of a split on the device, N examples."""
+
+  feature_NxD: jax.Array  # float32
+  label_NxT: jax.Array  # int32, -1 where missing
+
+
 def load(examples: source.Source, threads: int) -> Photos:
   """Decodes a split and copies it to the device."""
   side = examples.stored_side
@@ -84,6 +91,19 @@ def batch(
   return Batch(
     image_BxHxWxC * real_B[:, None, None, None].astype(jnp.uint8),
     jnp.where(real_B[:, None], photos.label_NxT[example_B], tasks.MISSING),
+  )
+
+
+def feature_batch(
+  features: Features, order_SxB: jax.Array, step: jax.Array
+) -> Batch:
+  """The features and labels of a step, B × D in the place of images."""
+  example_B = order_SxB[step % len(order_SxB)]
+  real_B = example_B < len(features.label_NxT)
+  example_B = jnp.where(real_B, example_B, 0)
+  return Batch(
+    features.feature_NxD[example_B] * real_B[:, None],
+    jnp.where(real_B[:, None], features.label_NxT[example_B], tasks.MISSING),
   )
 
 

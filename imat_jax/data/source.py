@@ -80,6 +80,10 @@ class Source:
       label_T=np.array(label_T, np.int32),
     )
 
+  def label_NxT(self) -> np.ndarray:
+    """The labels of all examples, int32."""
+    return np.stack([self[index].label_T for index in range(len(self))])
+
 
 def folder(data_dir: str | pathlib.Path) -> pathlib.Path:
   """The local data directory; that of a bucket is downloaded to the cache.

@@ -17,6 +17,7 @@ import numpy as np
 from flax import linen as nn
 
 from imat_jax import config, tasks
+from imat_jax.models import trunks
 from imat_jax.models.layers import ACTIVATIONS
 
 
@@ -44,11 +45,17 @@ class Network(nn.Module):
   def features(
     self, image_BxHxWxC: jax.Array, deterministic: bool
   ) -> jax.Array:
-    """What all tasks share, B × D."""
+    """What all tasks share, B × D; of a frozen trunk the input is that."""
+    if image_BxHxWxC.ndim == 2:
+      return image_BxHxWxC
     return self.trunk(image_BxHxWxC, deterministic=deterministic)
 
   def classify(self, feature: jax.Array) -> jax.Array:
     """The logits of features, B × D, or of a copy for each task, B × T × D."""
+    if self.model.normalize_features:
+      feature = feature - feature.mean(-1, keepdims=True)
+      variance = (feature**2).mean(-1, keepdims=True)
+      feature = feature * jax.lax.rsqrt(variance + 1e-6)
     return self.heads(feature)
 
 
@@ -79,20 +86,36 @@ class Heads(nn.Module):
 
 def num_params(model: config.Model, task_set: tasks.TaskSet) -> int:
   """How many numbers of a network training may change, without the padding."""
-  side = model.trunk.side
   params = jax.eval_shape(
     functools.partial(Network(model, task_set).init, deterministic=True),
     jax.random.key(0),
-    jnp.zeros((1, side, side, 3)),
+    trained_input(model.trunk),
   )['params']
   first = 'dense_0' if model.head_widths else 'logits'
   num_features = params['heads'][first]['kernel'].shape[0]
-  in_trunk = sum(leaf.size for leaf in jax.tree.leaves(params.get('trunk', {})))
+  in_trunk = sum(
+    leaf.size
+    for name, part in params.get('trunk', {}).items()
+    if model.trunk.trains(name)
+    for leaf in jax.tree.leaves(part)
+  )
   return in_trunk + sum(
     (fan_in + 1) * fan_out
     for task in task_set
     for fan_in, fan_out in itertools.pairwise(_sizes(model, task, num_features))
   )
+
+
+def trained_input(trunk: trunks.Trunk) -> jax.Array:
+  """An input of the network's training, of zeros: 1 × H × W × C, or 1 × D."""
+  image_BxHxWxC = jnp.zeros((1, trunk.side, trunk.side, 3))
+  if not trunk.is_frozen:
+    return image_BxHxWxC
+  features_of = functools.partial(
+    trunk.make().init_with_output, deterministic=True
+  )
+  feature_BxD, _ = jax.eval_shape(features_of, jax.random.key(0), image_BxHxWxC)
+  return jnp.zeros(feature_BxD.shape)
 
 
 def select(

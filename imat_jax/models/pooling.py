@@ -32,7 +32,7 @@ def max_pool_4_stride_4(x_BxHxWxC: jax.Array) -> jax.Array:
   _, height, width, _ = x_BxHxWxC.shape
   x_BxHxWxC = x_BxHxWxC[:, : height // 4 * 4, : width // 4 * 4]
   for axis in (1, 1, 2, 2):
-    x_BxHxWxC = _halve(x_BxHxWxC, axis)
+    x_BxHxWxC = halve(x_BxHxWxC, axis)
   return x_BxHxWxC
 
 
@@ -40,13 +40,13 @@ def _pool_4_stride_2(x: jax.Array, axis: int) -> jax.Array:
   # With one row of padding in front, window k is the pairs k and k + 1.
   padding = [(0, 0)] * x.ndim
   padding[axis] = (1, 1)
-  pairs = _halve(jnp.pad(x, padding, constant_values=-jnp.inf), axis)
+  pairs = halve(jnp.pad(x, padding, constant_values=-jnp.inf), axis)
   first = jax.lax.slice_in_dim(pairs, 0, -1, axis=axis)
   second = jax.lax.slice_in_dim(pairs, 1, None, axis=axis)
   return _larger(first, second)
 
 
-def _halve(x: jax.Array, axis: int) -> jax.Array:
+def halve(x: jax.Array, axis: int) -> jax.Array:
   """The maxima of neighbours 2k and 2k + 1."""
   paired = x.reshape(*x.shape[:axis], -1, 2, *x.shape[axis + 1 :])
   even = jax.lax.index_in_dim(paired, 0, axis + 1, keepdims=False)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from imat_jax import config, errors, tasks
-from imat_jax.models import presets
+from imat_jax.models import presets, pretrained
 from imat_jax.models.trunks.paper import Paper
 from imat_jax.runtime import files
 
@@ -58,6 +58,7 @@ class Grid:
     if isinstance(model.trunk, Paper):
       trunk = dataclasses.replace(model.trunk, geometry=self.study.geometry)
       model = dataclasses.replace(model, trunk=trunk)
+    model = pretrained.resolve(model)
     return config.Run(**options, tasks=cell.tasks, seed=seed, model=model)
 
 

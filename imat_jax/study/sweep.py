@@ -5,7 +5,6 @@ it ends each of its runs gets one under `runs/`, as if it had been trained
 alone, and the ensemble's is removed.
 """
 
-import functools
 import hashlib
 import json
 import pathlib
@@ -90,6 +89,7 @@ class Sweep:
   def __init__(self, planned: grid.Grid, built: tasks.TaskSet):
     self._planned, self._built = planned, built
     self._study = planned.study
+    self._data = None
     self._root = workdir_lib.Workdir(self._study.workdir).path
     self.fingerprint = train.check_fingerprint(self._study.data_dir)
 
@@ -103,11 +103,12 @@ class Sweep:
 
   def data(self, ensemble: Ensemble) -> inputs.StreamedInputs:
     """The photos, with labels of an ensemble's tasks; the last ones stay."""
-    return self._data(ensemble.model.trunk.side, ensemble.task_set)
-
-  @functools.lru_cache(maxsize=1)  # noqa: B019 — a process has one sweep
-  def _data(self, side: int, task_set: tasks.TaskSet) -> inputs.StreamedInputs:
-    return inputs.open_inputs(self._study, side, task_set)
+    trunk, task_set = ensemble.model.trunk, ensemble.task_set
+    key = (trunk if trunk.is_frozen else trunk.side), task_set
+    if self._data is None or self._data[0] != key:
+      self._data = None  # its memory goes first
+      self._data = key, inputs.open_inputs(self._study, trunk, task_set)
+    return self._data[1]
 
   def train_all(self) -> None:
     """Trains the runs that are not finished, as many at once as fit."""

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 
 from imat_jax import config, tasks
 from imat_jax.data.types import Batch
-from imat_jax.models.network import Network
+from imat_jax.models import pretrained
+from imat_jax.models.network import Network, trained_input
 from imat_jax.strategies import Strategy
 from imat_jax.training import (
   evaluation,
@@ -40,8 +41,14 @@ EvalStep = Callable[[dict[str, Any], Batch], tuple[Metrics, Predictions]]
 
 def fresh(ensemble: Ensemble) -> Checkpoint:
   """The runs before their first step."""
-  arrays = _fresh_of(ensemble)(ensemble.seed_R, ensemble.weight_RxT)
-  return Checkpoint(*arrays, (History(),) * len(ensemble))
+  first, _, *sums = _fresh_of(ensemble)(ensemble.seed_R, ensemble.weight_RxT)
+  trunk = ensemble.model.trunk
+  if getattr(trunk, 'pretrained', '') and not trunk.is_frozen:
+    read = pretrained.as_runs(pretrained.params(trunk), len(ensemble))
+    params = first.params | {'trunk': read}
+    average = first.average and params
+    first = first.replace(params=params, average=average)
+  return Checkpoint(first, first.variables, *sums, (History(),) * len(ensemble))
 
 
 def fresh_shapes(ensemble: Ensemble) -> Checkpoint:
@@ -105,7 +112,7 @@ def _train_step(
   num_steps: int,
 ) -> TrainStep:
   network = Network(model, task_set)
-  transformation = optimizer.make(recipe.optimizer, num_steps)
+  transformation = optimizer.make(recipe.optimizer, model.trunk, num_steps)
   side = model.trunk.side
 
   def of_run(state, sums, shared, order):
@@ -218,14 +225,12 @@ def _fresh(
 ) -> Callable:
   network = Network(model, task_set)
   # The schedule's length is no part of the state.
-  transformation = optimizer.make(adam, num_steps=1)
-  side = model.trunk.side
+  transformation = optimizer.make(adam, model.trunk, num_steps=1)
 
   def of_run(seed, weight_T):
-    image_BxHxWxC = jnp.zeros((1, side, side, 3))
     first = create(
       *(network, transformation, strategy),
-      *(image_BxHxWxC, seed, weight_T),
+      *(trained_input(model.trunk), seed, weight_T),
       averages=adam.average > 0,
     )
     sums = (

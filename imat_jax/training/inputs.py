@@ -10,14 +10,15 @@ import numpy as np
 from imat_jax import config, errors, tasks
 from imat_jax.data import device_dataset, input_pipeline, pixels, source
 from imat_jax.data.types import Batch
-from imat_jax.training import sharding
+from imat_jax.models.trunks import Trunk
+from imat_jax.training import features, sharding
 from imat_jax.training.state import TrainState
 
 
 class StepInput(NamedTuple):
   """What a step makes its batches of; a pytree that costs little to pass."""
 
-  shared: Any  # the batch, or all photos
+  shared: Any  # the batch, or all photos or their features
   order: jax.Array | None  # of the photos in an epoch, R × steps × B; or none
 
   def batch(
@@ -28,6 +29,9 @@ class StepInput(NamedTuple):
     task_set: tasks.TaskSet,
   ) -> Batch:
     """The batch of one run's step; to be called inside of the jitted one."""
+    if isinstance(self.shared, device_dataset.Features):
+      batch = device_dataset.feature_batch(self.shared, self.order, state.step)
+      return sharding.constrain_batch(batch)
     if self.order is None:
       batch = self.shared
     else:
@@ -56,15 +60,18 @@ class StreamedInputs:
       training.batch_size // shard.number, side, training.loader
     )
     self._examples = source.Source(training.data_dir, 'train', task_set)
-    held_out = source.Source(training.data_dir, 'validation', task_set)
+    self._held_out = source.Source(training.data_dir, 'validation', task_set)
     self._evaluation = input_pipeline.eval_dataset(
-      held_out,
+      self._held_out,
       side,
       training.batch_size,
       augmentation=training.augmentation if training.eval_augmented else None,
       shard=shard,
     )
-    self.num_train, self.num_validation = len(self._examples), len(held_out)
+    self.num_train, self.num_validation = (
+      len(self._examples),
+      len(self._held_out),
+    )
     self.steps_per_epoch = input_pipeline.num_steps(
       self.num_train, training.batch_size
     )
@@ -119,19 +126,54 @@ class CachedInputs(StreamedInputs):
     return list(super().validation())
 
 
+class FeatureInputs(CachedInputs):
+  """A frozen trunk's features of the photos; computed once, see `features`."""
+
+  def __init__(
+    self, training: config.Training, trunk: Trunk, task_set: tasks.TaskSet
+  ):
+    super().__init__(training, trunk.side, task_set)
+    self._trunk = trunk
+
+  @functools.cached_property
+  def _photos(self) -> device_dataset.Features:
+    read = features.read(self._training, self._trunk, self._examples)
+    return device_dataset.Features(*sharding.replicate(read))
+
+  @functools.cached_property
+  def _validation_batches(self) -> list[Batch]:
+    read = features.read(self._training, self._trunk, self._held_out)
+    feature_NxD, label_NxT = read
+    size, number = self._training.batch_size, len(label_NxT)
+    padding = input_pipeline.num_steps(number, size) * size - number
+    whole = Batch(
+      np.pad(feature_NxD, ((0, padding), (0, 0))),
+      np.pad(label_NxT, ((0, padding), (0, 0)), constant_values=tasks.MISSING),
+    )
+    shard = sharding.shard()
+    local = size // shard.number
+    batches = []
+    for start in range(0, number, size):
+      first = start + shard.index * local
+      part = jax.tree.map(lambda x, at=first: x[at : at + local], whole)
+      batches.append(sharding.shard_batch(part))
+    return batches
+
+
 def open_inputs(
-  training: config.Training, side: int, task_set: tasks.TaskSet
+  training: config.Training, trunk: Trunk, task_set: tasks.TaskSet
 ) -> StreamedInputs:
   """Opens the data set; photos are decoded when they are first needed.
 
   Args:
     training: where it is, and how it is read.
-    side: width and height in pixels of the images that the network sees.
+    trunk: what sees the photos.
     task_set: whose labels are read.
 
   Raises:
     UserError: there is none, or its photos are smaller.
   """
+  side = trunk.side
   size = source.read_metadata(training.data_dir)['image_size']
   if size < side:
     raise errors.UserError(
@@ -139,5 +181,7 @@ def open_inputs(
       f'{side}: build with --image_size={side}, or train with --image_size='
       f'{size}'
     )
+  if trunk.is_frozen:
+    return FeatureInputs(training, trunk, task_set)
   kind = CachedInputs if training.cache_on_device else StreamedInputs
   return kind(training, side, task_set)

@@ -6,15 +6,17 @@ import jax
 import optax
 
 from imat_jax import config
+from imat_jax.models.trunks import Trunk
 
 
 def make(
-  optimizer: config.Optimizer, num_steps: int
+  optimizer: config.Optimizer, trunk: Trunk, num_steps: int
 ) -> optax.GradientTransformation:
   """The update of the parameters.
 
   Args:
     optimizer: its options; the defaults are the paper's Adam.
+    trunk: tells which of its parameters are trained.
     num_steps: of the whole run, over which a schedule stretches.
   """
   parts = []
@@ -34,6 +36,8 @@ def make(
     # weight decay regularization", 2019).
     parts.append(optax.add_decayed_weights(optimizer.weight_decay, _is_kernel))
   parts.append(optax.scale_by_learning_rate(_schedule(optimizer, num_steps)))
+  if optimizer.trunk_factor != 1 or not trunk.trains_all:
+    parts.append(_for_trunk(trunk, optimizer.trunk_factor))
   return optax.chain(*parts)
 
 
@@ -51,6 +55,19 @@ def _schedule(
     after = optax.constant_schedule(size)
   before = optax.linear_schedule(0, size, max(1, rising))
   return optax.join_schedules([before, after], [rising])
+
+
+def _for_trunk(trunk: Trunk, factor: float) -> optax.GradientTransformation:
+  """Scales the updates of the trunk; those of its frozen parts are 0."""
+
+  def scale(path: tuple, update: jax.Array) -> jax.Array:
+    if path[0].key != 'trunk':
+      return update
+    return update * factor if trunk.trains(path[1].key) else 0 * update
+
+  return optax.stateless(
+    lambda updates, _: jax.tree.map_with_path(scale, updates)
+  )
 
 
 def _is_kernel(params: dict[str, Any]) -> dict[str, Any]:

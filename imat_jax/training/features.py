@@ -1,0 +1,92 @@
+"""A frozen trunk's features of all photos, computed once and kept.
+
+Beside the data set, or in the user's cache where that is in a bucket or cannot
+be written. The name holds what they depend on: the weights, the trunk's
+options, the data set and the split. Any run and any study reads them.
+"""
+
+import hashlib
+import json
+import pathlib
+
+import jax
+import numpy as np
+
+from imat_jax import config, options
+from imat_jax.data import input_pipeline, source
+from imat_jax.models import pretrained
+from imat_jax.models.network import trained_input
+from imat_jax.models.trunks import PretrainedTrunk
+from imat_jax.runtime import distributed, files, progress
+from imat_jax.training import sharding
+
+_BATCH_SIZE = 32
+
+
+def read(
+  training: config.Training, trunk: PretrainedTrunk, examples: source.Source
+) -> tuple[np.ndarray, np.ndarray]:
+  """The features, N × D, and the labels, N × T, of a split's photos.
+
+  Raises:
+    UserError: the weights cannot be had or do not fit.
+  """
+  path = _path(training.data_dir, trunk, examples.split)
+  stored = distributed.broadcast_from_primary(path.is_file)
+  if not stored:
+    feature_NxD = _compute(training, trunk, examples)
+    if distributed.is_primary():
+      with files.atomic_write(path) as file:
+        np.save(file, feature_NxD)
+  elif distributed.is_primary():
+    feature_NxD = np.load(path)
+  else:
+    feature_NxD = None
+  if stored:
+    width = trained_input(trunk).shape[1]
+    shape = jax.ShapeDtypeStruct((len(examples), width), np.float32)
+    feature_NxD = distributed.broadcast_arrays(feature_NxD, shape)
+  return feature_NxD, examples.label_NxT()
+
+
+def _path(data_dir: str, trunk: PretrainedTrunk, split: str) -> pathlib.Path:
+  facts = {
+    'trunk': trunk.kind,
+    'options': {
+      name: value
+      for name, value in options.fixed(trunk).items()
+      if name != 'train_trunk'
+    },
+    'data_set': source.read_metadata(data_dir)['fingerprint'],
+  }
+  key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+  folder = pathlib.Path(data_dir)
+  if files.is_url(data_dir) or not files.is_writable(folder):
+    folder = files.cache_folder()
+  return folder / 'features' / f'{trunk.kind}-{key[:16]}-{split}.npy'
+
+
+def _compute(
+  training: config.Training, trunk: PretrainedTrunk, examples: source.Source
+) -> np.ndarray:
+  """All features, in the order of the photos; of all processes together."""
+  shard = sharding.shard()
+  size = max(_BATCH_SIZE, jax.device_count())
+  size -= size % jax.device_count()
+  data = input_pipeline.eval_dataset(examples, trunk.side, size, shard=shard)
+  module, params = trunk.make(), sharding.replicate(pretrained.params(trunk))
+
+  @jax.jit
+  def features_of(params, image_BxHxWxC):
+    feature_BxD = module.apply(
+      {'params': params}, image_BxHxWxC, deterministic=True
+    )
+    return sharding.constrain_replicated(feature_BxD)
+
+  parts, number = [], len(examples)
+  with progress.Progress(number, f'features {examples.split}', 'photo') as bar:
+    for batch in input_pipeline.iterate(data, training.loader):
+      image_BxHxWxC = sharding.shard_batch(batch.image_BxHxWxC)
+      parts.append(jax.device_get(features_of(params, image_BxHxWxC)))
+      bar.advance(min(size, number - size * (len(parts) - 1)))
+  return np.concatenate(parts)[:number]
