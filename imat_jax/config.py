@@ -13,7 +13,7 @@ from imat_jax.options import Config, Part, group, one_of, option
 # Networks of a study: the report's, and two of today; see `models.presets`.
 MODELS = (
   *('private_1_4m', 'public_1_4m', 'public_3m', 'public_3m_three_tasks'),
-  *('modern', 'linear_probe'),
+  *('modern', 'linear_probe', 'finetuned'),
 )
 
 # jax folds larger seeds onto smaller ones.
@@ -344,6 +344,11 @@ class Run(Training):
     validators.not_empty,
   )
   seed: int = option('seed of everything random', 0, SEED)
+  train_photos: int = option(
+    'train on so many photos only, drawn by the seed; 0: on all',
+    0,
+    validators.at_least(0),
+  )
   profile: bool = option(
     'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto',
     False,

@@ -226,3 +226,16 @@ def test_no_other_files_are_read(copied, old, new):
   path.write_text(path.read_text().replace(old, new))
   with pytest.raises(errors.UserError, match='damaged'):
     source.Source(copied, 'train', tasks.TaskSet((APPAREL,)))
+
+
+def test_a_part_of_the_examples(built):
+  """Drawn by the seed, in the stored order, each at most once."""
+  whole = source.Source(built, 'train', tasks.TaskSet((COLOR,)))
+  drawn = [whole.draw(10, seed) for seed in (0, 0, 1)]
+  ids = [[one[n].image_id for n in range(len(one))] for one in drawn]
+  assert ids[0] == ids[1] != ids[2]
+  assert len(set(ids[0])) == 10
+  order = [whole[n].image_id for n in range(len(whole))]
+  assert sorted(ids[0], key=order.index) == ids[0]
+  expected = [whole.label_NxT()[order.index(name)] for name in ids[0]]
+  np.testing.assert_array_equal(drawn[0].label_NxT(), expected)

@@ -409,14 +409,13 @@ def _summary(
     if len(photos) < _MANY
     else ('from_scratch', '')
   )
-  lines.append(
-    f'  python -m imat_jax.data.build {folder_flags} --data_dir=data/built{size}'
-  )
+  to = '--data_dir=data/built'
+  lines.append(f'  python -m imat_jax.data.build {folder_flags} {to}{size}')
   task = next(iter(by_task), None)
   if task is not None:
     lines.append(
-      f'  python -m experiments.{experiment} --data_dir=data/built '
-      f'--workdir=runs/mine --tasks={shlex.quote(task)}'
+      f'  python -m experiments.{experiment} {to} --workdir=runs/mine '
+      f'--tasks={shlex.quote(task)}'
     )
   return lines
 

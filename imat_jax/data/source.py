@@ -12,9 +12,10 @@ from google.protobuf import json_format
 from tensorflow_datasets.core import naming
 
 from imat_jax import errors, tasks
-from imat_jax.data import tfds_builder
+from imat_jax.data import random, tfds_builder
 from imat_jax.runtime import files
 
+_NO_EPOCH = 2**32 - 1  # apart from the orders of epochs
 _KINDS = {
   'fingerprint': str,
   'image_size': int,
@@ -38,7 +39,8 @@ class Source:
 
   A random-access sequence: `source[i]` is a `Record` whose `label_T` follows
   `task_set`. Labels that `task_set` lacks become its `other`, or -1 if it has
-  none, so a run can be scored on another data set.
+  none, so a run can be scored on another data set. With `rows` it has only
+  those examples of the split.
 
   Raises:
     UserError: no such data set, split or task.
@@ -49,6 +51,7 @@ class Source:
     data_dir: str | pathlib.Path,
     split: str,
     task_set: tasks.TaskSet,
+    rows: np.ndarray | None = None,
   ):
     metadata = read_metadata(data_dir)
     if split not in metadata['num_examples']:
@@ -58,18 +61,20 @@ class Source:
       )
     built = tasks.TaskSet.from_json(metadata['tasks'])
     self.stored_side = metadata['stored_side']
+    self._data_dir = data_dir
     self.split = split
     self.task_set = task_set
     self._columns = _columns(built, task_set)
     self._directory = tfds_builder.directory(folder(data_dir))
     _check_description(self._directory, self.stored_side, len(built))
     self._records = _open(self._directory, split)
+    self.rows = np.arange(len(self._records)) if rows is None else rows
 
   def __len__(self) -> int:
-    return len(self._records)
+    return len(self.rows)
 
   def __getitem__(self, index: int) -> Record:
-    row = self._records[index]
+    row = self._records[int(self.rows[index])]
     stored_T = row['labels']
     if stored_T is None:  # tfds's result for a truncated record
       raise _damaged(self._directory, f'record {index} of {self.split}')
@@ -79,6 +84,12 @@ class Source:
       image_id=row['image_id'].decode(),
       label_T=np.array(label_T, np.int32),
     )
+
+  def draw(self, number: int, seed: int) -> 'Source':
+    """The same with so many of the examples, drawn without replacement."""
+    drawn = random.permutation(seed, _NO_EPOCH, len(self))[:number]
+    rows = np.sort(self.rows[drawn])
+    return Source(self._data_dir, self.split, self.task_set, rows)
 
   def label_NxT(self) -> np.ndarray:
     """The labels of all examples, int32."""

@@ -59,7 +59,7 @@ FINETUNED = config.Model(
   head_widths=(),
 )
 FINETUNED_TRAINING = {
-  'epochs': 8,
+  'epochs': 4,
   'batch_size': 32,
   'optimizer': config.Optimizer(
     learning_rate=3e-3,
@@ -79,7 +79,7 @@ BY_NAME = dict(
     config.MODELS,
     (
       *(PRIVATE_1_4M, PUBLIC_1_4M, PUBLIC_3M, PUBLIC_3M_THREE_TASKS),
-      *(MODERN, LINEAR_PROBE),
+      *(MODERN, LINEAR_PROBE, FINETUNED),
     ),
     strict=True,
   )

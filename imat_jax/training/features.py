@@ -32,6 +32,10 @@ def read(
     UserError: the weights cannot be had or do not fit.
   """
   path = _path(training.data_dir, trunk, examples.split)
+  rows, examples = (
+    examples.rows,
+    source.Source(training.data_dir, examples.split, examples.task_set),
+  )
   stored = distributed.broadcast_from_primary(path.is_file)
   if not stored:
     feature_NxD = _compute(training, trunk, examples)
@@ -46,7 +50,7 @@ def read(
     width = trained_input(trunk).shape[1]
     shape = jax.ShapeDtypeStruct((len(examples), width), np.float32)
     feature_NxD = distributed.broadcast_arrays(feature_NxD, shape)
-  return feature_NxD, examples.label_NxT()
+  return feature_NxD[rows], examples.label_NxT()[rows]
 
 
 def _path(data_dir: str, trunk: PretrainedTrunk, split: str) -> pathlib.Path:
