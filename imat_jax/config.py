@@ -128,6 +128,18 @@ class Model(Config):
   head_widths_per_label: bool = option(
     "head_widths are multiplied by the task's number of labels", False
   )
+  average_mirrored: bool = option(
+    'outside of training a photo has the mean logits of itself and its mirror '
+    'image',
+    False,
+  )
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.average_mirrored and self.trunk.is_frozen:
+      raise ValueError(
+        '--average_mirrored: a frozen trunk has seen no mirror images'
+      )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

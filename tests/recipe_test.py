@@ -282,6 +282,25 @@ def test_a_run_with_all_of_it_is_resumed(built, tmp_path, cached, monkeypatch):
     tiny.run(built, tmp_path / 'resumed', **changes, epochs=4)
 
 
+def test_the_mean_of_a_photo_and_its_mirror_image():
+  """In evaluation only."""
+  model = dataclasses.replace(MODEL, average_mirrored=True)
+  image_BxHxWxC, variables = _batch().image_BxHxWxC, _start().variables
+
+  def logits(model, image_BxHxWxC, deterministic=True):
+    return Network(model, TASKS).apply(
+      variables, image_BxHxWxC, deterministic=deterministic
+    )
+
+  plain = logits(MODEL, image_BxHxWxC)
+  mirrored = logits(MODEL, np.flip(image_BxHxWxC, 2))
+  assert np.abs(plain - mirrored)[:, 0].max() > 1e-4
+  np.testing.assert_allclose(
+    logits(model, image_BxHxWxC), (plain + mirrored) / 2, rtol=1e-5
+  )
+  np.testing.assert_array_equal(logits(model, image_BxHxWxC, False), plain)
+
+
 def test_features_do_not_depend_on_the_other_photos():
   module = MODEL.trunk.make()
   image_BxHxWxC = _batch().image_BxHxWxC

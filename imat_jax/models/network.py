@@ -40,7 +40,15 @@ class Network(nn.Module):
     self, image_BxHxWxC: jax.Array, *, deterministic: bool
   ) -> jax.Array:
     """The logits, B × T × K; -inf behind the last label of a task."""
-    return self.classify(self.features(image_BxHxWxC, deterministic))
+
+    def logits_of(image_BxHxWxC):
+      return self.classify(self.features(image_BxHxWxC, deterministic))
+
+    logits_BxTxK = logits_of(image_BxHxWxC)
+    if deterministic and self.model.average_mirrored:
+      mirrored_BxTxK = logits_of(image_BxHxWxC[:, :, ::-1])
+      logits_BxTxK = (logits_BxTxK + mirrored_BxTxK) / 2
+    return logits_BxTxK
 
   def features(
     self, image_BxHxWxC: jax.Array, deterministic: bool
