@@ -18,18 +18,20 @@ PUBLIC_3M_THREE_TASKS = PUBLIC_3M
 
 
 # A network of today and how to train it: `experiments.from_scratch`.
-MODERN = config.Model(trunk=ResNet(), head_widths=())
+MODERN = config.Model(trunk=ResNet(), head_widths=(), average_mirrored=True)
 MODERN_TRAINING = {
   'epochs': 80,
   'batch_size': 64,
   'optimizer': config.Optimizer(
-    learning_rate=2e-3,
+    learning_rate=3e-3,
     weight_decay=0.05,
     schedule='cosine',
     warmup=0.1,
     average=0.99,
   ),
-  'augmentation': config.Augmentation(rotation=0, shift=0, zoom=0, crop=0.4),
+  'augmentation': config.Augmentation(
+    rotation=0, shift=0, zoom=0, crop=0.4, color_jitter=0.3
+  ),
   'loss': config.Loss(label_smoothing=0.1),
   # The schedule ends the run.
   'stopping': config.Stopping(patience=1000),
