@@ -12,15 +12,14 @@ minutes on one GPU; `--photos=1000 --steps=5 --size=512 --runs=2` tries it on a
 CPU.
 """
 
-import argparse
-import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import duel, stepping
 from imat_jax import config, tasks
 from imat_jax.data import device_dataset, input_pipeline
 from imat_jax.training import compiled
@@ -36,7 +35,7 @@ TABLE = 15 * 20 * 24_642  # photos that the report's runs see
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = duel.flag_parser(__doc__)
   parser.add_argument('--photos', type=int, default=24_642)
   parser.add_argument('--steps', type=int, default=100)
   parser.add_argument('--size', type=int, default=8192, help='of the matrices')
@@ -63,11 +62,8 @@ def training(
 ) -> tuple[float, float, dict]:
   """Seconds of a step, seconds of it on the host, and the compiler's count."""
   group = Ensemble(tuple(map(run_config, range(number))), TASKS)
-  here, update, fed = (
-    compiled.fresh(group),
-    compiled.train_step(group),
-    feeds(photos, group),
-  )
+  here, update = compiled.fresh(group), compiled.train_step(group)
+  fed = feeds(photos, group)
   so_far = here.metrics
   lowered = update.lower(here.state, so_far, next(fed))
   cost = lowered.compile().cost_analysis()
@@ -121,24 +117,17 @@ def noise(photos: int) -> device_dataset.Photos:
 def memory_bandwidth(size: int) -> float:
   """Bytes per second of reading and writing a large array."""
   x = jnp.zeros((4 * size, size), jnp.float32)
-  return 2 * x.nbytes / seconds(jax.jit(lambda x: x + 1), x)
+  return 2 * x.nbytes / timed(lambda x: x + 1, x)
 
 
 def matrix_peak(size: int) -> float:
   """FLOP per second of a product of bfloat16 matrices."""
   x = jnp.ones((size, size), jnp.bfloat16)
-  return 2 * size**3 / seconds(jax.jit(lambda x: x @ x), x)
+  return 2 * size**3 / timed(lambda x: x @ x, x)
 
 
-def seconds(function, x: jax.Array) -> float:
-  """The median of ten calls."""
-  jax.block_until_ready(function(x))
-  found = []
-  for _ in range(10):
-    start = time.perf_counter()
-    jax.block_until_ready(function(x))
-    found.append(time.perf_counter() - start)
-  return statistics.median(found)
+def timed(function: Callable, x: jax.Array) -> float:
+  return stepping.median_seconds(jax.jit(function), x, repetitions=10)
 
 
 if __name__ == '__main__':

@@ -37,26 +37,23 @@ def say_who_is_missing(flags: argparse.Namespace) -> None:
       print(f'{peer} is left out: there is no --{peer}', file=sys.stderr)
 
 
-def photos_of_peers(flags: argparse.Namespace) -> list[str]:
-  """What the peers' workers want to know of the photos."""
-  return [f'--annotations={flags.annotations}', f'--images={flags.images}']
-
-
 def ours(*arguments: str) -> Contestant:
   command = [sys.executable, '-m', 'benchmarks.ours_worker', *arguments]
   return Contestant('ours', command, _MALLOC)
 
 
-def keras(name: str, python: str | None, *arguments: str) -> list[Contestant]:
-  """The contestant, or none where there is no environment."""
-  script = str(_PEERS / 'keras_worker.py')
-  command = [python, script, *arguments]
-  return [Contestant(name, command, _MALLOC)] if python else []
+def peer(
+  kind: str, name: str, python: str | None, *arguments: str
+) -> list[Contestant]:
+  """The contestant, or none where there is no environment.
 
-
-def torch(name: str, python: str | None, *arguments: str) -> list[Contestant]:
-  script = str(_PEERS / 'torch_worker.py')
-  command = [python, script, *arguments]
+  Args:
+    kind: keras or torch.
+    name: in the table.
+    python: the interpreter of its environment.
+    *arguments: of its worker.
+  """
+  command = [python, str(_PEERS / f'{kind}_worker.py'), *arguments]
   return [Contestant(name, command, _MALLOC)] if python else []
 
 
@@ -64,11 +61,14 @@ def loaders(
   flags: argparse.Namespace, *what: str, keras_inputs: Sequence[str]
 ) -> list[Contestant]:
   """Ours, and the peers with each of their ways to load photos."""
-  theirs = [*what, *photos_of_peers(flags)]
+  photos = f'--annotations={flags.annotations}', f'--images={flags.images}'
+  theirs = [*what, *photos]
   found = [ours(*what, f'--data_dir={flags.data_dir}')]
   for kind in keras_inputs:
-    found += keras(f'keras {kind}', flags.keras, *theirs, f'--input={kind}')
+    found += peer(
+      'keras', f'keras {kind}', flags.keras, *theirs, f'--input={kind}'
+    )
   for workers in (0, 2):
     name = f'torch workers_{workers}'
-    found += torch(name, flags.torch, *theirs, f'--workers={workers}')
+    found += peer('torch', name, flags.torch, *theirs, f'--workers={workers}')
   return found

@@ -11,7 +11,6 @@ In turn; medians. Links that drip or never end are left out: img2dataset would
 wait for them for ever.
 """
 
-import argparse
 import itertools
 import pathlib
 import shutil
@@ -28,9 +27,7 @@ KINDS = [kind for kind in web.FAULTS if kind not in ('drip', 'endless')]
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = duel.flag_parser(__doc__)
   parser.add_argument('--photos', required=True, help='folder of JPEG files')
   parser.add_argument('--img2dataset', help='the command; without it, ours')
   parser.add_argument('--images', type=int, default=4000)

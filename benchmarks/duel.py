@@ -251,12 +251,16 @@ class Report:
     path.write_text(json.dumps(found, indent=2) + '\n')
 
 
-def arguments(description: str) -> argparse.ArgumentParser:
-  """The flags of everything that runs duels."""
-  parser = argparse.ArgumentParser(
-    description=description,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
+def flag_parser(about: str) -> argparse.ArgumentParser:
+  """Its help shows a module's description as it is written."""
+  return argparse.ArgumentParser(
+    description=about, formatter_class=argparse.RawDescriptionHelpFormatter
   )
+
+
+def arguments(about: str) -> argparse.ArgumentParser:
+  """The flags of everything that runs duels."""
+  parser = flag_parser(about)
   parser.add_argument('--repetitions', type=int, default=7)
   parser.add_argument(
     '--timeout',

@@ -10,22 +10,20 @@ of 15.
 
 import io
 import statistics
-import time
 import zipfile
 
 import jax
 import numpy as np
 import onnxruntime
 
-from imat_jax import artefact, config, tasks
+from benchmarks import stepping
+from imat_jax import artefact
 from imat_jax.models import kernels
 from imat_jax.models.network import Network
 from imat_jax.training import history
 from imat_jax.training.trained_model import TrainedModel
 
-RUN = config.Run(data_dir='', workdir='')
-TASKS = tasks.TaskSet((tasks.Task('apparel', tuple('dops')),))
-ROUNDS = 15
+RUN, TASKS, ROUNDS = stepping.RUN, stepping.task_set((4,)), 15
 
 
 def main() -> None:
@@ -69,19 +67,14 @@ def onnx(trained):
 def rate(calls, photos) -> list[float]:
   """Photos per second of each, in turn."""
   calls = list(calls)
-  for call in calls:
-    jax.block_until_ready(call(photos))
-  rows = [[seconds(call, photos) for call in calls] for _ in range(ROUNDS)]
-  return [
-    len(photos) / statistics.median(column)
-    for column in zip(*rows, strict=True)
+  rows = [
+    [stepping.seconds(call, photos) for call in calls]
+    for _ in range(ROUNDS + 1)
   ]
-
-
-def seconds(call, photos) -> float:
-  start = time.perf_counter()
-  jax.block_until_ready(call(photos))
-  return time.perf_counter() - start
+  return [  # the first round compiles
+    len(photos) / statistics.median(column)
+    for column in zip(*rows[1:], strict=True)
+  ]
 
 
 if __name__ == '__main__':

@@ -7,7 +7,6 @@ times a second: what it holds at the end of each epoch, the most that was seen
 during it, and the kernel's own peak. Whatever follows `--` goes to the run.
 """
 
-import argparse
 import pathlib
 import subprocess
 import sys
@@ -20,9 +19,7 @@ COMMAND = (sys.executable, '-m', 'experiments.public_3m')
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = duel.flag_parser(__doc__)
   parser.add_argument('--data_dir', required=True)
   parser.add_argument('--epochs', type=int, default=5)
   parser.add_argument('rest', nargs='*', help='flags of the run')

@@ -15,14 +15,14 @@ import flax
 import jax
 import jax.numpy as jnp
 
+from benchmarks import stepping
 from benchmarks.peers import worker, workload
 from imat_jax import config, tasks
 from imat_jax.data import input_pipeline, source
 from imat_jax.data.types import Batch
 from imat_jax.models import network
 from imat_jax.models.trunks.paper import Paper
-from imat_jax.training import compiled, inputs, scoring
-from imat_jax.training.ensemble import Ensemble
+from imat_jax.training import inputs, scoring
 
 
 def main() -> None:
@@ -59,16 +59,21 @@ def prepare_step(flags: argparse.Namespace):
     )
   )
   batch = Batch(*workload.step_batch(flags.geometry, counts, flags.batch_size))
-  fed, trainer = inputs.StepInput(batch, None), Trainer(run, task_set)
+  trainer = stepping.Trainer(run, task_set)
+
+  def train() -> None:
+    trainer.reset_metrics()
+    trainer.train([inputs.StepInput(batch, None)])
+
   if flags.tasks == 1:
     size = network.num_params(run.model, task_set)
     assert size == workload.PARAMETERS
   for _ in range(3):
-    trainer.train([fed])
-    print('losses of the first steps:', trainer.losses())
+    train()
+    print('losses of the first steps:', losses(trainer, task_set))
 
   def repeat() -> int:
-    trainer.train([fed])
+    train()
     return flags.batch_size
 
   return repeat
@@ -92,40 +97,23 @@ def prepare_input(flags: argparse.Namespace):
 def prepare_epoch(flags: argparse.Namespace):
   run = run_config(flags, workload.EPOCH_TASKS)
   task_set = source.read_tasks(run.data_dir).select(run.tasks)
-  trainer, passes = Trainer(run, task_set), Passes(run, task_set)
+  trainer, passes = stepping.Trainer(run, task_set), Passes(run, task_set)
 
   def repeat() -> int:
+    trainer.reset_metrics()
     trainer.train(passes.next())
-    print('losses of the epoch:', trainer.losses())
+    print('losses of the epoch:', losses(trainer, task_set))
     return passes.num_examples
 
   repeat()
   return repeat
 
 
-class Trainer:
-  """The loop's steps, without its checkpoints and evaluations."""
-
-  def __init__(self, run: config.Run, task_set: tasks.TaskSet):
-    group = Ensemble((run,), task_set)
-    here, self._update = compiled.fresh(group), compiled.train_step(group)
-    self._task_set = task_set
-    self.state, self._so_far = here.state, here.metrics
-
-  def train(self, fed) -> None:
-    """A step for each feed, one ahead of the device, as the loop does."""
-    self._so_far = jax.tree.map(jnp.zeros_like, self._so_far)
-    for one in fed:
-      before = self._so_far
-      self.state, self._so_far = self._update(self.state, before, one)
-      jax.block_until_ready(before)
-    jax.block_until_ready((self.state, self._so_far))
-
-  def losses(self) -> list[float]:
-    """The mean loss of each task over the last `train`."""
-    here = jax.tree.map(lambda leaf: leaf[0], self._so_far)
-    found = scoring.compute(here, self._task_set)
-    return [of_task['loss'] for of_task in found.values()]
+def losses(trainer: stepping.Trainer, task_set: tasks.TaskSet) -> list[float]:
+  """The mean loss of each task over the last pass."""
+  metrics = jax.tree.map(lambda leaf: leaf[0], trainer.checkpoint.metrics)
+  scores = scoring.compute(metrics, task_set)
+  return [of_task['loss'] for of_task in scores.values()]
 
 
 class Passes:

@@ -9,8 +9,6 @@ most a quarter of all, which is what is counted. The last row, a product of
 square matrices, is what this CPU can do.
 """
 
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +18,7 @@ import numpy as np
 import optax
 from flax import linen as nn
 
+from benchmarks import stepping
 from imat_jax import config
 from imat_jax.data import device_dataset
 from imat_jax.data.types import Batch
@@ -50,14 +49,9 @@ def main() -> None:
 
 def show(name: str, part: Callable, *arguments: Any, work: int = 0) -> None:
   """Times a part; `work` is the number of its multiplications."""
-  part = jax.jit(part)
-  jax.block_until_ready(part(*arguments))
-  seconds = []
-  for _ in range(REPETITIONS):
-    start = time.perf_counter()
-    jax.block_until_ready(part(*arguments))
-    seconds.append(time.perf_counter() - start)
-  median = statistics.median(seconds)
+  median = stepping.median_seconds(
+    jax.jit(part), *arguments, repetitions=REPETITIONS
+  )
   rate = f'{2 * work / median / 1e9:6.0f} GFLOP/s' if work else ''
   print(f'{name:40} {median * 1e3:5.1f} ms {rate}'.rstrip())
 

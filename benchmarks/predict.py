@@ -7,7 +7,6 @@ of them as the command does it. Decoding is what no labelling can do without:
 its rate is the limit.
 """
 
-import argparse
 import itertools
 import os
 import pathlib
@@ -16,11 +15,11 @@ import sys
 import time
 from collections.abc import Callable
 
+from benchmarks import duel
+
 
 def main() -> int:
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-  )
+  parser = duel.flag_parser(__doc__)
   parser.add_argument('--run', required=True)
   parser.add_argument('--images', required=True, help='a folder of photos')
   parser.add_argument('--photos', type=int, default=1024)

@@ -29,9 +29,7 @@ HEAD = ('processes', 'batch', 'photos/s', 'times one', 'a step', 'sum alone')
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = duel.flag_parser(__doc__)
   parser.add_argument('--data_dir', help='the built data set')
   parser.add_argument('--processes', default='1,2,4')
   parser.add_argument('--epochs', type=int, default=4, help='of each run')

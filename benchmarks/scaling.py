@@ -22,28 +22,21 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import duel
+from benchmarks import contestants, duel, stepping
 from benchmarks.peers import workload
 from imat_jax import config, tasks
 from imat_jax.data import build, configs, kaggle, source, tfds_builder
 from imat_jax.data import statistics as data_statistics
-from imat_jax.training import compiled, inputs
-from imat_jax.training.ensemble import Ensemble
+from imat_jax.training import inputs
 
 VALIDATION = 128  # photos; only opened here
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
-  parser.add_argument('--data_dir', required=True, help='the built data set')
-  parser.add_argument('--annotations', required=True, help='the Kaggle files')
-  parser.add_argument('--images', required=True, help='has SPLIT/ID.jpg')
+  parser = duel.flag_parser(__doc__)
+  contestants.add_photos(parser)
   parser.add_argument('--sizes', default='1000,10000,100000')
   parser.add_argument('--build_sizes', default='1000,10000')
   parser.add_argument('--steps', type=int, default=150, help='per size')
@@ -111,21 +104,16 @@ def training(data_dir: str) -> Callable[[int], float]:
   """Returns a function of a number of steps: trains; gives photos/s."""
   run = config.Run(data_dir=data_dir, workdir='', tasks=workload.EPOCH_TASKS)
   task_set = source.read_tasks(data_dir).select(run.tasks)
-  group = Ensemble((run,), task_set)
-  fed = inputs.open_inputs(run, run.model.trunk, task_set).train([run.seed], 0)
-  here, update = compiled.fresh(group), compiled.train_step(group)
-  now = here.state
+  data = inputs.open_inputs(run, run.model.trunk, task_set)
+  step_inputs = data.train([run.seed], 0)
+  trainer = stepping.Trainer(run, task_set)
 
   def train(steps: int) -> float:
-    nonlocal now
-    start = time.perf_counter()
-    so_far = jax.tree.map(jnp.zeros_like, here.metrics)
-    for batch in itertools.islice(fed, steps):
-      before = so_far
-      now, so_far = update(now, before, batch)
-      jax.block_until_ready(before)
-    jax.block_until_ready(now)
-    return steps * run.batch_size / (time.perf_counter() - start)
+    trainer.reset_metrics()
+    seconds = stepping.seconds(
+      trainer.train, itertools.islice(step_inputs, steps)
+    )
+    return steps * run.batch_size / seconds
 
   train(2)
   return train

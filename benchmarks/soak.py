@@ -8,7 +8,6 @@ Then it is checked that nothing was lost: every image with a link that works has
 its photo, whole, and its line in the manifest.
 """
 
-import argparse
 import collections
 import contextlib
 import hashlib
@@ -29,9 +28,7 @@ GOOD = {web.PHOTO, 'busy'}
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = duel.flag_parser(__doc__)
   parser.add_argument('--photos', required=True, help='folder of JPEG files')
   parser.add_argument('--links', type=int, default=20_000)
   parser.add_argument('--faulty', type=float, default=0.3)

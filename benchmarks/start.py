@@ -8,27 +8,23 @@ terminal for its progress bar: when the bar shows a second step begun, the first
 one is done, since the loop keeps one step ahead of the device.
 """
 
-import argparse
 import os
 import pty
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
 import termios
 import time
 
 from benchmarks import duel
+from benchmarks.memory import COMMAND
 
-COMMAND = (sys.executable, '-m', 'experiments.public_3m')
 _BAR = re.compile(r'(\d+)/\d+ \[')
 
 
 def main() -> None:
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = duel.flag_parser(__doc__)
   parser.add_argument('--data_dir', required=True)
   parser.add_argument('--repetitions', type=int, default=5)
   flags = parser.parse_args()

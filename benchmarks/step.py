@@ -7,7 +7,6 @@ Public 3M, batches of 128, float32, with 1, 2 and 5 tasks in both geometries. A
 repetition is one step, from the batch in memory to the loss.
 """
 
-import argparse
 import sys
 
 from benchmarks import contestants, duel
@@ -24,19 +23,16 @@ def main() -> int:
   for geometry in flags.geometries.split(','):
     for tasks in flags.tasks.split(','):
       what = ['--what=step', f'--geometry={geometry}', f'--tasks={tasks}']
-      report.duel(f'{geometry}, {tasks}', all_of(flags, what))
+      contestants_of_step = [
+        contestants.ours(*what),
+        *contestants.peer('keras', 'keras', flags.keras, *what),
+        *contestants.peer('torch', 'torch', flags.torch, *what),
+        *contestants.peer(
+          'torch', 'torch compiled', flags.torch, *what, '--variant=compiled'
+        ),
+      ]
+      report.duel(f'{geometry}, {tasks}', contestants_of_step)
   return report.finish()
-
-
-def all_of(flags: argparse.Namespace, what: list[str]) -> list[duel.Contestant]:
-  return [
-    contestants.ours(*what),
-    *contestants.keras('keras', flags.keras, *what),
-    *contestants.torch('torch', flags.torch, *what),
-    *contestants.torch(
-      'torch compiled', flags.torch, *what, '--variant=compiled'
-    ),
-  ]
 
 
 if __name__ == '__main__':

@@ -103,9 +103,26 @@ def _module(trained: TrainedModel) -> Network:
   return Network(trained.run.model, trained.task_set)
 
 
+@functools.cache
+def onnx(name: str) -> bytes:
+  """Of the network, and skips without the converter: it takes seconds."""
+  pytest.importorskip('onnx')
+  return artefact.onnx(network(name))
+
+
+@functools.cache
+def stablehlo(name: str) -> bytes:
+  return artefact.stablehlo(network(name))
+
+
 @pytest.fixture(scope='module', params=NETWORKS)
-def trained(request) -> TrainedModel:
-  return network(request.param)
+def name(request) -> str:
+  return request.param
+
+
+@pytest.fixture(scope='module')
+def trained(name) -> TrainedModel:
+  return network(name)
 
 
 @pytest.fixture(params=['drawn', 'real'])
@@ -117,15 +134,15 @@ def image_BxHxWxC(request, trained) -> np.ndarray:
 
 
 @pytest.fixture(scope='module')
-def session(trained):
+def session(name):
   """onnxruntime with the exported network."""
   onnxruntime = pytest.importorskip('onnxruntime')
-  return onnxruntime.InferenceSession(artefact.onnx(trained))
+  return onnxruntime.InferenceSession(onnx(name))
 
 
 @pytest.fixture(scope='module')
-def archive(trained) -> zipfile.ZipFile:
-  return zipfile.ZipFile(io.BytesIO(artefact.stablehlo(trained)))
+def archive(name) -> zipfile.ZipFile:
+  return zipfile.ZipFile(io.BytesIO(stablehlo(name)))
 
 
 @pytest.fixture(scope='module')
@@ -197,30 +214,30 @@ def test_stablehlo_runs_on_every_platform_without_our_kernel(exported):
 
 def test_onnxruntime_has_nothing_to_say(capfd):
   onnxruntime = pytest.importorskip('onnxruntime')
-  model = artefact.onnx(network('public_3m'))
+  model = onnx('public_3m')
   capfd.readouterr()
   onnxruntime.InferenceSession(model)
   assert capfd.readouterr() == ('', '')
 
 
 def test_the_model_is_valid_onnx():
-  onnx = pytest.importorskip('onnx')
-  model = onnx.load_from_string(artefact.onnx(network('public_3m')))
-  onnx.checker.check_model(model, full_check=True)
+  package = pytest.importorskip('onnx')
+  model = package.load_from_string(onnx('public_3m'))
+  package.checker.check_model(model, full_check=True)
   assert [(o.domain, o.version) for o in model.opset_import] == [('', 21)]
 
 
-def test_neither_names_a_path_of_this_machine(trained, archive):
+def test_neither_names_a_path_of_this_machine(name, archive):
   root = str(pathlib.Path(__file__).resolve().parents[1]).encode()
-  for content in (archive.read(artefact.NETWORK), artefact.onnx(trained)):
+  for content in (archive.read(artefact.NETWORK), onnx(name)):
     assert root not in content
     assert not re.search(rb'\w\.py\b', content)
 
 
 def test_the_same_network_gives_the_same_bytes():
   trained = network('private_1_4m')
-  for write in (artefact.stablehlo, artefact.onnx):
-    assert write(trained) == write(trained)
+  assert artefact.stablehlo(trained) == stablehlo('private_1_4m')
+  assert artefact.onnx(trained) == onnx('private_1_4m')
 
 
 def test_no_member_has_a_time(archive):
@@ -263,7 +280,7 @@ print([name for name in sys.modules if name.split('.')[0] == 'flax'])
 
 def test_a_process_without_this_package_reads_it(tmp_path):
   trained, image_BxHxWxC = network('public_3m'), photos('drawn', 128)
-  (tmp_path / 'model.stablehlo').write_bytes(artefact.stablehlo(trained))
+  (tmp_path / 'model.stablehlo').write_bytes(stablehlo('public_3m'))
   np.save(tmp_path / 'photos.npy', image_BxHxWxC)
   without = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
   done = subprocess.run(

@@ -25,7 +25,7 @@ def _command(data_dir: str, path: pathlib.Path, *flags: str) -> list[str]:
   return [
     *(sys.executable, '-m', 'experiments.public_3m', f'--data_dir={data_dir}'),
     *(f'--workdir={path}', '--batch_size=16', '--tasks=apparel,color'),
-    *(*tiny.FLAGS, '--loader_threads=1', *flags),
+    *(*tiny.SMALL_FLAGS, '--loader_threads=1', *flags),
   ]
 
 
@@ -122,7 +122,7 @@ def test_event_files_have_photos_of_the_whole_batch(built, tmp_path, cached):
     workdir=str(tmp_path / 'one'),
     tasks=('apparel', 'color'),
     batch_size=16,
-    model=tiny.MODEL,
+    model=tiny.SMALL,
     **knobs,
   )
   train.train(one)

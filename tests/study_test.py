@@ -31,9 +31,9 @@ SETS = 'apparel;apparel,color;apparel,age'
 
 @pytest.fixture(autouse=True)
 def small_models(monkeypatch):
-  small = dict.fromkeys(presets.BY_NAME, tiny.MODEL)
+  small = dict.fromkeys(presets.BY_NAME, tiny.SMALL)
   small['private_1_4m'] = dataclasses.replace(
-    tiny.MODEL, head_widths=(2,), head_widths_per_label=True
+    tiny.SMALL, head_widths=(2,), head_widths_per_label=True
   )
   monkeypatch.setattr(presets, 'BY_NAME', small)
 
@@ -65,7 +65,7 @@ def whole(built, tmp_path_factory) -> pathlib.Path:
   path = tmp_path_factory.mktemp('whole') / 'study'
   with pytest.MonkeyPatch.context() as patched:
     patched.setattr(
-      presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.MODEL)
+      presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.SMALL)
     )
     _run(_config(built, path))
   return path
@@ -184,7 +184,7 @@ def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
     batch_size=16,
     cache_on_device=True,
     affinity_steps=2,
-    model=tiny.MODEL,
+    model=tiny.SMALL,
   )
   with contextlib.redirect_stdout(io.StringIO()):
     train.train(run)
@@ -609,7 +609,7 @@ def test_a_damaged_result_is_named(built, whole, tmp_path, name, content):
 
 
 def test_a_study_and_a_run_do_not_share_a_folder(built, whole, tmp_path):
-  run = config.Run(data_dir=built, workdir=str(whole), model=tiny.MODEL)
+  run = config.Run(data_dir=built, workdir=str(whole), model=tiny.SMALL)
   with pytest.raises(errors.UserError, match='has a study'):
     train.train(run)
 

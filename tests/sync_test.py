@@ -526,7 +526,7 @@ def test_a_study_in_a_bucket_resumes_elsewhere(
   built, built_there, shop, tmp_path, monkeypatch
 ):
   monkeypatch.setattr(
-    presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.MODEL)
+    presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.SMALL)
   )
   _study(built, str(tmp_path / 'here'), seeds=2)
   _study(built_there, 's3://shop/study', seeds=1)

@@ -18,8 +18,18 @@ MODEL = config.Model(
   trunk=Paper(filters=(2, 3, 4), shared_widths=(8,)), head_widths=(4,)
 )
 FLAGS = ('--filters=2,3,4', '--shared_widths=8', '--head_widths=4')
+# The same on photos of 32 pixels: a step takes a twentieth of the time.
+SMALL = dataclasses.replace(
+  MODEL, trunk=dataclasses.replace(MODEL.trunk, image_size=32)
+)
+SMALL_FLAGS = (*FLAGS, '--image_size=32')
 # The run of `uninterrupted`, as a command; 13 steps an epoch.
-RUN_FLAGS = (*FLAGS, '--tasks=apparel,age', '--batch_size=4', '--epochs=3')
+RUN_FLAGS = (
+  *SMALL_FLAGS,
+  '--tasks=apparel,age',
+  '--batch_size=4',
+  '--epochs=3',
+)
 
 
 def model(**options) -> config.Model:
@@ -34,7 +44,7 @@ def run(data_dir: str, workdir: str | pathlib.Path, **changes) -> str:
     'tasks': ('apparel', 'age'),
     'epochs': 3,
     'batch_size': 4,
-    'model': MODEL,
+    'model': SMALL,
   }
   printed = io.StringIO()
   with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):

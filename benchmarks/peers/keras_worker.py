@@ -20,9 +20,6 @@ from keras import layers
 from keras.src.trainers.data_adapters import py_dataset_adapter
 
 SIDE = workload.SIDES['report']
-# How a step runs: as in fit, through train_on_batch, or written by hand; each
-# op by op (oneDNN) or as one XLA program.
-STEPS = ('fit', 'train_on_batch', 'function')
 # Who makes the batches: ImageDataGenerator in this many threads (its processes
 # are forks of TensorFlow's threads and at times stand still for ever), or
 # tf.data with Keras's preprocessing layers, or with one warp by hand.
@@ -32,26 +29,6 @@ INPUTS = ('threads_1', 'threads_2', 'tf_data', 'tf_warp')
 def make_model(counts, flags, geometry='report'):
   keras.utils.set_random_seed(0)
   return public_3m.build_model(counts, geometry, jit_compile=flags.jit)
-
-
-def step_by_hand(model, flags):
-  """A tf.function of (photos, labels) that trains and gives the loss."""
-  weights = workload.task_weights(len(model.outputs))
-
-  @tf.function(jit_compile=flags.jit)
-  def step(photos, labels):
-    with tf.GradientTape() as tape:
-      found = model(photos, training=True)
-      loss = sum(
-        weight * public_3m.masked_cross_entropy(labels[task], found[task])
-        for weight, task in zip(weights, labels, strict=True)
-      )
-    gradients = tape.gradient(loss, model.trainable_variables)
-    model.optimizer.apply(gradients, model.trainable_variables)
-    return loss
-
-  model.optimizer.build(model.trainable_variables)
-  return step
 
 
 def step_of_fit(model, photos, labels):
@@ -70,12 +47,7 @@ def prepare_step(flags):
   columns = zip(tasks, labels.T, strict=True)
   labels = {task: tf.constant(column) for task, column in columns}
   model = make_model(tasks, flags, flags.geometry)
-  if flags.variant == 'fit':
-    step = step_of_fit(model, photos, labels)
-  elif flags.variant == 'train_on_batch':
-    step = functools.partial(model.train_on_batch, photos, labels)
-  else:
-    step = functools.partial(step_by_hand(model, flags), photos, labels)
+  step = step_of_fit(model, photos, labels)
   print('losses of the first steps:', [np.array(step()) for _ in range(3)])
 
   def repeat():
@@ -232,7 +204,6 @@ def prepare(flags):
 
 def main():
   parser = worker.peer_arguments(__doc__)
-  parser.add_argument('--variant', choices=STEPS, default='fit', help='step')
   parser.add_argument('--jit', action='store_true', help='XLA')
   parser.add_argument('--input', choices=INPUTS, default='tf_data')
   flags = parser.parse_args()
