@@ -128,6 +128,10 @@ def _of_study(path: pathlib.Path) -> Iterator[Row]:
 
 
 def _model(model: config.Model) -> str:
+  trunk = model.trunk
+  if trunk.pretrained:  # what training found of its file
+    trunk = dataclasses.replace(trunk, weights_hash='')
+    model = dataclasses.replace(model, trunk=trunk)
   names = [name for name, one in presets.BY_NAME.items() if one == model]
   return names[0] if names else model.trunk.kind
 

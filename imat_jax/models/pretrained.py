@@ -42,7 +42,7 @@ def resolve(model: config.Model) -> config.Model:
     UserError: the file cannot be had, or is another than it was.
   """
   trunk = model.trunk
-  if not getattr(trunk, 'pretrained', ''):
+  if not trunk.pretrained:
     return model
   path = find(trunk)
   found = weights.digest(path)

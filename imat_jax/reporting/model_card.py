@@ -87,7 +87,7 @@ def render(
     statistics=statistics,
     data_set=tfds_builder.NAME,
     side=trunk.side,
-    pretrained=trunk if getattr(trunk, 'pretrained', '') else None,
+    pretrained=trunk if trunk.pretrained else None,
     unproven=[
       name
       for name, task_metrics in labelled.items()

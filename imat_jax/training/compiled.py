@@ -43,7 +43,7 @@ def fresh(ensemble: Ensemble) -> Checkpoint:
   """The runs before their first step."""
   first, _, *sums = _fresh_of(ensemble)(ensemble.seed_R, ensemble.weight_RxT)
   trunk = ensemble.model.trunk
-  if getattr(trunk, 'pretrained', '') and not trunk.is_frozen:
+  if trunk.pretrained and not trunk.is_frozen:
     read = pretrained.as_runs(pretrained.params(trunk), len(ensemble))
     params = first.params | {'trunk': read}
     average = first.average and params

@@ -60,8 +60,8 @@ class StreamedInputs:
       training.batch_size // shard.number, side, training.loader
     )
     self._examples = source.Source(training.data_dir, 'train', task_set)
-    if number := getattr(training, 'train_photos', 0):
-      self._examples = self._examples.draw(number, training.seed)
+    if isinstance(training, config.Run) and training.train_photos:
+      self._examples = self._examples.draw(training.train_photos, training.seed)
     self._held_out = source.Source(training.data_dir, 'validation', task_set)
     self._evaluation = input_pipeline.eval_dataset(
       self._held_out,

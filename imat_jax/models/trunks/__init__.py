@@ -21,6 +21,8 @@ class Trunk(options.Part):
 
   # Whether a CPU trains it with the compiled kernels of `models.kernels`.
   uses_kernels: ClassVar[bool] = False
+  # The weights that it starts from: see `PretrainedTrunk`.
+  pretrained: ClassVar[str] = ''
 
   image_size: int = options.option(
     'width and height in pixels of the photos that the network sees',
