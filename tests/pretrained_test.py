@@ -1,5 +1,6 @@
 """Weights of others: read safely, equal to the reference, frozen or tuned."""
 
+import dataclasses
 import io
 import json
 import os
@@ -15,6 +16,7 @@ import tiny
 
 from experiments import linear_probe
 from imat_jax import artefact, config, errors, flags, inference
+from imat_jax.data import device_dataset
 from imat_jax.models import pretrained, weights
 from imat_jax.models.trunks import efficientnet_lite
 from imat_jax.models.trunks.efficientnet_lite import EfficientNetLite
@@ -247,6 +249,39 @@ def test_frozen_features_are_computed_once(built, probe, monkeypatch, tmp_path):
   tiny.run(built, tmp_path / 'run', **changes)
   assert tiny.results(tmp_path / 'run') == tiny.results(probe)
   tiny.run(built, tmp_path / 'color', **changes, tasks=('color',), epochs=1)
+
+
+def test_views_of_the_train_photos(built, tmp_path):
+  """The first is the photo; a step draws each about as often."""
+  from imat_jax.data import source
+  from imat_jax.training import features
+
+  model = pretrained.resolve(_model(train_trunk='head', views=2))
+  run = config.Run(data_dir=built, workdir='', model=model)
+  examples = source.Source(built, 'train', source.read_tasks(built))
+  feature_NxVxD, label_NxT = features.read(run, model.trunk, examples)
+  plain_Nx1xD, _ = features.read(
+    run, dataclasses.replace(model.trunk, views=0), examples
+  )
+  np.testing.assert_allclose(feature_NxVxD[:, :1], plain_Nx1xD, atol=1e-5)
+  apart = np.abs(np.diff(feature_NxVxD, axis=1)).max((0, 2))
+  assert (apart > 0.1).all()
+  held = device_dataset.Features(
+    jnp.asarray(feature_NxVxD), jnp.asarray(label_NxT)
+  )
+  order_SxB = jnp.arange(len(examples))[None]
+  drawn = []
+  for step in range(60):
+    batch = device_dataset.feature_batch(
+      held, order_SxB, jnp.uint32(1), jnp.int32(step)
+    )
+    same_NxV = (feature_NxVxD == batch.image_BxHxWxC[:, None]).all(2)
+    assert same_NxV.any(1).all()
+    drawn.append(same_NxV.argmax(1))
+  assert np.bincount(np.ravel(drawn)) / np.size(drawn) == pytest.approx(
+    1 / 3, abs=0.04
+  )
+  tiny.run(built, tmp_path / 'run', model=model, epochs=1)
 
 
 def test_a_frozen_run_saves_only_its_head(probe):

@@ -28,7 +28,7 @@ class Photos(NamedTuple):
 class Features(NamedTuple):
   """A frozen trunk's features of a split on the device, N examples."""
 
-  feature_NxD: jax.Array  # float32
+  feature_NxVxD: jax.Array  # float32, of V views of each
   label_NxT: jax.Array  # int32, -1 where missing
 
 
@@ -82,8 +82,7 @@ def batch(
   example_B = order_SxB[step % steps]
   real_B = example_B < len(photos.label_NxT)
   example_B = jnp.where(real_B, example_B, 0)
-  first = step.astype(jnp.uint32) * np.uint32(batch_size)
-  number_B = first + jnp.arange(batch_size, dtype=jnp.uint32)
+  number_B = numbers(step, batch_size)
   matrix_Bx3x3 = augment.random_warps(seed, 'augment', number_B, augmentation)
   image_BxHxWxC = warp(
     photos.image_NxHxWxC, example_B, matrix_Bx3x3, side, augmentation.fill
@@ -95,16 +94,30 @@ def batch(
 
 
 def feature_batch(
-  features: Features, order_SxB: jax.Array, step: jax.Array
+  features: Features, order_SxB: jax.Array, seed: jax.Array, step: jax.Array
 ) -> Batch:
-  """The features and labels of a step, B × D in the place of images."""
-  example_B = order_SxB[step % len(order_SxB)]
+  """The features and labels of a step, B × D in the place of images.
+
+  Of each photo a view is drawn by (seed, step).
+  """
+  steps, batch_size = order_SxB.shape
+  example_B = order_SxB[step % steps]
   real_B = example_B < len(features.label_NxT)
   example_B = jnp.where(real_B, example_B, 0)
+  number_B = numbers(step, batch_size)
+  views = features.feature_NxVxD.shape[1]
+  drawn_Bx2 = random.uniform(seed, 'view', number_B, 2)
+  view_B = (drawn_Bx2[:, 0] * views).astype(jnp.int32)
   return Batch(
-    features.feature_NxD[example_B] * real_B[:, None],
+    features.feature_NxVxD[example_B, view_B] * real_B[:, None],
     jnp.where(real_B[:, None], features.label_NxT[example_B], tasks.MISSING),
   )
+
+
+def numbers(step: jax.Array, batch_size: int) -> jax.Array:
+  """The numbers of a step's examples, counted from the start of the run."""
+  first = step.astype(jnp.uint32) * np.uint32(batch_size)
+  return first + jnp.arange(batch_size, dtype=jnp.uint32)
 
 
 def warp(

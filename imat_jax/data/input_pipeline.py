@@ -65,10 +65,12 @@ def eval_dataset(
   batch_size: int,
   augmentation: config.Augmentation | None = None,
   shard: Shard = ALL,
+  view: int = 0,
 ) -> grain.MapDataset:
   """Each photo once, in order; with `augmentation`, warped as in the report.
 
-  The warps are the same for every seed, so that runs can be compared.
+  The warps are the same for every run's seed, so that runs can be compared;
+  each `view` has others.
   """
 
   padded = _Padded(examples, batch_size)
@@ -77,7 +79,7 @@ def eval_dataset(
     record = padded[number]
     if augmentation is None:
       return _example(record, augment.IDENTITY, side, 'nearest')
-    matrix = _matrix(0, 'evaluate', number, batch_size, augmentation)
+    matrix = _matrix(view, 'evaluate', number, batch_size, augmentation)
     return _example(record, matrix, side, augmentation.fill)
 
   return _batches(len(padded), batch_size, shard, example, epochs=1)

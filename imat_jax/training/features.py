@@ -26,34 +26,42 @@ _BATCH_SIZE = 32
 def read(
   training: config.Training, trunk: PretrainedTrunk, examples: source.Source
 ) -> tuple[np.ndarray, np.ndarray]:
-  """The features, N × D, and the labels, N × T, of a split's photos.
+  """The features, N × V × D, and the labels, N × T, of a split's photos.
+
+  The first of the V views is the photo as it is; only train photos have more.
 
   Raises:
     UserError: the weights cannot be had or do not fit.
   """
-  path = _path(training.data_dir, trunk, examples.split)
+  views = 1 + (trunk.views if examples.split == 'train' else 0)
+  path = _path(training, trunk, examples.split)
   rows, examples = (
     examples.rows,
     source.Source(training.data_dir, examples.split, examples.task_set),
   )
   stored = distributed.broadcast_from_primary(path.is_file)
   if not stored:
-    feature_NxD = _compute(training, trunk, examples)
+    feature_NxVxD = np.stack(
+      [_compute(training, trunk, examples, view) for view in range(views)], 1
+    )
     if distributed.is_primary():
       with files.atomic_write(path) as file:
-        np.save(file, feature_NxD)
+        np.save(file, feature_NxVxD)
   elif distributed.is_primary():
-    feature_NxD = np.load(path)
+    feature_NxVxD = np.load(path)
   else:
-    feature_NxD = None
+    feature_NxVxD = None
   if stored:
     width = trained_input(trunk).shape[1]
-    shape = jax.ShapeDtypeStruct((len(examples), width), np.float32)
-    feature_NxD = distributed.broadcast_arrays(feature_NxD, shape)
-  return feature_NxD[rows], examples.label_NxT()[rows]
+    shape = jax.ShapeDtypeStruct((len(examples), views, width), np.float32)
+    feature_NxVxD = distributed.broadcast_arrays(feature_NxVxD, shape)
+  return feature_NxVxD[rows], examples.label_NxT()[rows]
 
 
-def _path(data_dir: str, trunk: PretrainedTrunk, split: str) -> pathlib.Path:
+def _path(
+  training: config.Training, trunk: PretrainedTrunk, split: str
+) -> pathlib.Path:
+  data_dir = training.data_dir
   facts = {
     'trunk': trunk.kind,
     'options': {
@@ -61,6 +69,7 @@ def _path(data_dir: str, trunk: PretrainedTrunk, split: str) -> pathlib.Path:
       for name, value in options.fixed(trunk).items()
       if name != 'train_trunk'
     },
+    'warps': trunk.views and options.fixed(training.augmentation),
     'data_set': source.read_metadata(data_dir)['fingerprint'],
   }
   key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
@@ -71,13 +80,23 @@ def _path(data_dir: str, trunk: PretrainedTrunk, split: str) -> pathlib.Path:
 
 
 def _compute(
-  training: config.Training, trunk: PretrainedTrunk, examples: source.Source
+  training: config.Training,
+  trunk: PretrainedTrunk,
+  examples: source.Source,
+  view: int,
 ) -> np.ndarray:
   """All features, in the order of the photos; of all processes together."""
   shard = sharding.shard()
   size = max(_BATCH_SIZE, jax.device_count())
   size -= size % jax.device_count()
-  data = input_pipeline.eval_dataset(examples, trunk.side, size, shard=shard)
+  data = input_pipeline.eval_dataset(
+    examples,
+    trunk.side,
+    size,
+    augmentation=training.augmentation if view else None,
+    shard=shard,
+    view=view,
+  )
   module, params = trunk.make(), sharding.replicate(pretrained.params(trunk))
 
   @jax.jit
@@ -88,7 +107,9 @@ def _compute(
     return sharding.constrain_replicated(feature_BxD)
 
   parts, number = [], len(examples)
-  with progress.Progress(number, f'features {examples.split}', 'photo') as bar:
+  with progress.Progress(
+    number, f'features {examples.split} {view}', 'photo'
+  ) as bar:
     for batch in input_pipeline.iterate(data, training.loader):
       image_BxHxWxC = sharding.shard_batch(batch.image_BxHxWxC)
       parts.append(jax.device_get(features_of(params, image_BxHxWxC)))

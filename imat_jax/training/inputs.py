@@ -30,7 +30,9 @@ class StepInput(NamedTuple):
   ) -> Batch:
     """The batch of one run's step; to be called inside of the jitted one."""
     if isinstance(self.shared, device_dataset.Features):
-      batch = device_dataset.feature_batch(self.shared, self.order, state.step)
+      batch = device_dataset.feature_batch(
+        self.shared, self.order, state.seed, state.step
+      )
       return sharding.constrain_batch(batch)
     if self.order is None:
       batch = self.shared
@@ -145,7 +147,8 @@ class FeatureInputs(CachedInputs):
   @functools.cached_property
   def _validation_batches(self) -> list[Batch]:
     read = features.read(self._training, self._trunk, self._held_out)
-    feature_NxD, label_NxT = read
+    feature_Nx1xD, label_NxT = read
+    feature_NxD = feature_Nx1xD[:, 0]
     size, number = self._training.batch_size, len(label_NxT)
     padding = input_pipeline.num_steps(number, size) * size - number
     whole = Batch(

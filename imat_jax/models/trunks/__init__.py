@@ -83,8 +83,17 @@ class PretrainedTrunk(Trunk):
     validators.all_head_or_number,
   )
 
+  views: int = options.option(
+    'of a frozen trunk: how many randomly warped copies of each train photo '
+    'have features, beside the photo as it is; each step draws one of them',
+    0,
+    validators.at_least(0),
+  )
+
   def __post_init__(self):
     super().__post_init__()
+    if self.views and not self.is_frozen:
+      raise ValueError(f'--views={self.views}: needs --train_trunk=head')
     if self.is_frozen and not self.pretrained:
       raise ValueError(
         '--train_trunk=head: needs --pretrained; random features are not worth '
