@@ -18,19 +18,10 @@ from imat_jax.runtime import file_lock, files
 # Errors that a later run retries. With `dns`, as offline no name resolves, and
 # `private_address`, which a flag may allow.
 RETRYABLE = frozenset(
-  {
-    'dns',
-    'dead_host',
-    'private_address',
-    'timeout',
-    'refused',
-    'connection',
-    'tls',
-    'http_408',
-    'http_425',
-    'http_429',
-    'http_5xx',
-  }
+  [
+    *('dns', 'dead_host', 'private_address', 'timeout', 'refused'),
+    *('connection', 'tls', 'http_408', 'http_425', 'http_429', 'http_5xx'),
+  ]
 )
 
 
