@@ -24,6 +24,7 @@ from imat_jax.data import (
   list_files,
   photo_files,
   tables,
+  wording,
 )
 from imat_jax.data.tables import Row, Table
 from imat_jax.runtime import files
@@ -108,8 +109,8 @@ def _of_file(path: pathlib.Path, command: configs.Own) -> Table:
 
 def _is_header(names: Sequence[str], command: configs.Own) -> bool:
   if command.photo_column:
-    plain = columns.key(command.photo_column)
-    return plain in map(columns.key, names)
+    plain = wording.key(command.photo_column)
+    return plain in map(wording.key, names)
   return any(map(columns.is_photo_name, names))
 
 
@@ -146,8 +147,8 @@ def _of_folder(root: pathlib.Path, command: configs.Own) -> Table:
     for path in root.iterdir()
     if path.is_dir() and not files.is_foreign(path.name)
   )
-  splits = {path: columns.split_of(path.name) for path in folders}
-  has_splits = None not in splits.values() and columns.TRAIN in splits.values()
+  splits = {path: wording.split_of(path.name) for path in folders}
+  has_splits = None not in splits.values() and wording.TRAIN in splits.values()
   places = {root: None} | (splits if has_splits else {})
   table_paths = {
     place: next((place / n for n in _INSIDE if (place / n).is_file()), None)
@@ -181,7 +182,7 @@ def _of_folder(root: pathlib.Path, command: configs.Own) -> Table:
     names = ('photo', 'split', command.task)
     return _filled(Table(root, names, rows, (note,)))
   known_splits = set(splits.values())
-  if columns.TRAIN in known_splits and len(known_splits) > 2:
+  if wording.TRAIN in known_splits and len(known_splits) > 2:
     class_folder = next(
       path.name for path, split in splits.items() if not split
     )
@@ -263,7 +264,7 @@ def _joined(root: pathlib.Path, parts: Sequence[Table]) -> Table:
 
 def _one_hot(table: Table, command: configs.Own) -> Table:
   """Merges columns of 0 and 1, with a single 1 per row, into one task."""
-  excluded = map(columns.key, (*command.keep_columns, *command.drop_columns))
+  excluded = map(wording.key, (*command.keep_columns, *command.drop_columns))
   names = _binary_columns(table, set(excluded))
   sums = collections.Counter(
     sum(_is_one(row.cells[name]) for name in names) for row in table.rows
@@ -295,7 +296,7 @@ def _binary_columns(table: Table, excluded: set[str]) -> list[str]:
   return [
     name
     for name in table.columns
-    if columns.key(name) not in excluded
+    if wording.key(name) not in excluded
     and not columns.is_split_name(name)
     and all(row.cells[name].lower() in _BINARY for row in table.rows)
   ]

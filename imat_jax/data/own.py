@@ -51,9 +51,10 @@ from imat_jax.data import (
   photo_paths,
   photo_store,
   splits,
+  wording,
 )
-from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
+from imat_jax.data.wording import TEST, TRAIN, VALIDATION
 from imat_jax.runtime import outputs
 
 # Kaggle's photos have a class and tasks of that class; here there is one class.
@@ -147,7 +148,7 @@ def _labels(
   notes: list[str],
 ) -> dict[str, dict[str, str]]:
   """Image id → task → label."""
-  keep = set(map(columns.key, command.keep_columns))
+  keep = set(map(wording.key, command.keep_columns))
   learned, unlearnable = {}, {}
   for name, task in columns.task_names(names, path).items():
     task_labels, column_notes = _column(photos, name, task, command)
@@ -155,7 +156,7 @@ def _labels(
     if task != name:
       notes.append(f"column '{name}' is the task '{task}'")
     reason = columns.not_learnable(list(task_labels.values()))
-    if reason and not (task_labels and columns.key(name) in keep):
+    if reason and not (task_labels and wording.key(name) in keep):
       unlearnable[name] = reason
     if task_labels:
       learned[name] = task, task_labels
@@ -185,7 +186,7 @@ def _column(
 ) -> tuple[dict[str, str], list[str]]:
   """Image id → label of one column, and notes on the column."""
   cells = [row.cells[name] for p in photos.values() for row in p.rows]
-  column = columns.Labels(cells, command)
+  column = wording.Labels(cells, command)
   labels, notes, conflicts = {}, [], []
   for image_id, photo in photos.items():
     photo_labels = [
@@ -233,7 +234,7 @@ def _splits(
   """Image id → split, from the table or drawn."""
   column = roles.split
   if column:
-    cell_splits = {id(row): columns.split_word(row, column) for row in rows}
+    cell_splits = {id(row): wording.split_of_row(row, column) for row in rows}
   else:
     cell_splits = _by_folders(rows, roles.photo, notes)
   row_splits = {
@@ -295,7 +296,7 @@ def _groups(photos: photo_store.Photos, column: str) -> dict[str, str]:
   groups = {}
   for image_id, photo in photos.items():
     for row in reversed(photo.rows):
-      if columns.key(cell := row.cells[column]) not in columns.MISSING:
+      if not wording.is_missing(cell := row.cells[column]):
         groups[image_id] = cell
   return groups
 
@@ -308,7 +309,7 @@ def _by_folders(
   All None unless train and another split occur.
   """
   split_by_row = {
-    id(row): columns.split_of_path(row.cells[column]) for row in rows
+    id(row): wording.split_of_path(row.cells[column]) for row in rows
   }
   split_names = set(split_by_row.values()) - {None}
   if TRAIN not in split_names or len(split_names) < 2:

@@ -14,15 +14,15 @@ from typing import NamedTuple, TextIO
 
 from imat_jax import errors
 from imat_jax.data import (
-  columns,
   file_kinds,
   image_validation,
   manifest,
   photo_paths,
   urls,
+  wording,
 )
-from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
+from imat_jax.data.wording import TEST, TRAIN, VALIDATION
 from imat_jax.runtime import files, progress
 
 SPLITS = (TRAIN, VALIDATION, TEST)
@@ -59,7 +59,7 @@ class DroppedRows:
 
   def add(self, row: Row, cell: str, reason: str) -> None:
     self._rows_by_reason.setdefault(reason, []).append(
-      f"{row.where}: '{columns.short(cell)}'"
+      f"{row.where}: '{wording.short(cell)}'"
     )
 
   def __str__(self) -> str:
