@@ -4,16 +4,14 @@ Supported: tables (see `tables`), folders of classes, one-hot columns, COCO and
 Fashionpedia, iMaterialist 2018 and 2019 to 2021, `list_*.txt` of DeepFashion
 and CelebA, image folders with a `metadata.csv` or `.jsonl`. Others are
 recognised, with advice on how to convert them.
-
-If a photo shows several objects, the one with the largest area is its label.
 """
 
 import collections
+import functools
 import json
-import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from imat_jax import errors
@@ -21,19 +19,13 @@ from imat_jax.data import (
   coco,
   columns,
   configs,
+  image_folders,
   list_files,
-  photo_files,
   tables,
   wording,
 )
 from imat_jax.data.tables import Row, Table
-from imat_jax.runtime import files
 
-# Tables in the folder of their photos, in this order.
-_INSIDE = (
-  *('metadata.csv', 'metadata.jsonl', 'metadata.parquet', '_classes.csv'),
-  '_annotations.coco.json',
-)
 # Advice by kind.
 _UNSUPPORTED = {
   'tar': 'an archive; unpack it (WebDataset: write a CSV with the columns '
@@ -50,7 +42,6 @@ _ENDINGS = {
   '.tfrecord': 'tfrecord',
   **dict.fromkeys(('.yaml', '.yml'), 'yaml'),
 }
-_TABLES = ('.csv', '.tsv', '.xlsx', '.jsonl', '.json', '.parquet')
 _ONE = frozenset({'1', '1.0', 'true'})
 _BINARY = _ONE | {'0', '0.0', 'false'}
 
@@ -70,7 +61,8 @@ def read(command: configs.Own) -> Source:
   """
   place = pathlib.Path(command.source)
   if place.is_dir():
-    table, root = _of_folder(place, command), place
+    read_table = functools.partial(_of_file, command=command)
+    table, root = image_folders.read(place, command, read_table), place
   elif place.exists():
     table, root = _of_file(place, command), place.parent
   else:
@@ -135,128 +127,6 @@ def _json(path: pathlib.Path, command: configs.Own) -> Any:
     return json.loads(text)
   except (ValueError, RecursionError) as error:
     raise errors.UserError(f'{path}: not JSON: {error}') from None
-
-
-# Folders
-
-
-def _of_folder(root: pathlib.Path, command: configs.Own) -> Table:
-  """The tables inside; else a label per folder, or a split of such folders."""
-  folders = sorted(
-    path
-    for path in root.iterdir()
-    if path.is_dir() and not files.is_foreign(path.name)
-  )
-  splits = {path: wording.split_of(path.name) for path in folders}
-  has_splits = None not in splits.values() and wording.TRAIN in splits.values()
-  places = {root: None} | (splits if has_splits else {})
-  table_paths = {
-    place: next((place / n for n in _INSIDE if (place / n).is_file()), None)
-    for place in places
-  }
-  if any(table_paths.values()):
-    for place, path in table_paths.items():
-      if path is None and place != root:
-        raise errors.UserError(
-          f'{place}: no table of labels, which other splits have '
-          f'({", ".join(_INSIDE)})'
-        )
-    parts = [
-      _inside(root, path, places[place], command)
-      for place, path in table_paths.items()
-      if path
-    ]
-    return _joined(root, parts)
-  for path in sorted(root.iterdir()):
-    if path.suffix.lower() in _TABLES:
-      raise errors.UserError(
-        f'{root}: there is a table in this folder; use --source={path}'
-      )
-  if has_splits:
-    rows = [
-      row
-      for folder, split in splits.items()
-      for row in _class_rows(root, folder, command, {'split': split})
-    ]
-    note = f'splits from folders: {", ".join(path.name for path in folders)}'
-    names = ('photo', 'split', command.task)
-    return _filled(Table(root, names, rows, (note,)))
-  known_splits = set(splits.values())
-  if wording.TRAIN in known_splits and len(known_splits) > 2:
-    class_folder = next(
-      path.name for path, split in splits.items() if not split
-    )
-    raise errors.UserError(
-      f"{root}: '{class_folder}' is not a split, but in the same folder as "
-      'splits; move it away'
-    )
-  rows = list(_class_rows(root, root, command, {}))
-  return _filled(Table(root, ('photo', command.task), rows))
-
-
-def _class_rows(
-  root: pathlib.Path,
-  folder: pathlib.Path,
-  command: configs.Own,
-  cells: Mapping[str, str],
-) -> Iterator[Row]:
-  """The photos below a folder, labelled by its subfolders."""
-  skipped = photo_files.Skipped()
-  for path in photo_files.photos_in(folder, skipped):
-    label, *more = pathlib.Path(path).relative_to(folder).parts
-    labels = {command.task: label if more else ''}
-    photo = os.path.relpath(path, root)
-    yield Row(path, {'photo': photo, **cells, **labels})
-
-
-def _filled(table: Table) -> Table:
-  """Raises if a folder has no photo, or no photo has a label."""
-  task = table.columns[-1]
-  if not table.rows:
-    raise errors.UserError(f'{table.path}: no photos in this folder')
-  if not any(row.cells[task] for row in table.rows):
-    raise errors.UserError(
-      f'{table.path}: {len(table.rows):,} photos without labels; use a folder '
-      'per label (SOURCE/LABEL/1.jpg), or a CSV with the columns photo and '
-      'label'
-    )
-  return table
-
-
-def _inside(
-  root: pathlib.Path,
-  path: pathlib.Path,
-  split: str | None,
-  command: configs.Own,
-) -> Table:
-  """A table in the folder of its photos; adds its path and its split."""
-  table = _of_file(path, command)
-  names = ['file_name', *filter(columns.is_photo_name, table.columns)]
-  names = [name for name in names if name in table.columns]
-  photo = command.photo_column or (names[0] if names else 'photo')
-  folder = path.parent.relative_to(root).as_posix()
-  rows = []
-  for row in table.rows:
-    cells = {**row.cells, 'photo': row.cells.get(photo, '')}
-    if folder != '.' and not re.match(r'[a-z]+://', cells['photo']):
-      cells['photo'] = f'{folder}/{cells["photo"]}'
-    if photo != 'photo':
-      del cells[photo]
-    if split:
-      cells['split'] = split
-    rows.append(Row(row.where, cells))
-  first = ('photo', 'split') if split else ('photo',)
-  others = [n for n in table.columns if n not in (*first, photo)]
-  return table._replace(columns=(*first, *others), rows=rows)
-
-
-def _joined(root: pathlib.Path, parts: Sequence[Table]) -> Table:
-  names = dict.fromkeys(name for table in parts for name in table.columns)
-  empty = dict.fromkeys(names, '')
-  rows = [Row(r.where, empty | r.cells) for table in parts for r in table.rows]
-  notes = dict.fromkeys(note for table in parts for note in table.notes)
-  table_names = ', '.join(str(table.path.relative_to(root)) for table in parts)
-  return Table(root, tuple(names), rows, (f'labels from {table_names}', *notes))
 
 
 # One-hot
