@@ -237,44 +237,33 @@ def _splits(
     cell_splits = {id(row): wording.split_of_row(row, column) for row in rows}
   else:
     cell_splits = _by_folders(rows, roles.photo, notes)
-  row_splits = {
-    image_id: {cell_splits[id(row)] for row in photo.rows}
-    for image_id, photo in photos.items()
-  }
-  conflicts = [
-    photos[i].rows[0].where
-    for i, photo_splits in row_splits.items()
-    if len(photo_splits) > 1
-  ]
+  chosen_splits, conflicts = {}, []
+  for image_id, photo in photos.items():
+    photo_splits = {cell_splits[id(row)] for row in photo.rows}
+    if len(photo_splits) > 1:
+      conflicts.append(photo.rows[0].where)
+    # A photo that is held out in any row is not trained on.
+    for split in (TRAIN, VALIDATION, TEST):
+      if split in photo_splits:
+        chosen_splits[image_id] = split
   if conflicts:
     notes.append(
       f'photos in several splits: {len(conflicts):,}, not used for training '
       f'(first: {conflicts[0]})'
     )
-  # A photo that is held out in any row is not trained on.
-  order = (TEST, VALIDATION, TRAIN)
-  known_splits = {
-    image_id: next(split for split in order if split in photo_splits)
-    for image_id, photo_splits in row_splits.items()
-    if photo_splits - {None}
-  }
   if VALIDATION in cell_splits.values():
-    unassigned = dict.fromkeys(photos.keys() - known_splits.keys(), TRAIN)
-    if unassigned:
+    if unassigned := photos.keys() - chosen_splits.keys():
       notes.append(
         f'photos without a split are for training: {len(unassigned):,}'
       )
-    chosen_splits = known_splits | unassigned
+      chosen_splits |= dict.fromkeys(unassigned, TRAIN)
   else:
     if column:
       notes.append(
         f"column '{column}' has no validation photos; a share of the train "
         'photos is used for validation'
       )
-    chosen_splits = {
-      i: split for i, split in known_splits.items() if split == TEST
-    }
-    remaining = {i: labels[i] for i in photos if i not in chosen_splits}
+    remaining = {i: labels[i] for i in photos if chosen_splits.get(i) != TEST}
     groups = _groups(photos, roles.group) if roles.group else {}
     chosen_splits |= splits.draw(remaining, command.validation_share, groups)
   counts = collections.Counter(chosen_splits.values())
@@ -320,11 +309,9 @@ def _by_folders(
 
 def _paths(folder: pathlib.Path) -> dict[str, pathlib.Path]:
   """The annotation files, see `kaggle`, by split or kind."""
-  tasks_path, labels_path = kaggle.map_paths(folder)
-  split_paths = {
-    split: kaggle.split_path(folder, split) for split in photo_store.SPLITS
-  }
-  return {**split_paths, 'tasks': tasks_path, 'labels': labels_path}
+  paths = {s: kaggle.split_path(folder, s) for s in photo_store.SPLITS}
+  paths['task'], paths['label'] = kaggle.map_paths(folder)
+  return paths
 
 
 def _write(
@@ -335,35 +322,34 @@ def _write(
 ) -> None:
   """Writes the annotations in Kaggle's format."""
   pairs = [
-    pair for photo_labels in labels.values() for pair in photo_labels.items()
+    (f'{_CLASS}:{task}', label)
+    for photo_labels in labels.values()
+    for task, label in photo_labels.items()
   ]
-  task_ids = _numbered(name for name, _ in pairs)
+  task_ids = _numbered(task for task, _ in pairs)
   label_ids = _numbered(label for _, label in pairs)
   paths = _paths(folder)
   for split in photo_store.SPLITS:
     ids = [image_id for image_id in photos if chosen_splits[image_id] == split]
-    content = {
-      'images': [
-        {'imageId': i, 'url': [photos[i].link] if photos[i].link else []}
-        for i in ids
-      ]
-    }
+    urls = {i: [photos[i].link] if photos[i].link else [] for i in ids}
+    content = {'images': [{'imageId': i, 'url': urls[i]} for i in ids]}
     if split != TEST:  # Kaggle does not publish its labels
       content['annotations'] = [
-        {'imageId': i, 'taskId': task_ids[name], 'labelId': label_ids[label]}
+        {
+          'imageId': i,
+          'taskId': task_ids[f'{_CLASS}:{task}'],
+          'labelId': label_ids[label],
+        }
         for i in ids
-        for name, label in labels[i].items()
+        for task, label in labels[i].items()
       ]
     outputs.write_json(paths[split], content)
-  task_map = [
-    {'taskId': key, 'taskName': f'{_CLASS}:{name}'}
-    for name, key in task_ids.items()
-  ]
-  label_map = [
-    {'labelId': key, 'labelName': name} for name, key in label_ids.items()
-  ]
-  outputs.write_json(paths['tasks'], {'taskInfo': task_map})
-  outputs.write_json(paths['labels'], {'labelInfo': label_map})
+  for kind, number_by_name in (('task', task_ids), ('label', label_ids)):
+    records = [
+      {f'{kind}Id': number, f'{kind}Name': name}
+      for name, number in number_by_name.items()
+    ]
+    outputs.write_json(paths[kind], {f'{kind}Info': records})
 
 
 def _numbered(names: Iterable[str]) -> dict[str, str]:

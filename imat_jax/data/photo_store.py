@@ -28,6 +28,7 @@ from imat_jax.runtime import files, progress
 SPLITS = (TRAIN, VALIDATION, TEST)
 _ID_DIGITS = 20  # of a SHA-256: 80 bits
 _HEXADECIMAL = frozenset('0123456789abcdef')
+_NO_PICTURE = image_validation.Picture('', 0, 0)
 
 
 class Photo(NamedTuple):
@@ -35,13 +36,8 @@ class Photo(NamedTuple):
 
   link: str
   file: str
-  sha256: str  # of the file
-  size: tuple[int, int]  # width, height; 0, 0 of a link
+  picture: image_validation.Picture  # of the file; empty for a link
   rows: list[Row]
-
-  def as_picture(self) -> image_validation.Picture:
-    """The fields of a file in the manifest."""
-    return image_validation.Picture(self.sha256, *self.size)
 
 
 Photos = dict[str, Photo]  # by image id
@@ -130,22 +126,21 @@ def identify(
     dropped_rows: receives the rows whose file is not a photo.
   """
   paths = dict.fromkeys(place.file for _, place in places if place.file)
-  photos, content_by_path = {}, {}
+  photos, picture_by_path = {}, {}
   with (
     concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
     progress.Progress(len(paths), 'read', 'photo') as bar,
   ):
-    for path, content in zip(paths, pool.map(_read, paths), strict=True):
-      content_by_path[path] = content
+    for path, picture in zip(paths, pool.map(_read, paths), strict=True):
+      picture_by_path[path] = picture
       bar.advance()
   for row, place in places:
-    content = content_by_path.get(place.file, ('', (0, 0)))
-    if isinstance(content, str):
-      dropped_rows.add(row, place.file, content)
+    picture = picture_by_path.get(place.file, _NO_PICTURE)
+    if isinstance(picture, str):
+      dropped_rows.add(row, place.file, picture)
       continue
-    sha256, size = content
-    key = (sha256 or _link_digest(place.link))[:_ID_DIGITS]
-    photo = Photo(place.link, place.file, sha256, size, [])
+    key = (picture.sha256 or _link_digest(place.link))[:_ID_DIGITS]
+    photo = Photo(place.link, place.file, picture, [])
     photos.setdefault(key, photo).rows.append(row)
   return photos
 
@@ -158,8 +153,8 @@ def _link_digest(link: str) -> str:
   )
 
 
-def _read(path: str) -> tuple[str, tuple[int, int]] | str:
-  """The digest and size of a photo, or why it is invalid."""
+def _read(path: str) -> image_validation.Picture | str:
+  """A photo's fields in the manifest, or why it is invalid."""
   try:
     body = pathlib.Path(path).read_bytes()
   except OSError as error:
@@ -172,7 +167,7 @@ def _read(path: str) -> tuple[str, tuple[int, int]] | str:
     size = image_validation.size(body)
   except image_validation.InvalidImage:  # the build will report it
     size = 0, 0
-  return image_validation.digest(body), size
+  return image_validation.Picture(image_validation.digest(body), *size)
 
 
 class _Split(NamedTuple):
@@ -235,8 +230,7 @@ def _place_file(image_id: str, photo: Photo, split: _Split) -> None:
       'it; move it away'
     )
   if not is_placed or not is_known:
-    line = manifest.ok(image_id, None, photo.as_picture(), 0)
-    manifest.append(split.file, line)
+    manifest.append(split.file, manifest.ok(image_id, None, photo.picture, 0))
   if not is_placed:
     _put(photo.file, target)
 
@@ -255,7 +249,7 @@ def _is_placed(photo: Photo, target: pathlib.Path) -> bool:
   if not target.is_file():
     return False
   return os.path.samefile(photo.file, target) or (
-    image_validation.digest(target.read_bytes()) == photo.sha256
+    image_validation.digest(target.read_bytes()) == photo.picture.sha256
   )
 
 
