@@ -6,7 +6,6 @@ and CelebA, image folders with a `metadata.csv` or `.jsonl`. Others are
 recognised, with advice on how to convert them.
 """
 
-import collections
 import functools
 import json
 import pathlib
@@ -26,21 +25,22 @@ from imat_jax.data import (
 )
 from imat_jax.data.tables import Row, Table
 
-# Advice by kind.
+# Endings → advice.
 _UNSUPPORTED = {
-  'tar': 'an archive; unpack it (WebDataset: write a CSV with the columns '
-  'photo and label)',
-  'zip': 'an archive; unpack it and use the table or folder in it',
-  'xml': 'XML; export it as COCO 1.0 (CVAT), or as CSV or COCO',
-  'tfrecord': 'TFRecord; write the photos as files and a CSV of their labels',
-  'yaml': 'a YOLO data set; export it as COCO, or as folders of classes',
-}
-_ENDINGS = {
-  **dict.fromkeys(('.tar', '.tgz', '.tar.gz', '.tar.bz2', '.tar.xz'), 'tar'),
-  **dict.fromkeys(('.zip', '.7z', '.rar', '.gz', '.bz2', '.xz'), 'zip'),
-  '.xml': 'xml',
-  '.tfrecord': 'tfrecord',
-  **dict.fromkeys(('.yaml', '.yml'), 'yaml'),
+  ('.tar', '.tgz', '.tar.gz', '.tar.bz2', '.tar.xz'): (
+    'an archive; unpack it (WebDataset: write a CSV with the columns photo and '
+    'label)'
+  ),
+  ('.zip', '.7z', '.rar', '.gz', '.bz2', '.xz'): (
+    'an archive; unpack it and use the table or folder in it'
+  ),
+  ('.xml',): 'XML; export it as COCO 1.0 (CVAT), or as CSV or COCO',
+  ('.tfrecord',): (
+    'TFRecord; write the photos as files and a CSV of their labels'
+  ),
+  ('.yaml', '.yml'): (
+    'a YOLO data set; export it as COCO, or as folders of classes'
+  ),
 }
 _ONE = frozenset({'1', '1.0', 'true'})
 _BINARY = _ONE | {'0', '0.0', 'false'}
@@ -76,9 +76,9 @@ def read(command: configs.Own) -> Source:
 
 def _of_file(path: pathlib.Path, command: configs.Own) -> Table:
   name = path.name.lower()
-  for ending, kind in _ENDINGS.items():
-    if name.endswith(ending):
-      raise errors.UserError(f'{path}: {_UNSUPPORTED[kind]}')
+  for endings, advice in _UNSUPPORTED.items():
+    if name.endswith(endings):
+      raise errors.UserError(f'{path}: {advice}')
   if re.fullmatch(r'list_\w+\.txt', name):
     return list_files.read(path, command)
   if name.endswith('.json'):
@@ -133,47 +133,46 @@ def _json(path: pathlib.Path, command: configs.Own) -> Any:
 
 
 def _one_hot(table: Table, command: configs.Own) -> Table:
-  """Merges columns of 0 and 1, with a single 1 per row, into one task."""
-  excluded = map(wording.key, (*command.keep_columns, *command.drop_columns))
-  names = _binary_columns(table, set(excluded))
-  sums = collections.Counter(
-    sum(_is_one(row.cells[name]) for name in names) for row in table.rows
-  )
-  roboflow = table.path.name.lower() == '_classes.csv'
-  if len(names) < 2 or not (
-    set(sums) == {1} or (roboflow and set(sums) <= {0, 1})
-  ):
-    return table
-  hot_names, rows = set(names), []
-  for row in table.rows:
-    hot = [name for name in names if _is_one(row.cells[name])]
-    cells = {n: c for n, c in row.cells.items() if n not in hot_names}
-    rows.append(Row(row.where, {**cells, command.task: ''.join(hot)}))
-  other_columns = [name for name in table.columns if name not in hot_names]
-  if command.task in other_columns:
-    raise errors.UserError(
-      f"{table.path}: the task of the one-hot columns, '{command.task}', is "
-      'also a column; rename it with --task=NAME'
-    )
-  note = f"one-hot columns are the task '{command.task}' (--task renames it)"
-  return Table(
-    table.path, (*other_columns, command.task), rows, (*table.notes, note)
-  )
+  """Merges columns of 0 and 1, with a single 1 per row, into one task.
 
-
-def _binary_columns(table: Table, excluded: set[str]) -> list[str]:
-  """The columns of 0 and 1, except splits and those of --keep/drop_columns."""
-  return [
+  Not splits and the columns of --keep_columns and --drop_columns.
+  """
+  excluded = set(
+    map(wording.key, (*command.keep_columns, *command.drop_columns))
+  )
+  names = [
     name
     for name in table.columns
     if wording.key(name) not in excluded
     and not columns.is_split_name(name)
     and all(row.cells[name].lower() in _BINARY for row in table.rows)
   ]
-
-
-def _is_one(cell: str) -> bool:
-  return cell.lower() in _ONE
+  ones_by_row = [
+    [name for name in names if row.cells[name].lower() in _ONE]
+    for row in table.rows
+  ]
+  counts = set(map(len, ones_by_row))
+  is_roboflow = table.path.name.lower() == '_classes.csv'
+  if len(names) < 2 or not (
+    counts == {1} or (is_roboflow and counts <= {0, 1})
+  ):
+    return table
+  others = [name for name in table.columns if name not in names]
+  if command.task in others:
+    raise errors.UserError(
+      f"{table.path}: the task of the one-hot columns, '{command.task}', is "
+      'also a column; rename it with --task=NAME'
+    )
+  rows = [
+    Row(
+      row.where,
+      {name: row.cells[name] for name in others}
+      | {command.task: ''.join(ones)},
+    )
+    for row, ones in zip(table.rows, ones_by_row, strict=True)
+  ]
+  note = f"one-hot columns are the task '{command.task}' (--task renames it)"
+  return Table(table.path, (*others, command.task), rows, (*table.notes, note))
 
 
 # JSON

@@ -121,12 +121,9 @@ def _parse(text: bytes) -> Entry | None:
     line = Entry(**json.loads(text))
   except (ValueError, TypeError, RecursionError):
     return None
-  return line if _is_well_formed(line) else None
-
-
-def _is_well_formed(line: Entry) -> bool:
-  return (
+  is_well_formed = (
     isinstance(line.imageId, str)
     and isinstance(line.attempts, int)
     and (line.is_ok or isinstance(line.error, str))
   )
+  return line if is_well_formed else None
