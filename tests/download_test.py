@@ -521,12 +521,6 @@ def test_retry_after_is_honoured(job, server):
   assert time.monotonic() - started >= 1
 
 
-def test_retry_after_is_bounded(job, server):
-  asked = {'Retry-After': '86400'}
-  link = server.add('/a', Reply(b'', 503, asked), OK)
-  assert fetch_one(job, link, max_wait=0.05)['status'] == 'ok'
-
-
 @pytest.mark.parametrize('failure', [BUSY, TRUNCATED, Reply(raw=b'HTP')])
 def test_a_transient_error_costs_no_photo(job, server, failure):
   line = fetch_one(job, server.add('/a', failure, OK))

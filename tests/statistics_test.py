@@ -69,12 +69,6 @@ def test_a_label_without_a_number_is_no_label():
   }
 
 
-def test_describe_of_no_photo_has_zeros():
-  for described in statistics.describe(TASK_SET, []).values():
-    assert (described['labelled'], described['fill_rate']) == (0, 0.0)
-    assert set(described['counts'].values()) == {0}
-
-
 @pytest.fixture
 def numbers():
   train = {
@@ -98,8 +92,3 @@ def numbers():
 
 def test_the_table_shows_what_counts_and_what_was_lost(numbers):
   assert statistics.table(numbers) == TABLE
-
-
-def test_the_table_lists_the_fullest_task_first(numbers):
-  rows = statistics.table(numbers).split('\n\n')[2].splitlines()[2:]
-  assert [row.split()[0] for row in rows] == ['apparel', 'color', 'age']

@@ -7,7 +7,6 @@ recognised, with advice on how to convert them.
 """
 
 import functools
-import json
 import pathlib
 import re
 from collections.abc import Sequence
@@ -123,10 +122,7 @@ def _described(path: pathlib.Path, command: configs.Own) -> Any:
 
 def _json(path: pathlib.Path, command: configs.Own) -> Any:
   text, _ = tables.decode(path, path.read_bytes(), command.encoding)
-  try:
-    return json.loads(text)
-  except (ValueError, RecursionError) as error:
-    raise errors.UserError(f'{path}: not JSON: {error}') from None
+  return tables.parse_json(path, text)
 
 
 # One-hot

@@ -85,7 +85,8 @@ def read(
   if text.lstrip().startswith('{'):
     return of_records(path, _json_lines(path, text), 'line', notes)
   if text.lstrip().startswith('[') and path.suffix.lower() in _JSON:
-    return of_records(path, _json_list(path, text), 'record', notes)
+    numbered = enumerate(parse_json(path, text), 1)
+    return of_records(path, numbered, 'record', notes)
   return _of_csv(path, text, notes, skip_bad_rows, expects)
 
 
@@ -188,29 +189,18 @@ def as_text(value: Any) -> str:
   return str(value).encode(errors='replace').decode().strip()
 
 
-def _json_lines(
-  path: pathlib.Path, text: str
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def parse_json(place: object, text: str) -> Any:
+  """The content of a text; broken JSON is a `UserError` that names `place`."""
+  try:
+    return json.loads(text)
+  except (ValueError, RecursionError) as error:
+    raise errors.UserError(f'{place}: not JSON: {error}') from None
+
+
+def _json_lines(path: pathlib.Path, text: str) -> Iterator[tuple[int, Any]]:
   for number, line in enumerate(text.split('\n'), 1):
     if line.strip():
-      try:
-        yield number, json.loads(line)
-      except (ValueError, RecursionError) as error:
-        raise errors.UserError(
-          f'{path}: line {number}: not JSON: {error}'
-        ) from None
-
-
-def _json_list(path: pathlib.Path, text: str) -> list[tuple[int, Any]]:
-  try:
-    content = json.loads(text)
-  except (ValueError, RecursionError) as error:
-    raise errors.UserError(f'{path}: not JSON: {error}') from None
-  if not isinstance(content, list):
-    raise errors.UserError(
-      f'{path}: not a list of objects, one per photo; save it as CSV'
-    )
-  return list(enumerate(content, 1))
+      yield number, parse_json(f'{path}: line {number}', line)
 
 
 def _of_csv(
