@@ -50,6 +50,12 @@ def csv_text(rows, separator=',', end='\n') -> str:
   return text.getvalue()
 
 
+def third(name: str, *cells) -> list[tuple]:
+  """A header and `ROWS`, with these cells in turn in a third column."""
+  rows = [(p, k, cells[i % len(cells)]) for i, (p, k, _) in enumerate(ROWS)]
+  return [('photo', 'kind', name), *rows]
+
+
 def convert(root: pathlib.Path, *rows, **options) -> str:
   """`run` of a table of these rows, the first its header."""
   (root / 'labels.csv').write_text(csv_text(rows))
@@ -234,15 +240,10 @@ def test_numbers_of_products_find_their_photos(shop):
   assert "photos in the column 'id'" in output
 
 
-@pytest.mark.parametrize(
-  'header', ['photo, split, kind', 'photo,Split,kind', 'photo,subset ,kind']
-)
-def test_the_split_of_the_table_counts(shop, header):
+@pytest.mark.parametrize('name', [' split', 'Split', 'subset '])
+def test_the_split_of_the_table_counts(shop, name):
   words = ['train', 'Training', ' TRAIN', 'val', 'valid', 'Validation', 'dev']
-  rows = [
-    (photo, words[i % 7], kind) for i, (photo, kind, _) in enumerate(ROWS)
-  ]
-  convert(shop, header.split(','), *rows)
+  convert(shop, *third(name, *words))
   for split, numbers in (('train', (0, 1, 2)), ('validation', (3, 4, 5, 6))):
     expected = {
       digest(shop / row[0]) for i, row in enumerate(ROWS) if i % 7 in numbers
@@ -252,28 +253,21 @@ def test_the_split_of_the_table_counts(shop, header):
 
 
 def test_test_photos_are_kept_apart(shop):
-  rows = [
-    (photo, ('train', 'train', 'test')[i % 3], kind)
-    for i, (photo, kind, _) in enumerate(ROWS)
-  ]
-  output = convert(shop, ('photo', 'split', 'kind'), *rows)
+  output = convert(shop, *third('split', 'train', 'train', 'test'))
   assert '8 test photos are set aside' in output
   kept_apart = {
     image.image_id
     for image in kaggle_lib.read_split(shop / 'annotations', 'test').images
   }
   used = labels(shop, 'train').keys() | labels(shop, 'validation').keys()
-  assert kept_apart == {digest(shop / row[0]) for row in rows[2::3]}
+  assert kept_apart == {digest(shop / row[0]) for row in ROWS[2::3]}
   assert len(used) == 16 and not used & kept_apart
   assert labels(shop, 'validation')  # a share of the train photos
 
 
 def test_a_task_that_looks_like_a_split_is_questioned(shop):
-  rows = [
-    (p, 'val' if i < 6 else 'train', k) for i, (p, k, _) in enumerate(ROWS)
-  ]
   with pytest.raises(errors.UserError, match='--split_column=part, or --keep'):
-    convert(shop, ('photo', 'part', 'kind'), *rows)
+    convert(shop, *third('part', *['val'] * 6, *['train'] * 18))
   run(shop, keep_columns=('part',))
   assert counts(shop)['part'] == {'val': 6, 'train': 18}
   run(shop, split_column='part')
@@ -282,9 +276,8 @@ def test_a_task_that_looks_like_a_split_is_questioned(shop):
 
 @pytest.mark.parametrize('column', ['fold', 'partition'])
 def test_numbers_of_folds_are_questioned(shop, column):
-  rows = [(p, k, f'{i % 4}.0') for i, (p, k, _) in enumerate(ROWS)]
   with pytest.raises(errors.UserError, match=f'--drop_columns={column} to dr'):
-    convert(shop, ('photo', 'kind', column), *rows)
+    convert(shop, *third(column, '0.0', '1.0', '2.0', '3.0'))
   run(shop, keep_columns=(column,))
   assert counts(shop)[column] == {str(n): 6 for n in range(4)}
   run(shop, drop_columns=(column,))
@@ -293,11 +286,8 @@ def test_numbers_of_folds_are_questioned(shop, column):
 
 def test_missing_labels_are_spelled_in_many_ways(shop):
   words = ['NA', 'N/A', 'nan', 'null', 'None', '-', '?', 'Unknown', '-1', ' ']
-  rows = [
-    (photo, words[i // 2] if i < 20 else 'rb'[i % 2], kind)
-    for i, (photo, kind, _) in enumerate(ROWS)
-  ]
-  output = convert(shop, ('photo', 'color', 'kind'), *rows)
+  cells = [word for word in words for _ in range(2)]
+  output = convert(shop, *third('color', *cells, *'rbrb'))
   assert counts(shop)['color'] == {'r': 2, 'b': 2}
   assert "18 cells mean a missing label: 'NA' 2" in output
   run(shop, keep_label=('none',))
@@ -306,8 +296,7 @@ def test_missing_labels_are_spelled_in_many_ways(shop):
 
 def test_spellings_of_one_label_are_one(shop):
   words = ['Red', 'red ', 'RED', 'red', 'caf\u00e9', 'cafe\u0301']
-  rows = [(p, words[i % 6], kind) for i, (p, kind, _) in enumerate(ROWS)]
-  output = convert(shop, ('photo', 'color', 'kind'), *rows)
+  output = convert(shop, *third('color', *words))
   assert counts(shop)['color'] == {'red': 16, 'caf\u00e9': 8} or counts(shop)[
     'color'
   ] == {'red': 16, 'cafe\u0301': 8}
@@ -345,26 +334,21 @@ def test_columns_that_cannot_be_learned_are_left_out(shop):
 
 
 def test_few_photos_of_some_kinds_are_a_task(shop):
-  rows = [(p, k, f'style {i % 8}') for i, (p, k, _) in enumerate(ROWS)]
-  convert(shop, ('photo', 'kind', 'style'), *rows)
+  convert(shop, *third('style', *(f'style {i}' for i in range(8))))
   assert len(counts(shop)['style']) == 8
 
 
 @pytest.mark.parametrize('column', ['SKU', 'product'])
 def test_photos_of_one_product_are_in_one_split(shop, column):
-  rows = [(f'photos/{i}.jpg', KINDS[i % 2], f'A-{i // 4}') for i in range(24)]
-  convert(
-    shop,
-    ('photo', 'kind', column),
-    *rows,
-    group_column='' if column == 'SKU' else column,
-  )
+  products = [f'A-{i // 4}' for i in range(24)]
+  flags = {} if column == 'SKU' else {'group_column': column}
+  convert(shop, *third(column, *products), **flags)
   assert counts(shop).keys() == {'kind'}
   sides = collections.defaultdict(set)
   for split in ('train', 'validation'):
     for image_id in labels(shop, split):
       (number,) = (
-        i for i in range(24) if digest(shop / rows[i][0]) == image_id
+        i for i in range(24) if digest(shop / ROWS[i][0]) == image_id
       )
       sides[number // 4].add(split)
   assert len(sides) == 6 and all(len(of_one) == 1 for of_one in sides.values())
@@ -674,8 +658,7 @@ def test_a_link_to_a_class_takes_no_photo_from_it(shop):
   ('column', 'yes', 'no'), [('is_valid', 'True', 'False'), ('Is_Train', 0, 1)]
 )
 def test_yes_and_no_may_name_a_split(shop, column, yes, no):
-  rows = [(p, k, yes if i < 6 else no) for i, (p, k, _) in enumerate(ROWS)]
-  convert(shop, ('photo', 'kind', column), *rows)
+  convert(shop, *third(column, *[yes] * 6, *[no] * 18))
   assert len(labels(shop, 'validation')) == 6
   assert counts(shop).keys() == {'kind'}
 
@@ -692,20 +675,15 @@ def test_folders_in_the_paths_name_splits(shop):
 
 
 def test_validation_photos_that_are_lost_are_not_replaced(shop):
-  rows = [(p, 'train', k) for p, k, _ in ROWS]
-  output = convert(
-    shop, ('photo', 'split', 'kind'), *rows, ('gone.jpg', 'val', 'shoe')
-  )
+  lost = ('gone.jpg', 'shoe', 'val')
+  output = convert(shop, *third('split', 'train'), lost)
   assert 'warning: 24 train and 0 validation' in output
   assert not labels(shop, 'validation')
 
 
 def test_a_photo_that_is_held_out_somewhere_is_not_trained_on(shop):
-  rows = [
-    (p, 'train' if i % 2 else 'val', k) for i, (p, k, _) in enumerate(ROWS)
-  ]
-  again = ('photos/1.jpg', 'val', 'shoe')
-  convert(shop, ('photo', 'split', 'kind'), *rows, again)
+  again = ('photos/1.jpg', 'shoe', 'val')
+  convert(shop, *third('split', 'val', 'train'), again)
   assert digest(shop / 'photos/1.jpg') in labels(shop, 'validation')
 
 
