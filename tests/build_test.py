@@ -27,7 +27,8 @@ CLASSES = ('dress', 'shoe')
 # Photos that will not be there, and why.
 NOT_FOUND, BROKEN, UNLABELLED = 'train-5', 'train-6', 'train-20'
 DEAD_LINK, DEAD_HOST = 'train-21', 'validation-3'
-LOST = {NOT_FOUND, BROKEN, UNLABELLED, DEAD_LINK, DEAD_HOST}
+FAILED = {DEAD_LINK: 'http_404', DEAD_HOST: 'dns'}
+LOST = {NOT_FOUND, BROKEN, UNLABELLED, *FAILED}
 
 # Rare in train alone.
 TEAL = {'train': (10,), 'validation': (2, 4, 10, 12, 13, 14, 16, 17, 19)}
@@ -97,18 +98,14 @@ TASKS = [f'{apparel}:{name}' for apparel in CLASSES for name in ATTRIBUTES]
 def make_shop(root) -> Shop:
   shop = Shop(root)
   shop.annotations.mkdir()
-  task_info = [
-    {'taskId': str(i), 'taskName': name} for i, name in enumerate(TASKS)
-  ]
-  label_info = [
-    {'labelId': str(i), 'labelName': name} for i, name in enumerate(NAMES)
-  ]
-  shop.write('task_map', {'taskInfo': task_info})
-  shop.write('label_map', {'labelInfo': label_info})
+  for kind, names in (('task', TASKS), ('label', NAMES)):
+    records = [
+      {f'{kind}Id': str(i), f'{kind}Name': name} for i, name in enumerate(names)
+    ]
+    shop.write(f'{kind}_map', {f'{kind}Info': records})
   for split, number in (('train', 40), ('validation', 20)):
     shop.write(f'{split}.data', _content(split, number))
-    _draw(shop.images / split, split, number)
-    _write_manifest(shop.images / f'{split}.manifest.jsonl', split, number)
+    _place_photos(shop.images, split, number)
   return shop
 
 
@@ -134,31 +131,23 @@ def _content(split, number):
   return {'images': images, 'annotations': labels}
 
 
-def _draw(folder, split, number):
+def _place_photos(images, split, number):
+  folder, lines = images / split, []
   folder.mkdir(parents=True)
   rng = np.random.default_rng(number)
-  for i in range(number):
-    name = f'{split}-{i}'
-    if name in (NOT_FOUND, DEAD_LINK, DEAD_HOST):
-      continue
-    path = folder / f'{name}.jpg'
-    color = tuple(int(c) for c in rng.integers(0, 256, 3))
-    Image.new('RGB', (32, 24), color).save(path)
-    if name == BROKEN:
-      path.write_bytes(path.read_bytes()[:100])
-
-
-def _write_manifest(path, split, number):
-  failed = {DEAD_LINK: 'http_404', DEAD_HOST: 'dns'}
-  names = [f'{split}-{i}' for i in range(number)]
-  lines = [
-    manifest.failed(name, 'https://shop.example', failed[name], 1)
-    if name in failed
-    else manifest.ok(name, None, image_validation.Picture('', 32, 24), 1)
-    for name in names
-    if name != NOT_FOUND
-  ]
-  manifest.write(path, lines)
+  for name in (f'{split}-{i}' for i in range(number)):
+    if name in FAILED:
+      link = 'https://shop.example'
+      lines.append(manifest.failed(name, link, FAILED[name], 1))
+    elif name != NOT_FOUND:
+      path = folder / f'{name}.jpg'
+      color = tuple(int(c) for c in rng.integers(0, 256, 3))
+      Image.new('RGB', (32, 24), color).save(path)
+      if name == BROKEN:
+        path.write_bytes(path.read_bytes()[:100])
+      picture = image_validation.Picture('', 32, 24)
+      lines.append(manifest.ok(name, None, picture, 1))
+  manifest.write(manifest.path(images, split), lines)
 
 
 @pytest.fixture
@@ -182,16 +171,18 @@ def data_dir(built_shop) -> pathlib.Path:
   return built_shop.root / 'built'
 
 
-def plain_read(data_dir, split) -> list[dict]:
-  """The rows of a split, read without a line of imat_jax."""
+def opened(data_dir):
+  """A data set, without a line of imat_jax."""
   (directory,) = pathlib.Path(data_dir).glob('*/*')
-  opened = tfds.builder_from_directory(directory)
-  return list(opened.as_data_source(split))
+  return tfds.builder_from_directory(directory)
+
+
+def plain_read(data_dir, split) -> list[dict]:
+  return list(opened(data_dir).as_data_source(split))
 
 
 def plain_tasks(data_dir) -> dict[str, list[str]]:
-  (directory,) = pathlib.Path(data_dir).glob('*/*')
-  return dict(tfds.builder_from_directory(directory).info.metadata['tasks'])
+  return dict(opened(data_dir).info.metadata['tasks'])
 
 
 def statistics_of(data_dir):
