@@ -1,13 +1,9 @@
 import asyncio
 
 import pytest
+from http_test import download_config
 
-from imat_jax.data import configs
 from imat_jax.data.downloading import host_limits, http
-
-
-def download_config(**changes) -> configs.Download:
-  return configs.Download(annotations='here', images='there', **changes)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import concurrent.futures
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
@@ -27,7 +28,7 @@ from imat_jax.runtime import files, progress
 
 SPLITS = (TRAIN, VALIDATION, TEST)
 _ID_DIGITS = 20  # of a SHA-256: 80 bits
-_HEXADECIMAL = frozenset('0123456789abcdef')
+_ID_FILE = re.compile(rf'[0-9a-f]{{{_ID_DIGITS}}}\.jpg')
 _NO_PICTURE = image_validation.Picture('', 0, 0)
 
 
@@ -97,7 +98,7 @@ def check(images: pathlib.Path, sources: Sequence[str]) -> None:
         'folder for --images'
       )
     for path in sorted(images.glob(f'{split}/*')):
-      if files.is_foreign(path.name) or _is_id(path):
+      if files.is_foreign(path.name) or _ID_FILE.fullmatch(path.name):
         continue
       kind = (
         'numbered by an earlier version of this command; the numbers may not '
@@ -109,11 +110,6 @@ def check(images: pathlib.Path, sources: Sequence[str]) -> None:
         f'{path}: {kind}; choose a new folder for --images '
         '(imat_jax.data.download fetches links again)'
       )
-
-
-def _is_id(path: pathlib.Path) -> bool:
-  digits = len(path.stem) == _ID_DIGITS and set(path.stem) <= _HEXADECIMAL
-  return digits and path.suffix == '.jpg'
 
 
 def identify(
