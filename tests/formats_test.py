@@ -29,182 +29,156 @@ def write(root: pathlib.Path, name: str, content) -> None:
   path.write_text(text)
 
 
-def test_one_hot_columns_are_one_task(tmp_path):
-  write(tmp_path, 'a.csv', 'filename, shirt, shoe\n1.jpg, 1, 0\n2.jpg, 0, 1\n')
-  assert read(tmp_path, 'a.csv', task='style') == [
-    {'filename': '1.jpg', 'style': 'shirt'},
-    {'filename': '2.jpg', 'style': 'shoe'},
-  ]
-
-
-def test_columns_of_yes_and_no_stay(tmp_path):
-  write(tmp_path, 'a.csv', 'photo,new,sale\n1.jpg,1,1\n2.jpg,0,1\n')
-  assert read(tmp_path, 'a.csv')[0] == {
-    'photo': '1.jpg',
-    'new': '1',
-    'sale': '1',
-  }
-
-
-def test_roboflow_has_tables_in_the_folders_of_its_splits(tmp_path):
-  write(tmp_path, 'train/_classes.csv', 'filename, a, b\n1.jpg, 1, 0\n')
-  write(tmp_path, 'valid/_classes.csv', 'filename, a, b\n2.jpg, 0, 0\n')
-  assert read(tmp_path, '.') == [
-    {'photo': 'train/1.jpg', 'kind': 'a', 'split': 'train'},
-    {'photo': 'valid/2.jpg', 'kind': '', 'split': 'validation'},
-  ]
-
-
-@pytest.mark.parametrize(
-  ('name', 'text'),
-  [
-    ('metadata.csv', 'file_name,style\na/1.jpg,x\n'),
-    ('metadata.jsonl', '{"file_name": "a/1.jpg", "style": "x", "o": {}}\n'),
-  ],
-)
-def test_an_image_folder_has_metadata(tmp_path, name, text):
-  write(tmp_path, name, text)
-  assert read(tmp_path, '.') == [{'photo': 'a/1.jpg', 'style': 'x'}]
-
-
 COCO = {
-  'images': [
-    {'id': 7, 'file_name': '1.jpg'},
-    {'id': 8, 'file_name': '2.jpg'},
-    {'id': 9, 'file_name': '3.jpg'},
-  ],
+  'images': [{'id': n, 'file_name': f'{n}.jpg'} for n in (7, 8, 9)],
   'categories': [{'id': 1, 'name': 'shirt'}, {'id': 2, 'name': 'shoe'}],
   'annotations': [
     {'image_id': 7, 'category_id': 2, 'bbox': [0, 0, 2, 2]},
-    {'image_id': 7, 'category_id': 1, 'bbox': [0, 0, 9, 9]},
+    {
+      'image_id': 7,
+      'category_id': 1,
+      'bbox': [0, 0, 9, 9],
+      'attribute_ids': [3, 4],
+    },
     {'image_id': 8, 'category_id': 2, 'area': 5.0},
   ],
+  'attributes': [
+    {'id': 3, 'name': 'mini', 'supercategory': 'length'},
+    {'id': 4, 'name': 'plain'},
+  ],
+}
+IMATERIALIST_2018 = {
+  'images': [
+    {'url': 'https://a.example/1.jpg', 'imageId': '1'},
+    {'url': ['https://a.example/2.jpg'], 'imageId': '2'},
+    {'url': ['https://a.example/3.jpg'], 'imageId': '3'},
+  ],
+  'annotations': [
+    {'imageId': '1', 'labelId': ['95', '66']},
+    {'imageId': '2', 'labelId': ['66']},
+  ],
+}
+MASK = ' '.join(f'{i} 9' for i in range(40_000))  # longer than csv's limit
+# Files, of which the first is read, or their folder; the rows.
+FORMATS = {
+  'one-hot columns are one task': (
+    {'a.csv': 'filename, shirt, shoe\n1.jpg, 1, 0\n2.jpg, 0, 1\n'},
+    [
+      {'filename': '1.jpg', 'style': 'shirt'},
+      {'filename': '2.jpg', 'style': 'shoe'},
+    ],
+  ),
+  'columns of yes and no stay': (
+    {'a.csv': 'photo,new,sale\n1.jpg,1,1\n2.jpg,0,1\n'},
+    [
+      {'photo': '1.jpg', 'new': '1', 'sale': '1'},
+      {'photo': '2.jpg', 'new': '0', 'sale': '1'},
+    ],
+  ),
+  'Roboflow has tables in the folders of its splits': (
+    {
+      '.': None,
+      'train/_classes.csv': 'filename, a, b\n1.jpg, 1, 0\n',
+      'valid/_classes.csv': 'filename, a, b\n2.jpg, 0, 0\n',
+    },
+    [
+      {'photo': 'train/1.jpg', 'style': 'a', 'split': 'train'},
+      {'photo': 'valid/2.jpg', 'style': '', 'split': 'validation'},
+    ],
+  ),
+  'an image folder has metadata': (
+    {'.': None, 'metadata.csv': 'file_name,x\na/1.jpg,y\n'},
+    [{'photo': 'a/1.jpg', 'x': 'y'}],
+  ),
+  'or as JSON lines': (
+    {
+      '.': None,
+      'metadata.jsonl': '{"file_name": "a/1.jpg", "x": "y", "o": {}}\n',
+    },
+    [{'photo': 'a/1.jpg', 'x': 'y'}],
+  ),
+  "COCO's largest object, with Fashionpedia's attributes by group": (
+    {'instances.json': COCO},
+    [
+      {
+        'photo': '7.jpg',
+        'style': 'shirt',
+        'length': 'mini',
+        'attribute': 'plain',
+      },
+      {'photo': '8.jpg', 'style': 'shoe', 'length': '', 'attribute': ''},
+      {'photo': '9.jpg', 'style': '', 'length': '', 'attribute': ''},
+    ],
+  ),
+  'iMaterialist 2018 is a task per label': (
+    {'train.json': IMATERIALIST_2018},
+    [
+      {'photo': f'https://a.example/{n}.jpg', 'label_66': x, 'label_95': y}
+      for n, x, y in ((1, 'yes', 'yes'), (2, 'yes', 'no'), (3, '', ''))
+    ],
+  ),
+  'iMaterialist 2020 has a mask per row': (
+    {
+      'train.csv': 'ImageId,EncodedPixels,Height,Width,ClassId,AttributesIds\n'
+      f'a,1 5,9,9,0,\na,{MASK},9,9,1,"3"\nb,1 2,9,9,0,\n',
+      'label_descriptions.json': {
+        'categories': [{'id': 0, 'name': 'shirt'}, {'id': 1, 'name': 'pants'}],
+        'attributes': [{'id': 3, 'name': 'mini', 'supercategory': 'length'}],
+      },
+    },
+    [
+      {'photo': 'a', 'style': 'pants', 'length': 'mini'},
+      {'photo': 'b', 'style': 'shirt', 'length': ''},
+    ],
+  ),
+  'DeepFashion lists attributes by kind': (
+    {
+      'Anno/list_attr_img.txt': '2\nimage_name attribute_labels\n'
+      'img/1.jpg -1 1 -1\nimg/2.jpg 1 -1 1\n',
+      'Anno/list_attr_cloth.txt': '3\nname type\nlong sleeve  2\nno sleeve  2\n'
+      'cotton 5\n',
+      'Eval/list_eval_partition.txt': '2\nimage_name evaluation_status\n'
+      'img/1.jpg train\nimg/2.jpg val\n',
+    },
+    [
+      {
+        'photo': f'img/{n}.jpg',
+        'split': split,
+        'attribute_2': sleeve,
+        'attribute_5': cloth,
+      }
+      for n, split, sleeve, cloth in (
+        (1, 'train', 'no sleeve', ''),
+        (2, 'val', 'long sleeve', 'cotton'),
+      )
+    ],
+  ),
+  'DeepFashion lists categories': (
+    {
+      'list_category_img.txt': '1\nimage_name category_label\nimg/1.jpg 2\n',
+      'list_category_cloth.txt': '2\ncategory_name category_type\nAnorak 1\n'
+      'Blazer 1\n',
+    },
+    [{'photo': 'img/1.jpg', 'style': 'Blazer'}],
+  ),
+  'CelebA names its attributes in the header': (
+    {'list_attr_celeba.txt': '2\nBald Smiling\n1.jpg -1  1\n2.jpg  1 -1\n'},
+    [
+      {'photo': '1.jpg', 'Bald': 'no', 'Smiling': 'yes'},
+      {'photo': '2.jpg', 'Bald': 'yes', 'Smiling': 'no'},
+    ],
+  ),
 }
 
 
-def test_coco_gives_the_largest_object(tmp_path):
-  write(tmp_path, 'instances.json', COCO)
-  assert read(tmp_path, 'instances.json', task='class') == [
-    {'photo': '1.jpg', 'class': 'shirt'},
-    {'photo': '2.jpg', 'class': 'shoe'},
-    {'photo': '3.jpg', 'class': ''},
-  ]
-
-
-def test_fashionpedia_has_attributes_by_group(tmp_path):
-  content = COCO | {
-    'attributes': [
-      {'id': 3, 'name': 'mini', 'supercategory': 'length'},
-      {'id': 4, 'name': 'plain', 'supercategory': 'pattern'},
-    ]
-  }
-  content['annotations'][1]['attribute_ids'] = [3, 4]
-  write(tmp_path, 'a.json', content)
-  assert read(tmp_path, 'a.json')[0] == {
-    'photo': '1.jpg',
-    'kind': 'shirt',
-    'length': 'mini',
-    'pattern': 'plain',
-  }
-
-
-def test_imaterialist_2018_is_a_task_per_label(tmp_path):
-  content = {
-    'images': [
-      {'url': 'https://a.example/1.jpg', 'imageId': '1'},
-      {'url': ['https://a.example/2.jpg'], 'imageId': '2'},
-    ],
-    'annotations': [
-      {'imageId': '1', 'labelId': ['95', '66']},
-      {'imageId': '2', 'labelId': ['66']},
-    ],
-  }
-  write(tmp_path, 'train.json', content)
-  assert read(tmp_path, 'train.json') == [
-    {'photo': 'https://a.example/1.jpg', 'label_66': 'yes', 'label_95': 'yes'},
-    {'photo': 'https://a.example/2.jpg', 'label_66': 'yes', 'label_95': 'no'},
-  ]
-
-
-def test_imaterialist_2020_has_a_mask_per_row(tmp_path):
-  mask = ' '.join(f'{i} 9' for i in range(40_000))  # longer than csv's limit
-  write(
-    tmp_path,
-    'train.csv',
-    'ImageId,EncodedPixels,Height,Width,ClassId,AttributesIds\n'
-    f'a,1 5,9,9,0,\na,{mask},9,9,1,"3"\nb,1 2,9,9,0,\n',
-  )
-  write(
-    tmp_path,
-    'label_descriptions.json',
-    {
-      'categories': [{'id': 0, 'name': 'shirt'}, {'id': 1, 'name': 'pants'}],
-      'attributes': [{'id': 3, 'name': 'mini', 'supercategory': 'length'}],
-    },
-  )
-  assert read(tmp_path, 'train.csv') == [
-    {'photo': 'a', 'kind': 'pants', 'length': 'mini'},
-    {'photo': 'b', 'kind': 'shirt', 'length': ''},
-  ]
-
-
-def test_deepfashion_lists_attributes_by_kind(tmp_path):
-  write(
-    tmp_path,
-    'Anno/list_attr_cloth.txt',
-    '3\nname type\nlong sleeve  2\nno sleeve  2\ncotton 5\n',
-  )
-  write(
-    tmp_path,
-    'Anno/list_attr_img.txt',
-    '2\nimage_name attribute_labels\nimg/1.jpg -1 1 -1\nimg/2.jpg 1 -1 1\n',
-  )
-  write(
-    tmp_path,
-    'Eval/list_eval_partition.txt',
-    '2\nimage_name evaluation_status\nimg/1.jpg train\nimg/2.jpg val\n',
-  )
-  assert read(tmp_path, 'Anno/list_attr_img.txt') == [
-    {
-      'photo': 'img/1.jpg',
-      'split': 'train',
-      'attribute_2': 'no sleeve',
-      'attribute_5': '',
-    },
-    {
-      'photo': 'img/2.jpg',
-      'split': 'val',
-      'attribute_2': 'long sleeve',
-      'attribute_5': 'cotton',
-    },
-  ]
-
-
-def test_deepfashion_lists_categories(tmp_path):
-  write(
-    tmp_path,
-    'list_category_cloth.txt',
-    '2\ncategory_name category_type\nAnorak 1\nBlazer 1\n',
-  )
-  write(
-    tmp_path,
-    'list_category_img.txt',
-    '1\nimage_name category_label\nimg/1.jpg 2\n',
-  )
-  rows = read(tmp_path, 'list_category_img.txt')
-  assert rows == [{'photo': 'img/1.jpg', 'kind': 'Blazer'}]
-
-
-def test_celeba_names_its_attributes_in_the_header(tmp_path):
-  write(
-    tmp_path,
-    'list_attr_celeba.txt',
-    '2\nBald Smiling\n1.jpg -1  1\n2.jpg  1 -1\n',
-  )
-  assert read(tmp_path, 'list_attr_celeba.txt') == [
-    {'photo': '1.jpg', 'Bald': 'no', 'Smiling': 'yes'},
-    {'photo': '2.jpg', 'Bald': 'yes', 'Smiling': 'no'},
-  ]
+@pytest.mark.parametrize('name', FORMATS)
+def test_a_format_is_read(tmp_path, name):
+  contents, rows = FORMATS[name]
+  place, *_ = contents
+  for path, content in contents.items():
+    if content is not None:
+      write(tmp_path, path, content)
+  assert read(tmp_path, place, task='style') == rows
 
 
 @pytest.mark.parametrize(
@@ -237,16 +211,10 @@ def test_other_formats_are_recognised_in_a_line(
   assert '\n' not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-  ('changes', 'message'),
-  [
-    ({'images': [{'id': 1, 'file_name': 'a'}] * 2}, "duplicate id '1'"),
-    ({'categories': [{'id': 1, 'name': 'a'}] * 2}, "duplicate id '1'"),
-  ],
-)
-def test_coco_with_a_duplicate_id_is_refused(tmp_path, changes, message):
-  write(tmp_path, 'coco.json', COCO | changes)
-  with pytest.raises(errors.UserError, match=message):
+@pytest.mark.parametrize('kind', ['images', 'categories'])
+def test_coco_with_a_duplicate_id_is_refused(tmp_path, kind):
+  write(tmp_path, 'coco.json', COCO | {kind: COCO[kind][:1] * 2})
+  with pytest.raises(errors.UserError, match=f'{kind}: duplicate id'):
     read(tmp_path, 'coco.json')
 
 

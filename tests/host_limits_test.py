@@ -1,13 +1,9 @@
 import asyncio
 
 import pytest
+from http_test import download_config
 
-from imat_jax.data import configs
 from imat_jax.data.downloading import host_limits, http
-
-
-def download_config(**changes) -> configs.Download:
-  return configs.Download(annotations='here', images='there', **changes)
 
 
 @pytest.mark.parametrize(
@@ -115,10 +111,3 @@ def test_a_host_that_is_forgiven_is_asked_again():
   assert ask(hosts, *['dns'] * host_limits.DEAD_AFTER, '')[-1] == 'dead_host'
   hosts.reset_dead_hosts()
   assert ask(hosts, '', 'dns', '') == ['ok', 'dns', 'ok']
-
-
-@pytest.mark.parametrize(
-  'url', ['', 'ftp://a/', 'file:///etc/passwd', '//a/', 'http:///a', 'http://[']
-)
-def test_only_the_web_has_hosts(url):
-  assert ask(host_limits.Hosts(download_config()), '', url=url) == ['bad_url']

@@ -1,5 +1,4 @@
 import datetime
-import email.utils
 
 import pytest
 
@@ -30,13 +29,6 @@ def download_config(**changes) -> configs.Download:
 )
 def test_retry_after(value, seconds):
   assert http.retry_after(value, NOW) == seconds
-
-
-def test_retry_after_reads_what_the_library_writes():
-  date = email.utils.format_datetime(
-    NOW + datetime.timedelta(minutes=5), usegmt=True
-  )
-  assert http.retry_after(date, NOW) == 300
 
 
 def test_the_wait_doubles_with_jitter():

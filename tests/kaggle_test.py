@@ -105,97 +105,69 @@ def test_an_attribute_may_hold_a_colon(folder):
   assert split.annotations[0].attribute == 'heel:height'
 
 
-def test_a_task_name_has_the_class_and_the_attribute(folder):
-  labels, irregular = folder.labels(note('a', 'shoe:color', 'red'))
-  assert labels == {
-    'a': {'apparel': 'shoe', 'color': 'red', 'shoe:color': 'red'}
+RED, BLUE = (note('a', 'shoe:color', label) for label in ('red', 'blue'))
+KIDS = note('a', 'shoe:age', 'kids')
+DRESS = note('a', 'dress:color', 'blue')
+SHOE = {'apparel': 'shoe'}
+NO_IMAGE = [note('x', 'shoe:age', 'kids'), note('x', 'shoe:color', 'red')]
+# Annotations → the labels of photo a, of which those of an attribute stand
+# twice; how often there were two classes, repeated labels, no image.
+RULES = {
+  'a task names the class and the attribute': (
+    *([RED], SHOE | {'color': 'red'}),
+    *(0, 0, 0),
+  ),
+  'the class with more annotations wins': (
+    *([DRESS, RED, KIDS], SHOE | {'color': 'red', 'age': 'kids'}),
+    *(1, 0, 0),
+  ),
+  'in a tie the first class wins': (
+    *([DRESS, KIDS], {'apparel': 'dress', 'color': 'blue'}),
+    *(1, 0, 0),
+  ),
+  'in another order it is the other': (
+    *([KIDS, DRESS], SHOE | {'age': 'kids'}),
+    *(1, 0, 0),
+  ),
+  'the most frequent label wins': (
+    *([BLUE, RED, RED], SHOE | {'color': 'red'}),
+    *(0, 2, 0),
+  ),
+  'in a tie the first label wins': (
+    *([BLUE, KIDS, RED], SHOE | {'color': 'blue', 'age': 'kids'}),
+    *(0, 1, 0),
+  ),
+  'in another order it is the other label': (
+    *([RED, BLUE], SHOE | {'color': 'red'}),
+    *(0, 1, 0),
+  ),
+  'a repeat in the class that is left out is not counted': (
+    *([DRESS, DRESS, RED, RED, KIDS], SHOE | {'color': 'red', 'age': 'kids'}),
+    *(1, 1, 0),
+  ),
+  'an annotation without an image is left out': (
+    *([KIDS, *NO_IMAGE], SHOE | {'age': 'kids'}),
+    *(0, 0, 2),
+  ),
+}
+
+
+@pytest.mark.parametrize('rule', RULES)
+def test_each_rule_is_applied_and_counted(folder, rule):
+  notes, expected, two_classes, repeated, orphans = RULES[rule]
+  labels, irregular = folder.labels(*notes)
+  of_class = {
+    f'{expected["apparel"]}:{attribute}': label
+    for attribute, label in expected.items()
+    if attribute != 'apparel'
   }
-  assert irregular == kaggle.Irregularities(0, 0, 0, 0)
-
-
-def test_the_class_with_more_annotations_wins(folder):
-  labels, irregular = folder.labels(
-    note('a', 'dress:color', 'blue'),
-    note('a', 'shoe:color', 'red'),
-    note('a', 'shoe:age', 'kids'),
-  )
-  assert labels['a'] == {
-    'apparel': 'shoe',
-    'color': 'red',
-    'shoe:color': 'red',
-    'age': 'kids',
-    'shoe:age': 'kids',
-  }
-  assert irregular.two_classes == 1
-  assert irregular.repeated_labels == 0
-
-
-def test_in_a_tie_the_first_class_wins(folder):
-  labels, irregular = folder.labels(
-    note('a', 'dress:color', 'blue'),
-    note('a', 'shoe:age', 'kids'),
-    note('b', 'shoe:age', 'kids'),
-    note('b', 'dress:color', 'blue'),
-    ids=('a', 'b'),
-  )
-  assert labels['a'] == {
-    'apparel': 'dress',
-    'color': 'blue',
-    'dress:color': 'blue',
-  }
-  assert labels['b'] == {'apparel': 'shoe', 'age': 'kids', 'shoe:age': 'kids'}
-  assert irregular.two_classes == 2
-
-
-def test_the_most_frequent_label_wins(folder):
-  labels, irregular = folder.labels(
-    note('a', 'shoe:color', 'blue'),
-    note('a', 'shoe:color', 'red'),
-    note('a', 'shoe:color', 'red'),
-  )
-  assert labels['a']['color'] == labels['a']['shoe:color'] == 'red'
-  assert irregular.two_classes == 0
-  assert irregular.repeated_labels == 2
-
-
-def test_in_a_tie_the_first_label_wins(folder):
-  labels, irregular = folder.labels(
-    note('a', 'shoe:color', 'blue'),
-    note('a', 'shoe:color', 'red'),
-    note('b', 'shoe:color', 'red'),
-    note('b', 'shoe:age', 'kids'),
-    note('b', 'shoe:color', 'blue'),
-    ids=('a', 'b'),
-  )
-  assert labels['a']['color'] == 'blue'
-  assert labels['b']['color'] == 'red'
-  assert irregular.repeated_labels == 2
-
-
-def test_a_repeat_in_the_class_that_is_left_out_counts_once(folder):
-  _, irregular = folder.labels(
-    note('a', 'dress:color', 'blue'),
-    note('a', 'dress:color', 'red'),
-    note('a', 'shoe:color', 'red'),
-    note('a', 'shoe:color', 'red'),
-    note('a', 'shoe:age', 'kids'),
-  )
+  assert labels == {'a': expected | of_class}
   assert irregular == kaggle.Irregularities(
-    two_classes=1,
-    repeated_labels=1,
+    two_classes=two_classes,
+    repeated_labels=repeated,
     without_annotations=0,
-    annotations_without_image=0,
+    annotations_without_image=orphans,
   )
-
-
-def test_an_annotation_without_an_image_is_left_out(folder):
-  labels, irregular = folder.labels(
-    note('a', 'shoe:age', 'kids'),
-    note('x', 'shoe:age', 'kids'),
-    note('x', 'shoe:color', 'red'),
-  )
-  assert set(labels) == {'a'}
-  assert irregular.annotations_without_image == 2
 
 
 def test_an_image_without_annotations_has_no_labels(folder):
@@ -207,108 +179,76 @@ def test_an_image_without_annotations_has_no_labels(folder):
   assert irregular.without_annotations == 2
 
 
-LISTED = images('a')
-GOOD = note('a', 'shoe:age', 'kids')
-
-
-@pytest.mark.parametrize(
-  'name, value, complaint',
-  [
+NO_TEXT = 'is missing or not a string'
+NO_LIST = "'url' must be a list of strings"
+LIKE = "must look like 'shoe:gender'"
+# The second record of a file, and what is said of it.
+BAD_ANNOTATIONS = [
+  (KIDS | {'labelId': '999'}, "labelId '999' is not in the label map"),
+  (KIDS | {'taskId': '77'}, "taskId '77' is not in the task map"),
+  (KIDS | {'labelId': 3}, f"'labelId' {NO_TEXT}"),
+  ({'taskId': '1', 'labelId': '1'}, f"'imageId' {NO_TEXT}"),
+  (None, f"'taskId' {NO_TEXT}"),
+]
+BAD_IMAGES = [
+  ({'url': []}, f"'imageId' {NO_TEXT}"),
+  ({'imageId': 'a', 'url': []}, "duplicate imageId 'a'"),
+  ({'imageId': 'b', 'url': 'link'}, NO_LIST),
+  ({'imageId': 'b', 'url': [None]}, NO_LIST),
+]
+BAD_TASKS = [
+  ({'taskId': '2'}, f"task 1: 'taskName' {NO_TEXT}"),
+  ({'taskId': '1', 'taskName': 'a:b'}, "task 1: duplicate taskId '1'"),
+  ({'taskId': '2', 'taskName': 'shoe'}, f"taskName 'shoe' {LIKE}"),
+  ({'taskId': '2', 'taskName': ':age'}, f"taskName ':age' {LIKE}"),
+  (
+    {'taskId': '2', 'taskName': 'shoe:apparel'},
+    "taskName 'shoe:apparel': 'apparel' is reserved for the task of the apparel"
+    ' class',
+  ),
+]
+BAD_LABELS = [
+  ({'labelId': '1', 'labelName': 'red'}, "duplicate labelId '1'"),
+  ('red', f"'labelId' {NO_TEXT}"),
+]
+BAD_RECORDS = [
+  *(
+    ('train.data', content(KIDS, x), f'annotation 1: {complaint}')
+    for x, complaint in BAD_ANNOTATIONS
+  ),
+  *(
     (
       'train.data',
-      content(*[GOOD] * 17, GOOD | {'labelId': '999'}),
-      'fgvc4_iMat.train.data.json: annotation 17: '
-      "labelId '999' is not in the label map",
-    ),
-    (
-      'train.data',
-      content(GOOD | {'taskId': '77'}),
-      'fgvc4_iMat.train.data.json: annotation 0: '
-      "taskId '77' is not in the task map",
-    ),
-    (
-      'train.data',
-      content(GOOD, GOOD | {'labelId': 3}),
-      'fgvc4_iMat.train.data.json: annotation 1: '
-      "'labelId' is missing or not a string",
-    ),
-    (
-      'train.data',
-      content({'taskId': '1', 'labelId': '1'}),
-      'fgvc4_iMat.train.data.json: annotation 0: '
-      "'imageId' is missing or not a string",
-    ),
-    (
-      'train.data',
-      content(None),
-      'fgvc4_iMat.train.data.json: annotation 0: '
-      "'taskId' is missing or not a string",
-    ),
-    (
-      'train.data',
-      {'images': [*LISTED, {'url': []}], 'annotations': []},
-      'fgvc4_iMat.train.data.json: image 1: '
-      "'imageId' is missing or not a string",
-    ),
-    (
-      'train.data',
-      {'images': images('a', 'b', 'a'), 'annotations': []},
-      "fgvc4_iMat.train.data.json: image 2: duplicate imageId 'a'",
-    ),
-    (
-      'train.data',
-      {'images': [{'imageId': 'a', 'url': 'link'}], 'annotations': []},
-      "fgvc4_iMat.train.data.json: image 0: 'url' must be a list of strings",
-    ),
-    (
-      'train.data',
-      {'images': [{'imageId': 'a', 'url': [None]}], 'annotations': []},
-      "fgvc4_iMat.train.data.json: image 0: 'url' must be a list of strings",
-    ),
+      content() | {'images': [*images('a'), x]},
+      f'image 1: {complaint}',
+    )
+    for x, complaint in BAD_IMAGES
+  ),
+  *(
     (
       'task_map',
-      {'taskInfo': [{'taskId': '1', 'taskName': 'shoe:age'}, {'taskId': '2'}]},
-      "fgvc4_iMat.task_map.json: task 1: 'taskName' is missing or not a string",
-    ),
-    (
-      'task_map',
-      {'taskInfo': task_map()['taskInfo'] * 2},
-      "fgvc4_iMat.task_map.json: task 3: duplicate taskId '1'",
-    ),
-    (
-      'task_map',
-      task_map({'1': 'shoe'}),
-      "fgvc4_iMat.task_map.json: taskName 'shoe' must look like 'shoe:gender'",
-    ),
-    (
-      'task_map',
-      task_map({'1': ':age'}),
-      "fgvc4_iMat.task_map.json: taskName ':age' must look like 'shoe:gender'",
-    ),
-    (
-      'task_map',
-      task_map({'1': 'shoe:apparel'}),
-      "fgvc4_iMat.task_map.json: taskName 'shoe:apparel': 'apparel' is "
-      'reserved for the task of the apparel class',
-    ),
+      {'taskInfo': [{'taskId': '1', 'taskName': 'a:b'}, x]},
+      complaint,
+    )
+    for x, complaint in BAD_TASKS
+  ),
+  *(
     (
       'label_map',
-      {'labelInfo': label_map()['labelInfo'] * 2},
-      "fgvc4_iMat.label_map.json: label 3: duplicate labelId '1'",
-    ),
-    (
-      'label_map',
-      {'labelInfo': ['red']},
-      'fgvc4_iMat.label_map.json: label 0: '
-      "'labelId' is missing or not a string",
-    ),
-  ],
-)
+      {'labelInfo': [{'labelId': '1', 'labelName': 'a'}, x]},
+      f'label 1: {complaint}',
+    )
+    for x, complaint in BAD_LABELS
+  ),
+]
+
+
+@pytest.mark.parametrize('name, value, complaint', BAD_RECORDS)
 def test_an_error_names_the_file_the_record_and_the_problem(
   folder, name, value, complaint
 ):
   folder.write(name, value)
-  assert folder.complaint() == complaint
+  assert folder.complaint() == f'fgvc4_iMat.{name}.json: {complaint}'
 
 
 @pytest.mark.parametrize(
@@ -333,10 +273,17 @@ def test_a_file_without_its_list(folder, name, key, value):
 @pytest.mark.parametrize('name', ['train.data', 'task_map', 'label_map'])
 def test_a_file_that_is_missing_or_no_json(folder, name):
   path = folder.path / f'fgvc4_iMat.{name}.json'
-  path.write_text('{"images": [')
-  assert folder.complaint().startswith(f'{path}: not JSON')
-  path.write_bytes(b'\xff\xfe')
-  assert folder.complaint().startswith(f'{path}: not JSON')
+  utf_8_mark = b'\xef\xbb\xbf{}'
+  for body in (
+    b'{"images": [',
+    b'\xff\xfe',
+    b'\0',
+    b'[' * 10**5,
+    b'',
+    utf_8_mark,
+  ):
+    path.write_bytes(body)
+    assert folder.complaint().startswith(f'{path}: not JSON')
   path.unlink()
   assert folder.complaint() == f'{path}: no such file'
 
@@ -369,7 +316,7 @@ def nothing_but_user_errors():
 def test_arbitrary_json_raises_nothing_but_user_errors(name, value):
   with tempfile.TemporaryDirectory() as path:
     folder = Folder(path)
-    folder.write('train.data', content(GOOD))
+    folder.write('train.data', content(KIDS))
     folder.write(name, value)
     with nothing_but_user_errors():
       kaggle.labels_by_image(kaggle.read_split(path, 'train'))
@@ -387,19 +334,11 @@ def test_arbitrary_values_in_a_record_raise_nothing_but_user_errors(key, value):
 
   with tempfile.TemporaryDirectory() as path:
     folder = Folder(path)
-    folder.write('train.data', damage(content(GOOD)))
+    folder.write('train.data', damage(content(KIDS)))
     folder.write('task_map', damage(task_map()))
     folder.write('label_map', damage(label_map()))
     with nothing_but_user_errors():
       kaggle.labels_by_image(kaggle.read_split(path, 'train'))
-
-
-@pytest.mark.parametrize(
-  'body', [b'', b'\x00', b'[' * 10**5, b'\xef\xbb\xbf{}']
-)
-def test_bytes_that_are_no_json_are_user_errors(folder, body):
-  (folder.path / 'fgvc4_iMat.train.data.json').write_bytes(body)
-  assert 'fgvc4_iMat.train.data.json' in folder.complaint()
 
 
 def test_a_million_annotations_of_one_image_are_counted_once_each():

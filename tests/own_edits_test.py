@@ -1,16 +1,14 @@
 """After any edit of a table, the result equals that of a fresh start."""
 
 import csv
-import hashlib
-import io
 import pathlib
 import tempfile
 
 import hypothesis
 import pytest
+from download_test import photo
 from fault_server import FaultServer, Reply
 from hypothesis import strategies as st
-from PIL import Image
 
 from imat_jax.data import (
   configs,
@@ -31,14 +29,7 @@ PLACES = st.tuples(
 TABLES = st.lists(PLACES, min_size=2, max_size=6)
 
 
-def photo(number: int) -> bytes:
-  noise = hashlib.shake_256(bytes([number])).digest(16 * 16 * 3)
-  body = io.BytesIO()
-  Image.frombytes('RGB', (16, 16), noise).save(body, 'PNG')
-  return body.getvalue()
-
-
-PHOTOS = [photo(number) for number in range(6)]
+PHOTOS = [photo(16, 16, number, 'PNG') for number in range(6)]
 
 
 @pytest.fixture(scope='module')

@@ -1,6 +1,7 @@
 """Tables and folders from the wild are converted for the build."""
 
 import collections
+import contextlib
 import csv
 import io
 import json
@@ -34,17 +35,13 @@ def shop(kaggle, tmp_path) -> pathlib.Path:
   return tmp_path
 
 
-def run(
-  root: pathlib.Path, place: str = 'labels.csv', **options
-) -> configs.Own:
-  command = configs.Own(
-    source=str(root / place),
-    annotations=str(root / 'annotations'),
-    images=str(root / 'images'),
-    **options,
-  )
-  own.main(command)
-  return command
+def run(root: pathlib.Path, place: str = 'labels.csv', **options) -> str:
+  """Converts a table or folder; returns what is printed."""
+  folders = {'annotations': 'annotations', 'images': 'images', 'source': place}
+  paths = {name: str(root / folder) for name, folder in folders.items()}
+  with contextlib.redirect_stdout(io.StringIO()) as printed:
+    own.main(configs.Own(**paths | options))
+  return printed.getvalue()
 
 
 def csv_text(rows, separator=',', end='\n') -> str:
@@ -53,8 +50,16 @@ def csv_text(rows, separator=',', end='\n') -> str:
   return text.getvalue()
 
 
-def write(root: pathlib.Path, *rows, name='labels.csv') -> None:
-  (root / name).write_text(csv_text(rows))
+def third(name: str, *cells) -> list[tuple]:
+  """A header and `ROWS`, with these cells in turn in a third column."""
+  rows = [(p, k, cells[i % len(cells)]) for i, (p, k, _) in enumerate(ROWS)]
+  return [('photo', 'kind', name), *rows]
+
+
+def convert(root: pathlib.Path, *rows, **options) -> str:
+  """`run` of a table of these rows, the first its header."""
+  (root / 'labels.csv').write_text(csv_text(rows))
+  return run(root, **options)
 
 
 def labels(root: pathlib.Path, split: str) -> dict[str, dict[str, str]]:
@@ -85,10 +90,8 @@ def digest(path: pathlib.Path) -> str:
   return image_validation.digest(path.read_bytes())[:20]
 
 
-def test_labels_and_photos_belong_together(shop, capsys):
-  write(shop, HEADER, *ROWS)
-  run(shop)
-  output = capsys.readouterr().out
+def test_labels_and_photos_belong_together(shop):
+  output = convert(shop, HEADER, *ROWS)
   assert (
     '24 photos; kind 24 labels in 2 classes; color 16 labels in 3' in output
   )
@@ -103,92 +106,76 @@ def test_labels_and_photos_belong_together(shop, capsys):
 
 
 def test_the_build_has_the_columns_as_its_tasks(shop, capsys):
-  write(shop, HEADER, *ROWS)
-  command = run(shop)
-  data_dir = str(shop / 'built')
-  build.main(
-    configs.Build(
-      annotations=command.annotations, images=command.images, data_dir=data_dir
-    )
-  )
+  convert(shop, HEADER, *ROWS)
+  names = ('annotations', 'images', 'data_dir')
+  build.main(configs.Build(**{name: str(shop / name) for name in names}))
   # No task of a class that all have, and no line of it.
-  assert source.read_tasks(data_dir).names == ('color', 'kind')
+  assert source.read_tasks(shop / 'data_dir').names == ('color', 'kind')
   assert 'apparel' not in capsys.readouterr().out
 
 
-TRAILING = csv_text([(*HEADER, ''), *((*row, '') for row in ROWS)])
+def table(separator=',', end='\n', encoding='utf-8', changes=()) -> bytes:
+  """The table of `ROWS`, in which these texts are replaced."""
+  text = csv_text([HEADER, *ROWS], separator, end)
+  for old, new in changes:
+    text = text.replace(old, new)
+  return text.encode(encoding)
+
+
+OBJECTS = [dict(zip(HEADER, row, strict=True)) for row in ROWS]
+NUMBERED = [('', *HEADER), *((i, *row) for i, row in enumerate(ROWS))]
 # name of the file → its bytes, what one line says of it.
 TABLES = {
-  'semicolons.csv': (csv_text([HEADER, *ROWS], ';').encode(), 'semicolons'),
-  'tabs.tsv': (csv_text([HEADER, *ROWS], '\t').encode(), 'tabs'),
-  'bars.txt': (csv_text([HEADER, *ROWS], '|').encode(), 'separated by |'),
-  'sep.csv': (
-    b'sep=;\r\n' + csv_text([HEADER, *ROWS], ';', '\r\n').encode(),
-    'semicolons',
-  ),
-  'utf16.txt': (csv_text([HEADER, *ROWS], '\t').encode('utf-16'), 'utf-16'),
-  'utf16be.txt': (csv_text([HEADER, *ROWS]).encode('utf-16-be'), 'utf-16-be'),
-  'mark.csv': (csv_text([HEADER, *ROWS]).encode('utf-8-sig'), ''),
-  'mac.csv': (csv_text([HEADER, *ROWS], end='\r').encode(), ''),
-  'blanks.csv': (
-    (csv_text([HEADER, *ROWS]) + ',,\n\n').encode(),
-    'empty rows skipped: 2',
-  ),
-  'trailing.csv': (TRAILING.encode(), 'columns without a name skipped: 1'),
+  'semicolons.csv': (table(';'), 'semicolons'),
+  'tabs.tsv': (table('\t'), 'tabs'),
+  'bars.txt': (table('|'), 'separated by |'),
+  'sep.csv': (b'sep=;\r\n' + table(';', '\r\n'), 'semicolons'),
+  'utf16.txt': (table('\t', encoding='utf-16'), 'utf-16'),
+  'utf16be.txt': (table(encoding='utf-16-be'), 'utf-16-be'),
+  'mark.csv': (table(encoding='utf-8-sig'), ''),
+  'mac.csv': (table(end='\r'), ''),
+  'blanks.csv': (table() + b',,\n\n', 'empty rows skipped: 2'),
+  'trailing.csv': (table(end=',\n'), 'columns without a name skipped: 1'),
   'rows_end_in_commas.csv': (
-    TRAILING.replace('color,\n', 'color\n').encode(),
+    table(end=',\n', changes=[('color,\n', 'color\n')]),
     '',
   ),
   'index.csv': (
-    csv_text(
-      [('', *HEADER)] + [(i, *row) for i, row in enumerate(ROWS)]
-    ).encode(),
+    csv_text(NUMBERED).encode(),
     'columns without a name skipped: 1',
   ),
-  'spaces.csv': (
-    csv_text([HEADER, *ROWS]).replace(',', ' , ').encode(),
-    '24 photos',
-  ),
-  'windows.csv': (
-    csv_text([HEADER, *ROWS], end='\r\n').replace('/', '\\').encode(),
-    '24 photos',
-  ),
+  'spaces.csv': (table(changes=[(',', ' , ')]), '24 photos'),
+  'windows.csv': (table(end='\r\n', changes=[('/', '\\')]), '24 photos'),
   'lines.jsonl': (
-    '\n'.join(
-      json.dumps(dict(zip(HEADER, row, strict=True)) | {'box': [1, 2]})
-      for row in ROWS
-    ).encode(),
+    '\n'.join(json.dumps(x | {'box': [1, 2]}) for x in OBJECTS).encode(),
     'nested values skipped: box',
   ),
-  'list.json': (
-    json.dumps([dict(zip(HEADER, row, strict=True)) for row in ROWS]).encode(),
-    '',
-  ),
+  'list.json': (json.dumps(OBJECTS).encode(), ''),
 }
 
 
 @pytest.mark.parametrize('name', TABLES)
-def test_a_table_in_any_dialect(shop, capsys, name):
+def test_a_table_in_any_dialect(shop, name):
   body, output = TABLES[name]
   (shop / name).write_bytes(body)
-  run(shop, name)
+  printed = run(shop, name)
   assert counts(shop) == EXPECTED
-  assert output in capsys.readouterr().out
+  assert output in printed
 
 
-def test_an_excel_sheet(shop, capsys):
+def test_an_excel_sheet(shop):
   openpyxl = pytest.importorskip('openpyxl')
   book = openpyxl.Workbook()
   book.active.append(['Photo', 'Kind ', 'size'])
   for i, (photo, kind, _) in enumerate(ROWS):
     book.active.append([photo, kind, 38.0 if i % 2 else 40])
   book.save(shop / 'labels.xlsx')
-  run(shop, 'labels.xlsx')
+  output = run(shop, 'labels.xlsx')
   assert counts(shop) == {
     'Kind': EXPECTED['kind'],
     'size': {'38': 12, '40': 12},
   }
-  assert "Excel sheet 'Sheet'" in capsys.readouterr().out
+  assert "Excel sheet 'Sheet'" in output
 
 
 def test_a_parquet_file(shop):
@@ -203,32 +190,29 @@ def test_a_parquet_file(shop):
 
 
 @pytest.mark.parametrize('encoding', ['latin-1', 'cp1252', 'cp1251'])
-def test_letters_of_another_encoding(shop, capsys, encoding):
+def test_letters_of_another_encoding(shop, encoding):
   word = 'Платье' if encoding == 'cp1251' else 'Hülle'
   rows = [(photo, word if kind == 'shirt' else 'b') for photo, kind, _ in ROWS]
   text = csv_text([('photo', 'kind'), *rows])
   (shop / 'labels.csv').write_bytes(text.encode(encoding))
-  run(shop, encoding='cp1251' if encoding == 'cp1251' else '')
+  output = run(shop, encoding='cp1251' if encoding == 'cp1251' else '')
   assert counts(shop)['kind'] == {word: 12, 'b': 12}
-  assert 'encoding cp125' in capsys.readouterr().out
+  assert 'encoding cp125' in output
 
 
 @pytest.mark.parametrize(
   'name', ['Photo', ' photo', 'image', 'File Name', 'image-path', 'URL', 'link']
 )
-def test_the_column_of_photos_has_many_names(shop, capsys, name):
-  write(shop, (name, 'kind', 'color'), *ROWS)
-  run(shop)
+def test_the_column_of_photos_has_many_names(shop, name):
+  output = convert(shop, (name, 'kind', 'color'), *ROWS)
   assert counts(shop) == EXPECTED
-  output = f"photos in the column '{name}'" in capsys.readouterr().out
-  assert output or name == ' photo'
+  assert f"photos in the column '{name}'" in output or name == ' photo'
 
 
 def test_the_column_of_photos_is_the_one_that_leads_to_photos(shop):
   header = ('link', 'image', 'kind', 'Bild')
   rows = [('page', 'gone.jpg', kind, photo) for photo, kind, _ in ROWS]
-  write(shop, header, *rows)
-  run(shop)  # by what is in it
+  convert(shop, header, *rows)  # by what is in it
   assert counts(shop)['kind'] == EXPECTED['kind']
   run(shop, photo_column='bild')
   assert counts(shop)['kind'] == EXPECTED['kind']
@@ -240,34 +224,26 @@ def test_a_page_of_a_product_is_no_photo(shop):
     (f'https://a.example/page/{i}', photo, KINDS[i % 2])
     for i, photo in enumerate(photos)
   ]
-  write(shop, ('link', 'Picture 1', 'kind'), *rows)
-  run(shop)
+  convert(shop, ('link', 'Picture 1', 'kind'), *rows)
   listed = (shop / 'annotations').glob('*.json')
   assert not any('page' in path.read_text() for path in listed)
   assert sum(counts(shop)['kind'].values()) == 23
 
 
-def test_numbers_of_products_find_their_photos(shop, capsys):
+def test_numbers_of_products_find_their_photos(shop):
   rows = [(i, kind, f'201{i % 3}.0') for i, (_, kind, _) in enumerate(ROWS)]
-  write(shop, ('id', 'kind', 'year'), *rows)
-  run(shop)
+  output = convert(shop, ('id', 'kind', 'year'), *rows)
   assert counts(shop) == {
     'kind': EXPECTED['kind'],
     'year': {'2010': 8, '2011': 8, '2012': 8},
   }
-  assert "photos in the column 'id'" in capsys.readouterr().out
+  assert "photos in the column 'id'" in output
 
 
-@pytest.mark.parametrize(
-  'header', ['photo, split, kind', 'photo,Split,kind', 'photo,subset ,kind']
-)
-def test_the_split_of_the_table_counts(shop, header):
+@pytest.mark.parametrize('name', [' split', 'Split', 'subset '])
+def test_the_split_of_the_table_counts(shop, name):
   words = ['train', 'Training', ' TRAIN', 'val', 'valid', 'Validation', 'dev']
-  rows = [
-    (photo, words[i % 7], kind) for i, (photo, kind, _) in enumerate(ROWS)
-  ]
-  write(shop, header.split(','), *rows)
-  run(shop)
+  convert(shop, *third(name, *words))
   for split, numbers in (('train', (0, 1, 2)), ('validation', (3, 4, 5, 6))):
     expected = {
       digest(shop / row[0]) for i, row in enumerate(ROWS) if i % 7 in numbers
@@ -276,31 +252,22 @@ def test_the_split_of_the_table_counts(shop, header):
   assert counts(shop) == {'kind': EXPECTED['kind']}
 
 
-def test_test_photos_are_kept_apart(shop, capsys):
-  rows = [
-    (photo, ('train', 'train', 'test')[i % 3], kind)
-    for i, (photo, kind, _) in enumerate(ROWS)
-  ]
-  write(shop, ('photo', 'split', 'kind'), *rows)
-  run(shop)
-  assert '8 test photos are set aside' in capsys.readouterr().out
+def test_test_photos_are_kept_apart(shop):
+  output = convert(shop, *third('split', 'train', 'train', 'test'))
+  assert '8 test photos are set aside' in output
   kept_apart = {
     image.image_id
     for image in kaggle_lib.read_split(shop / 'annotations', 'test').images
   }
   used = labels(shop, 'train').keys() | labels(shop, 'validation').keys()
-  assert kept_apart == {digest(shop / row[0]) for row in rows[2::3]}
+  assert kept_apart == {digest(shop / row[0]) for row in ROWS[2::3]}
   assert len(used) == 16 and not used & kept_apart
   assert labels(shop, 'validation')  # a share of the train photos
 
 
 def test_a_task_that_looks_like_a_split_is_questioned(shop):
-  rows = [
-    (p, 'val' if i < 6 else 'train', k) for i, (p, k, _) in enumerate(ROWS)
-  ]
-  write(shop, ('photo', 'part', 'kind'), *rows)
   with pytest.raises(errors.UserError, match='--split_column=part, or --keep'):
-    run(shop)
+    convert(shop, *third('part', *['val'] * 6, *['train'] * 18))
   run(shop, keep_columns=('part',))
   assert counts(shop)['part'] == {'val': 6, 'train': 18}
   run(shop, split_column='part')
@@ -309,51 +276,39 @@ def test_a_task_that_looks_like_a_split_is_questioned(shop):
 
 @pytest.mark.parametrize('column', ['fold', 'partition'])
 def test_numbers_of_folds_are_questioned(shop, column):
-  rows = [(p, k, f'{i % 4}.0') for i, (p, k, _) in enumerate(ROWS)]
-  write(shop, ('photo', 'kind', column), *rows)
   with pytest.raises(errors.UserError, match=f'--drop_columns={column} to dr'):
-    run(shop)
+    convert(shop, *third(column, '0.0', '1.0', '2.0', '3.0'))
   run(shop, keep_columns=(column,))
   assert counts(shop)[column] == {str(n): 6 for n in range(4)}
   run(shop, drop_columns=(column,))
   assert counts(shop).keys() == {'kind'}
 
 
-def test_missing_labels_are_spelled_in_many_ways(shop, capsys):
+def test_missing_labels_are_spelled_in_many_ways(shop):
   words = ['NA', 'N/A', 'nan', 'null', 'None', '-', '?', 'Unknown', '-1', ' ']
-  rows = [
-    (photo, words[i // 2] if i < 20 else 'rb'[i % 2], kind)
-    for i, (photo, kind, _) in enumerate(ROWS)
-  ]
-  write(shop, ('photo', 'color', 'kind'), *rows)
-  run(shop)
+  cells = [word for word in words for _ in range(2)]
+  output = convert(shop, *third('color', *cells, *'rbrb'))
   assert counts(shop)['color'] == {'r': 2, 'b': 2}
-  assert "18 cells mean a missing label: 'NA' 2" in capsys.readouterr().out
+  assert "18 cells mean a missing label: 'NA' 2" in output
   run(shop, keep_label=('none',))
   assert counts(shop)['color'] == {'r': 2, 'b': 2, 'None': 2}
 
 
-def test_spellings_of_one_label_are_one(shop, capsys):
+def test_spellings_of_one_label_are_one(shop):
   words = ['Red', 'red ', 'RED', 'red', 'caf\u00e9', 'cafe\u0301']
-  rows = [(p, words[i % 6], kind) for i, (p, kind, _) in enumerate(ROWS)]
-  write(shop, ('photo', 'color', 'kind'), *rows)
-  run(shop)
+  output = convert(shop, *third('color', *words))
   assert counts(shop)['color'] == {'red': 16, 'caf\u00e9': 8} or counts(shop)[
     'color'
   ] == {'red': 16, 'cafe\u0301': 8}
-  assert (
-    'color: 2 labels merged from several spellings' in capsys.readouterr().out
-  )
+  assert 'color: 2 labels merged from several spellings' in output
   run(shop, exact_labels=True)
   assert len(counts(shop)['color']) == 5
 
 
-def test_a_photo_in_several_rows_is_one(shop, capsys):
+def test_a_photo_in_several_rows_is_one(shop):
   shutil.copy(shop / 'photos/0.jpg', shop / 'photos/copy.jpg')
   rows = [*ROWS, ('photos/0.jpg', 'shoe', ''), ('photos/copy.jpg', '', 'green')]
-  write(shop, HEADER, *rows)
-  run(shop)
-  output = capsys.readouterr().out
+  output = convert(shop, HEADER, *rows)
   assert (
     '24 photos' in output
     and 'rows of a photo that has an earlier row: 2' in output
@@ -364,15 +319,13 @@ def test_a_photo_in_several_rows_is_one(shop, capsys):
   assert by_id[image_id] == {'kind': 'shirt', 'color': 'green'}
 
 
-def test_columns_that_cannot_be_learned_are_left_out(shop, capsys):
+def test_columns_that_cannot_be_learned_are_left_out(shop):
   header = (*HEADER, 'sku', 'price', 'shop', 'text')
   rows = [
     (*row, f'A-{i}', f'{i},90', 'ours', f'a {"very " * i} long text')
     for i, row in enumerate(ROWS)
   ]
-  write(shop, header, *rows)
-  run(shop)
-  output = capsys.readouterr().out
+  output = convert(shop, header, *rows)
   assert counts(shop) == EXPECTED
   assert "shop (one label only ('ours'))" in output
   assert '--keep_columns=sku,price,shop,text keeps them' in output
@@ -381,49 +334,45 @@ def test_columns_that_cannot_be_learned_are_left_out(shop, capsys):
 
 
 def test_few_photos_of_some_kinds_are_a_task(shop):
-  rows = [(p, k, f'style {i % 8}') for i, (p, k, _) in enumerate(ROWS)]
-  write(shop, ('photo', 'kind', 'style'), *rows)
-  run(shop)
+  convert(shop, *third('style', *(f'style {i}' for i in range(8))))
   assert len(counts(shop)['style']) == 8
 
 
 @pytest.mark.parametrize('column', ['SKU', 'product'])
 def test_photos_of_one_product_are_in_one_split(shop, column):
-  rows = [(f'photos/{i}.jpg', KINDS[i % 2], f'A-{i // 4}') for i in range(24)]
-  write(shop, ('photo', 'kind', column), *rows)
-  run(shop, group_column='' if column == 'SKU' else column)
+  products = [f'A-{i // 4}' for i in range(24)]
+  flags = {} if column == 'SKU' else {'group_column': column}
+  convert(shop, *third(column, *products), **flags)
   assert counts(shop).keys() == {'kind'}
   sides = collections.defaultdict(set)
   for split in ('train', 'validation'):
     for image_id in labels(shop, split):
       (number,) = (
-        i for i in range(24) if digest(shop / rows[i][0]) == image_id
+        i for i in range(24) if digest(shop / ROWS[i][0]) == image_id
       )
       sides[number // 4].add(split)
   assert len(sides) == 6 and all(len(of_one) == 1 for of_one in sides.values())
   assert set.union(*sides.values()) == {'train', 'validation'}
 
 
-def test_a_single_column_is_kept_with_a_warning(shop, capsys):
-  write(shop, ('photo', 'sku'), *((row[0], i) for i, row in enumerate(ROWS)))
-  run(shop)
+def test_a_single_column_is_kept_with_a_warning(shop):
+  output = convert(
+    shop, ('photo', 'sku'), *((row[0], i) for i, row in enumerate(ROWS))
+  )
   assert len(counts(shop)['sku']) == 24
-  assert 'warning: no column seems possible' in capsys.readouterr().out
+  assert 'warning: no column seems possible' in output
 
 
-def test_three_photos_have_both_sides_and_a_warning(shop, capsys):
-  write(shop, HEADER, *ROWS[:3])
-  run(shop)
+def test_three_photos_have_both_sides_and_a_warning(shop):
+  output = convert(shop, HEADER, *ROWS[:3])
   assert len(labels(shop, 'train')) == 2
   assert len(labels(shop, 'validation')) == 1
-  assert '3 photos are too few' in capsys.readouterr().out
+  assert '3 photos are too few' in output
 
 
-def test_names_that_command_lines_cannot_hold_are_changed(shop, capsys):
+def test_names_that_command_lines_cannot_hold_are_changed(shop):
   header = ('photo', 'apparel', 'color: main, first')
-  write(shop, header, *((p, k, k) for p, k, _ in ROWS))
-  run(shop)
-  output = capsys.readouterr().out
+  output = convert(shop, header, *((p, k, k) for p, k, _ in ROWS))
   assert counts(shop).keys() == {'apparel_', 'color_ main_ first'}
   assert "column 'apparel' is the task 'apparel_'" in output
 
@@ -457,13 +406,13 @@ def test_a_bad_table_is_one_line(shop, body, message):
   assert not (shop / 'images').exists()
 
 
-def test_bad_rows_can_be_left_out(shop, capsys):
+def test_bad_rows_can_be_left_out(shop):
   text = csv_text([HEADER, *ROWS])
   text += 'photos/1.jpg,a, with a comma,blue\nphotos/2.jpg,"a" b,blue\n'
   (shop / 'labels.csv').write_text(text)
-  run(shop, skip_bad_rows=True)
+  output = run(shop, skip_bad_rows=True)
   assert counts(shop) == EXPECTED
-  assert 'bad rows skipped: 2 (first: line 26)' in capsys.readouterr().out
+  assert 'bad rows skipped: 2 (first: line 26)' in output
 
 
 def _nfd(root: pathlib.Path) -> str:
@@ -498,8 +447,7 @@ def _link(root: pathlib.Path) -> str:
 )
 def test_a_path_is_found_as_it_is_written(shop, spell):
   original = digest(shop / 'photos/0.jpg')
-  write(shop, HEADER, (spell(shop), *ROWS[0][1:]), *ROWS[1:])
-  run(shop)
+  convert(shop, HEADER, (spell(shop), *ROWS[0][1:]), *ROWS[1:])
   placed = [*(shop / 'images').glob(f'*/{original}.jpg')]
   assert [digest(path) for path in placed] == [original]
   assert not placed[0].is_symlink()
@@ -518,14 +466,12 @@ def test_a_path_is_found_as_it_is_written(shop, spell):
     ('empty.jpg', '1 empty files'),
   ],
 )
-def test_a_photo_that_is_not_there_is_named(shop, capsys, cell, message):
+def test_a_photo_that_is_not_there_is_named(shop, cell, message):
   (shop / 'empty.jpg').touch()
   for folder in ('a', 'b'):
     (shop / folder).mkdir()
     shutil.copy(shop / 'photos/0.jpg', shop / folder / 'x.jpg')
-  write(shop, HEADER, *ROWS[1:], (cell, 'shirt', ''))
-  run(shop)
-  printed = capsys.readouterr().out
+  printed = convert(shop, HEADER, *ROWS[1:], (cell, 'shirt', ''))
   assert (
     'rows without a photo (1)' in printed
     and message in printed
@@ -533,11 +479,11 @@ def test_a_photo_that_is_not_there_is_named(shop, capsys, cell, message):
   )
 
 
-def test_links_are_for_the_download(shop, capsys):
+def test_links_are_for_the_download(shop):
   links = ['https://shop.example/1.jpg', 'HTTP://shop.example/2.jpg']
-  write(shop, HEADER, *ROWS, *((link, 'shirt', 'blue') for link in links))
-  run(shop)
-  output = capsys.readouterr().out
+  output = convert(
+    shop, HEADER, *ROWS, *((link, 'shirt', 'blue') for link in links)
+  )
   assert '2 of them are links' in output and 'imat_jax.data.download' in output
   images = [
     image
@@ -565,24 +511,19 @@ def test_folders_are_labels(shop):
   assert counts(shop) == {'style': EXPECTED['kind']}
 
 
-def test_folders_of_splits_hold_the_labels(shop):
-  for i, (photo, kind, _) in enumerate(ROWS):
-    folder = shop / 'data' / ('val' if i < 6 else 'Train') / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(shop / photo, folder)
-  run(shop, 'data')
-  assert counts(shop) == {'kind': EXPECTED['kind']}
-  assert labels(shop, 'validation').keys() == {
-    digest(shop / row[0]) for row in ROWS[:6]
-  }
+# Of a photo i of a kind; photo 9 may be next to the folders of splits.
+SPLIT_FOLDERS = {
+  'above': lambda i, kind: f'{"val" if i < 6 else "Train"}/{kind}',
+  'below': lambda i, kind: (
+    f'{kind}/{"" if i == 9 else "val" if i < 6 else "train"}'
+  ),
+}
 
 
-def test_folders_of_splits_may_be_below_the_labels(shop):
+@pytest.mark.parametrize('place', SPLIT_FOLDERS)
+def test_folders_of_splits_are_above_or_below_the_labels(shop, place):
   for i, (photo, kind, _) in enumerate(ROWS):
-    # One photo is next to them.
-    folder = (
-      shop / 'data' / kind / ('' if i == 9 else 'val' if i < 6 else 'train')
-    )
+    folder = shop / 'data' / SPLIT_FOLDERS[place](i, kind)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(shop / photo, folder)
   run(shop, 'data')
@@ -601,9 +542,8 @@ def test_folders_of_splits_beside_others_are_questioned(shop):
 
 
 def test_a_table_in_a_folder_is_named(shop):
-  write(shop, HEADER, *ROWS)
   with pytest.raises(errors.UserError, match='use --source=.*csv'):
-    run(shop, '.')
+    convert(shop, HEADER, *ROWS, source=str(shop))
 
 
 def test_photos_without_folders_have_no_labels(shop):
@@ -622,16 +562,9 @@ def test_originals_are_never_touched(shop, images):
   for i, (photo, kind, _) in enumerate(ROWS):
     shutil.copy(shop / photo, shop / f'data/train/{i}.jpg')
     rows.append((f'data/train/{23 - i}.jpg', kind))
-  write(shop, ('photo', 'kind'), *rows)
   before = {path: path.read_bytes() for path in shop.rglob('*.jpg')}
   with pytest.raises(errors.UserError, match='apart from your photos'):
-    own.main(
-      configs.Own(
-        source=str(shop / 'labels.csv'),
-        annotations=str(shop / 'annotations'),
-        images=str(shop / images),
-      )
-    )
+    convert(shop, ('photo', 'kind'), *rows, images=str(shop / images))
   after = {path: path.read_bytes() for path in shop.rglob('*.jpg')}
   assert after == before and not (shop / 'annotations').exists()
 
@@ -647,9 +580,8 @@ def test_the_output_is_never_input(shop):
 def test_numbered_photos_of_an_earlier_version_are_refused(shop):
   (shop / 'images/train').mkdir(parents=True)
   shutil.copy(shop / 'photos/1.jpg', shop / 'images/train/7.jpg')
-  write(shop, HEADER, *ROWS)
   with pytest.raises(errors.UserError, match='numbered.*new folder'):
-    run(shop)
+    convert(shop, HEADER, *ROWS)
   assert not (shop / 'annotations').exists()
 
 
@@ -657,15 +589,13 @@ def test_annotations_of_others_are_not_overwritten(shop):
   (shop / 'annotations').mkdir()
   path = shop / 'annotations/fgvc4_iMat.train.data.json'
   path.write_text('{}')
-  write(shop, HEADER, *ROWS)
   with pytest.raises(errors.UserError, match='did not write'):
-    run(shop)
+    convert(shop, HEADER, *ROWS)
   assert path.read_text() == '{}' and not (shop / 'images').exists()
 
 
 def test_a_photo_that_was_damaged_since_is_placed_again(shop):
-  write(shop, HEADER, *ROWS)
-  run(shop)
+  convert(shop, HEADER, *ROWS)
   placed = next((shop / 'images/train').glob('*.jpg'))
   placed.unlink()
   placed.write_bytes(b'half')
@@ -674,8 +604,7 @@ def test_a_photo_that_was_damaged_since_is_placed_again(shop):
 
 
 def test_a_file_of_anothers_with_such_a_name_stays(shop):
-  write(shop, HEADER, *ROWS)
-  run(shop)
+  convert(shop, HEADER, *ROWS)
   placed = next((shop / 'images/train').glob('*.jpg'))
   shutil.rmtree(shop / 'images')
   placed.parent.mkdir(parents=True)
@@ -686,8 +615,7 @@ def test_a_file_of_anothers_with_such_a_name_stays(shop):
 
 
 def test_the_record_of_what_was_written_is_hidden(shop):
-  write(shop, HEADER, *ROWS)
-  run(shop)
+  convert(shop, HEADER, *ROWS)
   run(shop)  # and may be written again
   assert outputs.RECORD in os.listdir(shop / 'annotations')
 
@@ -698,22 +626,15 @@ def test_the_record_of_what_was_written_is_hidden(shop):
 def test_paths_of_two_folders_do_not_share_photos(shop):
   rows = [(f'/srv/other/{i}.jpg', 'shoe') for i in range(24)]
   rows += [(f'/srv/photos/{i}.jpg', 'shirt') for i in range(23)]
-  write(shop / 'photos', ('photo', 'kind'), *rows)
-  own.main(
-    configs.Own(
-      source=str(shop / 'photos/labels.csv'),
-      annotations=str(shop / 'annotations'),
-      images=str(shop / 'images'),
-    )
-  )
+  (shop / 'photos/labels.csv').write_text(csv_text([('photo', 'kind'), *rows]))
+  run(shop, 'photos/labels.csv')
   assert counts(shop) == {'kind': {'shirt': 23}}
 
 
 def test_sizes_are_no_photos(shop):
   rows = [(f'A-{i}', i % 6, 'rb'[i % 2]) for i in range(60)]
-  write(shop, ('sku', 'size', 'color'), *rows)
   with pytest.raises(errors.UserError, match="no column 'photo'"):
-    run(shop)
+    convert(shop, ('sku', 'size', 'color'), *rows)
 
 
 def test_a_quotation_mark_does_not_swallow_rows(shop):
@@ -723,23 +644,21 @@ def test_a_quotation_mark_does_not_swallow_rows(shop):
     run(shop)
 
 
-def test_a_link_to_a_class_takes_no_photo_from_it(shop, capsys):
+def test_a_link_to_a_class_takes_no_photo_from_it(shop):
   for photo, kind, _ in ROWS:
     (shop / 'sorted' / kind).mkdir(parents=True, exist_ok=True)
     shutil.copy(shop / photo, shop / 'sorted' / kind)
   (shop / 'sorted/red').symlink_to('shirt')
   (shop / 'sorted/shirt/all').symlink_to('..')
-  run(shop, 'sorted')
-  assert 'photos whose rows disagree: 12' in capsys.readouterr().out
+  output = run(shop, 'sorted')
+  assert 'photos whose rows disagree: 12' in output
 
 
 @pytest.mark.parametrize(
   ('column', 'yes', 'no'), [('is_valid', 'True', 'False'), ('Is_Train', 0, 1)]
 )
 def test_yes_and_no_may_name_a_split(shop, column, yes, no):
-  rows = [(p, k, yes if i < 6 else no) for i, (p, k, _) in enumerate(ROWS)]
-  write(shop, ('photo', 'kind', column), *rows)
-  run(shop)
+  convert(shop, *third(column, *[yes] * 6, *[no] * 18))
   assert len(labels(shop, 'validation')) == 6
   assert counts(shop).keys() == {'kind'}
 
@@ -751,33 +670,26 @@ def test_folders_in_the_paths_name_splits(shop):
     (shop / folder).mkdir(exist_ok=True)
     shutil.move(shop / photo, shop / folder / f'{i}.jpg')
     rows.append((f'{folder}/{i}.jpg', kind))
-  write(shop, ('photo', 'kind'), *rows)
-  run(shop)
+  convert(shop, ('photo', 'kind'), *rows)
   assert len(labels(shop, 'validation')) == 6
 
 
-def test_validation_photos_that_are_lost_are_not_replaced(shop, capsys):
-  rows = [(p, 'train', k) for p, k, _ in ROWS]
-  write(shop, ('photo', 'split', 'kind'), *rows, ('gone.jpg', 'val', 'shoe'))
-  run(shop)
-  assert 'warning: 24 train and 0 validation' in capsys.readouterr().out
+def test_validation_photos_that_are_lost_are_not_replaced(shop):
+  lost = ('gone.jpg', 'shoe', 'val')
+  output = convert(shop, *third('split', 'train'), lost)
+  assert 'warning: 24 train and 0 validation' in output
   assert not labels(shop, 'validation')
 
 
 def test_a_photo_that_is_held_out_somewhere_is_not_trained_on(shop):
-  rows = [
-    (p, 'train' if i % 2 else 'val', k) for i, (p, k, _) in enumerate(ROWS)
-  ]
-  again = ('photos/1.jpg', 'val', 'shoe')
-  write(shop, ('photo', 'split', 'kind'), *rows, again)
-  run(shop)
+  again = ('photos/1.jpg', 'shoe', 'val')
+  convert(shop, *third('split', 'val', 'train'), again)
   assert digest(shop / 'photos/1.jpg') in labels(shop, 'validation')
 
 
 def test_links_that_ask_for_the_same_are_one(shop):
   pairs = ('https://a.example/1.jpg', 'HTTPS://A.example/1.jpg#x')
-  write(shop, HEADER, *ROWS, *((link, 'shirt', 'blue') for link in pairs))
-  run(shop)
+  convert(shop, HEADER, *ROWS, *((link, 'shirt', 'blue') for link in pairs))
   assert sum(counts(shop)['kind'].values()) == 25
 
 
@@ -801,7 +713,6 @@ def test_a_file_of_anothers_in_the_place_of_a_manifest_stays(shop):
   (shop / 'images').mkdir()
   path = shop / 'images/train.manifest.jsonl'
   path.write_text('my notes\n')
-  write(shop, HEADER, *ROWS)
   with pytest.raises(errors.UserError, match='not a manifest'):
-    run(shop)
+    convert(shop, HEADER, *ROWS)
   assert path.read_text() == 'my notes\n'

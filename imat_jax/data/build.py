@@ -25,6 +25,7 @@ Apache Beam pipeline decodes on many machines:
 
 import collections
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -35,47 +36,21 @@ import numpy as np
 
 from imat_jax import errors, tasks
 from imat_jax.data import (
-  beam,
   build_files,
   configs,
   image_validation,
   kaggle,
   label_notes,
   lost_photos,
-  manifest,
   near_duplicates,
   preprocess,
+  selection,
   source,
   statistics,
   tfds_builder,
 )
+from imat_jax.data.selection import Labels, Photos
 from imat_jax.runtime import files, outputs, progress, scratch, storage
-
-_SPLITS = build_files.SPLITS
-
-Labels = Mapping[str, str]  # task name → label name
-
-
-@dataclasses.dataclass(frozen=True)
-class Selected:
-  """The selected photos of a split, and why others are dropped."""
-
-  split: kaggle.Split
-  labels: Mapping[str, Labels]  # of all photos
-  chosen: list[str]  # image ids
-  dropped: lost_photos.Reasons
-  irregular: kaggle.Irregularities
-
-
-@dataclasses.dataclass(frozen=True)
-class Kept:
-  """The kept photos of a split, and why the others are dropped."""
-
-  listed: int
-  stored: Mapping[str, preprocess.Stored]
-  labels: Mapping[str, Labels]
-  dropped: lost_photos.Reasons
-  irregular: kaggle.Irregularities
 
 
 def main(config: configs.Build) -> None:
@@ -92,10 +67,12 @@ def _build_and_upload(config: configs.Build, remote: storage.RemoteDir) -> None:
   cache = files.cache_folder()
   cache.mkdir(parents=True, exist_ok=True)
   with scratch.folder(cache, 'build-') as build_dir:
-    listing = remote.list([f'{tfds_builder.FOLDER}/'])
+    prefix = f'{tfds_builder.FOLDER}/'
+    listing = remote.list([prefix])
     if config.overwrite:
       tfds_builder.check_names(
-        f'{remote.url}/{tfds_builder.FOLDER}', _names(listing)
+        f'{remote.url}/{tfds_builder.FOLDER}',
+        [path.removeprefix(prefix) for path in listing],
       )
     # The existing data set, and the record of this command's other files.
     paths = [f'{tfds_builder.FOLDER}/{tfds_builder.MARKER}', outputs.RECORD]
@@ -114,59 +91,49 @@ def _build_and_upload(config: configs.Build, remote: storage.RemoteDir) -> None:
       for path in build_dir.rglob('*')
       if path.is_file()
     }
-    stale_names = [
-      name
-      for name in listing
+    stale_paths = [
+      path
+      for path in listing
       if is_new
-      and name not in sizes
-      and tfds_builder.is_dataset_file(_name(name))
+      and path not in sizes
+      and tfds_builder.is_dataset_file(path.removeprefix(prefix))
     ]
     megabytes = sum(sizes.values()) // 10**6
     with progress.Progress(megabytes, f'copy to {remote.url}', 'MB') as bar:
       remote.update(
-        build_dir, list(sizes), stale_names, [tfds_builder.MARKER], bar
+        build_dir, list(sizes), stale_paths, [tfds_builder.MARKER], bar
       )
-
-
-def _names(listing: storage.Listing) -> list[str]:
-  return list(map(_name, listing))
-
-
-def _name(path: str) -> str:
-  return path.removeprefix(f'{tfds_builder.FOLDER}/')
 
 
 def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
   """Builds in a local folder; False if the same data set already existed."""
   build_files.check(config, data_dir)
-  splits = [kaggle.read_split(config.annotations, s) for s in _SPLITS]
-  _check_selection(config)
-  selections = [_select(split, config) for split in splits]
+  selected = selection.select(config)
   data_dir.mkdir(parents=True, exist_ok=True)
   with scratch.folder(data_dir, '.build-') as work_dir:
-    kept_splits = {
-      selection.split.name: _keep(selection, config, work_dir)
-      for selection in selections
+    splits = {
+      photos.split.name: selection.decode(photos, config, work_dir)
+      for photos in selected
     }
     twins = near_duplicates.find(
       {
-        name: {key: stored.hash_4 for key, stored in k.stored.items()}
-        for name, k in kept_splits.items()
+        name: {key: stored.hash_4 for key, stored in photos.stored.items()}
+        for name, photos in splits.items()
       }
     )
     if config.drop_duplicates:
-      kept_splits['validation'] = _without_train(
-        kept_splits['validation'], twins
+      splits['validation'] = selection.without_train(
+        splits['validation'], near_duplicates.in_both(twins)
       )
-    labels = {name: list(k.labels.values()) for name, k in kept_splits.items()}
+    labels = {name: list(p.labels.values()) for name, p in splits.items()}
     task_set = all_tasks(labels, config.min_label_share)
-    metadata = _metadata(config, kept_splits, task_set)
-    is_new = _write(kept_splits, task_set, metadata, work_dir, config, data_dir)
-  figures = _statistics(metadata, kept_splits, task_set, twins)
-  reasons = {name: k.dropped for name, k in kept_splits.items()}
+    metadata = _metadata(config, splits, task_set)
+    is_new = _write(splits, task_set, metadata, work_dir, config, data_dir)
+  figures = _statistics(metadata, splits, task_set, twins)
+  reasons = {name: photos.dropped for name, photos in splits.items()}
   outputs.write_text(
     data_dir / build_files.LOST_PHOTOS,
-    lost_photos.as_csv(config.images, splits, reasons),
+    lost_photos.as_csv(config.images, [p.split for p in selected], reasons),
   )
   outputs.write_text(
     data_dir / build_files.NEAR_DUPLICATES, near_duplicates.as_csv(twins)
@@ -211,141 +178,11 @@ def all_tasks(
   )
 
 
-def _folder(config: configs.Build, split: str) -> str:
-  return f'{config.images}/{split}'
-
-
-def _select(split: kaggle.Split, config: configs.Build) -> Selected:
-  """The photos to decode; raises early for a split without any."""
-  path = kaggle.split_path(config.annotations, split.name)
-  if not split.images:
-    raise errors.UserError(
-      f'{path}: no {split.name} photos; a data set needs train and validation '
-      'photos (imat_jax.data.own draws a validation split if the table has '
-      'none)'
-    )
-  labels, irregular = kaggle.labels_by_image(split)
-  reasons = {
-    image_id: 'without annotations'
-    for image_id, by_task in labels.items()
-    if not by_task
-  }
-  labelled = [image_id for image_id, by_task in labels.items() if by_task]
-  if not labelled:
-    raise errors.UserError(
-      f'{path}: none of the {len(labels):,} listed photos has a label'
-    )
-  chosen = [
-    image_id for image_id in labelled if _selected(labels[image_id], config)
-  ]
-  if not chosen:
-    raise errors.UserError(
-      f'--require_any_of={",".join(config.require_any_of)}: no {split.name} '
-      'photo has a label of these tasks; name other tasks, or none'
-    )
-  reasons |= dict.fromkeys(
-    (
-      image_id
-      for image_id in labelled
-      if not _selected(labels[image_id], config)
-    ),
-    'no label of the selection',
-  )
-  folder = _folder(config, split.name)
-  if '://' not in folder and not pathlib.Path(folder).is_dir():
-    question = lost_photos.question(split, chosen)
-    raise errors.UserError(f'{folder}: no such folder of photos{question}')
-  return Selected(split, labels, chosen, reasons, irregular)
-
-
-def _keep(
-  selected: Selected, config: configs.Build, work_dir: pathlib.Path
-) -> Kept:
-  name = selected.split.name
-  folder = _folder(config, name)
-  target = work_dir / name
-  target.mkdir()
-  chosen, side = selected.chosen, preprocess.stored_side(config.image_size)
-  if config.beam:
-    stored, failed = beam.store(chosen, folder, target, side, config.beam)
-  else:
-    stored, failed = preprocess.store(
-      chosen, pathlib.Path(folder), target, side
-    )
-  entries = manifest.read(manifest.path(config.images, name))
-  reasons = dict(selected.dropped)
-  for image_id, reason in failed.items():
-    entry = entries.get(image_id)
-    download_error = entry and entry.error and f'download: {entry.error}'
-    reasons[image_id] = download_error or lost_photos.reason(
-      folder, image_id, reason
-    )
-  if not stored:
-    missing = [
-      image_id
-      for image_id, reason in reasons.items()
-      if reason == preprocess.NO_FILE
-    ]
-    raise errors.UserError(
-      f'{folder}: none of the {len(selected.labels):,} listed photos can be '
-      f'used: {lost_photos.summary(folder, reasons)}'
-      f'{lost_photos.question(selected.split, missing)}'
-    )
-  labels = {image_id: selected.labels[image_id] for image_id in stored}
-  return Kept(len(selected.labels), stored, labels, reasons, selected.irregular)
-
-
-def _without_train(
-  validation: Kept, twins: Collection[near_duplicates.NearDuplicate]
-) -> Kept:
-  """The validation split without near-duplicates of train photos."""
-  duplicate_ids = _in_both(twins)
-  stored = {
-    image_id: photo
-    for image_id, photo in validation.stored.items()
-    if image_id not in duplicate_ids
-  }
-  if not stored:
-    raise errors.UserError(
-      '--drop_duplicates: every validation photo has a near-duplicate in train'
-    )
-  return dataclasses.replace(
-    validation,
-    stored=stored,
-    labels={image_id: validation.labels[image_id] for image_id in stored},
-    dropped={
-      **validation.dropped,
-      **dict.fromkeys(duplicate_ids, 'stands in train'),
-    },
-  )
-
-
-def _in_both(twins: Collection[near_duplicates.NearDuplicate]) -> set[str]:
-  """The validation photos with a near-duplicate in train."""
-  return {twin.image_id for twin in twins if twin.split != twin.twin_split}
-
-
-def _selected(labels: Labels, config: configs.Build) -> bool:
-  required = set(map(tasks.spelling, config.require_any_of))
-  return not required or bool(required & set(map(tasks.spelling, labels)))
-
-
-def _check_selection(config: configs.Build) -> None:
-  task_names = kaggle.task_names(config.annotations)
-  for name in config.require_any_of:
-    if tasks.resolve(name, task_names) not in task_names:
-      raise errors.UserError(
-        f"--require_any_of: no task '{name}'; available: "
-        f'{", ".join(sorted(task_names))}'
-      )
-
-
 def _metadata(
-  config: configs.Build,
-  kept_splits: Mapping[str, Kept],
-  task_set: tasks.TaskSet,
+  config: configs.Build, splits: Mapping[str, Photos], task_set: tasks.TaskSet
 ) -> dict[str, Any]:
-  paths = [kaggle.split_path(config.annotations, s) for s in _SPLITS]
+  """What the data set is made of, and a digest of all of it."""
+  paths = [kaggle.split_path(config.annotations, name) for name in splits]
   paths += kaggle.map_paths(config.annotations)
   metadata = {
     'image_size': config.image_size,
@@ -354,28 +191,20 @@ def _metadata(
     'require_any_of': list(config.require_any_of),
     'drop_duplicates': config.drop_duplicates,
     'tasks': task_set.to_json(),
-    'num_examples': {name: len(k.stored) for name, k in kept_splits.items()},
+    'num_examples': {name: len(p.stored) for name, p in splits.items()},
     'sources': {p.name: image_validation.digest(p.read_bytes()) for p in paths},
   }
-  return metadata | {'fingerprint': _fingerprint(metadata, kept_splits)}
-
-
-def _fingerprint(
-  metadata: dict[str, Any], kept_splits: Mapping[str, Kept]
-) -> str:
   digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
-  stored = [
-    pair for split in kept_splits.values() for pair in split.stored.items()
-  ]
+  stored = [pair for p in splits.values() for pair in p.stored.items()]
   for image_id, (path, _) in progress.each(stored, 'fingerprint', 'photo'):
     digest.update(
       f'{image_id} {image_validation.digest(path.read_bytes())}'.encode()
     )
-  return digest.hexdigest()
+  return metadata | {'fingerprint': digest.hexdigest()}
 
 
 def _write(
-  kept_splits: Mapping[str, Kept],
+  splits: Mapping[str, Photos],
   task_set: tasks.TaskSet,
   metadata: dict[str, Any],
   work_dir: pathlib.Path,
@@ -398,15 +227,11 @@ def _write(
       f'{display_path}: a different data set exists; choose another '
       '--data_dir, or replace it with --overwrite'
     )
-
-  def rows(name: str) -> Iterator[tuple[str, bytes, np.ndarray]]:
-    photos = kept_splits[name].stored.items()
-    for image_id, (path, _) in progress.each(photos, f'write {name}', 'photo'):
-      label_T = _numbers(kept_splits[name].labels[image_id], task_set)
-      yield image_id, path.read_bytes(), label_T
-
   tfds_builder.write(
-    {name: (lambda name=name: rows(name)) for name in kept_splits},
+    {
+      name: functools.partial(_rows, photos, task_set)
+      for name, photos in splits.items()
+    },
     metadata['stored_side'],
     metadata,
     work_dir,
@@ -423,31 +248,42 @@ def _write(
   return True
 
 
-def _numbers(labels: Labels, task_set: tasks.TaskSet) -> np.ndarray:
-  return np.array([t.index(labels.get(t.name)) for t in task_set], np.int32)
+def _rows(
+  photos: Photos, task_set: tasks.TaskSet
+) -> Iterator[tuple[str, bytes, np.ndarray]]:
+  """Image id, JPEG and the T label numbers of each photo."""
+  for image_id, (path, _) in progress.each(
+    photos.stored.items(), f'write {photos.split.name}', 'photo'
+  ):
+    labels = photos.labels[image_id]
+    numbers = [task.index(labels.get(task.name)) for task in task_set]
+    yield image_id, path.read_bytes(), np.array(numbers, np.int32)
 
 
 def _statistics(
   metadata: dict[str, Any],
-  kept_splits: Mapping[str, Kept],
+  splits: Mapping[str, Photos],
   task_set: tasks.TaskSet,
   twins: Collection[near_duplicates.NearDuplicate],
 ) -> dict[str, Any]:
-  splits = {
+  """The content of `statistics.json`."""
+  of_split = {
     name: {
-      'listed': k.listed,
-      'kept': len(k.stored),
-      'lost': dict(collections.Counter(k.dropped.values())),
-      'irregular': dataclasses.asdict(k.irregular),
+      'listed': len(photos.split.images),
+      'kept': len(photos.stored),
+      'lost': dict(collections.Counter(photos.dropped.values())),
+      'irregular': dataclasses.asdict(photos.irregular),
       'near_duplicates': {
         'of_its_own': sum(t.split == t.twin_split == name for t in twins),
-        'of_train': len(_in_both(twins)) if name != 'train' else 0,
+        'of_train': (
+          len(near_duplicates.in_both(twins)) if name != 'train' else 0
+        ),
       },
-      'tasks': statistics.describe(task_set, list(k.labels.values())),
+      'tasks': statistics.describe(task_set, list(photos.labels.values())),
     }
-    for name, k in kept_splits.items()
+    for name, photos in splits.items()
   }
-  return {'metadata': metadata, 'splits': splits}
+  return {'metadata': metadata, 'splits': of_split}
 
 
 if __name__ == '__main__':

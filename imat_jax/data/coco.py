@@ -6,7 +6,7 @@ If a photo shows several objects, the one with the largest area is its label.
 import collections
 import csv
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from imat_jax import errors
@@ -80,20 +80,14 @@ def of_label_lists(path: pathlib.Path, content: dict[str, Any]) -> Table:
       [image['url']] if isinstance(image['url'], str) else image['url']
     )
     photo_labels = labels.get(str(image['imageId']))
-    cells = {} if photo_labels is None else _yes_or_no(all_labels, photo_labels)
-    rows.append(Row(f'{path}: image {number}', {'photo': photo, **cells}))
+    cells = {'photo': photo}
+    if photo_labels is not None:
+      for name in all_labels:
+        cells[f'label_{name}'] = _YES if name in photo_labels else _NO
+    rows.append(Row(f'{path}: image {number}', cells))
   return tables.of_uneven_rows(
     path, rows, 'iMaterialist 2018: a task per label, yes or no'
   )
-
-
-def _yes_or_no(
-  all_labels: Iterable[str], photo_labels: set[str]
-) -> dict[str, str]:
-  return {
-    f'label_{name}': _YES if name in photo_labels else _NO
-    for name in all_labels
-  }
 
 
 def of_masks(

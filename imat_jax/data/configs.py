@@ -4,6 +4,10 @@ import dataclasses
 
 from imat_jax import config, options, validators
 
+_POSITIVE = validators.at_least(1)
+_NOT_NEGATIVE = validators.at_least(0)
+_SECONDS = validators.at_least(0.01)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Download(options.Config):
@@ -28,47 +32,37 @@ class Download(options.Config):
     'always allowed',
     False,
   )
-  concurrency: int = options.option(
-    'concurrent requests', 64, validators.at_least(1)
-  )
-  per_host: int = options.option(
-    'concurrent requests per host', 4, validators.at_least(1)
-  )
+  concurrency: int = options.option('concurrent requests', 64, _POSITIVE)
+  per_host: int = options.option('concurrent requests per host', 4, _POSITIVE)
   per_loopback_host: int = options.option(
-    'the same for this machine; 0: no limit', 0, validators.at_least(0)
+    'the same for this machine; 0: no limit', 0, _NOT_NEGATIVE
   )
   connect_timeout: float = options.option(
-    'time-out of connecting, in seconds', 10.0, validators.at_least(0.01)
+    'time-out of connecting, in seconds', 10.0, _SECONDS
   )
   read_timeout: float = options.option(
-    'time-out without a byte, in seconds', 20.0, validators.at_least(0.01)
+    'time-out without a byte, in seconds', 20.0, _SECONDS
   )
   total_timeout: float = options.option(
-    'time-out of a request as a whole, in seconds',
-    120.0,
-    validators.at_least(0.01),
+    'time-out of a request as a whole, in seconds', 120.0, _SECONDS
   )
   retries: int = options.option(
-    'retries of a link after a transient error',
-    3,
-    validators.at_least(0),
+    'retries of a link after a transient error', 3, _NOT_NEGATIVE
   )
   backoff: float = options.option(
     'seconds before the first retry, with a jitter of ±50%; doubles with each '
     'retry',
     0.5,
-    validators.at_least(0),
+    _NOT_NEGATIVE,
   )
   max_wait: float = options.option(
     'maximum of seconds before a retry, also of Retry-After',
     30.0,
-    validators.at_least(0),
+    _NOT_NEGATIVE,
   )
-  max_bytes: int = options.option(
-    'maximum file size', 25_000_000, validators.at_least(1)
-  )
+  max_bytes: int = options.option('maximum file size', 25_000_000, _POSITIVE)
   min_side: int = options.option(
-    'minimum width and height in pixels', 8, validators.at_least(1)
+    'minimum width and height in pixels', 8, _POSITIVE
   )
 
 
@@ -90,8 +84,7 @@ class Own(options.Config):
     validators.task_name,
   )
   photo_column: str = options.option(
-    'column with the file or link of each photo, if not inferred',
-    '',
+    'column with the file or link of each photo, if not inferred', ''
   )
   photo_folder: str = config.folder(
     "folder that the table's paths are relative to; empty: the table's folder",
@@ -106,8 +99,7 @@ class Own(options.Config):
     '',
   )
   keep_columns: tuple[str, ...] = options.option(
-    'columns that are tasks even if they seem impossible to learn',
-    (),
+    'columns that are tasks even if they seem impossible to learn', ()
   )
   drop_columns: tuple[str, ...] = options.option(
     'columns that are not tasks', ()
@@ -159,8 +151,7 @@ class Build(options.Config):
     (),
   )
   drop_duplicates: bool = options.option(
-    'drop validation photos with a near-duplicate in train',
-    False,
+    'drop validation photos with a near-duplicate in train', False
   )
   overwrite: bool = options.option('replace the data set in data_dir', False)
   beam: str = options.option(

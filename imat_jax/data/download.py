@@ -93,7 +93,8 @@ def fetch_split(
   folder = pathlib.Path(config.images) / split.name
   folder.mkdir(parents=True, exist_ok=True)
   with manifest.locked(config.images, split.name):
-    _remove_leftovers(folder)
+    for leftover in folder.glob(f'{files.WRITING}*'):  # of a killed run
+      leftover.unlink()
     path = manifest.path(config.images, split.name)
     known = manifest.read(path)
     rules = _rules(config)
@@ -164,12 +165,6 @@ def _with_prefix(image: kaggle.Image, rule: str) -> kaggle.Image:
   return dataclasses.replace(image, urls=tuple(dict.fromkeys(urls)))
 
 
-def _remove_leftovers(folder: pathlib.Path) -> None:
-  """Removes what a killed run was writing."""
-  for leftover in folder.glob(f'{files.WRITING}*'):
-    leftover.unlink()
-
-
 def _run(work: Coroutine[Any, Any, dict[str, Entry]]) -> dict[str, Entry]:
   try:
     return _run_anywhere(work)
@@ -216,8 +211,9 @@ async def _fetch_all(
   async def fetch(image: kaggle.Image) -> kaggle.Image | None:
     """Returns the image with its skipped links, if any."""
     line, body, skipped = await web.fetch(image)
-    previous = lines.get(image.image_id) or known.get(image.image_id)
-    line = _add_attempts(line, previous)
+    if previous := lines.get(image.image_id) or known.get(image.image_id):
+      attempts = line.attempts + previous.attempts
+      line = dataclasses.replace(line, attempts=attempts)
     # The line first: if killed in between, the photo is downloaded again. A
     # photo without a line would be kept without its url.
     manifest.append(file, line)
@@ -242,11 +238,6 @@ async def _fetch_all(
         missing = [for_retry for task in tasks if (for_retry := task.result())]
       bar.advance(len(missing))
   return lines
-
-
-def _add_attempts(line: Entry, previous: Entry | None) -> Entry:
-  attempts = line.attempts + (previous.attempts if previous else 0)
-  return dataclasses.replace(line, attempts=attempts)
 
 
 def _count(

@@ -10,7 +10,7 @@ import io
 import os
 import pathlib
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from PIL import Image
 
@@ -61,7 +61,7 @@ def check(body: bytes, min_side: int) -> Picture:
       `min_side`: placeholders, tracking pixels), `too_large` (more than
       `MAX_PIXELS`) or `too_slow` (far more CPU time than its pixels need).
   """
-  width, height = _call_bounded(_decoded_size, body)
+  width, height = _bounded_size(body, load=True)
   if min(width, height) < min_side:
     raise InvalidImage('too_small')
   return Picture(digest(body), width, height)
@@ -73,7 +73,7 @@ def size(body: bytes) -> tuple[int, int]:
   Raises:
     InvalidImage: see `check`.
   """
-  return _call_bounded(_size, body)
+  return _bounded_size(body, load=False)
 
 
 @contextlib.contextmanager
@@ -114,23 +114,17 @@ def has_image_signature(body: bytes) -> bool:
   return any(Image.OPEN[name][1](body[:HEAD]) for name in FORMATS)
 
 
-def _call_bounded(
-  function: Callable[[bytes], tuple[int, int]], body: bytes
-) -> tuple[int, int]:
+def _bounded_size(body: bytes, load: bool) -> tuple[int, int]:
   try:
-    return bounded.call(function, body)
+    return bounded.call(_size, body, load)
   except bounded.TooSlowError:
     raise InvalidImage('too_slow') from None
   except bounded.CrashError:
     raise InvalidImage('damaged') from None
 
 
-def _decoded_size(body: bytes) -> tuple[int, int]:
-  """`_size`, after decoding all of the photo."""
-  return _size(body, load=True)
-
-
-def _size(body: bytes, load: bool = False) -> tuple[int, int]:
+def _size(body: bytes, load: bool) -> tuple[int, int]:
+  """Width and height, after decoding all of the photo if `load`."""
   try:
     with opened(io.BytesIO(body)) as image:
       if load:

@@ -17,7 +17,7 @@ applies is counted:
 import collections
 import dataclasses
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from imat_jax import errors, tasks
@@ -109,16 +109,13 @@ def read_maps(directory: pathlib.Path) -> Maps:
     UserError: names the file, the record and the error.
   """
   task_path, label_path = map_paths(directory)
-  return Maps(
-    _read_map(task_path, 'taskInfo', 'task'),
-    _read_map(label_path, 'labelInfo', 'label'),
-  )
+  return Maps(_read_map(task_path, 'task'), _read_map(label_path, 'label'))
 
 
 def task_names(directory: pathlib.Path) -> set[str]:
   """All tasks of the task map: `apparel`, attributes, tasks of one class."""
   path, _ = map_paths(directory)
-  names = set(_read_map(path, 'taskInfo', 'task').values())
+  names = set(_read_map(path, 'task').values())
   attributes = {_garment(path, name)[1] for name in names}
   return {tasks.APPAREL} | names | attributes
 
@@ -134,51 +131,34 @@ def labels_by_image(
     `apparel`, the attribute (`color`) and the task of one class (`shoe:color`).
   """
   grouped = {image.image_id: [] for image in split.images}
-  orphans = 0
+  orphans = []
   for annotation in split.annotations:
-    if annotation.image_id in grouped:
-      grouped[annotation.image_id].append(annotation)
-    else:
-      orphans += 1
-  photos = {
-    key: _of_one_garment(grouped[key])
-    for key in progress.each(grouped, f'labels of {split.name}', 'photo')
-  }
-  counts = Irregularities(
-    two_classes=sum(len(photos[k]) < len(v) for k, v in grouped.items()),
-    repeated_labels=sum(map(_repeats, photos.values())),
-    without_annotations=sum(
-      not annotations for annotations in grouped.values()
-    ),
-    annotations_without_image=orphans,
+    grouped.get(annotation.image_id, orphans).append(annotation)
+  labels, two_classes, repeats = {}, 0, 0
+  for image_id in progress.each(grouped, f'labels of {split.name}', 'photo'):
+    annotations = grouped[image_id]
+    labels[image_id] = {}
+    if not annotations:
+      continue
+    apparel = _commonest(a.apparel for a in annotations)
+    by_attribute = collections.defaultdict(list)
+    for annotation in annotations:
+      if annotation.apparel == apparel:
+        by_attribute[annotation.attribute].append(annotation.label)
+    used = sum(map(len, by_attribute.values()))
+    two_classes += used < len(annotations)
+    repeats += used - len(by_attribute)
+    labels[image_id][tasks.APPAREL] = apparel
+    for attribute, names in by_attribute.items():
+      label = _commonest(names)
+      labels[image_id][attribute] = label
+      labels[image_id][f'{apparel}:{attribute}'] = label
+  return labels, Irregularities(
+    two_classes=two_classes,
+    repeated_labels=repeats,
+    without_annotations=sum(not names for names in labels.values()),
+    annotations_without_image=len(orphans),
   )
-  return {
-    key: _labels(annotations) for key, annotations in photos.items()
-  }, counts
-
-
-def _of_one_garment(annotations: list[Annotation]) -> list[Annotation]:
-  if not annotations:
-    return []
-  apparel = _commonest(a.apparel for a in annotations)
-  return [a for a in annotations if a.apparel == apparel]
-
-
-def _repeats(annotations: list[Annotation]) -> int:
-  return len(annotations) - len({a.attribute for a in annotations})
-
-
-def _labels(annotations: list[Annotation]) -> dict[str, str]:
-  if not annotations:
-    return {}
-  labels = {tasks.APPAREL: annotations[0].apparel}
-  by_attribute = collections.defaultdict(list)
-  for annotation in annotations:
-    by_attribute[annotation.attribute].append(annotation.label)
-  for attribute, names in by_attribute.items():
-    label = _commonest(names)
-    labels[attribute] = labels[f'{annotations[0].apparel}:{attribute}'] = label
-  return labels
 
 
 def _commonest(names: Iterable[str]) -> str:
@@ -187,18 +167,10 @@ def _commonest(names: Iterable[str]) -> str:
 
 
 def _read_images(path: pathlib.Path, content: Any) -> tuple[Image, ...]:
-  images = []
-  seen = set()
-  records = _records(path, content, 'images')
-  bar = progress.each(records, f'read {path.name}', 'image')
-  for number, record in enumerate(bar):
-    where = f'{path.name}: image {number}'
-    image_id = _text(record, 'imageId', where)
-    if image_id in seen:
-      raise errors.UserError(f"{where}: duplicate imageId '{image_id}'")
-    seen.add(image_id)
-    images.append(Image(image_id, _urls(record, where)))
-  return tuple(images)
+  return tuple(
+    Image(image_id, _urls(record, where))
+    for where, image_id, record in _by_id(path, content, 'images', 'image')
+  )
 
 
 def _urls(record: dict[str, Any], where: str) -> tuple[str, ...]:
@@ -215,10 +187,7 @@ def _read_annotations(
   task_map, label_map = read_maps(directory)
   garments = {key: _garment(task_path, name) for key, name in task_map.items()}
   annotations = []
-  records = _records(path, content, 'annotations')
-  bar = progress.each(records, f'read {path.name}', 'annotation')
-  for number, record in enumerate(bar):
-    where = f'{path.name}: annotation {number}'
+  for where, record in _records(path, content, 'annotations', 'annotation'):
     task_id = _known(record, 'taskId', task_map, 'task map', where)
     label_id = _known(record, 'labelId', label_map, 'label map', where)
     image_id = _text(record, 'imageId', where)
@@ -228,15 +197,12 @@ def _read_annotations(
   return tuple(annotations)
 
 
-def _read_map(path: pathlib.Path, key: str, kind: str) -> dict[str, str]:
+def _read_map(path: pathlib.Path, kind: str) -> dict[str, str]:
   names = {}
-  for number, record in enumerate(_records(path, files.read_json(path), key)):
-    where = f'{path.name}: {kind} {number}'
-    identity = _text(record, f'{kind}Id', where)
-    if identity in names:
-      raise errors.UserError(f"{where}: duplicate {kind}Id '{identity}'")
-    names[identity] = _text(record, f'{kind}Name', where)
-    if any('\ud800' <= letter <= '\udfff' for letter in names[identity]):
+  content = files.read_json(path)
+  for where, key, record in _by_id(path, content, f'{kind}Info', kind):
+    names[key] = _text(record, f'{kind}Name', where)
+    if any('\ud800' <= letter <= '\udfff' for letter in names[key]):
       raise errors.UserError(f"{where}: '{kind}Name' is not valid Unicode")
   return names
 
@@ -268,7 +234,25 @@ def _text(record: Any, key: str, where: str) -> str:
   return record[key]
 
 
-def _records(path: pathlib.Path, content: Any, key: str) -> list[Any]:
+def _by_id(
+  path: pathlib.Path, content: Any, key: str, kind: str
+) -> Iterator[tuple[str, str, Any]]:
+  """The records of a list, each with its place in messages and its id."""
+  seen = set()
+  for where, record in _records(path, content, key, kind):
+    identity = _text(record, f'{kind}Id', where)
+    if identity in seen:
+      raise errors.UserError(f"{where}: duplicate {kind}Id '{identity}'")
+    seen.add(identity)
+    yield where, identity, record
+
+
+def _records(
+  path: pathlib.Path, content: Any, key: str, kind: str
+) -> Iterator[tuple[str, Any]]:
+  """The records of a list, each with its place in messages."""
   if not isinstance(content, dict) or not isinstance(content.get(key), list):
     raise errors.UserError(f"{path}: no list '{key}'")
-  return content[key]
+  records = progress.each(content[key], f'read {path.name}', kind)
+  for number, record in enumerate(records):
+    yield f'{path.name}: {kind} {number}', record

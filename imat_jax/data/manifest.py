@@ -18,19 +18,10 @@ from imat_jax.runtime import file_lock, files
 # Errors that a later run retries. With `dns`, as offline no name resolves, and
 # `private_address`, which a flag may allow.
 RETRYABLE = frozenset(
-  {
-    'dns',
-    'dead_host',
-    'private_address',
-    'timeout',
-    'refused',
-    'connection',
-    'tls',
-    'http_408',
-    'http_425',
-    'http_429',
-    'http_5xx',
-  }
+  [
+    *('dns', 'dead_host', 'private_address', 'timeout', 'refused'),
+    *('connection', 'tls', 'http_408', 'http_425', 'http_429', 'http_5xx'),
+  ]
 )
 
 
@@ -130,12 +121,9 @@ def _parse(text: bytes) -> Entry | None:
     line = Entry(**json.loads(text))
   except (ValueError, TypeError, RecursionError):
     return None
-  return line if _is_well_formed(line) else None
-
-
-def _is_well_formed(line: Entry) -> bool:
-  return (
+  is_well_formed = (
     isinstance(line.imageId, str)
     and isinstance(line.attempts, int)
     and (line.is_ok or isinstance(line.error, str))
   )
+  return line if is_well_formed else None

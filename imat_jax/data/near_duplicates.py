@@ -6,7 +6,7 @@ under another id, in another size or compression: a leak that flatters scores.
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
 import imagehash
@@ -59,6 +59,11 @@ def find(hashes: Mapping[str, Mapping[str, np.ndarray]]) -> list[NearDuplicate]:
     NearDuplicate(*photos[n], *photos[m], bits)
     for n, m, bits in _first(hash_Nx4)
   ]
+
+
+def in_both(twins: Collection[NearDuplicate]) -> set[str]:
+  """The validation photos with a near-duplicate in train."""
+  return {twin.image_id for twin in twins if twin.split != twin.twin_split}
 
 
 def as_csv(twins: list[NearDuplicate]) -> str:

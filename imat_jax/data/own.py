@@ -51,9 +51,10 @@ from imat_jax.data import (
   photo_paths,
   photo_store,
   splits,
+  wording,
 )
-from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
+from imat_jax.data.wording import TEST, TRAIN, VALIDATION
 from imat_jax.runtime import outputs
 
 # Kaggle's photos have a class and tasks of that class; here there is one class.
@@ -148,7 +149,7 @@ def _labels(
   notes: list[str],
 ) -> dict[str, dict[str, str]]:
   """Image id → task → label."""
-  keep = set(map(columns.key, command.keep_columns))
+  keep = set(map(wording.key, command.keep_columns))
   learned, unlearnable = {}, {}
   for name, task in columns.task_names(names, path).items():
     task_labels, column_notes = _column(photos, name, task, command)
@@ -156,7 +157,7 @@ def _labels(
     if task != name:
       notes.append(f"column '{name}' is the task '{task}'")
     reason = columns.not_learnable(list(task_labels.values()))
-    if reason and not (task_labels and columns.key(name) in keep):
+    if reason and not (task_labels and wording.key(name) in keep):
       unlearnable[name] = reason
     if task_labels:
       learned[name] = task, task_labels
@@ -186,7 +187,7 @@ def _column(
 ) -> tuple[dict[str, str], list[str]]:
   """Image id → label of one column, and notes on the column."""
   cells = [row.cells[name] for p in photos.values() for row in p.rows]
-  column = columns.Labels(cells, command)
+  column = wording.Labels(cells, command)
   labels, notes, conflicts = {}, [], []
   for image_id, photo in photos.items():
     photo_labels = [
@@ -234,47 +235,36 @@ def _splits(
   """Image id → split, from the table or drawn."""
   column = roles.split
   if column:
-    cell_splits = {id(row): columns.split_word(row, column) for row in rows}
+    cell_splits = {id(row): wording.split_of_row(row, column) for row in rows}
   else:
     cell_splits = _by_folders(rows, roles.photo, notes)
-  row_splits = {
-    image_id: {cell_splits[id(row)] for row in photo.rows}
-    for image_id, photo in photos.items()
-  }
-  conflicts = [
-    photos[i].rows[0].where
-    for i, photo_splits in row_splits.items()
-    if len(photo_splits) > 1
-  ]
+  chosen_splits, conflicts = {}, []
+  for image_id, photo in photos.items():
+    photo_splits = {cell_splits[id(row)] for row in photo.rows}
+    if len(photo_splits) > 1:
+      conflicts.append(photo.rows[0].where)
+    # A photo that is held out in any row is not trained on.
+    for split in (TRAIN, VALIDATION, TEST):
+      if split in photo_splits:
+        chosen_splits[image_id] = split
   if conflicts:
     notes.append(
       f'photos in several splits: {len(conflicts):,}, not used for training '
       f'(first: {conflicts[0]})'
     )
-  # A photo that is held out in any row is not trained on.
-  order = (TEST, VALIDATION, TRAIN)
-  known_splits = {
-    image_id: next(split for split in order if split in photo_splits)
-    for image_id, photo_splits in row_splits.items()
-    if photo_splits - {None}
-  }
   if VALIDATION in cell_splits.values():
-    unassigned = dict.fromkeys(photos.keys() - known_splits.keys(), TRAIN)
-    if unassigned:
+    if unassigned := photos.keys() - chosen_splits.keys():
       notes.append(
         f'photos without a split are for training: {len(unassigned):,}'
       )
-    chosen_splits = known_splits | unassigned
+      chosen_splits |= dict.fromkeys(unassigned, TRAIN)
   else:
     if column:
       notes.append(
         f"column '{column}' has no validation photos; a share of the train "
         'photos is used for validation'
       )
-    chosen_splits = {
-      i: split for i, split in known_splits.items() if split == TEST
-    }
-    remaining = {i: labels[i] for i in photos if i not in chosen_splits}
+    remaining = {i: labels[i] for i in photos if chosen_splits.get(i) != TEST}
     groups = _groups(photos, roles.group) if roles.group else {}
     chosen_splits |= splits.draw(remaining, command.validation_share, groups)
   counts = collections.Counter(chosen_splits.values())
@@ -296,7 +286,7 @@ def _groups(photos: photo_store.Photos, column: str) -> dict[str, str]:
   groups = {}
   for image_id, photo in photos.items():
     for row in reversed(photo.rows):
-      if columns.key(cell := row.cells[column]) not in columns.MISSING:
+      if not wording.is_missing(cell := row.cells[column]):
         groups[image_id] = cell
   return groups
 
@@ -309,7 +299,7 @@ def _by_folders(
   All None unless train and another split occur.
   """
   split_by_row = {
-    id(row): columns.split_of_path(row.cells[column]) for row in rows
+    id(row): wording.split_of_path(row.cells[column]) for row in rows
   }
   split_names = set(split_by_row.values()) - {None}
   if TRAIN not in split_names or len(split_names) < 2:
@@ -320,11 +310,9 @@ def _by_folders(
 
 def _paths(folder: pathlib.Path) -> dict[str, pathlib.Path]:
   """The annotation files, see `kaggle`, by split or kind."""
-  tasks_path, labels_path = kaggle.map_paths(folder)
-  split_paths = {
-    split: kaggle.split_path(folder, split) for split in photo_store.SPLITS
-  }
-  return {**split_paths, 'tasks': tasks_path, 'labels': labels_path}
+  paths = {s: kaggle.split_path(folder, s) for s in photo_store.SPLITS}
+  paths['task'], paths['label'] = kaggle.map_paths(folder)
+  return paths
 
 
 def _write(
@@ -335,35 +323,34 @@ def _write(
 ) -> None:
   """Writes the annotations in Kaggle's format."""
   pairs = [
-    pair for photo_labels in labels.values() for pair in photo_labels.items()
+    (f'{_CLASS}:{task}', label)
+    for photo_labels in labels.values()
+    for task, label in photo_labels.items()
   ]
-  task_ids = _numbered(name for name, _ in pairs)
+  task_ids = _numbered(task for task, _ in pairs)
   label_ids = _numbered(label for _, label in pairs)
   paths = _paths(folder)
   for split in photo_store.SPLITS:
     ids = [image_id for image_id in photos if chosen_splits[image_id] == split]
-    content = {
-      'images': [
-        {'imageId': i, 'url': [photos[i].link] if photos[i].link else []}
-        for i in ids
-      ]
-    }
+    urls = {i: [photos[i].link] if photos[i].link else [] for i in ids}
+    content = {'images': [{'imageId': i, 'url': urls[i]} for i in ids]}
     if split != TEST:  # Kaggle does not publish its labels
       content['annotations'] = [
-        {'imageId': i, 'taskId': task_ids[name], 'labelId': label_ids[label]}
+        {
+          'imageId': i,
+          'taskId': task_ids[f'{_CLASS}:{task}'],
+          'labelId': label_ids[label],
+        }
         for i in ids
-        for name, label in labels[i].items()
+        for task, label in labels[i].items()
       ]
     outputs.write_json(paths[split], content)
-  task_map = [
-    {'taskId': key, 'taskName': f'{_CLASS}:{name}'}
-    for name, key in task_ids.items()
-  ]
-  label_map = [
-    {'labelId': key, 'labelName': name} for name, key in label_ids.items()
-  ]
-  outputs.write_json(paths['tasks'], {'taskInfo': task_map})
-  outputs.write_json(paths['labels'], {'labelInfo': label_map})
+  for kind, number_by_name in (('task', task_ids), ('label', label_ids)):
+    records = [
+      {f'{kind}Id': number, f'{kind}Name': name}
+      for name, number in number_by_name.items()
+    ]
+    outputs.write_json(paths[kind], {f'{kind}Info': records})
 
 
 def _numbered(names: Iterable[str]) -> dict[str, str]:

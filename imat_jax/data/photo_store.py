@@ -8,26 +8,28 @@ import concurrent.futures
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
 from imat_jax import errors
 from imat_jax.data import (
-  columns,
   file_kinds,
   image_validation,
   manifest,
   photo_paths,
   urls,
+  wording,
 )
-from imat_jax.data.columns import TEST, TRAIN, VALIDATION
 from imat_jax.data.tables import Row
+from imat_jax.data.wording import TEST, TRAIN, VALIDATION
 from imat_jax.runtime import files, progress
 
 SPLITS = (TRAIN, VALIDATION, TEST)
 _ID_DIGITS = 20  # of a SHA-256: 80 bits
-_HEXADECIMAL = frozenset('0123456789abcdef')
+_ID_FILE = re.compile(rf'[0-9a-f]{{{_ID_DIGITS}}}\.jpg')
+_NO_PICTURE = image_validation.Picture('', 0, 0)
 
 
 class Photo(NamedTuple):
@@ -35,13 +37,8 @@ class Photo(NamedTuple):
 
   link: str
   file: str
-  sha256: str  # of the file
-  size: tuple[int, int]  # width, height; 0, 0 of a link
+  picture: image_validation.Picture  # of the file; empty for a link
   rows: list[Row]
-
-  def as_picture(self) -> image_validation.Picture:
-    """The fields of a file in the manifest."""
-    return image_validation.Picture(self.sha256, *self.size)
 
 
 Photos = dict[str, Photo]  # by image id
@@ -59,7 +56,7 @@ class DroppedRows:
 
   def add(self, row: Row, cell: str, reason: str) -> None:
     self._rows_by_reason.setdefault(reason, []).append(
-      f"{row.where}: '{columns.short(cell)}'"
+      f"{row.where}: '{wording.short(cell)}'"
     )
 
   def __str__(self) -> str:
@@ -101,7 +98,7 @@ def check(images: pathlib.Path, sources: Sequence[str]) -> None:
         'folder for --images'
       )
     for path in sorted(images.glob(f'{split}/*')):
-      if files.is_foreign(path.name) or _is_id(path):
+      if files.is_foreign(path.name) or _ID_FILE.fullmatch(path.name):
         continue
       kind = (
         'numbered by an earlier version of this command; the numbers may not '
@@ -115,11 +112,6 @@ def check(images: pathlib.Path, sources: Sequence[str]) -> None:
       )
 
 
-def _is_id(path: pathlib.Path) -> bool:
-  digits = len(path.stem) == _ID_DIGITS and set(path.stem) <= _HEXADECIMAL
-  return digits and path.suffix == '.jpg'
-
-
 def identify(
   places: Sequence[tuple[Row, photo_paths.Found]], dropped_rows: DroppedRows
 ) -> Photos:
@@ -130,22 +122,21 @@ def identify(
     dropped_rows: receives the rows whose file is not a photo.
   """
   paths = dict.fromkeys(place.file for _, place in places if place.file)
-  photos, content_by_path = {}, {}
+  photos, picture_by_path = {}, {}
   with (
     concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
     progress.Progress(len(paths), 'read', 'photo') as bar,
   ):
-    for path, content in zip(paths, pool.map(_read, paths), strict=True):
-      content_by_path[path] = content
+    for path, picture in zip(paths, pool.map(_read, paths), strict=True):
+      picture_by_path[path] = picture
       bar.advance()
   for row, place in places:
-    content = content_by_path.get(place.file, ('', (0, 0)))
-    if isinstance(content, str):
-      dropped_rows.add(row, place.file, content)
+    picture = picture_by_path.get(place.file, _NO_PICTURE)
+    if isinstance(picture, str):
+      dropped_rows.add(row, place.file, picture)
       continue
-    sha256, size = content
-    key = (sha256 or _link_digest(place.link))[:_ID_DIGITS]
-    photo = Photo(place.link, place.file, sha256, size, [])
+    key = (picture.sha256 or _link_digest(place.link))[:_ID_DIGITS]
+    photo = Photo(place.link, place.file, picture, [])
     photos.setdefault(key, photo).rows.append(row)
   return photos
 
@@ -158,8 +149,8 @@ def _link_digest(link: str) -> str:
   )
 
 
-def _read(path: str) -> tuple[str, tuple[int, int]] | str:
-  """The digest and size of a photo, or why it is invalid."""
+def _read(path: str) -> image_validation.Picture | str:
+  """A photo's fields in the manifest, or why it is invalid."""
   try:
     body = pathlib.Path(path).read_bytes()
   except OSError as error:
@@ -172,7 +163,7 @@ def _read(path: str) -> tuple[str, tuple[int, int]] | str:
     size = image_validation.size(body)
   except image_validation.InvalidImage:  # the build will report it
     size = 0, 0
-  return image_validation.digest(body), size
+  return image_validation.Picture(image_validation.digest(body), *size)
 
 
 class _Split(NamedTuple):
@@ -235,8 +226,7 @@ def _place_file(image_id: str, photo: Photo, split: _Split) -> None:
       'it; move it away'
     )
   if not is_placed or not is_known:
-    line = manifest.ok(image_id, None, photo.as_picture(), 0)
-    manifest.append(split.file, line)
+    manifest.append(split.file, manifest.ok(image_id, None, photo.picture, 0))
   if not is_placed:
     _put(photo.file, target)
 
@@ -255,7 +245,7 @@ def _is_placed(photo: Photo, target: pathlib.Path) -> bool:
   if not target.is_file():
     return False
   return os.path.samefile(photo.file, target) or (
-    image_validation.digest(target.read_bytes()) == photo.sha256
+    image_validation.digest(target.read_bytes()) == photo.picture.sha256
   )
 
 

@@ -10,7 +10,7 @@ import collections
 import types
 from collections.abc import Mapping
 
-from imat_jax.data.columns import TRAIN, VALIDATION
+from imat_jax.data.wording import TRAIN, VALIDATION
 
 Labels = Mapping[str, str]  # task → label
 

@@ -9,8 +9,7 @@ from imat_jax.runtime import progress, text_table
 
 
 def describe(
-  task_set: tasks.TaskSet,
-  labels: Sequence[Mapping[str, str]],
+  task_set: tasks.TaskSet, labels: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
   """Counts the labels of one split, after folding.
 

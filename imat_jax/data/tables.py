@@ -4,7 +4,6 @@
 `Table.notes`.
 """
 
-import collections
 import csv
 import io
 import json
@@ -86,7 +85,8 @@ def read(
   if text.lstrip().startswith('{'):
     return of_records(path, _json_lines(path, text), 'line', notes)
   if text.lstrip().startswith('[') and path.suffix.lower() in _JSON:
-    return of_records(path, _json_list(path, text), 'record', notes)
+    numbered = enumerate(parse_json(path, text), 1)
+    return of_records(path, numbered, 'record', notes)
   return _of_csv(path, text, notes, skip_bad_rows, expects)
 
 
@@ -144,35 +144,37 @@ def of_records(
   notes: Sequence[str] = (),
 ) -> Table:
   """The table of numbered JSON objects; nested values are empty cells."""
-  rows, columns, nested = [], {}, collections.Counter()
+  rows, nested = [], {}
   for number, record in records:
     if not isinstance(record, dict):
       raise errors.UserError(f'{path}: {unit} {number}: not an object')
     cells = {}
     for name, value in record.items():
-      name = as_text(name)
       if isinstance(value, list) and len(value) == 1:
         value = value[0]
       if isinstance(value, dict | list | bytes):
-        nested[name] += 1
-        continue
-      columns.setdefault(name)
-      cells[name] = as_text(value)
+        nested[as_text(name)] = None
+      else:
+        cells[as_text(name)] = as_text(value)
     rows.append(Row(f'{path}: {unit} {number}', cells))
-  notes = list(notes)
   if nested:
-    notes.append(f'nested values skipped: {", ".join(nested)}')
-  empty = dict.fromkeys(columns, '')
-  rows = [Row(row.where, empty | row.cells) for row in rows]
-  return Table(path, tuple(columns), rows, tuple(notes))
+    notes = (*notes, f'nested values skipped: {", ".join(nested)}')
+  return of_uneven_rows(path, rows, *notes)
 
 
-def of_uneven_rows(path: pathlib.Path, rows: Sequence[Row], note: str) -> Table:
-  """The table of rows with different sets of cells."""
-  names = dict.fromkeys(name for row in rows for name in row.cells)
+def of_uneven_rows(
+  path: pathlib.Path, rows: Sequence[Row], *notes: str, names: Cells = ()
+) -> Table:
+  """The table of rows with different sets of cells.
+
+  Args:
+    path, rows, notes: of the table.
+    names: the first columns, also if no row has them.
+  """
   empty = dict.fromkeys(names, '')
+  empty |= dict.fromkeys((name for row in rows for name in row.cells), '')
   rows = [Row(row.where, empty | row.cells) for row in rows]
-  return Table(path, tuple(names), rows, (note,))
+  return Table(path, tuple(empty), rows, notes)
 
 
 def as_text(value: Any) -> str:
@@ -187,29 +189,18 @@ def as_text(value: Any) -> str:
   return str(value).encode(errors='replace').decode().strip()
 
 
-def _json_lines(
-  path: pathlib.Path, text: str
-) -> Iterator[tuple[int, dict[str, Any]]]:
+def parse_json(place: object, text: str) -> Any:
+  """The content of a text; broken JSON is a `UserError` that names `place`."""
+  try:
+    return json.loads(text)
+  except (ValueError, RecursionError) as error:
+    raise errors.UserError(f'{place}: not JSON: {error}') from None
+
+
+def _json_lines(path: pathlib.Path, text: str) -> Iterator[tuple[int, Any]]:
   for number, line in enumerate(text.split('\n'), 1):
     if line.strip():
-      try:
-        yield number, json.loads(line)
-      except (ValueError, RecursionError) as error:
-        raise errors.UserError(
-          f'{path}: line {number}: not JSON: {error}'
-        ) from None
-
-
-def _json_list(path: pathlib.Path, text: str) -> list[tuple[int, Any]]:
-  try:
-    content = json.loads(text)
-  except (ValueError, RecursionError) as error:
-    raise errors.UserError(f'{path}: not JSON: {error}') from None
-  if not isinstance(content, list):
-    raise errors.UserError(
-      f'{path}: not a list of objects, one per photo; save it as CSV'
-    )
-  return list(enumerate(content, 1))
+      yield number, parse_json(f'{path}: line {number}', line)
 
 
 def _of_csv(

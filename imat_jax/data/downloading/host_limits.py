@@ -58,17 +58,15 @@ class Hosts:
     async with self._host_slots[origin.host], self._all_slots:
       if self._no_replies[origin] >= DEAD_AFTER and not is_retry:
         raise SkippedLinkError(DEAD_HOST)
+      has_replied = True  # if not with a photo
       try:
         yield
       except LinkError as error:
-        no_reply = error.error in NO_REPLY
-        previous = self._no_replies[origin]
-        self._no_replies[origin] = previous + 1 if no_reply else 0
+        has_replied = error.error not in NO_REPLY
         raise
-      except Exception:  # the host replied, if not with a photo
-        self._no_replies[origin] = 0
-        raise
-      self._no_replies[origin] = 0
+      finally:
+        count = self._no_replies[origin]
+        self._no_replies[origin] = 0 if has_replied else count + 1
 
   def limit(self, host: str) -> int:
     """The maximum of links of this host in flight."""

@@ -131,17 +131,13 @@ def retry_after(value: str, now: datetime.datetime) -> float:
 
 def _check_head(response: aiohttp.ClientResponse, max_bytes: int) -> None:
   if response.status != 200:
-    raise _refusal(response)
+    number = '5xx' if response.status >= 500 else response.status
+    error = f'http_{number}'
+    asked = response.headers.get('Retry-After', '')
+    seconds = retry_after(asked, datetime.datetime.now(datetime.UTC))
+    raise LinkError(error, error in manifest.RETRYABLE, seconds)
   if (response.content_length or 0) > max_bytes:
     raise LinkError('too_large')
-
-
-def _refusal(response: aiohttp.ClientResponse) -> LinkError:
-  number = '5xx' if response.status >= 500 else response.status
-  error = f'http_{number}'
-  asked = response.headers.get('Retry-After', '')
-  seconds = retry_after(asked, datetime.datetime.now(datetime.UTC))
-  return LinkError(error, error in manifest.RETRYABLE, seconds)
 
 
 async def _read(stream: aiohttp.StreamReader, max_bytes: int) -> bytes:
@@ -222,11 +218,8 @@ def one_length(head: bytes) -> bytes:
   }
   if len(lengths) != 1:
     return head
-  other_lines = [
-    line
-    for name, line in zip(names, lines, strict=True)
-    if name != b'content-length'
-  ]
+  pairs = zip(names, lines, strict=True)
+  other_lines = [line for name, line in pairs if name != b'content-length']
   if b'transfer-encoding' not in names:
     other_lines.insert(1, b'Content-Length: ' + lengths.pop() + b'\r')
   return b'\n'.join(other_lines)

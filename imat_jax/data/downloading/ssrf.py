@@ -16,13 +16,10 @@ import yarl
 # Not covered by `is_global`: Azure's metadata service, and ranges that early
 # patch releases of Python 3.11 count as global.
 _REFUSED = [
-  ipaddress.ip_network(network)
-  for network in (
-    '168.63.129.16/32',
-    '192.0.0.0/24',
-    '64:ff9b:1::/48',
-    '2001::/23',
-  )
+  ipaddress.ip_network('168.63.129.16/32'),
+  ipaddress.ip_network('192.0.0.0/24'),
+  ipaddress.ip_network('64:ff9b:1::/48'),
+  ipaddress.ip_network('2001::/23'),
 ]
 # IPv6 ranges that embed an IPv4 address, and its distance from the end in bits.
 _EMBEDDING = (

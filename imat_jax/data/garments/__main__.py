@@ -92,11 +92,7 @@ def _split_content(split: str, photos: Sequence[Photo]) -> dict:
   """The content of `fgvc4_iMat.SPLIT.data.json`; the first photo has id 1."""
   ids = [str(number) for number in range(1, len(photos) + 1)]
   annotations = [
-    {
-      'taskId': TASK_IDS[task],
-      'imageId': image_id,
-      'labelId': LABEL_IDS[label],
-    }
+    {'taskId': TASK_IDS[task], 'imageId': image_id, 'labelId': LABEL_IDS[label]}
     for image_id, photo in zip(ids, photos, strict=True)
     for task, label in photo.labels
   ]
