@@ -137,16 +137,31 @@ def _model(model: config.Model) -> str:
 
 
 def _options(run: config.Run) -> str:
-  """What differs from the defaults, besides network, tasks and places."""
-  default = options.to_json(config.Run(data_dir='', workdir=''))
-  value = options.to_json(run)
+  """What differs from the defaults, besides tasks and places.
+
+  Of a network that has no name its options, too.
+  """
+  model = run.model
+  if _model(model) not in presets.BY_NAME:
+    model = config.Model(trunk=type(model.trunk)())
+  plain = dict(_flat(config.Run(data_dir='', workdir='', model=model)))
+  skipped = 'tasks', 'weights_hash'
   return ' '.join(
-    f'{field.name}={options.text(value[field.name])}'
-    for field in dataclasses.fields(run)
-    if field.metadata.get('changes_result', True)
-    and field.name not in ('model', 'tasks')
-    and value[field.name] != default[field.name]
+    f'{name}={text}'
+    for name, text in _flat(run)
+    if name not in skipped and text != plain.get(name)
   )
+
+
+def _flat(value: options.Config) -> Iterator[tuple[str, str]]:
+  for field in dataclasses.fields(value):
+    current = getattr(value, field.name)
+    if not field.metadata.get('changes_result', True):
+      continue
+    if isinstance(current, options.Config):
+      yield from _flat(current)
+    else:
+      yield field.name, options.text(current)
 
 
 if __name__ == '__main__':

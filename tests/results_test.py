@@ -59,4 +59,6 @@ def test_rows_are_of_runs(trained, tmp_path):
       row = rows[task, score]
       np.testing.assert_allclose(float(row['mean']), of_task[score])
       assert (row['seeds'], row['sd']) == ('0', '')
-    assert rows[task, 'accuracy']['options'] == 'epochs=2 batch_size=16'
+    assert rows[task, 'accuracy']['options'] == (
+      'epochs=2 batch_size=16 filters=2,3,4 shared_widths=8 head_widths=4'
+    )
