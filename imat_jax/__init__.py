@@ -7,14 +7,16 @@ In reading order:
              state, metrics, scores, history (with early stopping), evaluation,
              optimizer, rng; ensemble and compiled (runs vmapped and jitted),
              inputs (streamed, or cached on the device), sharding,
-             gradient_similarity, checkpoint, scoring, trained_model
+             features (of a frozen trunk), gradient_similarity, checkpoint,
+             scoring, trained_model
   strategies how losses become one update: a file per multi-task method
   models     trunks (a file each), network (a trunk, a head per task), presets;
-             conv_pool with its compiled kernels, pooling; saliency
+             pretrained and weights: what others have trained; conv_pool with
+             its compiled kernels, pooling; saliency
   config     the recipe of runs and studies; options: what an option is
   tasks, errors, validators    labels and their weights; errors of users; checks
-  data       input_pipeline, augment, random, source; device_dataset; and making
-             a data set: kaggle, own, downloading, build and more
+  data       input_pipeline, augment, pixels, random, source; device_dataset; and
+             making a data set: kaggle, own, downloading, build and more
   writers    metric writers: metrics.jsonl, stderr, TensorBoard, W&B
   runtime    infrastructure, no mathematics: workdir, distributed,
              preemption, checksums, sync and storage (buckets), files, progress
