@@ -320,10 +320,12 @@ def test_the_metadata_is_in_the_data_set_and_in_the_statistics(data_dir):
 
 
 def test_a_build_prints_its_table_and_writes_nothing_else(shop, capsys):
-  shop.build()
+  shop.build(min_label_share=0.1)
   out = capsys.readouterr().out
   assert 'lost: download: http 404' in out
   assert 'filled in train' in out
+  assert "rare labels became 'other': color 1 of 3" in out
+  assert 'each on less than 0.1 of the labelled train photos' in out
   assert_tidy(shop.built)
 
 

@@ -62,6 +62,14 @@ def convert(root: pathlib.Path, *rows, **options) -> str:
   return run(root, **options)
 
 
+def sort_photos(root: pathlib.Path, folder_of) -> None:
+  """Copies photo i of a kind to the folder `folder_of(i, kind)` in `root`."""
+  for i, (photo, kind, _) in enumerate(ROWS):
+    folder = root / folder_of(i, kind)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(root.parent / photo, folder)
+
+
 def labels(root: pathlib.Path, split: str) -> dict[str, dict[str, str]]:
   """Image id → task → label."""
   read = kaggle_lib.read_split(root / 'annotations', split)
@@ -522,10 +530,7 @@ SPLIT_FOLDERS = {
 
 @pytest.mark.parametrize('place', SPLIT_FOLDERS)
 def test_folders_of_splits_are_above_or_below_the_labels(shop, place):
-  for i, (photo, kind, _) in enumerate(ROWS):
-    folder = shop / 'data' / SPLIT_FOLDERS[place](i, kind)
-    folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(shop / photo, folder)
+  sort_photos(shop / 'data', SPLIT_FOLDERS[place])
   run(shop, 'data')
   assert counts(shop) == {'kind': EXPECTED['kind']}
   assert labels(shop, 'validation').keys() == {
@@ -570,28 +575,28 @@ def test_originals_are_never_touched(shop, images):
 
 
 def test_the_output_is_never_input(shop):
-  for photo, kind, _ in ROWS:
-    (shop / 'sorted' / kind).mkdir(parents=True, exist_ok=True)
-    shutil.copy(shop / photo, shop / 'sorted' / kind)
+  sort_photos(shop / 'sorted', lambda i, kind: kind)
   with pytest.raises(errors.UserError, match='overlap'):
     run(shop / 'sorted', '.')
 
 
-def test_numbered_photos_of_an_earlier_version_are_refused(shop):
-  (shop / 'images/train').mkdir(parents=True)
-  shutil.copy(shop / 'photos/1.jpg', shop / 'images/train/7.jpg')
-  with pytest.raises(errors.UserError, match='numbered.*new folder'):
+@pytest.mark.parametrize(
+  ('name', 'message'),
+  [
+    ('annotations/fgvc4_iMat.train.data.json', 'did not write'),
+    ('images/train.manifest.jsonl', 'not a manifest'),
+    # Of an earlier version of this command.
+    ('images/train/7.jpg', 'numbered.*new folder'),
+  ],
+)
+def test_files_of_others_are_not_overwritten(shop, name, message):
+  (shop / name).parent.mkdir(parents=True)
+  (shop / name).write_text('mine\n')
+  with pytest.raises(errors.UserError, match=message):
     convert(shop, HEADER, *ROWS)
-  assert not (shop / 'annotations').exists()
-
-
-def test_annotations_of_others_are_not_overwritten(shop):
-  (shop / 'annotations').mkdir()
-  path = shop / 'annotations/fgvc4_iMat.train.data.json'
-  path.write_text('{}')
-  with pytest.raises(errors.UserError, match='did not write'):
-    convert(shop, HEADER, *ROWS)
-  assert path.read_text() == '{}' and not (shop / 'images').exists()
+  written = [*(shop / 'annotations').rglob('*'), *(shop / 'images').rglob('*')]
+  assert [path for path in written if path.is_file()] == [shop / name]
+  assert (shop / name).read_text() == 'mine\n'
 
 
 def test_a_photo_that_was_damaged_since_is_placed_again(shop):
@@ -645,9 +650,7 @@ def test_a_quotation_mark_does_not_swallow_rows(shop):
 
 
 def test_a_link_to_a_class_takes_no_photo_from_it(shop):
-  for photo, kind, _ in ROWS:
-    (shop / 'sorted' / kind).mkdir(parents=True, exist_ok=True)
-    shutil.copy(shop / photo, shop / 'sorted' / kind)
+  sort_photos(shop / 'sorted', lambda i, kind: kind)
   (shop / 'sorted/red').symlink_to('shirt')
   (shop / 'sorted/shirt/all').symlink_to('..')
   output = run(shop, 'sorted')
@@ -707,12 +710,3 @@ def test_a_doubtful_encoding_is_not_guessed(shop, text, message):
   (shop / 'labels.csv').write_bytes(b'photo,a,b\n' + text)
   with pytest.raises(errors.UserError, match=message):
     run(shop)
-
-
-def test_a_file_of_anothers_in_the_place_of_a_manifest_stays(shop):
-  (shop / 'images').mkdir()
-  path = shop / 'images/train.manifest.jsonl'
-  path.write_text('my notes\n')
-  with pytest.raises(errors.UserError, match='not a manifest'):
-    convert(shop, HEADER, *ROWS)
-  assert path.read_text() == 'my notes\n'

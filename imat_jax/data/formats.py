@@ -88,17 +88,12 @@ def _of_file(path: pathlib.Path, command: configs.Own) -> Table:
     head = file.readline(4096)
   if b'EncodedPixels' in head and b'ClassId' in head:
     return coco.of_masks(path, _described(path, command), command)
-  table = tables.read(
-    path,
-    encoding=command.encoding,
-    skip_bad_rows=command.skip_bad_rows,
-    expects=lambda names: _is_header(names, command),
-  )
+  table = tables.read(path, command, functools.partial(_is_header, command))
   _refuse_label_studio(table)
   return _one_hot(table, command)
 
 
-def _is_header(names: Sequence[str], command: configs.Own) -> bool:
+def _is_header(command: configs.Own, names: Sequence[str]) -> bool:
   if command.photo_column:
     plain = wording.key(command.photo_column)
     return plain in map(wording.key, names)

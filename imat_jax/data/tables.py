@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from imat_jax import errors
+from imat_jax.data import configs
 from imat_jax.runtime import extras
 
 SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs', '|': '|'}
@@ -55,18 +56,13 @@ class Table(NamedTuple):
 
 
 def read(
-  path: pathlib.Path,
-  *,
-  encoding: str = '',
-  skip_bad_rows: bool = False,
-  expects: Callable[[Cells], bool] = lambda names: False,
+  path: pathlib.Path, command: configs.Own, expects: Callable[[Cells], bool]
 ) -> Table:
   """Reads a table; the format is inferred from the content.
 
   Args:
     path: a file.
-    encoding: of a text file; empty to try `ENCODINGS`.
-    skip_bad_rows: skip rows with more or fewer cells than the header.
+    command: the user's flags.
     expects: whether a header has the expected columns; decides between
       separators.
 
@@ -78,16 +74,16 @@ def read(
   except FileNotFoundError:
     raise errors.UserError(f'{path}: no such file') from None
   if body.startswith(b'PK'):
-    return _of_excel(path, skip_bad_rows, expects)
+    return _of_excel(path, command.skip_bad_rows, expects)
   if body.startswith(b'PAR1'):
     return _of_parquet(path)
-  text, notes = decode(path, body, encoding)
+  text, notes = decode(path, body, command.encoding)
   if text.lstrip().startswith('{'):
     return of_records(path, _json_lines(path, text), 'line', notes)
   if text.lstrip().startswith('[') and path.suffix.lower() in _JSON:
     numbered = enumerate(parse_json(path, text), 1)
     return of_records(path, numbered, 'record', notes)
-  return _of_csv(path, text, notes, skip_bad_rows, expects)
+  return _of_csv(path, text, notes, command.skip_bad_rows, expects)
 
 
 def decode(
@@ -220,8 +216,7 @@ def _of_csv(
     suffix = '' if name == separator else f' ({ascii(separator)})'
     notes = (f'cells separated by {name}{suffix}', *notes)
   records = _records(path, text, separator, first_line, skip_bad_rows)
-  header = next((cells for _, cells in records if cells and any(cells)), [])
-  return _table(path, header, records, notes, skip_bad_rows, separator)
+  return _table(path, records, notes, skip_bad_rows, separator)
 
 
 def _sniff(text: str, expects: Callable[[Cells], bool]) -> str:
@@ -294,13 +289,13 @@ def _bad_row(path: pathlib.Path, line: int, what: str) -> errors.UserError:
 
 def _table(
   path: pathlib.Path,
-  header: list[str],
-  records: Iterable[tuple[int, list[str] | None]],
+  records: Iterator[tuple[int, list[str] | None]],
   notes: tuple[str, ...],
   skip_bad_rows: bool,
-  separator: str = ',',
+  separator: str,
 ) -> Table:
-  """The rows, with only the columns that have a name."""
+  """The rows below the header, with only the columns that have a name."""
+  header = next((cells for _, cells in records if cells and any(cells)), [])
   num_columns = len(header)
   while header and not header[-1]:
     header = header[:-1]
@@ -381,10 +376,7 @@ def _of_excel(
   width = max(map(len, rows), default=0)
   rows = [row + [''] * (width - len(row)) for row in rows]
   notes = (f'Excel sheet {title!r} of {len(sheets)}',)
-  start = next((i for i, row in enumerate(rows) if any(row)), 0)
-  numbered = enumerate(rows[start + 1 :], start + 2)
-  header = rows[start] if rows else []
-  return _table(path, header, numbered, notes, skip_bad_rows, '\0')
+  return _table(path, enumerate(rows, 1), notes, skip_bad_rows, '\0')
 
 
 def _of_parquet(path: pathlib.Path) -> Table:

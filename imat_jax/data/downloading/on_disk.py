@@ -1,17 +1,16 @@
 """Images that need no request: photos on disk, permanent failures."""
 
 import concurrent.futures
+import functools
 import os
 import pathlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from imat_jax import errors
 from imat_jax.data import image_validation, kaggle, manifest
 from imat_jax.data import urls as urls_lib
 from imat_jax.data.manifest import Entry
 from imat_jax.runtime import files, progress
-
-_ANY_SIDE = 1
 
 
 def photo_path(folder: pathlib.Path, image: kaggle.Image) -> pathlib.Path:
@@ -23,7 +22,7 @@ def settled_lines(
   folder: pathlib.Path,
   images: Sequence[kaggle.Image],
   known: dict[str, Entry],
-  rules: Collection[str],
+  rules: Sequence[str],
 ) -> dict[str, Entry]:
   """The line of each image that needs no request.
 
@@ -41,10 +40,7 @@ def settled_lines(
   Raises:
     UserError: a photo's path has a file that is not of this command.
   """
-
-  def settle(image: kaggle.Image) -> Entry | None:
-    return _settle(folder, image, known.get(image.image_id), rules)
-
+  settle = functools.partial(_settle, folder, known, rules)
   settled = {}
   with (
     concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
@@ -59,20 +55,19 @@ def settled_lines(
 
 def _settle(
   folder: pathlib.Path,
+  known: dict[str, Entry],
+  rules: Sequence[str],
   image: kaggle.Image,
-  line: Entry | None,
-  rules: Collection[str],
 ) -> Entry | None:
   if not files.is_safe_name(image.image_id):
     return manifest.failed(image.image_id, None, 'bad_id', 0)
-  path = photo_path(folder, image)
+  path, line = photo_path(folder, image), known.get(image.image_id)
   entry = path.exists() and _on_disk(path, image, line, rules)
   if entry:
     return entry
   if not image.urls:
     return manifest.failed(image.image_id, None, 'no_link', 0)
-  *_, rule = rules
-  urls = {urls_lib.with_prefix(url, rule) for url in image.urls}
+  urls = {urls_lib.with_prefix(url, rules[-1]) for url in image.urls}
   if line and line.is_permanent and line.url in urls:
     return line
   return None
@@ -82,7 +77,7 @@ def _on_disk(
   path: pathlib.Path,
   image: kaggle.Image,
   line: Entry | None,
-  rules: Collection[str],
+  rules: Sequence[str],
 ) -> Entry | None:
   """The line of the photo on disk, if it belongs to the image."""
   body = path.read_bytes()
@@ -103,7 +98,7 @@ def _recognise(
 ) -> Entry | None:
   """The line of a photo that has none."""
   try:
-    picture = image_validation.check(body, _ANY_SIDE)
+    picture = image_validation.check(body, min_side=1)
   except image_validation.InvalidImage as error:
     # Damaged photos are downloaded again; other files may be the user's.
     if image.urls and body and str(error) not in ('truncated', 'damaged'):
