@@ -15,8 +15,8 @@ In reading order:
              its compiled kernels, pooling; saliency
   config     the recipe of runs and studies; options: what an option is
   tasks, errors, validators    labels and their weights; errors of users; checks
-  data       input_pipeline, augment, pixels, random, source; device_dataset; and
-             making a data set: kaggle, own, downloading, build and more
+  data       input_pipeline, augment, pixels, random, source, device_dataset;
+             and making a data set: kaggle, own, downloading, build and more
   writers    metric writers: metrics.jsonl, stderr, TensorBoard, W&B
   runtime    infrastructure, no mathematics: workdir, distributed,
              preemption, checksums, sync and storage (buckets), files, progress
