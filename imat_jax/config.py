@@ -380,6 +380,14 @@ class Run(Training):
   )
   model: Model = group(Model)
 
+  def __post_init__(self):
+    super().__post_init__()
+    if self.augmentation.cutmix and self.model.trunk.is_frozen:
+      raise ValueError(
+        f'--cutmix={self.augmentation.cutmix}: a frozen trunk has no photos in '
+        'its steps'
+      )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Study(Training):

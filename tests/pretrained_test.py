@@ -231,6 +231,14 @@ def test_a_head_on_random_features_is_refused():
     EfficientNetLite(train_trunk='head')
 
 
+def test_photos_that_are_not_there_are_not_mixed():
+  with pytest.raises(ValueError, match='cutmix'):
+    config.Run(
+      data_dir='', workdir='', model=_model(train_trunk='head'),
+      augmentation=config.Augmentation(cutmix=1.0),
+    )  # fmt: skip
+
+
 @pytest.fixture(scope='module')
 def probe(built, tmp_path_factory):
   """A run on frozen features."""

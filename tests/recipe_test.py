@@ -170,6 +170,19 @@ def test_smoothed_and_mixed_labels(mixing, smoothing):
     assert not gradient[2].any()
 
 
+def test_a_lost_number_is_seen():
+  """The loss is NaN, by which a run ends."""
+  recipe = _recipe(loss=config.Loss(label_smoothing=0.1))
+  _, loss_of = losses.objective(recipe, _start(), _batch())
+  logits_BxTxK = np.zeros((4, 2, 3), np.float32)
+  logits_BxTxK[:, 1, 2] = -np.inf
+  assert np.isfinite(loss_of(logits_BxTxK).sum_T).all()
+  logits_BxTxK[1, 0, 1] = np.nan
+  np.testing.assert_array_equal(
+    np.isnan(loss_of(logits_BxTxK).sum_T), [True, False]
+  )
+
+
 def test_mixed_photos_have_their_shares():
   image_BxHxWxC = np.zeros((4, 16, 16, 3), np.float32)
   image_BxHxWxC[:] = (np.arange(4) / 4)[:, None, None, None]

@@ -59,7 +59,10 @@ class Grid:
       trunk = dataclasses.replace(model.trunk, geometry=self.study.geometry)
       model = dataclasses.replace(model, trunk=trunk)
     model = pretrained.resolve(model)
-    return config.Run(**options, tasks=cell.tasks, seed=seed, model=model)
+    try:
+      return config.Run(**options, tasks=cell.tasks, seed=seed, model=model)
+    except ValueError as error:
+      raise errors.UserError(f'{cell.model}: {error}') from error
 
 
 def make(study: config.Study, built: tasks.TaskSet) -> Grid:

@@ -82,8 +82,8 @@ def soft_cross_entropy(
       without a label. 0 for what is no label.
   """
   log_BxTxK = jax.nn.log_softmax(logits_BxTxK)
-  # 0 × -inf is NaN, and where alone would leave it in the gradient.
-  log_BxTxK = jnp.where(jnp.isfinite(logits_BxTxK), log_BxTxK, 0)
+  # 0 × -inf is NaN. A logit that is NaN stays one: a run ends at it.
+  log_BxTxK = jnp.where(jnp.isneginf(logits_BxTxK), 0, log_BxTxK)
   return Mean(-(target_BxTxK * log_BxTxK).sum((0, 2)), target_BxTxK.sum((0, 2)))
 
 
@@ -116,7 +116,7 @@ def objective(
       target_BxTxK = (
         mixed.share * target_BxTxK + (1 - mixed.share) * other_BxTxK
       )
-    is_label_BxTxK = jnp.isfinite(logits_BxTxK)
+    is_label_BxTxK = ~jnp.isneginf(logits_BxTxK)
     return soft_cross_entropy(
       logits_BxTxK, smooth(target_BxTxK, is_label_BxTxK, smoothing)
     )
@@ -145,15 +145,11 @@ def mix(
   if image_BxHxWxC.dtype == jnp.uint8:
     image = image / 255
   partner_B = jax.random.permutation(keys[0], len(image))
-  mixers = []
-  if augmentation.mixup:
-    mixers.append(_mixup)
-  if augmentation.cutmix:
-    mixers.append(_cutmix)
-  alphas = [a for a in (augmentation.mixup, augmentation.cutmix) if a]
+  kinds = (_mixup, augmentation.mixup), (_cutmix, augmentation.cutmix)
   drawn = [
     mixer(image, image[partner_B], jax.random.beta(keys[1], alpha, alpha), keys)
-    for mixer, alpha in zip(mixers, alphas, strict=True)
+    for mixer, alpha in kinds
+    if alpha
   ]
   if len(drawn) == 1:
     ((mixed, share),) = drawn
