@@ -20,7 +20,6 @@ import numpy as np
 
 from imat_jax import config, flags, options, validators
 from imat_jax.models import presets
-from imat_jax.reporting import html
 from imat_jax.reporting import results as results_lib
 from imat_jax.runtime import environment, files
 
@@ -94,7 +93,9 @@ def _of_runs(runs: Sequence[results_lib.Result]) -> Iterator[Row]:
           'sd': np.std(value_S, ddof=1) if len(group) > 1 else '',
           'by_seed': ' '.join(f'{value:.4f}' for value in value_S),
         }
-      commonest = html.baseline(task, evaluations[0], data_dir)
+      commonest = results_lib.commonest_accuracy(
+        task, evaluations[0], results_lib.statistics(data_dir)
+      )
       yield common | {'score': 'commonest label', 'mean': commonest}
 
 

@@ -20,8 +20,10 @@ In reading order:
   writers    metric writers: metrics.jsonl, stderr, TensorBoard, W&B
   runtime    infrastructure, no mathematics: workdir, distributed,
              preemption, checksums, sync and storage (buckets), files, progress
-  reporting  reads what runs wrote: results, run_page, model_card; analysis,
-             statistics, tables, study_page; calibration, assessment, charts
+  reporting  reads what runs wrote: of a run: results, intervals, calibration,
+             charts, run_page, model_card; of a study: analysis, statistics,
+             tables, study_charts, study_page; of `evaluate`: assessment,
+             reliability_diagrams
   study      which runs (grid), and running them (sweep, dry_run)
   evaluate, predict, submit, export, demo, doctor    commands on trained runs
   flags, commands, preflight    options as absl flags; checks before jax is

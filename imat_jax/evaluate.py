@@ -23,7 +23,7 @@ import pathlib
 from typing import Any
 
 from imat_jax import config, errors, options, validators
-from imat_jax.runtime import extras, files, outputs, run_folders
+from imat_jax.runtime import extras, outputs, run_folders
 from imat_jax.training import trained_model
 
 
@@ -63,7 +63,7 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
   run_folders.check(command.run)
   extras.require_report('an evaluation')
   # Imported late, so that --help is fast.
-  from imat_jax.reporting import assessment
+  from imat_jax.reporting import assessment, results
   from imat_jax.training import scoring, sharding
 
   trained = trained_model.load(command.run)
@@ -80,10 +80,10 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
   with sharding.set_mesh(command.batch_size):
     evaluated = outputs(command.split)
     evaluation = assessment.assess(trained, evaluated, command.split)
-    train_counts = _train_counts(command.data_dir)
+    statistics = results.statistics(command.data_dir)
     for name, scores in evaluation['tasks'].items():
-      scores['commonest_accuracy'] = assessment.commonest_accuracy(
-        scores, train_counts.get(name, {})
+      scores['commonest_accuracy'] = results.commonest_accuracy(
+        name, scores, statistics
       )
     if not command.temperature_from:
       return evaluation
@@ -98,18 +98,9 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
   return evaluation
 
 
-def _train_counts(data_dir: str) -> dict[str, dict[str, int]]:
-  """Task → label → train photos of a data set."""
-  from imat_jax.data import source
-
-  statistics = files.read_json(source.folder(data_dir) / 'statistics.json')
-  task_statistics = statistics['splits']['train']['tasks']
-  return {name: task['counts'] for name, task in task_statistics.items()}
-
-
 def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:
   """Writes a reliability diagram per task; with a temperature, two."""
-  from imat_jax.reporting import charts
+  from imat_jax.reporting import charts, reliability_diagrams
 
   panels = {}
   for name, scores in evaluation['tasks'].items():
@@ -125,7 +116,8 @@ def _draw(path: pathlib.Path, evaluation: dict[str, Any]) -> None:
       "of the run's tasks"
     )
   columns = 2 if 'temperature_from' in evaluation else 4
-  outputs.write_bytes(path, charts.png(charts.reliability(panels, columns)))
+  chart = reliability_diagrams.reliability(panels, columns)
+  outputs.write_bytes(path, charts.png(chart))
 
 
 if __name__ == '__main__':

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import optimize, special, stats
 from sklearn import metrics as sklearn_metrics
 
-from imat_jax.reporting import calibration
+from imat_jax.reporting import assessment, calibration
 
 
 def _photos(seed: int, number: int, labels: int, scale: float = 2.0):
@@ -112,33 +112,18 @@ def test_by_chance_is_the_same_each_time():
   np.testing.assert_array_equal(first.low_M, second.low_M)
 
 
-@pytest.mark.parametrize('temperature', [0.3, 1, 7])
-def test_log_probabilities_against_scipy(temperature):
-  logits_NxK, _ = _photos(3, 50, 6)
-  np.testing.assert_allclose(
-    calibration.log_probabilities(logits_NxK, temperature),
-    special.log_softmax(logits_NxK.astype(float) / temperature, 1),
-  )
-
-
-def test_log_probabilities_of_huge_logits_are_finite():
-  logits_NxK = np.array([[3e4, -3e4, 0]], np.float32)
-  found_NxK = calibration.log_probabilities(logits_NxK, 0.05)
-  np.testing.assert_allclose(found_NxK, [[0, -1.2e6, -6e5]])
-
-
 def test_what_is_no_label_changes_nothing():
   """Behind the labels of a small task stands -inf."""
   logits_NxK, label_N = _photos(8, 60, 3)
   padded_NxK = np.pad(logits_NxK, ((0, 0), (0, 2)), constant_values=-np.inf)
-  for measure in (calibration.log_loss, calibration.brier):
+  for measure in (assessment.log_loss, assessment.brier):
     plain, padded = (
-      measure(calibration.log_probabilities(logits), label_N)
+      measure(assessment.log_probabilities(logits), label_N)
       for logits in (logits_NxK, padded_NxK)
     )
     assert plain == padded
   plain, padded = (
-    calibration.fit_temperature(logits, label_N)
+    assessment.fit_temperature(logits, label_N)
     for logits in (logits_NxK, padded_NxK)
   )
   assert plain == padded
@@ -147,12 +132,12 @@ def test_what_is_no_label_changes_nothing():
 @pytest.mark.parametrize('labels', [2, 3, 14])
 def test_losses_against_sklearn(labels):
   logits_NxK, label_N = _photos(labels, 90, labels)
-  log_prob_NxK = calibration.log_probabilities(logits_NxK)
+  log_prob_NxK = assessment.log_probabilities(logits_NxK)
   prob_NxK, every = np.exp(log_prob_NxK), list(range(labels))
-  assert calibration.log_loss(log_prob_NxK, label_N) == pytest.approx(
+  assert assessment.log_loss(log_prob_NxK, label_N) == pytest.approx(
     sklearn_metrics.log_loss(label_N, prob_NxK, labels=every)
   )
-  assert calibration.brier(log_prob_NxK, label_N) == pytest.approx(
+  assert assessment.brier(log_prob_NxK, label_N) == pytest.approx(
     sklearn_metrics.brier_score_loss(
       label_N, prob_NxK, labels=every, scale_by_half=False
     )
@@ -169,7 +154,7 @@ def _sklearn_loss(logits_NxK, label_N, temperature: float) -> float:
 @pytest.mark.parametrize('scale', [0.3, 1, 5])
 def test_the_temperature_has_the_least_log_loss(labels, scale):
   logits_NxK, label_N = _photos(labels, 300, labels, scale)
-  found = calibration.fit_temperature(logits_NxK, label_N)
+  found = assessment.fit_temperature(logits_NxK, label_N)
   least = optimize.minimize(
     lambda t: _sklearn_loss(logits_NxK, label_N, float(t[0])),
     [1.0],
@@ -187,15 +172,15 @@ def test_the_temperature_is_found_again():
   logits_NxK = rng.normal(0, 2, (20_000, 5))
   prob_NxK = special.softmax(logits_NxK, 1)
   label_N = (rng.random((20_000, 1)) > prob_NxK.cumsum(1)).sum(1)
-  found = calibration.fit_temperature(2.5 * logits_NxK, label_N)
+  found = assessment.fit_temperature(2.5 * logits_NxK, label_N)
   assert found == pytest.approx(2.5, rel=0.03)
 
 
 def test_a_temperature_changes_no_guess():
   logits_NxK, label_N = _photos(6, 200, 4)
-  temperature = calibration.fit_temperature(logits_NxK, label_N)
+  temperature = assessment.fit_temperature(logits_NxK, label_N)
   np.testing.assert_array_equal(
-    calibration.log_probabilities(logits_NxK, temperature).argmax(1),
+    assessment.log_probabilities(logits_NxK, temperature).argmax(1),
     logits_NxK.argmax(1),
   )
 
@@ -204,11 +189,11 @@ def test_where_no_temperature_is_best_an_end_is_taken():
   logits_NxK, _ = _photos(7, 100, 4)
   best_N, worst_N = logits_NxK.argmax(1), logits_NxK.argmin(1)
   cold, hot = (
-    calibration.fit_temperature(logits_NxK, label_N)
+    assessment.fit_temperature(logits_NxK, label_N)
     for label_N in (best_N, worst_N)
   )
   assert (cold, hot) == (pytest.approx(0.05, 1e-3), pytest.approx(20, 1e-3))
   # One photo, one label, equal logits: nothing to find, nothing that fails.
   for logits in ([[1.0, 0.0]], [[4.0]], [[0.0, 0.0]]):
-    found = calibration.fit_temperature(np.array(logits), np.array([0]))
+    found = assessment.fit_temperature(np.array(logits), np.array([0]))
     assert 0.05 <= found <= 20

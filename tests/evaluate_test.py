@@ -14,7 +14,7 @@ from PIL import Image
 
 from imat_jax import config, errors, evaluate, tasks, train
 from imat_jax.data import build, configs
-from imat_jax.reporting import assessment
+from imat_jax.reporting import assessment, calibration
 from imat_jax.training import scoring
 
 TASKS = ('color', 'apparel', 'material')
@@ -101,9 +101,11 @@ def test_the_guesses_of_the_run_are_those_of_its_probabilities(run, built):
   with np.load(run / 'predictions.npz') as arrays:
     kept_N = arrays['label'][:, 0] != tasks.MISSING
     right_N = (arrays['guess'] == arrays['label'])[kept_N, 0]
-    stored = assessment.reliability(right_N, arrays['probability'][kept_N, 0])
-  calibration = _evaluate(run, built)['tasks']['color']['calibration']
-  assert calibration['ece'] == pytest.approx(stored['ece'], rel=1e-4)
+    stored = calibration.reliability(right_N, arrays['probability'][kept_N, 0])
+  of_color = _evaluate(run, built)['tasks']['color']
+  assert of_color['calibration']['ece'] == pytest.approx(
+    stored['ece'], rel=1e-4
+  )
 
 
 def test_on_another_split(run, built):

@@ -38,11 +38,16 @@ USERS = {
   'orbax': ['training.checkpoint'],
   'tensorflow_datasets': ['data.source', 'data.tfds_builder'],
   'grain': ['data.input_pipeline'],
-  'altair': ['reporting.charts'],
+  'altair': [
+    *('reporting.charts', 'reporting.study_charts'),
+    'reporting.reliability_diagrams',
+  ],
   'vl_convert': ['reporting.charts'],
   'jinja2': ['reporting.model_card', 'reporting.html'],
   'yaml': ['reporting.model_card'],
-  'scipy': ['reporting.calibration', 'reporting.statistics'],
+  'scipy': [
+    *('reporting.assessment', 'reporting.intervals', 'reporting.statistics'),
+  ],
   'gradio': ['demo'],
   'jax2onnx': ['artefact'],
   'tensorboardX': ['writers.tensorboard'],

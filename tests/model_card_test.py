@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from imat_jax import config, errors, evaluate, export, predict, tasks
 from imat_jax import train as train_lib
 from imat_jax.data import statistics as data_statistics
-from imat_jax.reporting import model_card, results, statistics
+from imat_jax.reporting import intervals, model_card, results
 from imat_jax.runtime import workdir
 from imat_jax.training import scores, scoring
 from imat_jax.training.evaluation import Predictions
@@ -267,7 +267,7 @@ def _render(
     },
   }
   with pytest.MonkeyPatch.context() as patched:
-    patched.setattr(statistics, '_RESAMPLES', 500)
+    patched.setattr(intervals, '_RESAMPLES', 500)
     scored = scoring.Scored(evaluation, guesses)
     return model_card.render(name, RUN, task_set, scored, facts)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats import contingency_tables, multitest
 
-from imat_jax.reporting import statistics
+from imat_jax.reporting import intervals, statistics
 from imat_jax.training import scores
 
 # Darwin's maize: crossed less self-fertilised, in eighths of an inch; Fisher,
@@ -191,7 +191,7 @@ def test_the_interval_over_photos_is_scipys(of_photos, of_matrices, number):
     method='BCa',
     rng=np.random.default_rng(5),
   ).confidence_interval
-  found = statistics.photo_interval(
+  found = intervals.photo_interval(
     scores.confusion_matrix(true_N, guess_N, 4), of_matrices
   )
   width = expected.high - expected.low
@@ -202,12 +202,12 @@ def test_the_interval_over_photos_is_scipys(of_photos, of_matrices, number):
 
 @pytest.mark.parametrize('score', [scores.accuracy, scores.macro_f1])
 def test_intervals_over_photos_cover_the_truth(monkeypatch, score):
-  monkeypatch.setattr(statistics, '_RESAMPLES', 1000)
+  monkeypatch.setattr(intervals, '_RESAMPLES', 1000)
   share_K = np.array([0.5, 0.25, 0.15, 0.1])
   share_KxK = 0.6 * np.diag(share_K) + 0.4 * np.outer(share_K, share_K)
   rng, truth = np.random.default_rng(15), score(share_KxK)
   drawn = rng.multinomial(150, share_KxK.ravel(), 600).reshape(-1, 4, 4)
-  found = [statistics.photo_interval(matrix, score) for matrix in drawn]
+  found = [intervals.photo_interval(matrix, score) for matrix in drawn]
   covered = [low <= truth <= high for low, high in found]
   assert np.mean(covered) == pytest.approx(0.95, abs=0.025)
 
@@ -224,7 +224,7 @@ def test_intervals_over_photos_cover_the_truth(monkeypatch, score):
   ],
 )
 def test_photos_that_say_nothing_have_no_interval(score, counts):
-  assert statistics.photo_interval(np.array(counts), score) is None
+  assert intervals.photo_interval(np.array(counts), score) is None
 
 
 @pytest.mark.parametrize('score', [scores.accuracy, scores.macro_f1])
@@ -232,7 +232,7 @@ def test_photos_that_say_nothing_have_no_interval(score, counts):
 @settings(max_examples=30)
 def test_intervals_over_few_photos_are_scores(score, counts):
   confusion_KxK = np.reshape(counts, (3, 3))
-  found = statistics.photo_interval(confusion_KxK, score)
+  found = intervals.photo_interval(confusion_KxK, score)
   if found is not None:
     low, high = found
     assert 0 <= low <= high <= 1
@@ -241,7 +241,7 @@ def test_intervals_over_few_photos_are_scores(score, counts):
 def test_an_interval_over_photos_is_the_same_each_time():
   confusion_KxK = np.array([[30, 5], [8, 20]])
   first, second = (
-    statistics.photo_interval(confusion_KxK, scores.accuracy) for _ in range(2)
+    intervals.photo_interval(confusion_KxK, scores.accuracy) for _ in range(2)
   )
   assert first == second
   np.testing.assert_array_equal(confusion_KxK, [[30, 5], [8, 20]])

@@ -1,14 +1,17 @@
-"""Confidence intervals and calibration of a run's scores."""
+"""An evaluation with intervals, calibration, and temperature scaling."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import optimize, special
 
 from imat_jax import tasks
-from imat_jax.reporting import calibration, statistics
-from imat_jax.training import scores, scoring
+from imat_jax.reporting import calibration, intervals
+from imat_jax.training import scoring
 from imat_jax.training.trained_model import TrainedModel
+
+# Bounds of the search: an optimum outside is clipped to the nearer one.
+_COLDEST, _HOTTEST = 0.05, 20.0
 
 
 class Labelled(NamedTuple):
@@ -25,7 +28,7 @@ def assess(
   evaluation = scoring.score(trained, outputs, split)
   for name, metrics in evaluation['tasks'].items():
     photos = labelled(outputs, trained.task_set, name)
-    metrics |= intervals(np.array(metrics['confusion_matrix']))
+    metrics |= intervals.of_scores(np.array(metrics['confusion_matrix']))
     metrics['calibration'] = calibrated(photos)
   return evaluation
 
@@ -55,34 +58,6 @@ def rescale(
   }
 
 
-def commonest_accuracy(
-  metrics: Mapping[str, Any], train_counts: Mapping[str, int]
-) -> float | None:
-  """The accuracy of always predicting the commonest train label.
-
-  Args:
-    metrics: of `evaluation.json`, a task's `labels`, `support` and `count`.
-    train_counts: label → train photos, as in `statistics.json`.
-  """
-  if not metrics['count']:
-    return None
-  commonest = max(metrics['labels'], key=lambda name: train_counts.get(name, 0))
-  return (
-    metrics['support'][metrics['labels'].index(commonest)] / metrics['count']
-  )
-
-
-def intervals(
-  confusion_KxK: np.ndarray,
-) -> dict[str, tuple[float, float] | None]:
-  """The 95% intervals of a task's scores, for other photos of the same kind."""
-  return {
-    f'{name}_interval': statistics.photo_interval(confusion_KxK, metric.value)
-    for name, metric in scores.METRICS.items()
-    if not metric.sums
-  }
-
-
 def calibrated(
   photos: Labelled, temperature: float = 1.0
 ) -> dict[str, Any] | None:
@@ -93,52 +68,65 @@ def calibrated(
     temperature: by which the logits are divided.
 
   Returns:
-    the `count` of photos, `loss`, `brier` and what `reliability` returns;
-    None without a photo.
+    the `count` of photos, `loss`, `brier` and what `calibration.reliability`
+    returns; None without a photo.
   """
   label_N = photos.label_N
   if not len(label_N):
     return None
-  log_prob_NxK = calibration.log_probabilities(photos.logits_NxK, temperature)
+  log_prob_NxK = log_probabilities(photos.logits_NxK, temperature)
   return {
     'count': len(label_N),
-    'loss': calibration.log_loss(log_prob_NxK, label_N),
-    'brier': calibration.brier(log_prob_NxK, label_N),
-  } | reliability(
+    'loss': log_loss(log_prob_NxK, label_N),
+    'brier': brier(log_prob_NxK, label_N),
+  } | calibration.reliability(
     log_prob_NxK.argmax(1) == label_N, np.exp(log_prob_NxK.max(1))
   )
 
 
-def reliability(
-  right_N: np.ndarray, confidence_N: np.ndarray
-) -> dict[str, Any]:
-  """Whether a network's accuracy equals its confidence.
+def log_probabilities(
+  logits_NxK: np.ndarray, temperature: float = 1.0
+) -> np.ndarray:
+  """The log of the softmax of logits / temperature, N × K, in float64."""
+  scaled_NxK = logits_NxK.astype(np.float64) / temperature
+  return special.log_softmax(scaled_NxK, axis=1)
+
+
+def log_loss(log_prob_NxK: np.ndarray, label_N: np.ndarray) -> float:
+  """The mean negative log likelihood of the labels, in nats."""
+  return float(-np.take_along_axis(log_prob_NxK, label_N[:, None], 1).mean())
+
+
+def brier(log_prob_NxK: np.ndarray, label_N: np.ndarray) -> float:
+  """The mean squared distance from probabilities to truth, between 0 and 2.
+
+  The sum over the labels of Brier, "Verification of forecasts expressed in
+  terms of probability" (1950); for two labels some halve it.
+  """
+  true_NxK = label_N[:, None] == np.arange(log_prob_NxK.shape[1])
+  return float(((np.exp(log_prob_NxK) - true_NxK) ** 2).sum(1).mean())
+
+
+def fit_temperature(logits_NxK: np.ndarray, label_N: np.ndarray) -> float:
+  """The temperature that minimizes the log loss of logits / temperature.
+
+  Guo et al. (2017), section 4.2. The loss is convex in 1 / temperature, so
+  it has one minimum.
 
   Args:
-    right_N: whether each photo's prediction is correct; at least one photo.
-    confidence_N: the probability of that prediction.
+    logits_NxK: of photos that the network was not trained on.
+    label_N: their labels, none missing.
 
   Returns:
-    the mean `accuracy` and `confidence`, the `ece`, the `ece_by_chance`
-    expected by chance of calibrated probabilities, and the nonempty `bins`.
+    between 0.05 and 20; above 1 for an overconfident network.
   """
-  diagram = calibration.bins(right_N, confidence_N)
-  chance = calibration.by_chance(confidence_N)
-  return {
-    'accuracy': float(right_N.mean()),
-    'confidence': float(confidence_N.mean()),
-    'ece': calibration.expected_error(diagram),
-    'ece_by_chance': chance.error,
-    'bins': [
-      {
-        'count': int(diagram.count_M[m]),
-        'confidence': float(diagram.confidence_M[m]),
-        'accuracy': float(diagram.accuracy_M[m]),
-        'by_chance': [float(chance.low_M[m]), float(chance.high_M[m])],
-      }
-      for m in np.flatnonzero(diagram.count_M)
-    ],
-  }
+
+  def loss(log_temperature: float) -> float:
+    temperature = np.exp(log_temperature)
+    return log_loss(log_probabilities(logits_NxK, temperature), label_N)
+
+  bounds = np.log([_COLDEST, _HOTTEST])
+  return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds).x))
 
 
 def labelled(
@@ -168,7 +156,7 @@ def _rescale(
 ) -> dict[str, Any] | None:
   if not len(calibration_photos.label_N) or not len(test_photos.label_N):
     return None
-  value = calibration.fit_temperature(*calibration_photos)
+  value = fit_temperature(*calibration_photos)
   return {
     'value': value,
     'fitted_count': len(calibration_photos.label_N),

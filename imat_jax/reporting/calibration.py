@@ -2,22 +2,19 @@
 
 Its confidence in a photo is the probability of the label that it predicts. It
 is calibrated if it is right on 80% of the photos on which its confidence is
-0.8. The measures, and temperature scaling as the fix, are those of Guo et al.,
-"On calibration of modern neural networks" (2017).
+0.8. The measures are those of Guo et al., "On calibration of modern neural
+networks" (2017); the fix, temperature scaling, is in `assessment`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import optimize
 
 from imat_jax.training import scores
 
 NUM_BINS = 15
 _RESAMPLES = 1_000
 _AT_ONCE = 100  # resamples, to limit memory
-# Bounds of the search: an optimum outside is clipped to the nearer one.
-_COLDEST, _HOTTEST = 0.05, 20.0
 
 
 class Bins(NamedTuple):
@@ -37,6 +34,38 @@ class ByChance(NamedTuple):
   error: float  # the mean of its expected calibration error
   low_M: np.ndarray  # the accuracy of 95% of such networks is in this range
   high_M: np.ndarray
+
+
+def reliability(
+  right_N: np.ndarray, confidence_N: np.ndarray
+) -> dict[str, Any]:
+  """Whether a network's accuracy equals its confidence.
+
+  Args:
+    right_N: whether each photo's prediction is correct; at least one photo.
+    confidence_N: the probability of that prediction.
+
+  Returns:
+    the mean `accuracy` and `confidence`, the `ece`, the `ece_by_chance`
+    expected by chance of calibrated probabilities, and the nonempty `bins`.
+  """
+  diagram = bins(right_N, confidence_N)
+  chance = by_chance(confidence_N)
+  return {
+    'accuracy': float(right_N.mean()),
+    'confidence': float(confidence_N.mean()),
+    'ece': expected_error(diagram),
+    'ece_by_chance': chance.error,
+    'bins': [
+      {
+        'count': int(diagram.count_M[m]),
+        'confidence': float(diagram.confidence_M[m]),
+        'accuracy': float(diagram.accuracy_M[m]),
+        'by_chance': [float(chance.low_M[m]), float(chance.high_M[m])],
+      }
+      for m in np.flatnonzero(diagram.count_M)
+    ],
+  }
 
 
 def bins(right_N: np.ndarray, confidence_N: np.ndarray) -> Bins:
@@ -90,52 +119,6 @@ def by_chance(confidence_N: np.ndarray, seed: int = 0) -> ByChance:
   error = gap_RxM.sum(1).mean() / len(confidence_N)
   low_M, high_M = (scores.divide(x_M, count_M) for x_M in (low_M, high_M))
   return ByChance(float(error), low_M, high_M)
-
-
-def log_probabilities(
-  logits_NxK: np.ndarray, temperature: float = 1.0
-) -> np.ndarray:
-  """The log of the softmax of logits / temperature, N × K, in float64."""
-  scaled_NxK = logits_NxK.astype(np.float64) / temperature
-  scaled_NxK -= scaled_NxK.max(1, keepdims=True)
-  return scaled_NxK - np.log(np.exp(scaled_NxK).sum(1, keepdims=True))
-
-
-def log_loss(log_prob_NxK: np.ndarray, label_N: np.ndarray) -> float:
-  """The mean negative log likelihood of the labels, in nats."""
-  return float(-np.take_along_axis(log_prob_NxK, label_N[:, None], 1).mean())
-
-
-def brier(log_prob_NxK: np.ndarray, label_N: np.ndarray) -> float:
-  """The mean squared distance from probabilities to truth, between 0 and 2.
-
-  The sum over the labels of Brier, "Verification of forecasts expressed in
-  terms of probability" (1950); for two labels some halve it.
-  """
-  true_NxK = label_N[:, None] == np.arange(log_prob_NxK.shape[1])
-  return float(((np.exp(log_prob_NxK) - true_NxK) ** 2).sum(1).mean())
-
-
-def fit_temperature(logits_NxK: np.ndarray, label_N: np.ndarray) -> float:
-  """The temperature that minimizes the log loss of logits / temperature.
-
-  Guo et al. (2017), section 4.2. The loss is convex in 1 / temperature, so
-  it has one minimum.
-
-  Args:
-    logits_NxK: of photos that the network was not trained on.
-    label_N: their labels, none missing.
-
-  Returns:
-    between 0.05 and 20; above 1 for an overconfident network.
-  """
-
-  def loss(log_temperature: float) -> float:
-    temperature = np.exp(log_temperature)
-    return log_loss(log_probabilities(logits_NxK, temperature), label_N)
-
-  bounds = np.log([_COLDEST, _HOTTEST])
-  return float(np.exp(optimize.minimize_scalar(loss, bounds=bounds).x))
 
 
 def _bin(confidence_N: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The charts of a page, as Vega-Lite specifications made with altair."""
+"""The charts of a run's page, as Vega-Lite specifications made with altair."""
 
 import collections
 from collections.abc import Mapping, Sequence
@@ -8,12 +8,11 @@ import altair as alt
 import numpy as np
 import vl_convert
 
-from imat_jax.reporting.results import MAIN, Result
-from imat_jax.reporting.statistics import SILENT
+from imat_jax.reporting.results import Result
 
 # Distinguishable with any kind of color vision, on white and on black; all else
 # has the text color of the page.
-_COLORS = ('#0b7fab', '#d1662a', '#5a9e3a', '#a05eb5', '#b08900')
+COLORS = ('#0b7fab', '#d1662a', '#5a9e3a', '#a05eb5', '#b08900')
 _TEXT = {'labelColor': 'currentColor', 'titleColor': 'currentColor'}
 _LOOK = {
   'background': 'transparent',
@@ -24,7 +23,7 @@ _LOOK = {
   'legend': _TEXT | {'orient': 'top'},
   'header': _TEXT,
   'title': {'color': 'currentColor'},
-  'range': {'category': list(_COLORS)},
+  'range': {'category': list(COLORS)},
 }
 
 _LEGEND = alt.Legend(symbolOpacity=1, symbolType='stroke', symbolStrokeWidth=3)
@@ -35,53 +34,6 @@ Chart = dict[str, Any]
 def javascript() -> str:
   """Vega, Vega-Lite and Vega-Embed, to be inlined into a page."""
   return vl_convert.javascript_bundle().replace('</script', '<\\/script')
-
-
-def differences(comparisons: Sequence[Mapping[str, Any]]) -> Chart:
-  """The forest plot: each comparison's difference with its interval."""
-  rows = [
-    {
-      'model': c['model'],
-      'with': ' + '.join(c['tasks'][1:]),
-      'difference': c['scores'][MAIN]['mean'],
-      'low': c['scores'][MAIN]['low'],
-      'high': c['scores'][MAIN]['high'],
-      'p (Holm)': round(c['scores'][MAIN]['p_holm'], 4),
-      'verdict': c['scores'][MAIN]['verdict'],
-    }
-    for c in comparisons
-  ]
-  base = alt.Chart()  # without data: the facet passes each layer its part
-  y = alt.Y('with:N', title=None, sort=None)
-  color = alt.Color('verdict:N', title=None).scale(
-    domain=['better', 'worse', SILENT],
-    range=[_COLORS[2], _COLORS[1], '#888888'],
-  )
-  tooltip = [
-    alt.Tooltip(
-      field=name, type='nominal' if isinstance(value, str) else 'quantitative'
-    )
-    for name, value in rows[0].items()
-  ]
-  lines = base.mark_rule(strokeWidth=2).encode(
-    x=alt.X('low:Q', title=f'difference in {MAIN} to the task alone'),
-    x2='high:Q',
-    y=y,
-    color=color,
-    tooltip=tooltip,
-  )
-  points = base.mark_point(filled=True, size=90).encode(
-    x='difference:Q', y=y, color=color, tooltip=tooltip
-  )
-  zero = base.mark_rule(strokeDash=[4, 4], color='#888888').encode(
-    x=alt.datum(0)
-  )
-  chart = (
-    alt.layer(zero, lines, points, data=alt.Data(values=rows))
-    .properties(width=380, height=alt.Step(30))
-    .facet(row=alt.Row('model:N', title=None, sort=None))
-  )
-  return _finish(chart, f'Differences in {MAIN} with their 95% intervals.')
 
 
 def curves(
@@ -122,7 +74,7 @@ def curves(
     .properties(width=260, height=170)
     .facet(alt.Facet('panel:N', title=None, sort=list(panels)), columns=3)
   )
-  return _finish(chart, f'{score} on train and validation photos per epoch.')
+  return finish(chart, f'{score} on train and validation photos per epoch.')
 
 
 def affinity(pairs: Sequence[Mapping[str, Any]]) -> Chart:
@@ -157,50 +109,7 @@ def affinity(pairs: Sequence[Mapping[str, Any]]) -> Chart:
     chart = chart.facet(row=alt.Row('learned:N', title=None)).resolve_scale(
       y='independent'
     )
-  return _finish(chart, 'Cosines between the gradients of pairs of tasks.')
-
-
-def reliability(panels: Mapping[str, Mapping[str, Any]], columns: int) -> Chart:
-  """Reliability diagrams: a network's accuracy by its confidence.
-
-  A grey bar spans the points of 95% of calibrated networks.
-
-  Args:
-    panels: by title, what `assessment.calibrated` returned.
-    columns: panels per row.
-  """
-  rows = [
-    {
-      'panel': title,
-      'confidence': b['confidence'],
-      'accuracy': b['accuracy'],
-      'low': b['by_chance'][0],
-      'high': b['by_chance'][1],
-      'photos': b['count'],
-    }
-    for title, calibration in panels.items()
-    for b in calibration['bins']
-  ]
-  base = alt.Chart().encode(
-    x=alt.X('confidence:Q', title='confidence').scale(domain=[0, 1]),
-  )
-  diagonal = alt.Chart(alt.Data(values=[{'at': 0}, {'at': 1}])).mark_line(
-    strokeDash=[4, 4], strokeWidth=1, color='#888888'
-  )
-  diagonal = diagonal.encode(x='at:Q', y='at:Q')
-  chance = base.mark_rule(strokeWidth=7, color='#8886').encode(
-    y=alt.Y('low:Q', title='accuracy').scale(domain=[0, 1]), y2='high:Q'
-  )
-  points = base.mark_point(filled=True, opacity=1, color=_COLORS[0]).encode(
-    y='accuracy:Q',
-    size=alt.Size('photos:Q').scale(type='sqrt', range=[15, 250]),
-  )
-  chart = (
-    alt.layer(diagonal, chance, points, data=alt.Data(values=rows))
-    .properties(width=210, height=210)
-    .facet(alt.Facet('panel:N', title=None, sort=list(panels)), columns=columns)
-  )
-  return _finish(chart, 'How often a network is right, by how sure it is.')
+  return finish(chart, 'Cosines between the gradients of pairs of tasks.')
 
 
 def png(chart: Chart) -> bytes:
@@ -239,6 +148,7 @@ def _epoch_axis(rows: Sequence[Mapping[str, Any]]) -> alt.Axis:
   return alt.Axis(values=ticks, format='d')
 
 
-def _finish(chart: alt.TopLevelMixin, description: str) -> Chart:
+def finish(chart: alt.TopLevelMixin, description: str) -> Chart:
+  """The specification of a chart, in the look that all have."""
   spec = chart.to_dict(validate=False) | {'description': description}
   return spec | {'config': _LOOK, 'autosize': {'type': 'pad'}}

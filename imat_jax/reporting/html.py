@@ -3,7 +3,7 @@
 import base64
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jinja2
@@ -12,7 +12,7 @@ import numpy as np
 
 from imat_jax import config, errors, options
 from imat_jax.data import source
-from imat_jax.reporting import assessment
+from imat_jax.reporting import results
 from imat_jax.reporting.results import Result
 from imat_jax.runtime import environment, files
 from imat_jax.training import scores
@@ -47,26 +47,13 @@ def write(
 
   page = _PAGES.get_template(template).render(
     tasks=tasks,
-    statistics=statistics(settings.data_dir),
+    statistics=results.statistics(settings.data_dir),
     config=json.dumps(options.to_json(settings), indent=2),
     made_by=environment.describe(),
     javascript=markupsafe.Markup(charts.javascript()),
     **content,
   )
   files.write_text(path, page)
-
-
-def statistics(data_dir: str) -> dict[str, Any]:
-  """The `statistics.json` of a data set."""
-  return files.read_json(source.folder(data_dir) / 'statistics.json')
-
-
-def baseline(
-  task: str, evaluation: Mapping[str, Any], data_dir: str
-) -> float | None:
-  """The accuracy of always predicting the commonest train label of a task."""
-  train_tasks = statistics(data_dir)['splits']['train']['tasks']
-  return assessment.commonest_accuracy(evaluation, train_tasks[task]['counts'])
 
 
 def no_better(task: str, accuracy: float, baseline: float) -> str:

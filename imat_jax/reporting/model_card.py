@@ -17,9 +17,9 @@ import numpy as np
 import yaml
 
 from imat_jax import config, errors, options, tasks
-from imat_jax.data import source, tfds_builder
+from imat_jax.data import tfds_builder
 from imat_jax.models import network
-from imat_jax.reporting import assessment, calibration
+from imat_jax.reporting import calibration, intervals, results
 from imat_jax.runtime import environment, files, progress
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.training import scores, scoring
@@ -39,7 +39,7 @@ def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
     progress.say(f'{path}: left as it is, so the run has no model card')
     return
   run, task_set = workdir_lib.read_run(workdir)
-  statistics = files.read_json(source.folder(run.data_dir) / 'statistics.json')
+  statistics = results.statistics(run.data_dir)
   name = workdir.path.resolve().name
   files.write_text(path, render(name, run, task_set, scored, statistics))
 
@@ -62,7 +62,7 @@ def render(
   """
   splits = statistics['splits']
   metrics = {
-    task.name: _assess(task, column, scored, splits)
+    task.name: _assess(task, column, scored, statistics)
     for column, task in enumerate(task_set)
   }
   labelled = {
@@ -110,20 +110,19 @@ def render(
 
 
 def _assess(
-  task: tasks.Task, column: int, scored: scoring.Scored, splits: Facts
+  task: tasks.Task, column: int, scored: scoring.Scored, statistics: Facts
 ) -> dict[str, Any]:
   """A task's metrics in `evaluation.json`, with intervals and reliability."""
   metrics = scored.evaluation['tasks'][task.name]
-  metrics = metrics | assessment.intervals(
-    np.array(metrics['confusion_matrix'])
-  )
+  metrics = metrics | intervals.of_scores(np.array(metrics['confusion_matrix']))
   label_N, guess_N, confidence_N = (part[:, column] for part in scored.guesses)
   has_label_N = label_N != tasks.MISSING
-  counts = splits['train']['tasks'][task.name]['counts']
-  metrics['commonest'] = assessment.commonest_accuracy(metrics, counts)
+  metrics['commonest'] = results.commonest_accuracy(
+    task.name, metrics, statistics
+  )
   if not has_label_N.any():
     return metrics
-  return metrics | assessment.reliability(
+  return metrics | calibration.reliability(
     (label_N == guess_N)[has_label_N], confidence_N[has_label_N]
   )
 

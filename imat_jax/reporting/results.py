@@ -7,12 +7,13 @@ import collections
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from imat_jax import config, errors, tasks
+from imat_jax.data import source
 from imat_jax.models import network
 from imat_jax.runtime import extras, files
 from imat_jax.runtime import workdir as workdir_lib
@@ -117,6 +118,33 @@ def read(folder: str | pathlib.Path) -> Result:
     guesses,
     network.num_params(run.model, task_set),
   )
+
+
+def statistics(data_dir: str) -> dict[str, Any]:
+  """The `statistics.json` of a data set."""
+  return files.read_json(source.folder(data_dir) / 'statistics.json')
+
+
+def commonest_accuracy(
+  task: str, metrics: Mapping[str, Any], statistics: Mapping[str, Any]
+) -> float | None:
+  """The accuracy of always predicting the commonest train label of a task.
+
+  Args:
+    task: its name.
+    metrics: of `evaluation.json`, its `labels`, `support` and `count`.
+    statistics: of a data set; where that lacks the task, the first label counts
+      as the commonest.
+
+  Returns:
+    None without a labelled photo.
+  """
+  if not metrics['count']:
+    return None
+  of_task = statistics['splits']['train']['tasks'].get(task, {'counts': {}})
+  labels, counts = metrics['labels'], of_task['counts']
+  commonest = max(labels, key=lambda label: counts.get(label, 0))
+  return metrics['support'][labels.index(commonest)] / metrics['count']
 
 
 def affinity(

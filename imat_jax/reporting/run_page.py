@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from imat_jax.reporting import assessment, html, results
+from imat_jax.reporting import html, intervals, results
 from imat_jax.reporting.results import Result
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.runtime.workdir import Workdir
@@ -15,10 +15,12 @@ def write(workdir: Workdir) -> str:
   from imat_jax.reporting import charts  # loads altair, in a second
 
   result = results.read(workdir.path)
-  evaluation, data_dir = result.evaluation['tasks'], result.run.data_dir
+  evaluation = result.evaluation['tasks']
+  statistics = results.statistics(result.run.data_dir)
   labelled = [name for name, of in evaluation.items() if of['count']]
   baselines = {
-    name: html.baseline(name, of, data_dir) for name, of in evaluation.items()
+    name: results.commonest_accuracy(name, of, statistics)
+    for name, of in evaluation.items()
   }
   warnings = [
     html.no_better(name, evaluation[name]['accuracy'], baselines[name])
@@ -77,7 +79,7 @@ def write(workdir: Workdir) -> str:
 
 def _intervals(evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:
   """Each score with its interval for other photos, where it has one."""
-  bounds = assessment.intervals(np.array(evaluation['confusion_matrix']))
+  bounds = intervals.of_scores(np.array(evaluation['confusion_matrix']))
   return {
     name: dict(
       zip(

@@ -21,8 +21,9 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
     for cell in planned.cells
   }
   findings = analysis.collect(runs_by_cell)
+  statistics = results.statistics(study.data_dir)
   baselines = {
-    name: html.baseline(name, of, study.data_dir)
+    name: results.commonest_accuracy(name, of, statistics)
     for cell in findings['cells']
     for name, of in cell['scores'].items()
   }
@@ -82,7 +83,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
 def _charts(
   findings: dict[str, Any], runs_by_cell: analysis.Analysis
 ) -> dict[str, dict[str, Any]]:
-  from imat_jax.reporting import charts  # loads altair, in a second
+  from imat_jax.reporting import charts, study_charts  # altair: a second
 
   task = findings['task']
   panels = {
@@ -93,7 +94,7 @@ def _charts(
     score: charts.curves(panels, score) for score in ('accuracy', 'loss')
   }
   if findings['comparisons'] and len(next(iter(runs_by_cell.values()))) > 1:
-    specs['differences'] = charts.differences(findings['comparisons'])
+    specs['differences'] = study_charts.differences(findings['comparisons'])
   if findings['affinity']:
     specs['affinity'] = charts.affinity(findings['affinity'])
   return specs
