@@ -98,8 +98,3 @@ def numbers():
 
 def test_the_table_shows_what_counts_and_what_was_lost(numbers):
   assert statistics.table(numbers) == TABLE
-
-
-def test_the_table_lists_the_fullest_task_first(numbers):
-  rows = statistics.table(numbers).split('\n\n')[2].splitlines()[2:]
-  assert [row.split()[0] for row in rows] == ['apparel', 'color', 'age']
