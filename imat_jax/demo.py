@@ -9,8 +9,12 @@ can open it, unless --host=0.0.0.0. Photos have the size limits of the download.
 """
 
 import dataclasses
+import io
+import os
 import pathlib
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from imat_jax import config, errors, options, validators
 from imat_jax.runtime import extras, run_folders
@@ -125,10 +129,6 @@ def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
   Raises:
     UserError: not a valid photo.
   """
-  import io
-
-  from PIL import Image
-
   from imat_jax import inference
   from imat_jax.data import image_validation, preprocess
   from imat_jax.models import saliency
@@ -162,8 +162,6 @@ def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
 
 def _gradio():
   """Gradio, configured to contact no other machine."""
-  import os
-
   os.environ.setdefault('GRADIO_ANALYTICS_ENABLED', 'False')
   os.environ.setdefault('HF_HUB_OFFLINE', '1')
   import gradio

@@ -30,14 +30,6 @@ def test_the_published_error():
   assert calibration.expected_error(found) == pytest.approx(0.29)
 
 
-def test_gaps_of_one_bin_cancel_and_those_of_two_do_not():
-  right_N = np.array([True, False])
-  one = calibration.bins(right_N, np.array([0.82, 0.84]))
-  assert calibration.expected_error(one) == pytest.approx(0.33)
-  two = calibration.bins(right_N, np.array([0.92, 0.84]))
-  assert calibration.expected_error(two) == pytest.approx((0.08 + 0.84) / 2)
-
-
 @given(
   st.lists(
     st.tuples(st.booleans(), st.integers(0, 1000)), min_size=1, max_size=60
@@ -105,13 +97,6 @@ def test_by_chance_against_calibrated_networks():
   assert 0.93 < np.mean(inside_RxM) < 0.985
 
 
-def test_by_chance_is_the_same_each_time():
-  confidence_N = np.linspace(0.1, 0.9, 30)
-  first, second = map(calibration.by_chance, [confidence_N] * 2)
-  assert first.error == second.error
-  np.testing.assert_array_equal(first.low_M, second.low_M)
-
-
 def test_what_is_no_label_changes_nothing():
   """Behind the labels of a small task stands -inf."""
   logits_NxK, label_N = _photos(8, 60, 3)
@@ -164,25 +149,6 @@ def test_the_temperature_has_the_least_log_loss(labels, scale):
   )
   assert found == pytest.approx(least.x[0], rel=1e-3)
   assert 0.1 < found < 15  # no end of the range
-
-
-def test_the_temperature_is_found_again():
-  """Of labels that are drawn from probabilities that are then sharpened."""
-  rng = np.random.default_rng(5)
-  logits_NxK = rng.normal(0, 2, (20_000, 5))
-  prob_NxK = special.softmax(logits_NxK, 1)
-  label_N = (rng.random((20_000, 1)) > prob_NxK.cumsum(1)).sum(1)
-  found = assessment.fit_temperature(2.5 * logits_NxK, label_N)
-  assert found == pytest.approx(2.5, rel=0.03)
-
-
-def test_a_temperature_changes_no_guess():
-  logits_NxK, label_N = _photos(6, 200, 4)
-  temperature = assessment.fit_temperature(logits_NxK, label_N)
-  np.testing.assert_array_equal(
-    assessment.log_probabilities(logits_NxK, temperature).argmax(1),
-    logits_NxK.argmax(1),
-  )
 
 
 def test_where_no_temperature_is_best_an_end_is_taken():

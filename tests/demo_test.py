@@ -91,8 +91,6 @@ def test_a_file_that_is_not_a_photo_is_reported(
 
 
 def test_a_small_photo_is_refused(predictor, tmp_path):
-  from PIL import Image
-
   path = tmp_path / 'dot.png'
   Image.new('RGB', (7, 7)).save(path)
   with pytest.raises(errors.UserError, match='too small'):

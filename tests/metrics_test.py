@@ -1,7 +1,5 @@
 """Metrics of parts merge to those of the whole."""
 
-import contextlib
-import io
 import json
 
 import jax
@@ -10,8 +8,15 @@ import numpy as np
 import pytest
 import tiny
 
-from imat_jax import config, tasks, train
-from imat_jax.training import compiled, losses, metrics, scores, scoring
+from imat_jax import tasks
+from imat_jax.training import (
+  compiled,
+  losses,
+  metrics,
+  scores,
+  scoring,
+  trained_model,
+)
 
 TASKS = tasks.TaskSet(
   (tasks.Task('b', ('x', 'y', 'z')), tasks.Task('a', ('u', 'v')))
@@ -83,17 +88,8 @@ def test_one_entry_makes_a_metric(built, tmp_path, monkeypatch):
   monkeypatch.setitem(scores.METRICS, 'top_2', top_2)
   compiled._eval_step.cache_clear()
   path = tmp_path / 'run'
-  with contextlib.redirect_stdout(io.StringIO()):
-    trained = train.train(
-      config.Run(
-        data_dir=built,
-        workdir=str(path),
-        tasks=('apparel', 'color'),
-        model=tiny.MODEL,
-        epochs=1,
-        batch_size=16,
-      )
-    )
+  tiny.run(built, path, tasks=('apparel', 'color'), epochs=1, batch_size=16)
+  trained = trained_model.load(path)
   compiled._eval_step.cache_clear()
   evaluation = json.loads((path / 'evaluation.json').read_text())['tasks']
   (row,) = map(json.loads, (path / 'metrics.jsonl').read_text().splitlines())

@@ -1,8 +1,6 @@
 """The model card: hubs can read it, whatever the tasks and labels are named."""
 
-import contextlib
 import dataclasses
-import io
 import json
 import pathlib
 import re
@@ -17,7 +15,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from imat_jax import config, errors, evaluate, export, predict, tasks
-from imat_jax import train as train_lib
 from imat_jax.data import statistics as data_statistics
 from imat_jax.reporting import intervals, model_card, results
 from imat_jax.runtime import workdir
@@ -171,18 +168,14 @@ def test_config_and_checkpoints_are_all_that_is_needed(
 def _again(trained: str, built: str, path: pathlib.Path) -> str:
   """Starts a copy of a finished run again."""
   run, _ = workdir.read_run(workdir.Workdir(trained))
-  said = io.StringIO()
-  knobs = {
-    'data_dir': built,
-    'workdir': str(path),
-    'tasks': run.tasks,
-    'model': run.model,
-    'epochs': run.epochs,
-    'batch_size': run.batch_size,
-  }
-  with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-    train_lib.train(config.Run(**knobs))
-  return said.getvalue()
+  return tiny.run(
+    built,
+    path,
+    tasks=run.tasks,
+    model=run.model,
+    epochs=run.epochs,
+    batch_size=run.batch_size,
+  )
 
 
 def test_a_new_start_writes_it_anew(trained, built, tmp_path):

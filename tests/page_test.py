@@ -10,7 +10,7 @@ import shutil
 import pytest
 import tiny
 
-from imat_jax import config, train
+from imat_jax import config
 from imat_jax.data import build, configs
 from imat_jax.models import presets
 from imat_jax.study import sweep
@@ -194,16 +194,7 @@ def test_a_keyboard_reaches_tables_and_opens_details(browser, study):
 
 def test_the_page_of_a_run(browser, built, tmp_path):
   path = tmp_path / 'run <i>x'
-  run = config.Run(
-    data_dir=built,
-    workdir=str(path),
-    tasks=('apparel', 'color'),
-    epochs=2,
-    batch_size=16,
-    model=tiny.MODEL,
-  )
-  with contextlib.redirect_stdout(io.StringIO()):
-    train.train(run)
+  tiny.run(built, path, tasks=('apparel', 'color'), epochs=2, batch_size=16)
   with _opened(browser, path / 'report.html', 1300, 'light') as page:
     assert page.locator('h1').inner_text() == 'run <i>x'
     assert page.locator('.chart svg.marks').count() == 2

@@ -52,12 +52,6 @@ def collect(runs_by_cell: Analysis) -> dict[str, Any]:
   }
 
 
-def confusion_matrix(runs: Sequence[Result], task: str) -> np.ndarray:
-  """The sum of the runs' confusion matrices."""
-  matrices = [r.evaluation['tasks'][task]['confusion_matrix'] for r in runs]
-  return np.sum(matrices, 0)
-
-
 def compared(runs_by_cell: Analysis) -> dict[str, results.Score]:
   """The scores that all runs have; earlier ones may lack a later metric."""
   evaluations = [

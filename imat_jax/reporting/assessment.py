@@ -28,7 +28,7 @@ def assess(
   evaluation = scoring.score(trained, outputs, split)
   for name, metrics in evaluation['tasks'].items():
     photos = labelled(outputs, trained.task_set, name)
-    metrics |= intervals.of_scores(np.array(metrics['confusion_matrix']))
+    metrics |= intervals.of_scores(metrics)
     metrics['calibration'] = calibrated(photos)
   return evaluation
 

@@ -65,13 +65,15 @@ def no_better(task: str, accuracy: float, baseline: float) -> str:
 
 
 def confusion_table(
-  title: str, labels: Sequence[str], count_KxK: np.ndarray
+  title: str, runs: Sequence[Result], task: str
 ) -> dict[str, Any]:
-  """Counts, and the shares of their rows in percent that shade them."""
+  """The runs' counts, and their rows' shares in percent that shade them."""
+  metrics = [result.evaluation['tasks'][task] for result in runs]
+  count_KxK = np.sum([of['confusion_matrix'] for of in metrics], 0)
   share_KxK = scores.row_shares(count_KxK)
   return {
     'title': title,
-    'labels': labels,
+    'labels': metrics[0]['labels'],
     'counts': count_KxK.tolist(),
     'shares': (100 * share_KxK).round().astype(int).tolist(),
   }

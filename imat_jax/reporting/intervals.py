@@ -1,6 +1,7 @@
 """Intervals of a run's scores, for other photos of the same kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -15,9 +16,14 @@ Score = Callable[[np.ndarray], np.ndarray]
 
 
 def of_scores(
-  confusion_KxK: np.ndarray,
+  metrics: Mapping[str, Any],
 ) -> dict[str, tuple[float, float] | None]:
-  """The 95% interval of each score of a task, by SCORE_interval."""
+  """The 95% interval of each score of a task, by SCORE_interval.
+
+  Args:
+    metrics: of `evaluation.json`.
+  """
+  confusion_KxK = np.array(metrics['confusion_matrix'])
   return {
     f'{name}_interval': photo_interval(confusion_KxK, metric.value)
     for name, metric in scores.METRICS.items()

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jinja2
-import numpy as np
 import yaml
 
 from imat_jax import config, errors, options, tasks
@@ -114,7 +113,7 @@ def _assess(
 ) -> dict[str, Any]:
   """A task's metrics in `evaluation.json`, with intervals and reliability."""
   metrics = scored.evaluation['tasks'][task.name]
-  metrics = metrics | intervals.of_scores(np.array(metrics['confusion_matrix']))
+  metrics = metrics | intervals.of_scores(metrics)
   label_N, guess_N, confidence_N = (part[:, column] for part in scored.guesses)
   has_label_N = label_N != tasks.MISSING
   metrics['commonest'] = results.commonest_accuracy(

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
-from imat_jax.reporting import html, intervals, results
+from imat_jax.reporting import charts, html, intervals, results
 from imat_jax.reporting.results import Result
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.runtime.workdir import Workdir
@@ -12,8 +10,6 @@ from imat_jax.runtime.workdir import Workdir
 
 def write(workdir: Workdir) -> str:
   """Writes the page of a finished run; returns what to print."""
-  from imat_jax.reporting import charts  # loads altair, in a second
-
   result = results.read(workdir.path)
   evaluation = result.evaluation['tasks']
   statistics = results.statistics(result.run.data_dir)
@@ -56,12 +52,7 @@ def write(workdir: Workdir) -> str:
     baselines=baselines,
     charts=specs,
     confusions=[
-      html.confusion_table(
-        name,
-        evaluation[name]['labels'],
-        np.array(evaluation[name]['confusion_matrix']),
-      )
-      for name in labelled
+      html.confusion_table(name, [result], name) for name in labelled
     ],
     confused={name: html.confused_photos([result], name) for name in labelled},
   )
@@ -77,19 +68,13 @@ def write(workdir: Workdir) -> str:
   return html.summary(lines, paths)
 
 
-def _intervals(evaluation: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _intervals(metrics: dict[str, Any]) -> dict[str, dict[str, Any]]:
   """Each score with its interval for other photos, where it has one."""
-  bounds = intervals.of_scores(np.array(evaluation['confusion_matrix']))
-  return {
-    name: dict(
-      zip(
-        ('mean', 'low', 'high'),
-        (evaluation[name], *(bounds.get(f'{name}_interval') or (None, None))),
-        strict=True,
-      )
-    )
-    for name in results.compared()
-  }
+  bounds, rows = intervals.of_scores(metrics), {}
+  for name in results.compared():
+    low, high = bounds.get(f'{name}_interval') or (None, None)
+    rows[name] = {'mean': metrics[name], 'low': low, 'high': high}
+  return rows
 
 
 def _warnings(result: Result) -> list[str]:

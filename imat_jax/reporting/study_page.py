@@ -67,8 +67,8 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
     confusions=[
       html.confusion_table(
         f'{cell}: {task}' if len(runs_by_cell) > 1 else task,
-        runs[0].evaluation['tasks'][task]['labels'],
-        analysis.confusion_matrix(runs, task),
+        runs,
+        task,
       )
       for cell, runs in runs_by_cell.items()
     ],

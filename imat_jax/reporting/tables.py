@@ -11,6 +11,8 @@ from imat_jax.runtime import files
 
 Row = Mapping[str, Any]
 
+_PAPER = f'report ({paper.MODEL}, one run)'
+
 
 def make(findings: Mapping[str, Any]) -> dict[str, list[Row]]:
   """All tables of a `study.json`, by name."""
@@ -57,24 +59,21 @@ def _scores(findings: Mapping[str, Any]) -> list[Row]:
 
 
 def _comparisons(findings: Mapping[str, Any]) -> list[Row]:
-  rows = []
-  for comparison in findings['comparisons']:
-    for name in comparison['scores']:
-      scores = comparison['scores'][name]
-      rows.append(
-        {
-          'model': comparison['model'],
-          'tasks': _tasks(comparison),
-          'score': name,
-          'seeds': len(comparison['seeds']),
-          'difference': scores['mean'],
-        }
-        | {
-          part: scores[part]
-          for part in ('low', 'high', 'p_value', 'p_holm', 'verdict')
-        }
-      )
-  return rows
+  return [
+    {
+      'model': comparison['model'],
+      'tasks': _tasks(comparison),
+      'score': name,
+      'seeds': len(comparison['seeds']),
+      'difference': scores['mean'],
+    }
+    | {
+      part: scores[part]
+      for part in ('low', 'high', 'p_value', 'p_holm', 'verdict')
+    }
+    for comparison in findings['comparisons']
+    for name, scores in comparison['scores'].items()
+  ]
 
 
 def _as_reported(findings: Mapping[str, Any], name: str) -> list[Row]:
@@ -84,7 +83,7 @@ def _as_reported(findings: Mapping[str, Any], name: str) -> list[Row]:
     {'tasks': ' + '.join(names)}
     | models
     | {c['model']: c['scores'][findings['task']][name]['mean'] for c in cells}
-    | {'report (public_3m, one run)': _published(names, name)}
+    | {_PAPER: _published(names, name)}
     for names, cells in _by_set(findings).items()
     if cells[0]['scores'][findings['task']]['count']
   ]
@@ -110,7 +109,7 @@ def _ranges(findings: Mapping[str, Any]) -> list[Row]:
       rows.append(
         {
           'tasks': ' + '.join(names),
-          'model': f'report ({paper.MODEL}, one run)',
+          'model': _PAPER,
           'precision': _range(published.precision),
           'recall': _range(published.recall),
           'mean F1': published.f1,
