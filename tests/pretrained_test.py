@@ -295,6 +295,10 @@ def test_views_of_the_train_photos(built, tmp_path):
 def test_a_frozen_run_saves_only_its_head(probe):
   size = sum(p.stat().st_size for p in probe.rglob('*') if p.is_file())
   assert size < 8e6  # the trunk has 13 MB
+  lines = (probe / 'README.md').read_text().splitlines()
+  (line,) = [x for x in lines if x.startswith('* Its trunk starts from')]
+  assert line.endswith('licence: Apache-2.0) and stays as they are.')
+  assert '* A label on less' in lines[lines.index(line) + 1]
   trained = trained_model.load(probe)
   assert set(trained.variables['params']) == {'trunk', 'heads'}
 
