@@ -45,13 +45,13 @@ def resolve(model: config.Model) -> config.Model:
   if not trunk.pretrained:
     return model
   path = find(trunk)
-  found = weights.digest(path)
-  if trunk.weights_hash not in ('', found):
+  digest = weights.digest(path)
+  if trunk.weights_hash not in ('', digest):
     raise errors.UserError(
-      f'{path}: other weights than before (SHA-256 {found[:12]}…, not '
+      f'{path}: other weights than before (SHA-256 {digest[:12]}…, not '
       f'{trunk.weights_hash[:12]}…)'
     )
-  trunk = dataclasses.replace(trunk, weights_hash=found)
+  trunk = dataclasses.replace(trunk, weights_hash=digest)
   return dataclasses.replace(model, trunk=trunk)
 
 
@@ -65,19 +65,19 @@ def params(trunk: PretrainedTrunk) -> dict[str, Any]:
   path = find(trunk)
   resolve(config.Model(trunk=trunk))
   read = weights.read(path)
-  found = trunk.from_weights(read)
+  numbers = trunk.from_weights(read)
   read.check_all_taken()
   expected = shapes(trunk)
   of_name = jax.tree_util.tree_leaves_with_path
   for (key, leaf), (_, array) in zip(
-    of_name(expected), of_name(found), strict=True
+    of_name(expected), of_name(numbers), strict=True
   ):
     if leaf.shape != array.shape:
       raise errors.UserError(
         f'{path}: {jax.tree_util.keystr(key)} has the shape {array.shape}, '
         f'the network {leaf.shape}; these are weights of another network'
       )
-  return found
+  return numbers
 
 
 def shapes(trunk: PretrainedTrunk) -> dict[str, Any]:
