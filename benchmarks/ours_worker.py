@@ -125,7 +125,7 @@ class Passes:
     self._steps = input_pipeline.num_steps(len(examples), run.batch_size)
     self._dataset = input_pipeline.train_dataset(
       examples,
-      run.model.trunk.side,
+      run.model.trunk.shape,
       run.batch_size,
       run.seed,
       run.augmentation,

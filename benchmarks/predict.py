@@ -55,16 +55,16 @@ def parts(run: str, paths: list[str]) -> dict[str, Callable[[], object]]:
   from imat_jax.data import augment, input_pipeline, preprocess, source
 
   predictor = inference.Predictor(run)
-  side = predictor.side
+  shape = predictor.shape
+  stored_side = preprocess.stored_side(max(shape))
   files = [pathlib.Path(path) for path in paths]
-  square = [preprocess.square(f, preprocess.stored_side(side)) for f in files]
+  square = [preprocess.square(f, stored_side) for f in files]
   jpegs = [
     source.Record(preprocess.compressed(p), '', np.empty(0)) for p in square
   ]
   stored = [input_pipeline.decode(record) for record in jpegs]
-  warped = [augment.warp(s, augment.IDENTITY, side, 'nearest') for s in stored]
+  warped = [augment.warp(s, augment.IDENTITY, shape, 'nearest') for s in stored]
   batch_NxHxWxC = np.stack(warped)
-  stored_side = preprocess.stored_side(side)
 
   def decode(file):
     with Image.open(file) as image:
@@ -78,7 +78,7 @@ def parts(run: str, paths: list[str]) -> dict[str, Callable[[], object]]:
     'compress': lambda: [preprocess.compressed(p) for p in square],
     'decode again': lambda: [input_pipeline.decode(r) for r in jpegs],
     'resize': lambda: [
-      augment.warp(s, augment.IDENTITY, side, 'nearest') for s in stored
+      augment.warp(s, augment.IDENTITY, shape, 'nearest') for s in stored
     ],
     'network': lambda: predictor.probabilities(batch_NxHxWxC),
     'predict': lambda: list(predictor.label(paths)),

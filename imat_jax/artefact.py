@@ -1,6 +1,6 @@
 """A trained network as one file that does not need this package.
 
-The network maps photos, uint8, B × side × side × 3 for any B, to a probability
+The network maps photos, uint8, B × H × W × 3 for any B, to a probability
 per label of each task. The metadata is JSON, see `about`. docs/export.md has
 programs that read such files.
 """
@@ -108,7 +108,7 @@ def converter() -> ModuleType:
 def probabilities(
   trained: TrainedModel,
 ) -> Callable[[jax.Array], dict[str, jax.Array]]:
-  """The network as a function of photos, uint8, B × side × side × 3.
+  """The network as a function of photos, uint8, B × H × W × 3.
 
   Returns task → the probability of each label, B × K.
   """
@@ -137,27 +137,27 @@ def about(trained: TrainedModel) -> dict[str, Any]:
   `preprocessing` describes how the evaluation turns a photo into the input.
   """
   run, stopping = trained.run, trained.history.stopping
-  side = run.model.trunk.side
-  stored = preprocess.stored_side(side)
+  height, width = shape = run.model.trunk.shape
+  stored = preprocess.stored_side(max(shape))
   return {
     'tasks': trained.task_set.to_json(),
     'input': {
       'name': INPUT,
-      'shape': ['B', side, side, 3],
+      'shape': ['B', height, width, 3],
       'dtype': 'uint8',
       'channels': 'RGB',
     },
     'preprocessing': {
       'stored_side': stored,
       'jpeg_quality': preprocess.QUALITY,
-      'image_side': side,
+      'image_shape': [height, width],
       'steps': [
         'turn the photo upright as its EXIF data say; RGB, transparency on '
         'white',
         f'squash it to {stored} × {stored} pixels, bilinear, antialiased',
         f'encode it as JPEG of quality {preprocess.QUALITY} and decode it',
-        f'sample it at {side} × {side} places, bilinear, not antialiased; '
-        f'place p lies at pixel (p + 1/2) {stored} / {side} - 1/2',
+        f'sample it at {height} × {width} places, bilinear, not antialiased; '
+        f'of n places, p lies at pixel (p + 1/2) {stored} / n - 1/2',
         'leave it uint8: the network divides by 255',
       ],
     },
@@ -176,9 +176,10 @@ def _text(trained: TrainedModel) -> str:
 
 
 def _input(trained: TrainedModel) -> jax.ShapeDtypeStruct:
-  side = trained.run.model.trunk.side
   (batch_size,) = jax.export.symbolic_shape('B')
-  return jax.ShapeDtypeStruct((batch_size, side, side, 3), np.uint8)
+  return jax.ShapeDtypeStruct(
+    (batch_size, *trained.run.model.trunk.shape, 3), np.uint8
+  )
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ class Predictor:
   def __init__(self, run: str | pathlib.Path, batch_size: int = 64):
     self.trained = trained_model.load(run)
     self.task_set = self.trained.task_set
-    self.side = self.trained.run.model.trunk.side
+    self.shape = self.trained.run.model.trunk.shape
     self._batch_size = batch_size
     self._logits = compiled.logits(Ensemble((self.trained.run,), self.task_set))
     self._variables_R = jax.device_put(
@@ -68,7 +68,7 @@ class Predictor:
         yield from self._label(chunk)
 
   def probabilities(self, image_NxHxWxC: np.ndarray) -> np.ndarray:
-    """The probabilities for images of the run's side, uint8: N × T × K."""
+    """The probabilities for images of the run's size, uint8: N × T × K."""
     parts = [
       jax.nn.softmax(self.logits(image_NxHxWxC[start:][: self._batch_size]))
       for start in range(0, len(image_NxHxWxC), self._batch_size)
@@ -86,7 +86,7 @@ class Predictor:
     return logits_BxTxK[:number]
 
   def _read(self, path: str) -> tuple[str, np.ndarray | str]:
-    return path, prepare(pathlib.Path(path), self.side)
+    return path, prepare(pathlib.Path(path), self.shape)
 
   def _label(self, chunk: list[tuple[str, Any]]) -> Iterator[Prediction]:
     images = [image for _, image in chunk if not isinstance(image, str)]
@@ -98,19 +98,21 @@ class Predictor:
         yield Prediction(path, next(probabilities))
 
 
-def prepare(file: pathlib.Path | io.BytesIO, side: int) -> np.ndarray | str:
+def prepare(
+  file: pathlib.Path | io.BytesIO, shape: tuple[int, int]
+) -> np.ndarray | str:
   """The image that the network sees, or why the photo cannot be read.
 
   Returns:
-    uint8, `side` × `side` × 3.
+    uint8, `shape` × 3.
   """
   # JPEG-compressed as in a data set, which changes pixels a little.
-  encoded = preprocess.encoded(file, preprocess.stored_side(side))
+  encoded = preprocess.encoded(file, preprocess.stored_side(max(shape)))
   if isinstance(encoded, str):
     return encoded
   record = source.Record(encoded.jpeg, str(file), np.empty(0))
   stored_HxWxC = input_pipeline.decode(record)
-  return augment.warp(stored_HxWxC, augment.IDENTITY, side, 'nearest')
+  return augment.warp(stored_HxWxC, augment.IDENTITY, shape, 'nearest')
 
 
 def _ahead(

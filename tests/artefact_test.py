@@ -57,9 +57,10 @@ NETWORKS = {
 def network(name: str) -> TrainedModel:
   """A network whose numbers are all from a dice, its biases too."""
   run = config.Run(data_dir='', workdir='', model=NETWORKS[name])
-  side = run.model.trunk.side
   variables = Network(run.model, TASKS).init(
-    jax.random.key(0), np.zeros((1, side, side, 3)), deterministic=True
+    jax.random.key(0),
+    np.zeros((1, *run.model.trunk.shape, 3)),
+    deterministic=True,
   )
   rng = np.random.default_rng(0)
   shaken = jax.tree.map(
@@ -75,14 +76,14 @@ def network(name: str) -> TrainedModel:
 
 
 @functools.cache
-def photos(kind: str, side: int) -> np.ndarray:
+def photos(kind: str, shape: tuple[int, int]) -> np.ndarray:
   """What networks see of drawn or of real photos."""
   if kind == 'real':
     paths = sorted(REAL.glob('*.jpg'))[:NUMBER]
   else:
     drawn = sample.photos(0, 'validation', NUMBER)
     paths = map(io.BytesIO, map(render.jpeg, drawn))
-  return np.stack([inference.prepare(file, side) for file in paths])
+  return np.stack([inference.prepare(file, shape) for file in paths])
 
 
 def expected(
@@ -129,8 +130,7 @@ def trained(name) -> TrainedModel:
 def image_BxHxWxC(request, trained) -> np.ndarray:
   if request.param == 'real' and not REAL.exists():
     pytest.skip('no ../shared with real photos')
-  side = trained.run.model.trunk.side
-  return photos(request.param, side)
+  return photos(request.param, trained.run.model.trunk.shape)
 
 
 @pytest.fixture(scope='module')
@@ -179,10 +179,10 @@ def test_stablehlo_equals_the_network(trained, exported, image_BxHxWxC):
 
 
 def test_onnx_has_an_output_per_task_and_free_batches(trained, session):
-  side = trained.run.model.trunk.side
+  shape = trained.run.model.trunk.shape
   (options,) = session.get_inputs()
   assert (options.name, options.type) == ('photos', 'tensor(uint8)')
-  assert options.shape == ['B', side, side, 3]
+  assert options.shape == ['B', *shape, 3]
   shape_by_name = {
     output.name: output.shape for output in session.get_outputs()
   }
@@ -202,8 +202,8 @@ def test_both_hold_the_same_metadata(trained, session, archive):
   assert json.loads(properties) == metadata == artefact.about(trained)
   assert metadata['tasks'] == TASKS.to_json()
   assert list(metadata['tasks']) == list(TASKS.names)
-  side = trained.run.model.trunk.side
-  assert metadata['input']['shape'] == ['B', side, side, 3]
+  shape = trained.run.model.trunk.shape
+  assert metadata['input']['shape'] == ['B', *shape, 3]
 
 
 def test_stablehlo_runs_on_every_platform_without_our_kernel(exported):
@@ -247,7 +247,7 @@ def test_no_member_has_a_time(archive):
 def test_nothing_is_left_as_it_was_not():
   """The converter puts its own in the place of jax's functions meanwhile."""
   trained = network('public_3m')
-  image_BxHxWxC = photos('drawn', 128)
+  image_BxHxWxC = photos('drawn', (128, 128))
   before = expected(trained, image_BxHxWxC)
   limit = jax.config.jax_traceback_in_locations_limit
   artefact.onnx(trained)
@@ -279,7 +279,7 @@ print([name for name in sys.modules if name.split('.')[0] == 'flax'])
 
 
 def test_a_process_without_this_package_reads_it(tmp_path):
-  trained, image_BxHxWxC = network('public_3m'), photos('drawn', 128)
+  trained, image_BxHxWxC = network('public_3m'), photos('drawn', (128, 128))
   (tmp_path / 'model.stablehlo').write_bytes(stablehlo('public_3m'))
   np.save(tmp_path / 'photos.npy', image_BxHxWxC)
   without = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}

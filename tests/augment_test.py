@@ -101,13 +101,13 @@ def around(x: float):
   return x - reach, x + reach, min(max(round(x), x - reach), x + reach)
 
 
-def slow_bounds(photo, drawn: Parameters, side: int, fill: str):
+def slow_bounds(photo, drawn: Parameters, shape: tuple[int, int], fill: str):
   """The least and the most that each output pixel may be, H × W × 3."""
   height, width = photo.shape[:2]
-  least, most = np.empty((2, side, side, 3))
-  for row in range(side):
-    for column in range(side):
-      point = (2 * column + 1) / side - 1, (2 * row + 1) / side - 1
+  least, most = np.empty((2, *shape, 3))
+  for row in range(shape[0]):
+    for column in range(shape[1]):
+      point = (2 * column + 1) / shape[1] - 1, (2 * row + 1) / shape[0] - 1
       x, y = place(point, drawn)
       x, y = (x + 1) * width / 2 - 0.5, (y + 1) * height / 2 - 0.5
       samples = [
@@ -127,14 +127,15 @@ def noise(height, width, seed=0):
 
 @pytest.mark.parametrize('fill', FILLS)
 @pytest.mark.parametrize(
-  'seed, stored, side', [(0, 20, 16), (1, 20, 16), (2, 9, 14), (3, 20, 5)]
+  'seed, stored, shape',
+  [(0, 20, (16, 16)), (1, 20, (16, 12)), (2, 9, (9, 14)), (3, 20, (5, 5))],
 )
-def test_a_random_warp_agrees_with_the_definition(seed, stored, side, fill):
+def test_a_random_warp_agrees_with_the_definition(seed, stored, shape, fill):
   photo = noise(stored, stored)
   matrix = draw(seed, config.Augmentation())
-  warped = augment.warp(photo, matrix, side, fill)
-  assert (warped.shape, warped.dtype) == ((side, side, 3), np.uint8)
-  least, most = slow_bounds(photo, parameters(matrix), side, fill)
+  warped = augment.warp(photo, matrix, shape, fill)
+  assert (warped.shape, warped.dtype) == ((*shape, 3), np.uint8)
+  least, most = slow_bounds(photo, parameters(matrix), shape, fill)
   # One gray level for the rounding of the weights and of the result.
   assert (warped >= least - 1).all()
   assert (warped <= most + 1).all()
@@ -149,8 +150,8 @@ def test_a_warp_of_extremes_agrees_with_the_definition(fill):
   origin, right, down = np.array(corners)
   matrix = np.eye(3)
   matrix[:2] = np.stack([right - origin, down - origin, origin], axis=1)
-  warped = augment.warp(photo, matrix, 11, fill)
-  least, most = slow_bounds(photo, drawn, 11, fill)
+  warped = augment.warp(photo, matrix, (11, 8), fill)
+  least, most = slow_bounds(photo, drawn, (11, 8), fill)
   assert (warped >= least - 1).all()
   assert (warped <= most + 1).all()
 
@@ -207,7 +208,7 @@ def test_zero_augmentation_is_a_plain_resize(stored, side, fill):
   # 1/64 pixel that either function may be off, plus a rounding each.
   photo = cv2.resize(noise(5, 5), (stored, stored))
   photo = (photo // 5).astype(np.uint8)
-  warped = augment.warp(photo, draw(0, STILL), side, fill)
+  warped = augment.warp(photo, draw(0, STILL), (side, side), fill)
   resized = cv2.resize(photo, (side, side), interpolation=cv2.INTER_LINEAR)
   np.testing.assert_allclose(warped.astype(int), resized, atol=3)
 
@@ -215,7 +216,7 @@ def test_zero_augmentation_is_a_plain_resize(stored, side, fill):
 @pytest.mark.parametrize('fill', FILLS)
 def test_identity_at_the_same_size_changes_nothing(fill):
   photo = noise(23, 23)
-  warped = augment.warp(photo, augment.IDENTITY, 23, fill)
+  warped = augment.warp(photo, augment.IDENTITY, (23, 23), fill)
   np.testing.assert_array_equal(warped, photo)
 
 
@@ -225,7 +226,7 @@ def test_flip_1_is_a_mirror_image(fill):
     rotation=0.0, shift=0.0, zoom=0.0, flip=1.0
   )
   photo = noise(24, 24)
-  warped = augment.warp(photo, draw(1, augmentation), 24, fill)
+  warped = augment.warp(photo, draw(1, augmentation), (24, 24), fill)
   np.testing.assert_array_equal(warped, photo[:, ::-1])
 
 
@@ -233,9 +234,9 @@ def test_flip_1_is_a_mirror_image(fill):
 @pytest.mark.parametrize('side', [23, 24])
 def test_a_quarter_turn_is_exact(side, fill):
   photo = noise(side, side)
-  warped = augment.warp(photo, TURN, side, fill)
+  warped = augment.warp(photo, TURN, (side, side), fill)
   np.testing.assert_array_equal(warped, np.rot90(photo))
-  warped = augment.warp(photo, TURN @ MIRROR, side, fill)
+  warped = augment.warp(photo, TURN @ MIRROR, (side, side), fill)
   np.testing.assert_array_equal(warped, np.rot90(photo)[:, ::-1])
 
 
@@ -243,12 +244,12 @@ def test_a_shift_of_a_quarter_moves_by_a_quarter_of_the_width():
   matrix = np.eye(3)
   matrix[0, 2] = 0.5  # the width is 2
   photo = noise(16, 16)
-  warped = augment.warp(photo, matrix, 16, 'constant')
+  warped = augment.warp(photo, matrix, (16, 16), 'constant')
   np.testing.assert_array_equal(warped[:, :12], photo[:, 4:])
   assert (warped[:, 12:] == 0).all()
-  warped = augment.warp(photo, matrix, 16, 'nearest')
+  warped = augment.warp(photo, matrix, (16, 16), 'nearest')
   np.testing.assert_array_equal(warped[:, 12:], photo[:, [15] * 4])
-  warped = augment.warp(photo, matrix, 16, 'reflect')
+  warped = augment.warp(photo, matrix, (16, 16), 'reflect')
   np.testing.assert_array_equal(warped[:, 12:], photo[:, [15, 14, 13, 12]])
 
 
@@ -273,8 +274,12 @@ def test_a_crop_is_a_part_of_the_photo_of_the_right_size():
 
 def test_a_zoom_over_one_shows_more_than_the_photo():
   photo = np.full((16, 16, 3), 200, np.uint8)
-  zoomed_out = augment.warp(photo, np.diag([2.0, 2.0, 1.0]), 16, 'constant')
+  zoomed_out = augment.warp(
+    photo, np.diag([2.0, 2.0, 1.0]), (16, 16), 'constant'
+  )
   assert (zoomed_out[5:11, 5:11] == 200).all()
   assert (zoomed_out[:3] == 0).all()
-  zoomed_in = augment.warp(photo, np.diag([0.5, 0.5, 1.0]), 16, 'constant')
+  zoomed_in = augment.warp(
+    photo, np.diag([0.5, 0.5, 1.0]), (16, 16), 'constant'
+  )
   assert (zoomed_in == 200).all()

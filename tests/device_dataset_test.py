@@ -10,7 +10,7 @@ import pytest
 from imat_jax import config
 from imat_jax.data import augment, device_dataset, input_pipeline, source
 
-SIDE, BATCH = 24, 16
+SHAPE, BATCH = (24, 20), 16
 
 
 @pytest.fixture(scope='module')
@@ -29,7 +29,7 @@ def _batches(photos, seed, augmentation, start, count):
 
   def make(order_SxB, step):
     return device_dataset.batch(
-      photos, order_SxB, jnp.uint32(seed), step, SIDE, augmentation
+      photos, order_SxB, jnp.uint32(seed), step, SHAPE, augmentation
     )
 
   make = jax.jit(make)
@@ -45,7 +45,7 @@ def test_the_loader_and_the_device_give_the_same(
 ):
   augmentation = dataclasses.replace(config.Augmentation(), fill=fill)
   dataset = input_pipeline.train_dataset(
-    examples, SIDE, BATCH, seed, augmentation
+    examples, SHAPE, BATCH, seed, augmentation
   )
   for step, result in enumerate(
     _batches(photos, seed, augmentation, start, 6), start
@@ -70,12 +70,12 @@ def test_warps_of_noise_to_the_last_pixel(fill):
     np.uint32(3), 'augment', number_B, config.Augmentation()
   )
   image = jax.jit(device_dataset.warp, static_argnums=(3, 4))(
-    image_NxHxWxC, number_B % 8, matrix_Bx3x3, 128, fill
+    image_NxHxWxC, number_B % 8, matrix_Bx3x3, (128, 96), fill
   )
   for image_HxWxC, n, matrix in zip(
     np.asarray(image, int), number_B % 8, matrix_Bx3x3, strict=True
   ):
-    expected = augment.warp(image_NxHxWxC[n], matrix, 128, fill)
+    expected = augment.warp(image_NxHxWxC[n], matrix, (128, 96), fill)
     np.testing.assert_allclose(image_HxWxC, expected, atol=1)
 
 
@@ -86,7 +86,7 @@ def test_warp_far_outside_of_the_photo(fill):
   matrix = np.array([[-1.9, 0.3, 3.0], [-0.3, 1.6, -2.5], [0, 0, 1]])
   matrix = matrix.astype(np.float32)
   image = device_dataset.warp(
-    jnp.asarray(image_NxHxWxC), jnp.array([1]), matrix[None], 11, fill
+    jnp.asarray(image_NxHxWxC), jnp.array([1]), matrix[None], (11, 8), fill
   )
-  expected = augment.warp(image_NxHxWxC[1], matrix, 11, fill)
+  expected = augment.warp(image_NxHxWxC[1], matrix, (11, 8), fill)
   np.testing.assert_allclose(np.asarray(image[0], int), expected, atol=1)

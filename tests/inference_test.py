@@ -96,7 +96,7 @@ def test_the_likeliest_labels_come_first():
 
 def test_images_in_memory_equal_files(predictor, paths):
   body = io.BytesIO(pathlib.Path(paths[0]).read_bytes())
-  image_HxWxC = inference.prepare(body, predictor.side)
+  image_HxWxC = inference.prepare(body, predictor.shape)
   assert image_HxWxC.shape == (128, 128, 3)
   assert image_HxWxC.dtype == np.uint8
   (probability_TxK,) = predictor.probabilities(image_HxWxC[None])
@@ -125,7 +125,7 @@ def test_exif_orientation_is_applied(predictor, tmp_path):
   exif[0x0112] = 6  # to be turned by 90° to the right
   image.rotate(90, expand=True).save(lying, exif=exif)
   np.testing.assert_array_equal(
-    inference.prepare(lying, 128), inference.prepare(upright, 128)
+    inference.prepare(lying, (128, 128)), inference.prepare(upright, (128, 128))
   )
 
 

@@ -10,7 +10,7 @@ from imat_jax import config, errors, tasks
 from imat_jax.data import input_pipeline, source
 from imat_jax.data.types import ALL, Batch, Shard
 
-SIDE = 12
+SHAPE = 12, 10
 STILL = config.Augmentation(rotation=0.0, shift=0.0, zoom=0.0, flip=0.0)
 WARP = config.Augmentation()
 
@@ -40,13 +40,13 @@ class Photos:
 
 def train(number=10, batch_size=4, seed=0, augmentation=WARP):
   return input_pipeline.train_dataset(
-    Photos(number), SIDE, batch_size, seed, augmentation
+    Photos(number), SHAPE, batch_size, seed, augmentation
   )
 
 
 def evaluation(number=10, batch_size=4, **options):
   return input_pipeline.eval_dataset(
-    Photos(number), SIDE, batch_size, **options
+    Photos(number), SHAPE, batch_size, **options
   )
 
 
@@ -87,7 +87,7 @@ def test_batches_are_uint8_and_full():
   for dataset in (train(), evaluation(), evaluation(augmentation=WARP)):
     for step in range(3):
       batch = dataset[step]
-      assert batch.image_BxHxWxC.shape == (4, SIDE, SIDE, 3)
+      assert batch.image_BxHxWxC.shape == (4, *SHAPE, 3)
       assert batch.image_BxHxWxC.dtype == np.uint8
       assert batch.label_BxT.shape == (4, 2)
       assert batch.label_BxT.dtype == np.int32
@@ -122,7 +122,7 @@ def test_processes_change_no_batch(built):
   """With the real data set, which has to reach the processes."""
   task_set = source.read_tasks(built).select(['apparel', 'age'])
   examples = source.Source(built, 'train', task_set)
-  dataset = input_pipeline.train_dataset(examples, SIDE, 16, 0, WARP)
+  dataset = input_pipeline.train_dataset(examples, SHAPE, 16, 0, WARP)
   start = 2
   loader = config.Loader(loader_processes=2)
   batches = input_pipeline.iterate(dataset, loader, start)
@@ -194,7 +194,7 @@ def test_each_photo_of_a_batch_has_another_warp():
     def __getitem__(self, index):
       return super().__getitem__(0)
 
-  dataset = input_pipeline.train_dataset(Copies(8), SIDE, 8, 0, WARP)
+  dataset = input_pipeline.train_dataset(Copies(8), SHAPE, 8, 0, WARP)
   pictures = {image.tobytes() for image in dataset[0].image_BxHxWxC}
   assert len(pictures) == 8
 
@@ -255,7 +255,7 @@ def test_images_have_the_orientation_and_the_colors_of_the_photo():
       Image.fromarray(picture).save(file, 'JPEG')
       return source.Record(file.getvalue(), '0', np.zeros(2, np.int32))
 
-  dataset = input_pipeline.eval_dataset(Flag(1), SIDE, 1)
+  dataset = input_pipeline.eval_dataset(Flag(1), SHAPE, 1)
   image = dataset[0].image_BxHxWxC[0].astype(int)
   np.testing.assert_allclose(image[1, 6], (255, 0, 0), atol=16)
   np.testing.assert_allclose(image[-2, 6], (0, 0, 255), atol=16)
@@ -266,7 +266,7 @@ def test_a_damaged_photo_is_an_error_that_names_it():
     def __getitem__(self, index):
       return source.Record(b'no photo', 'shoe 7', np.zeros(2, np.int32))
 
-  dataset = input_pipeline.eval_dataset(Damaged(1), SIDE, 1)
+  dataset = input_pipeline.eval_dataset(Damaged(1), SHAPE, 1)
   with pytest.raises(errors.UserError, match='shoe 7'):
     list(input_pipeline.iterate(dataset, config.Loader()))
 
@@ -274,7 +274,7 @@ def test_a_damaged_photo_is_an_error_that_names_it():
 def test_a_built_data_set_gives_batches(built):
   task_set = source.read_tasks(built).select(['apparel', 'color'])
   examples = source.Source(built, 'validation', task_set)
-  dataset = input_pipeline.eval_dataset(examples, 32, 8)
+  dataset = input_pipeline.eval_dataset(examples, (32, 32), 8)
   label_BxT = epoch(dataset, 0).label_BxT
   expected = [examples[i].label_T for i in range(21)] + [[-1, -1]] * 3
   np.testing.assert_array_equal(label_BxT, expected)
@@ -287,10 +287,10 @@ def test_shares_together_are_the_batch(built, number):
 
   def both(shard: Shard) -> list[Batch]:
     train = input_pipeline.train_dataset(
-      examples, 128, 16, 3, augmentation, shard
+      examples, (128, 128), 16, 3, augmentation, shard
     )
     evaluation = input_pipeline.eval_dataset(
-      examples, 128, 16, augmentation, shard
+      examples, (128, 128), 16, augmentation, shard
     )
     assert len(evaluation) == input_pipeline.num_steps(len(examples), 16)
     return [train[5], train[1], evaluation[3]]
@@ -306,8 +306,8 @@ def test_too_little_shared_memory_is_reported_before_the_first_step(
 ):
   usage = shutil.disk_usage('/')._replace(free=64 * 2**20)
   monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
-  input_pipeline.check_shared_memory(128, 128, config.Loader())
+  input_pipeline.check_shared_memory(128, (128, 128), config.Loader())
   with pytest.raises(errors.UserError, match='shm-size=2g'):
     input_pipeline.check_shared_memory(
-      128, 128, config.Loader(loader_processes=2)
+      128, (128, 128), config.Loader(loader_processes=2)
     )

@@ -21,8 +21,7 @@ MATERIAL = tasks.Task('material', tuple(f'material {n}' for n in range(34)))
 
 def _shapes(model, *task_list):
   network = Network(model, tasks.TaskSet(task_list))
-  side = model.trunk.side
-  image = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+  image = jax.ShapeDtypeStruct((1, *model.trunk.shape, 3), jnp.float32)
 
   def init(key, x):
     return network.init(key, x, deterministic=True)

@@ -371,5 +371,5 @@ def test_other_weights_are_another_run(built, tmp_path):
 def test_the_command_has_the_options():
   argv = ['probe', '--data_dir=a', '--workdir=b', '--size=lite2']
   run = flags.parse(linear_probe.DEFAULTS, argv)
-  assert run.model.trunk.side == 260
+  assert run.model.trunk.shape == (260, 260)
   assert run.model.trunk.is_frozen

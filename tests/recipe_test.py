@@ -225,11 +225,15 @@ def test_jitter_is_that_of_pillow():
 def test_colors_are_kept_where_a_protected_task_has_a_label():
   augmentation = config.Augmentation(color_jitter=0.5, protect=('color',))
   batch = _batch()
-  seen = inputs.StepInput(batch, None).batch(_start(), 16, augmentation, TASKS)
+  seen = inputs.StepInput(batch, None).batch(
+    _start(), (16, 16), augmentation, TASKS
+  )
   moved = np.abs(255 * seen.image_BxHxWxC - batch.image_BxHxWxC).max((1, 2, 3))
   np.testing.assert_array_equal(moved > 1, LABEL_BxT[:, 0] < 0)
   other = _start().replace(weight_T=jnp.array([0.0, 1.0]))  # only age
-  seen = inputs.StepInput(batch, None).batch(other, 16, augmentation, TASKS)
+  seen = inputs.StepInput(batch, None).batch(
+    other, (16, 16), augmentation, TASKS
+  )
   moved = np.abs(255 * seen.image_BxHxWxC - batch.image_BxHxWxC).max((1, 2, 3))
   assert (moved > 1).all()
 

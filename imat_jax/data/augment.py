@@ -92,36 +92,51 @@ def _cropped(
 
 
 def warp(
-  image_HxWxC: np.ndarray, matrix: np.ndarray, side: int, fill: str
+  image_HxWxC: np.ndarray,
+  matrix: np.ndarray,
+  shape: tuple[int, int],
+  fill: str,
 ) -> np.ndarray:
-  """Samples a photo bilinearly; returns uint8, `side` × `side` × C.
+  """Samples a photo bilinearly; returns uint8, H × W × C.
 
   Args:
     image_HxWxC: the stored photo, uint8.
     matrix: one of `random_warps`, or `IDENTITY` for a plain resize.
-    side: width and height of the result.
+    shape: H and W of the result.
     fill: `nearest` repeats the edge, `reflect` mirrors it, `constant` is black.
   """
   height, width = image_HxWxC.shape[:2]
-  pixels = to_pixels(matrix[None], width, height, side)[0]
+  pixels = to_pixels(matrix[None], (height, width), shape)[0]
   return cv2.warpAffine(
     image_HxWxC,
     pixels,
-    (side, side),
+    shape[::-1],
     flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
     borderMode=_BORDERS[fill],
   )
 
 
-def to_pixels(matrix_Bx3x3: Any, width: int, height: int, side: int) -> Any:
-  """B × 2 × 3 matrices: output pixels → photo pixels.
+def to_pixels(
+  matrix_Bx3x3: Any, photo: tuple[int, int], shape: tuple[int, int]
+) -> Any:
+  """B × 2 × 3 matrices: pixels of an image → pixels of a photo.
 
-  Edges are at ±1 and pixel centres at integers, so pixel p of `side` lies at
-  2 p / side + 1 / side - 1. Written out: accelerators round matrix products.
+  Edges are at ±1 and pixel centres at integers, so pixel p of n lies at
+  2 p / n + 1 / n - 1. Written out: accelerators round matrix products.
+
+  Args:
+    matrix_Bx3x3: maps places of the image, (x, y, 1), to those of the photo.
+    photo: its height and width.
+    shape: height and width of the image.
   """
-  half = np.array([width, height], np.float32)[None, :, None] / 2
+  height, width = shape
+  half = np.array(photo[::-1], np.float32)[None, :, None] / 2
+  double = np.array([2 / width, 2 / height], np.float32)[None, None, :]
   linear, shift = matrix_Bx3x3[:, :2, :2], matrix_Bx3x3[:, :2, 2:]
-  corner = (linear[:, :, :1] + linear[:, :, 1:]) * (1 / side - 1) + shift
+  # Of the first pixel; in this order a square image has the bits it always had.
+  aspect = (1 / height - 1) / (1 / width - 1)
+  corner = linear[:, :, :1] + aspect * linear[:, :, 1:]
+  corner = corner * (1 / width - 1) + shift
   xp = matrix_Bx3x3.__array_namespace__()
-  parts = linear * (2 / side) * half, (corner + 1) * half - np.float32(0.5)
+  parts = linear * double * half, (corner + 1) * half - np.float32(0.5)
   return xp.concat(parts, axis=2)

@@ -65,7 +65,7 @@ def batch(
   order_SxB: jax.Array,
   seed: jax.Array,
   step: jax.Array,
-  side: int,
+  shape: tuple[int, int],
   augmentation: config.Augmentation,
 ) -> Batch:
   """The augmented batch of a step; call it inside the jitted step.
@@ -75,7 +75,7 @@ def batch(
     order_SxB: the example numbers of each of the S steps of an epoch.
     seed: uint32.
     step: int32, counted from the start of the run.
-    side: width and height of the batch in pixels.
+    shape: height and width of the batch in pixels.
     augmentation: ranges of the warp.
   """
   steps, batch_size = order_SxB.shape
@@ -85,7 +85,7 @@ def batch(
   number_B = numbers(step, batch_size)
   matrix_Bx3x3 = augment.random_warps(seed, 'augment', number_B, augmentation)
   image_BxHxWxC = warp(
-    photos.image_NxHxWxC, example_B, matrix_Bx3x3, side, augmentation.fill
+    photos.image_NxHxWxC, example_B, matrix_Bx3x3, shape, augmentation.fill
   )
   return Batch(
     image_BxHxWxC * real_B[:, None, None, None].astype(jnp.uint8),
@@ -124,15 +124,15 @@ def warp(
   image_NxHxWxC: jax.Array,
   example_B: jax.Array,
   matrix_Bx3x3: jax.Array,
-  side: int,
+  shape: tuple[int, int],
   fill: str,
 ) -> jax.Array:
   """`augment.warp` of B of the photos, uint8; equal within one grey level."""
   _, height, width, channels = image_NxHxWxC.shape
-  to_pixels_Bx2x3 = augment.to_pixels(matrix_Bx3x3, width, height, side)
+  to_pixels_Bx2x3 = augment.to_pixels(matrix_Bx3x3, (height, width), shape)
   across, down, start = jnp.moveaxis(to_pixels_Bx2x3, 2, 0)[..., None, None]
-  column = jnp.arange(side, dtype=jnp.float32)[None, None, None, :]
-  row = jnp.arange(side, dtype=jnp.float32)[None, None, :, None]
+  column = jnp.arange(shape[1], dtype=jnp.float32)[None, None, None, :]
+  row = jnp.arange(shape[0], dtype=jnp.float32)[None, None, :, None]
   place_Bx2xHxW = across * column + down * row + start
   x, share_x, cover_x = _fold(place_Bx2xHxW[:, 0], width, fill)
   y, share_y, cover_y = _fold(place_Bx2xHxW[:, 1], height, fill)

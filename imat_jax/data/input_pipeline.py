@@ -40,7 +40,7 @@ def num_steps(num_examples: int, batch_size: int) -> int:
 
 def train_dataset(
   examples: source.Source,
-  side: int,
+  shape: tuple[int, int],
   batch_size: int,
   seed: int,
   augmentation: config.Augmentation,
@@ -54,14 +54,14 @@ def train_dataset(
     epoch, place = divmod(number, len(padded))
     record = padded[random.permutation(seed, epoch, len(padded))[place]]
     matrix = _matrix(seed, 'augment', number, batch_size, augmentation)
-    return _example(record, matrix, side, augmentation.fill)
+    return _example(record, matrix, shape, augmentation.fill)
 
   return _batches(len(padded), batch_size, shard, augmented, epochs=None)
 
 
 def eval_dataset(
   examples: source.Source,
-  side: int,
+  shape: tuple[int, int],
   batch_size: int,
   augmentation: config.Augmentation | None = None,
   shard: Shard = ALL,
@@ -78,9 +78,9 @@ def eval_dataset(
   def example(number: int) -> Batch:
     record = padded[number]
     if augmentation is None:
-      return _example(record, augment.IDENTITY, side, 'nearest')
+      return _example(record, augment.IDENTITY, shape, 'nearest')
     matrix = _matrix(view, 'evaluate', number, batch_size, augmentation)
-    return _example(record, matrix, side, augmentation.fill)
+    return _example(record, matrix, shape, augmentation.fill)
 
   return _batches(len(padded), batch_size, shard, example, epochs=1)
 
@@ -125,7 +125,7 @@ def iterate(
 
 
 def check_shared_memory(
-  batch_size: int, side: int, loader: config.Loader
+  batch_size: int, shape: tuple[int, int], loader: config.Loader
 ) -> None:
   """Raises if loader processes would fill the shared memory.
 
@@ -134,13 +134,13 @@ def check_shared_memory(
 
   Args:
     batch_size: photos per step on this machine.
-    side: width and height of a batch in pixels.
+    shape: height and width of a batch in pixels.
     loader: number of processes.
   """
   number = loader.loader_processes
   if not number or not _SHARED_MEMORY.is_dir():
     return
-  needed = 2 * _BATCHES_IN_FLIGHT * number * batch_size * side * side * 3
+  needed = 2 * _BATCHES_IN_FLIGHT * number * batch_size * math.prod(shape) * 3
   free = shutil.disk_usage(_SHARED_MEMORY).free
   if free < needed:
     raise errors.UserError(
@@ -195,12 +195,15 @@ class _Padded:
 
 
 def _example(
-  record: source.Record, matrix: np.ndarray, side: int, fill: str
+  record: source.Record,
+  matrix: np.ndarray,
+  shape: tuple[int, int],
+  fill: str,
 ) -> Batch:
   if record.jpeg == _PADDING_JPEG:
-    return Batch(np.zeros((side, side, 3), np.uint8), record.label_T)
+    return Batch(np.zeros((*shape, 3), np.uint8), record.label_T)
   image_HxWxC = decode(record)
-  return Batch(augment.warp(image_HxWxC, matrix, side, fill), record.label_T)
+  return Batch(augment.warp(image_HxWxC, matrix, shape, fill), record.label_T)
 
 
 def decode(record: source.Record) -> np.ndarray:

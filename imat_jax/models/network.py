@@ -116,7 +116,7 @@ def num_params(model: config.Model, task_set: tasks.TaskSet) -> int:
 
 def trained_input(trunk: trunks.Trunk) -> jax.Array:
   """An input of the network's training, of zeros: 1 × H × W × C, or 1 × D."""
-  image_BxHxWxC = jnp.zeros((1, trunk.side, trunk.side, 3))
+  image_BxHxWxC = jnp.zeros((1, *trunk.shape, 3))
   if not trunk.is_frozen:
     return image_BxHxWxC
   features_of = functools.partial(

@@ -83,7 +83,7 @@ def params(trunk: PretrainedTrunk) -> dict[str, Any]:
 def shapes(trunk: PretrainedTrunk) -> dict[str, Any]:
   """The shapes of the trunk's parameters."""
   init = functools.partial(trunk.make().init, deterministic=True)
-  image_BxHxWxC = jnp.zeros((1, trunk.side, trunk.side, 3))
+  image_BxHxWxC = jnp.zeros((1, *trunk.shape, 3))
   return jax.eval_shape(init, jax.random.key(0), image_BxHxWxC)['params']
 
 

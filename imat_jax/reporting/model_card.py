@@ -85,7 +85,8 @@ def render(
     evaluation=scored.evaluation,
     statistics=statistics,
     data_set=tfds_builder.NAME,
-    side=trunk.side,
+    height=trunk.shape[0],
+    width=trunk.shape[1],
     pretrained=trunk if trunk.pretrained else None,
     unproven=[
       name

@@ -104,7 +104,7 @@ class Sweep:
   def data(self, ensemble: Ensemble) -> inputs.StreamedInputs:
     """The photos, with labels of an ensemble's tasks; the last ones stay."""
     trunk, task_set = ensemble.model.trunk, ensemble.task_set
-    key = (trunk if trunk.is_frozen else trunk.side), task_set
+    key = (trunk if trunk.is_frozen else trunk.shape), task_set
     if self._data is None or self._data[0] != key:
       self._data = None  # its memory goes first
       self._data = key, inputs.open_inputs(self._study, trunk, task_set)

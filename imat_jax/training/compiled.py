@@ -95,7 +95,7 @@ def compare_gradients(ensemble: Ensemble) -> Callable:
 def seen_photos(ensemble: Ensemble, number: int) -> Callable:
   """What the first run's network sees: (state, input) → part of its batch."""
   return _seen_photos(
-    ensemble.model.trunk.side,
+    ensemble.model.trunk.shape,
     ensemble.task_set,
     ensemble.training.augmentation,
     number,
@@ -113,11 +113,11 @@ def _train_step(
 ) -> TrainStep:
   network = Network(model, task_set)
   transformation = optimizer.make(recipe.optimizer, model.trunk, num_steps)
-  side = model.trunk.side
+  shape = model.trunk.shape
 
   def of_run(state, sums, shared, order):
     batch = StepInput(shared, order).batch(
-      state, side, recipe.augmentation, task_set
+      state, shape, recipe.augmentation, task_set
     )
     next_state, of_batch = step.train_step(
       network, transformation, recipe, state, batch
@@ -158,10 +158,10 @@ def _compare_gradients(
   augmentation: config.Augmentation,
 ) -> Callable:
   network = Network(model, task_set)
-  side = model.trunk.side
+  shape = model.trunk.shape
 
   def of_run(cosines, state, shared, order):
-    batch = StepInput(shared, order).batch(state, side, augmentation, task_set)
+    batch = StepInput(shared, order).batch(state, shape, augmentation, task_set)
     return gradient_similarity.add(network, cosines, state, batch)
 
   of_runs = vmap_runs(of_run, (0, 0, None, 0))
@@ -172,13 +172,13 @@ def _compare_gradients(
 
 @functools.cache
 def _seen_photos(
-  side: int,
+  shape: tuple[int, int],
   task_set: tasks.TaskSet,
   augmentation: config.Augmentation,
   number: int,
 ) -> Callable:
   def of_run(state, shared, order):
-    batch = StepInput(shared, order).batch(state, side, augmentation, task_set)
+    batch = StepInput(shared, order).batch(state, shape, augmentation, task_set)
     return jax.tree.map(lambda x: x[:number], batch)
 
   of_runs = vmap_runs(of_run, (0, None, 0))

@@ -91,7 +91,7 @@ def _compute(
   size -= size % jax.device_count()
   data = input_pipeline.eval_dataset(
     examples,
-    trunk.side,
+    trunk.shape,
     size,
     augmentation=training.augmentation if view else None,
     shard=shard,

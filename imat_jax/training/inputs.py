@@ -24,7 +24,7 @@ class StepInput(NamedTuple):
   def batch(
     self,
     state: TrainState,
-    side: int,
+    shape: tuple[int, int],
     augmentation: config.Augmentation,
     task_set: tasks.TaskSet,
   ) -> Batch:
@@ -39,7 +39,7 @@ class StepInput(NamedTuple):
     else:
       batch = sharding.constrain_batch(
         device_dataset.batch(
-          self.shared, self.order, state.seed, state.step, side, augmentation
+          self.shared, self.order, state.seed, state.step, shape, augmentation
         )
       )
     is_protected_T = np.isin(task_set.names, augmentation.protect)
@@ -54,12 +54,15 @@ class StreamedInputs:
   """Decoded and augmented by the host while the device works; of one run."""
 
   def __init__(
-    self, training: config.Training, side: int, task_set: tasks.TaskSet
+    self,
+    training: config.Training,
+    shape: tuple[int, int],
+    task_set: tasks.TaskSet,
   ):
-    self._training, self._side = training, side
+    self._training, self._shape = training, shape
     shard = sharding.shard()
     input_pipeline.check_shared_memory(
-      training.batch_size // shard.number, side, training.loader
+      training.batch_size // shard.number, shape, training.loader
     )
     self._examples = source.Source(training.data_dir, 'train', task_set)
     if isinstance(training, config.Run) and training.train_photos:
@@ -67,7 +70,7 @@ class StreamedInputs:
     self._held_out = source.Source(training.data_dir, 'validation', task_set)
     self._evaluation = input_pipeline.eval_dataset(
       self._held_out,
-      side,
+      shape,
       training.batch_size,
       augmentation=training.augmentation if training.eval_augmented else None,
       shard=shard,
@@ -87,7 +90,7 @@ class StreamedInputs:
     # begins at `start` and no state of an iterator is stored.
     dataset = input_pipeline.train_dataset(
       self._examples,
-      self._side,
+      self._shape,
       self._training.batch_size,
       int(seed),
       self._training.augmentation,
@@ -136,7 +139,7 @@ class FeatureInputs(CachedInputs):
   def __init__(
     self, training: config.Training, trunk: Trunk, task_set: tasks.TaskSet
   ):
-    super().__init__(training, trunk.side, task_set)
+    super().__init__(training, trunk.shape, task_set)
     self._trunk = trunk
 
   @functools.cached_property
@@ -178,7 +181,7 @@ def open_inputs(
   Raises:
     UserError: there is none, or its photos are smaller.
   """
-  side = trunk.side
+  side = max(trunk.shape)
   size = source.read_metadata(training.data_dir)['image_size']
   if size < side:
     raise errors.UserError(
@@ -189,4 +192,4 @@ def open_inputs(
   if trunk.is_frozen:
     return FeatureInputs(training, trunk, task_set)
   kind = CachedInputs if training.cache_on_device else StreamedInputs
-  return kind(training, side, task_set)
+  return kind(training, trunk.shape, task_set)

@@ -53,7 +53,7 @@ def outputs(
   examples = source.Source(data_dir, split, task_set)
   data = input_pipeline.eval_dataset(
     examples,
-    run.model.trunk.side,
+    run.model.trunk.shape,
     batch_size,
     augmentation=run.augmentation if run.eval_augmented else None,
   )

@@ -29,6 +29,12 @@ class Trunk(options.Part):
     128,
     validators.between(8, 4096),
   )
+  image_width: int = options.option(
+    'their width where they are not square, as --image_size is then the '
+    'height; 0 for square ones',
+    0,
+    validators.between(0, 4096),
+  )
 
   @property
   def is_frozen(self) -> bool:
@@ -46,9 +52,14 @@ class Trunk(options.Part):
     return True
 
   @property
-  def side(self) -> int:
-    """Width and height in pixels of the photos that the network sees."""
+  def height(self) -> int:
+    """That of the photos that the network sees, in pixels."""
     return self.image_size
+
+  @property
+  def shape(self) -> tuple[int, int]:
+    """Height and width of the photos that the network sees, in pixels."""
+    return self.height, self.image_width or self.height
 
   def make(self) -> nn.Module:
     """The module: (image_BxHxWxC, *, deterministic) → features, B × D.

@@ -84,7 +84,7 @@ class EfficientNetLite(trunks.PretrainedTrunk):
   )
 
   @property
-  def side(self) -> int:
+  def height(self) -> int:
     return self.image_size or _SIZES[self.size].side
 
   @property

@@ -54,14 +54,16 @@ class Paper(trunks.Trunk):
 
   def __post_init__(self):
     super().__post_init__()
-    if self.image_size % 8 or 0 < self.image_size < 16:
-      raise ValueError(
-        f'--image_size={self.image_size}: must be a multiple of 8, at least '
-        '16, as the photo is halved three times; or 0'
-      )
+    for name in 'image_size', 'image_width':
+      pixels = getattr(self, name)
+      if pixels % 8 or 0 < pixels < 16:
+        raise ValueError(
+          f'--{name}={pixels}: must be a multiple of 8, at least 16, as the '
+          'photo is halved three times; or 0'
+        )
 
   @property
-  def side(self) -> int:
+  def height(self) -> int:
     return self.image_size or _SIDES[self.geometry]
 
   def make(self) -> nn.Module:

@@ -44,11 +44,13 @@ class ResNet(trunks.Trunk):
 
   def __post_init__(self):
     super().__post_init__()
-    if self.image_size % 2 ** (len(self.blocks) + 1):
-      raise ValueError(
-        f'--image_size={self.image_size}: must be a multiple of '
-        f'{2 ** (len(self.blocks) + 1)} with {len(self.blocks)} stages'
-      )
+    divisor = 2 ** (len(self.blocks) + 1)
+    for name in 'image_size', 'image_width':
+      if getattr(self, name) % divisor:
+        raise ValueError(
+          f'--{name}={getattr(self, name)}: must be a multiple of {divisor} '
+          f'with {len(self.blocks)} stages'
+        )
     if self.width % _GROUP_SIZE:
       raise ValueError(
         f'--width={self.width}: must be a multiple of {_GROUP_SIZE}'
