@@ -7,7 +7,7 @@ import dataclasses
 import math
 from typing import Literal, NamedTuple
 
-from imat_jax import validators
+from imat_jax import tasks, validators
 from imat_jax.options import Config, Part, group, one_of, option
 
 # Networks of a study: the report's, and two of today; see `models.presets`.
@@ -133,12 +133,22 @@ class Model(Config):
     'image',
     False,
   )
+  precision: Literal['float32', 'bfloat16'] = option(
+    "of the trunk's operations in training; parameters, heads and evaluation "
+    'stay float32. bfloat16 is for GPUs and TPUs',
+    'float32',
+  )
 
   def __post_init__(self):
     super().__post_init__()
     if self.average_mirrored and self.trunk.is_frozen:
       raise ValueError(
         '--average_mirrored: a frozen trunk has seen no mirror images'
+      )
+    if self.precision != 'float32' and self.trunk.is_frozen:
+      raise ValueError(
+        f'--precision={self.precision}: a frozen trunk has no operations in '
+        'training'
       )
 
 
@@ -181,6 +191,12 @@ class Optimizer(Config):
     0.0,
     validators.at_least(0),
   )
+  accumulation: int = option(
+    'steps whose mean gradient is one update, for batches that do not fit into '
+    'memory',
+    1,
+    validators.at_least(1),
+  )
   trunk_factor: float = option(
     'of the step size for the trunk; less than 1 for fine-tuning',
     1.0,
@@ -207,6 +223,12 @@ class Loss(Config):
     "share of the target that is spread over the task's labels",
     0.0,
     validators.between(0, 0.9),
+  )
+  class_weighting: float = option(
+    'a label counts in its loss as the number of its train photos to the power '
+    '-this; 0: all photos the same, 1: all labels the same',
+    0.0,
+    validators.between(0, 1),
   )
 
 
@@ -304,6 +326,12 @@ class Training(Config):
     'passes over the train photos', 20, validators.at_least(1)
   )
   batch_size: int = option('photos per step', 128, validators.at_least(1))
+  balanced_task: str = option(
+    'of this task all labels are seen equally often: an epoch has the photos '
+    'of rare ones several times, and not all of the others; empty: each photo '
+    'once',
+    '',
+  )
   eval_augmented: bool = option(
     'augment the validation photos too, as the report did', False
   )
@@ -382,6 +410,12 @@ class Run(Training):
 
   def __post_init__(self):
     super().__post_init__()
+    spellings = map(tasks.spelling, ('', *self.tasks))
+    if tasks.spelling(self.balanced_task) not in spellings:
+      raise ValueError(
+        f'--balanced_task={self.balanced_task}: none of --tasks='
+        f'{",".join(self.tasks)}'
+      )
     if self.augmentation.cutmix and self.model.trunk.is_frozen:
       raise ValueError(
         f'--cutmix={self.augmentation.cutmix}: a frozen trunk has no photos in '

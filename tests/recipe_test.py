@@ -15,11 +15,18 @@ import tiny
 from PIL import Image, ImageEnhance
 
 from imat_jax import config, errors, tasks
-from imat_jax.data import pixels
+from imat_jax.data import input_pipeline, pixels, random
 from imat_jax.data.types import Batch
 from imat_jax.models.network import Network
 from imat_jax.models.trunks.resnet import ResNet
-from imat_jax.training import inputs, losses, optimizer, state, step
+from imat_jax.training import (
+  gradients,
+  inputs,
+  losses,
+  optimizer,
+  state,
+  step,
+)
 from imat_jax.training.state import TrainState
 
 RNG = np.random.default_rng(0)
@@ -34,6 +41,7 @@ MODEL = config.Model(
   trunk=ResNet(image_size=16, width=8, blocks=(1,), dropout=0.0), head_widths=()
 )
 LABEL_BxT = np.array([[0, 1], [2, -1], [-1, -1], [1, 0]], np.int32)
+CLASS_WEIGHT_TxK = np.float32([[1.0, 0.5, 3.0], [2.0, 0.25, 0.0]])
 
 
 def _steps(options: config.Optimizer, num_steps: int) -> list[dict]:
@@ -120,11 +128,105 @@ def test_the_average_of_the_parameters_is_evaluated():
   assert np.abs(expected - kernel(now.params)).max() > 1e-4
 
 
+def test_a_mean_of_gradients_is_one_update():
+  """And the averaged parameters have it once."""
+  options = config.Optimizer(accumulation=2, average=0.9, learning_rate=0.1)
+  recipe = _recipe(optimizer=options)
+  rule = optimizer.make(options, MODEL.trunk, num_steps=4)
+  network = Network(MODEL, TASKS)
+  now = state.create(
+    *(network, rule, recipe.strategy, jnp.zeros((1, 16, 16, 3))),
+    *(0, jnp.ones(2)),
+    averages=True,
+  )
+  one_step = jax.jit(functools.partial(step.train_step, network, rule, recipe))
+  first, second = _batch(), _batch()
+  after, _ = one_step(now, first)
+  jax.tree.map(np.testing.assert_array_equal, after.params, now.params)
+  jax.tree.map(np.testing.assert_array_equal, after.average, now.params)
+  after, _ = one_step(after, second)
+
+  def gradient_of(batch):
+    _, loss_of = losses.objective(recipe, now, batch)
+    return gradients.of_sum(
+      network, recipe.strategy, loss_of, now, batch.image_BxHxWxC
+    ).gradient
+
+  mean = jax.tree.map(
+    lambda a, b: (a + b) / 2, gradient_of(first), gradient_of(second)
+  )
+  adam = optax.adam(0.1, eps=1e-7)
+  update, _ = adam.update(mean, adam.init(now.params))
+  expected = optax.apply_updates(now.params, update)
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3)
+  jax.tree.map(close, after.params, expected)
+  middle = jax.tree.map(lambda a, b: (a + b) / 2, now.params, after.params)
+  close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+  jax.tree.map(close, after.average, middle)
+
+
+def test_class_weights_are_those_of_scikit_learn():
+  class_weight = pytest.importorskip('sklearn.utils.class_weight')
+  label_N = np.repeat([0, 1, 2], [1, 30, 6])
+  expected = class_weight.compute_class_weight(
+    'balanced', classes=np.arange(3), y=label_N
+  )
+  # The last label of the second task has no photo.
+  count_TxK = np.array([np.bincount(label_N), [5, 5, 0]])
+  weight_TxK = losses.class_weights(count_TxK, 1.0)
+  np.testing.assert_allclose(weight_TxK, [expected, [1, 1, 0]], rtol=1e-6)
+  np.testing.assert_allclose(
+    losses.class_weights(count_TxK, 0.5), np.sqrt(weight_TxK), rtol=1e-6
+  )
+
+
+def test_an_epoch_has_all_labels_equally_often():
+  """Each photo as often as its share, rounded up or down."""
+  label_N = np.repeat([0, 1, 2, -1], [3, 60, 17, 20])
+  share_N = input_pipeline.balanced_shares(label_N)
+  assert share_N.sum() == pytest.approx(100)
+  seen_NxE = np.empty((100, 50))
+  for epoch in range(50):
+    order_L = random.order(7, epoch, 112, share_N)
+    assert (np.sort(order_L)[100:] == np.arange(100, 112)).all()
+    seen_NxE[:, epoch] = np.bincount(order_L[order_L < 100], minlength=100)
+    counts = [seen_NxE[label_N == label, epoch].sum() for label in range(4 - 1)]
+    np.testing.assert_allclose(counts, 80 / 3, atol=1)
+  assert (np.abs(seen_NxE - share_N[:, None]) < 1).all()
+  np.testing.assert_allclose(seen_NxE.mean(1), share_N, atol=0.3)
+  assert (seen_NxE[label_N == -1] == 1).all()
+
+
+def test_half_precision_is_in_training_alone():
+  batch, now = _batch(), _start()
+  half = dataclasses.replace(MODEL, precision='bfloat16')
+  gradient_of, logits_of = {}, {}
+  for model in MODEL, half:
+    network, recipe = Network(model, TASKS), _recipe()
+    _, loss_of = losses.objective(recipe, now, batch)
+    gradient_of[model] = gradients.of_sum(
+      network, recipe.strategy, loss_of, now, batch.image_BxHxWxC
+    ).gradient
+    logits_of[model] = network.apply(
+      now.variables, batch.image_BxHxWxC, deterministic=True
+    )
+  np.testing.assert_array_equal(logits_of[half], logits_of[MODEL])
+  kernel, exact = (
+    np.asarray(gradient_of[model]['trunk']['stem']['conv']['kernel'])
+    for model in (half, MODEL)
+  )
+  assert kernel.dtype == np.float32
+  error = np.linalg.norm(kernel - exact) / np.linalg.norm(exact)
+  assert 1e-4 < error < 0.05
+
+
 def _log_probability(logits: np.ndarray) -> np.ndarray:
   return logits - np.log(np.exp(logits).sum())
 
 
-def _slow_loss(logits_BxTxK, label_BxT, partner_B, share, smoothing):
+def _slow_loss(
+  logits_BxTxK, label_BxT, partner_B, share, smoothing, class_weight_TxK
+):
   """Photo by photo, task by task: sums of losses and weights."""
   sums = np.zeros((2, label_BxT.shape[1]))
   for b, t in np.ndindex(*label_BxT.shape):
@@ -135,6 +237,7 @@ def _slow_loss(logits_BxTxK, label_BxT, partner_B, share, smoothing):
       (label_BxT[partner_B[b], t], 1 - share),
     ):
       if label >= 0:
+        weight *= class_weight_TxK[t, label]
         loss = (1 - smoothing) * log[label] + smoothing * log.mean()
         sums[:, t] += -weight * loss, weight
   return sums
@@ -142,7 +245,10 @@ def _slow_loss(logits_BxTxK, label_BxT, partner_B, share, smoothing):
 
 @pytest.mark.parametrize('mixing', [{}, {'mixup': 0.4}, {'cutmix': 1.0}])
 @pytest.mark.parametrize('smoothing', [0.0, 0.2])
-def test_smoothed_and_mixed_labels(mixing, smoothing):
+@pytest.mark.parametrize('class_weight_TxK', [None, CLASS_WEIGHT_TxK])
+def test_smoothed_mixed_and_weighted_labels(
+  mixing, smoothing, class_weight_TxK
+):
   """A missing label counts nowhere, in a pair neither."""
   recipe = _recipe(
     augmentation=config.Augmentation(**mixing),
@@ -154,12 +260,13 @@ def test_smoothed_and_mixed_labels(mixing, smoothing):
   if mixing:
     mixed = losses.mix(recipe.augmentation, _start(), _batch().image_BxHxWxC)
     partner_B, share = np.asarray(mixed.partner_B), float(mixed.share)
-  _, loss_of = losses.objective(recipe, _start(), _batch())
+  _, loss_of = losses.objective(recipe, _start(), _batch(), class_weight_TxK)
   loss, gradient = jax.value_and_grad(lambda x: loss_of(x).sum_T.sum())(
     logits_BxTxK
   )
   sum_T, weight_T = _slow_loss(
-    logits_BxTxK, LABEL_BxT, partner_B, share, smoothing
+    *(logits_BxTxK, LABEL_BxT, partner_B, share, smoothing),
+    np.ones((2, 3)) if class_weight_TxK is None else class_weight_TxK,
   )
   np.testing.assert_allclose(loss, sum_T.sum(), rtol=1e-5)
   np.testing.assert_allclose(
@@ -254,12 +361,18 @@ def test_a_part_is_erased():
 MODERN = {
   'model': MODEL,
   'optimizer': config.Optimizer(
-    weight_decay=0.05, schedule='cosine', warmup=0.1, clip_norm=1.0, average=0.9
+    weight_decay=0.05,
+    schedule='cosine',
+    warmup=0.1,
+    clip_norm=1.0,
+    average=0.9,
+    accumulation=2,
   ),
+  'balanced_task': 'apparel',
   'augmentation': config.Augmentation(
     crop=0.5, color_jitter=0.3, erasing=0.2, mixup=0.2, cutmix=1.0
   ),
-  'loss': config.Loss(label_smoothing=0.1),
+  'loss': config.Loss(label_smoothing=0.1, class_weighting=0.5),
 }
 
 

@@ -52,10 +52,16 @@ def load(examples: source.Source, threads: int) -> Photos:
   return Photos(jnp.asarray(image_NxHxWxC), jnp.asarray(label_NxT))
 
 
-def order(seeds: Sequence[int], epoch: int, steps: int, batch: int):
-  """The examples of an epoch: R × steps × B, int32; from N on padding."""
+def order(
+  seeds: Sequence[int],
+  epoch: int,
+  steps: int,
+  batch: int,
+  share_N: np.ndarray | None = None,
+) -> jax.Array:
+  """`random.order` for each of R seeds: R × steps × B, int32."""
   orders = [
-    random.permutation(int(seed), epoch, steps * batch) for seed in seeds
+    random.order(int(seed), epoch, steps * batch, share_N) for seed in seeds
   ]
   return jnp.asarray(np.stack(orders).reshape(-1, steps, batch))
 

@@ -38,6 +38,20 @@ def num_steps(num_examples: int, batch_size: int) -> int:
   return math.ceil(num_examples / batch_size)
 
 
+def balanced_shares(label_N: np.ndarray) -> np.ndarray:
+  """How often an epoch should see each example: all labels equally often.
+
+  Examples without a label, -1, are seen once, and N in all.
+  """
+  share_N = np.ones(len(label_N))
+  labelled_N = label_N >= 0
+  _, label_M, count_K = np.unique(
+    label_N[labelled_N], return_inverse=True, return_counts=True
+  )
+  share_N[labelled_N] = len(label_M) / (len(count_K) * count_K[label_M])
+  return share_N
+
+
 def train_dataset(
   examples: source.Source,
   shape: tuple[int, int],
@@ -45,14 +59,22 @@ def train_dataset(
   seed: int,
   augmentation: config.Augmentation,
   shard: Shard = ALL,
+  share_N: np.ndarray | None = None,
 ) -> grain.MapDataset:
-  """Endless shuffled, augmented batches; `[s]` is the batch of step s."""
+  """Endless shuffled, augmented batches; `[s]` is the batch of step s.
+
+  For `share_N` see `random.order`.
+  """
 
   padded = _Padded(examples, batch_size)
 
+  @functools.lru_cache(maxsize=4)
+  def order(seed: int, epoch: int) -> np.ndarray:
+    return random.order(seed, epoch, len(padded), share_N)
+
   def augmented(number: int) -> Batch:
     epoch, place = divmod(number, len(padded))
-    record = padded[random.permutation(seed, epoch, len(padded))[place]]
+    record = padded[order(seed, epoch)[place]]
     matrix = _matrix(seed, 'augment', number, batch_size, augmentation)
     return _example(record, matrix, shape, augmentation.fill)
 

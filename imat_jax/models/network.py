@@ -56,7 +56,15 @@ class Network(nn.Module):
     """What all tasks share, B × D; of a frozen trunk the input is that."""
     if image_BxHxWxC.ndim == 2:
       return image_BxHxWxC
-    return self.trunk(image_BxHxWxC, deterministic=deterministic)
+    if deterministic or self.model.precision == 'float32':
+      return self.trunk(image_BxHxWxC, deterministic=deterministic)
+    in_half = nn.map_variables(
+      lambda self, image: self.trunk(image, deterministic=deterministic),
+      'params',
+      functools.partial(jax.tree.map, _in_half),
+    )
+    image_BxHxWxC = _in_half(trunks.as_float(image_BxHxWxC))
+    return in_half(self, image_BxHxWxC).astype(jnp.float32)
 
   def classify(self, feature: jax.Array) -> jax.Array:
     """The logits of features, B × D, or of a copy for each task, B × T × D."""
@@ -65,6 +73,10 @@ class Network(nn.Module):
       variance = (feature**2).mean(-1, keepdims=True)
       feature = feature * jax.lax.rsqrt(variance + 1e-6)
     return self.heads(feature)
+
+
+def _in_half(x: jax.Array) -> jax.Array:
+  return x.astype(jnp.bfloat16)
 
 
 class Heads(nn.Module):

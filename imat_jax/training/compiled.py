@@ -115,12 +115,12 @@ def _train_step(
   transformation = optimizer.make(recipe.optimizer, model.trunk, num_steps)
   shape = model.trunk.shape
 
-  def of_run(state, sums, shared, order):
+  def of_run(state, sums, shared, order, class_weight_TxK):
     batch = StepInput(shared, order).batch(
       state, shape, recipe.augmentation, task_set
     )
     next_state, of_batch = step.train_step(
-      network, transformation, recipe, state, batch
+      network, transformation, recipe, state, batch, class_weight_TxK
     )
     after = next_state, metrics.merge(sums, of_batch)
     # A run that stopped early takes the step of the others, for nothing.
@@ -128,7 +128,7 @@ def _train_step(
       functools.partial(jnp.where, state.active), after, (state, sums)
     )
 
-  of_runs = vmap_runs(of_run, (0, 0, None, 0))
+  of_runs = vmap_runs(of_run, (0, 0, None, 0, None))
 
   # Replicated, as each process reads and saves its own copy of all arrays.
   def of_ensemble(state, sums, step_input):
@@ -160,11 +160,11 @@ def _compare_gradients(
   network = Network(model, task_set)
   shape = model.trunk.shape
 
-  def of_run(cosines, state, shared, order):
+  def of_run(cosines, state, shared, order, _):
     batch = StepInput(shared, order).batch(state, shape, augmentation, task_set)
     return gradient_similarity.add(network, cosines, state, batch)
 
-  of_runs = vmap_runs(of_run, (0, 0, None, 0))
+  of_runs = vmap_runs(of_run, (0, 0, None, 0, None))
   return _jitted(
     lambda cosines, state, step_input: of_runs(cosines, state, *step_input)
   )
@@ -177,11 +177,11 @@ def _seen_photos(
   augmentation: config.Augmentation,
   number: int,
 ) -> Callable:
-  def of_run(state, shared, order):
+  def of_run(state, shared, order, _):
     batch = StepInput(shared, order).batch(state, shape, augmentation, task_set)
     return jax.tree.map(lambda x: x[:number], batch)
 
-  of_runs = vmap_runs(of_run, (0, None, 0))
+  of_runs = vmap_runs(of_run, (0, None, 0, None))
   return _jitted(
     lambda state, step_input: jax.tree.map(
       lambda x: x[0], of_runs(state, *step_input)

@@ -11,7 +11,7 @@ from imat_jax import config, errors, tasks
 from imat_jax.data import device_dataset, input_pipeline, pixels, source
 from imat_jax.data.types import Batch
 from imat_jax.models.trunks import Trunk
-from imat_jax.training import features, sharding
+from imat_jax.training import features, losses, sharding
 from imat_jax.training.state import TrainState
 
 
@@ -20,6 +20,7 @@ class StepInput(NamedTuple):
 
   shared: Any  # the batch, or all photos or their features
   order: jax.Array | None  # of the photos in an epoch, R × steps × B; or none
+  class_weight_TxK: jax.Array | None = None  # of labels in the loss
 
   def batch(
     self,
@@ -83,6 +84,31 @@ class StreamedInputs:
       self.num_train, training.batch_size
     )
 
+  @functools.cached_property
+  def _share_N(self) -> np.ndarray | None:
+    """How often an epoch has each train photo, if not once."""
+    name = self._training.balanced_task
+    if not name:
+      return None
+    names = self._examples.task_set.names
+    task = names.index(tasks.resolve(name, names))
+    return input_pipeline.balanced_shares(self._examples.label_NxT()[:, task])
+
+  @functools.cached_property
+  def _class_weight_TxK(self) -> jax.Array | None:
+    power = self._training.loss.class_weighting
+    if not power:
+      return None
+    label_NxT = self._examples.label_NxT()
+    most_labels = self._examples.task_set.most_labels
+    count_TxK = np.stack(
+      [
+        np.bincount(column[column >= 0], minlength=most_labels)
+        for column in label_NxT.T
+      ]
+    )
+    return sharding.replicate(losses.class_weights(count_TxK, power))
+
   def train(self, seeds: Sequence[int], start: int) -> Iterator[StepInput]:
     """What the steps from `start` on read, without end."""
     (seed,) = seeds
@@ -95,9 +121,10 @@ class StreamedInputs:
       int(seed),
       self._training.augmentation,
       sharding.shard(),
+      self._share_N,
     )
     for batch in input_pipeline.iterate(dataset, self._training.loader, start):
-      yield StepInput(sharding.shard_batch(batch), None)
+      yield StepInput(sharding.shard_batch(batch), None, self._class_weight_TxK)
 
   def validation(self) -> Iterable[Batch]:
     """Each validation photo once; the last batch is padded."""
@@ -114,8 +141,12 @@ class CachedInputs(StreamedInputs):
     steps, batch_size = self.steps_per_epoch, self._training.batch_size
     epoch, skipped = divmod(start, steps)
     while True:
-      order = device_dataset.order(seeds, epoch, steps, batch_size)
-      step_input = StepInput(self._photos, sharding.replicate(order))
+      order = device_dataset.order(
+        seeds, epoch, steps, batch_size, self._share_N
+      )
+      step_input = StepInput(
+        self._photos, sharding.replicate(order), self._class_weight_TxK
+      )
       for _ in range(skipped, steps):
         yield step_input
       epoch, skipped = epoch + 1, 0

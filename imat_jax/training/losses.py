@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -96,12 +97,15 @@ def weighted_sum(loss: Mean, weight_T: jax.Array) -> jax.Array:
 
 
 def objective(
-  recipe: 'config.Recipe', state: TrainState, batch: Batch
+  recipe: 'config.Recipe',
+  state: TrainState,
+  batch: Batch,
+  class_weight_TxK: jax.Array | None = None,
 ) -> tuple[jax.Array, LossOf]:
   """The images that the network sees, and the loss per task of its logits."""
   augmentation, smoothing = recipe.augmentation, recipe.loss.label_smoothing
   mixes = augmentation.mixup or augmentation.cutmix
-  if not (mixes or smoothing):
+  if not (mixes or smoothing or class_weight_TxK is not None):
     return (
       batch.image_BxHxWxC,
       lambda logits_BxTxK: masked_cross_entropy(logits_BxTxK, batch.label_BxT),
@@ -111,6 +115,8 @@ def objective(
   def loss_of(logits_BxTxK: jax.Array) -> Mean:
     # All 0 for a missing label, which is -1.
     target_BxTxK = jax.nn.one_hot(batch.label_BxT, logits_BxTxK.shape[2])
+    if class_weight_TxK is not None:
+      target_BxTxK = target_BxTxK * class_weight_TxK[None]
     if mixed:
       other_BxTxK = target_BxTxK[mixed.partner_B]
       target_BxTxK = (
@@ -122,6 +128,22 @@ def objective(
     )
 
   return mixed.image_BxHxWxC if mixed else batch.image_BxHxWxC, loss_of
+
+
+def class_weights(count_TxK: np.ndarray, power: float) -> np.ndarray:
+  """The weight of each label in its task's loss, T × K.
+
+  With power 1 all labels together have the same weight, with 0 all photos.
+
+  Args:
+    count_TxK: train photos with each label; a label without one has weight 0.
+    power: from 0 to 1.
+  """
+  number_Tx1 = count_TxK.sum(1, keepdims=True)
+  labels_Tx1 = (count_TxK > 0).sum(1, keepdims=True)
+  mean_Tx1 = number_Tx1 / np.maximum(labels_Tx1, 1)
+  weight_TxK = (mean_Tx1 / np.maximum(count_TxK, 1)) ** power
+  return np.where(count_TxK > 0, weight_TxK, 0).astype(np.float32)
 
 
 def smooth(

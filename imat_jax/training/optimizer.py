@@ -19,7 +19,7 @@ def make(
     trunk: tells which of its parameters are trained.
     num_steps: of the whole run, over which a schedule stretches.
   """
-  parts = []
+  parts, num_updates = [], num_steps // optimizer.accumulation
   if optimizer.clip_norm:
     parts.append(optax.clip_by_global_norm(optimizer.clip_norm))
   if optimizer.update_rule == 'sgd':
@@ -35,22 +35,27 @@ def make(
     # Behind the rule, so decoupled from it (Loshchilov and Hutter, "Decoupled
     # weight decay regularization", 2019).
     parts.append(optax.add_decayed_weights(optimizer.weight_decay, _is_kernel))
-  parts.append(optax.scale_by_learning_rate(_schedule(optimizer, num_steps)))
+  parts.append(optax.scale_by_learning_rate(_schedule(optimizer, num_updates)))
   if optimizer.trunk_factor != 1 or not trunk.trains_all:
     parts.append(_for_trunk(trunk, optimizer.trunk_factor))
-  return optax.chain(*parts)
+  update = optax.chain(*parts)
+  if optimizer.accumulation == 1:
+    return update
+  return optax.MultiSteps(
+    update, optimizer.accumulation
+  ).gradient_transformation()
 
 
 def _schedule(
-  optimizer: config.Optimizer, num_steps: int
+  optimizer: config.Optimizer, num_updates: int
 ) -> float | optax.Schedule:
-  """The step size, or its function of the step."""
+  """The step size, or its function of the number of the update."""
   size = optimizer.learning_rate
   if not optimizer.needs_num_steps:
     return size
-  rising = round(optimizer.warmup * num_steps)
+  rising = round(optimizer.warmup * num_updates)
   if optimizer.schedule == 'cosine':
-    after = optax.cosine_decay_schedule(size, max(1, num_steps - rising))
+    after = optax.cosine_decay_schedule(size, max(1, num_updates - rising))
   else:
     after = optax.constant_schedule(size)
   before = optax.linear_schedule(0, size, max(1, rising))

@@ -21,6 +21,7 @@ def train_step(
   recipe: 'config.Recipe',
   state: TrainState,
   batch: Batch,
+  class_weight_TxK: jax.Array | None = None,
 ) -> tuple[TrainState, metrics.Metrics]:
   """One update on the weighted, masked multi-task loss.
 
@@ -30,13 +31,16 @@ def train_step(
     recipe: the multi-task method, the loss and how photos are mixed.
     state: before the update.
     batch: augmented photos.
+    class_weight_TxK: of each label in its task's loss; None for all the same.
 
   Returns:
     the next state, and the batch's metrics as the network saw it, with dropout,
     before the update.
   """
 
-  image_BxHxWxC, loss_of = losses.objective(recipe, state, batch)
+  image_BxHxWxC, loss_of = losses.objective(
+    recipe, state, batch, class_weight_TxK
+  )
   strategy = recipe.strategy
   compute = (
     gradients.with_gramian if strategy.needs_gramian else gradients.of_sum
@@ -49,7 +53,7 @@ def train_step(
   next_state = state.replace(
     step=state.step + 1,
     params=params,
-    average=_averaged(recipe.optimizer.average, state, params),
+    average=_averaged(recipe.optimizer, state, params),
     collections=result.collections,
     opt_state=opt_state,
     strategy=result.strategy,
@@ -61,13 +65,15 @@ def train_step(
 
 
 def _averaged(
-  decay: float, state: TrainState, params: dict[str, Any]
+  optimizer: 'config.Optimizer', state: TrainState, params: dict[str, Any]
 ) -> dict[str, Any]:
-  """The running mean with the next parameters; of few steps a plain mean."""
-  if not decay:
+  """The running mean with the next parameters; of few updates a plain mean."""
+  if not optimizer.average:
     return state.average
-  # The first parameters count like a step.
-  share = jnp.maximum(1 - decay, 1 / (state.step + 2))
+  updates, rest = jnp.divmod(state.step + 1, optimizer.accumulation)
+  # The first parameters count like those after an update.
+  share = jnp.maximum(1 - optimizer.average, 1 / (updates + 1))
+  share = jnp.where(rest == 0, share, 0)
   return optax.incremental_update(params, state.average, share)
 
 
