@@ -81,6 +81,7 @@ def test_adam_has_the_defaults_of_the_report():
     'schedule': 'constant',
     'warmup': 0.0,
     'clip_norm': 0.0,
+    'accumulation': 1,
     'trunk_factor': 1.0,
     'average': 0.0,
   }
