@@ -54,19 +54,21 @@ def test_flattened_size(geometry):
 
 
 @pytest.mark.parametrize(
-  ('pool', 'stride', 'padding', 'size'),
+  ('pool', 'window', 'stride', 'padding', 'size'),
   [
-    (pooling.max_pool_4_stride_2, 2, 'SAME', 8),
-    (pooling.max_pool_4_stride_2, 2, 'SAME', 2),
-    (pooling.max_pool_4_stride_4, 4, 'VALID', 12),
-    (pooling.max_pool_4_stride_4, 4, 'VALID', 10),
+    (pooling.max_pool_4_stride_2, 4, 2, 'SAME', 8),
+    (pooling.max_pool_4_stride_2, 4, 2, 'SAME', 2),
+    (pooling.max_pool_4_stride_4, 4, 4, 'VALID', 12),
+    (pooling.max_pool_4_stride_4, 4, 4, 'VALID', 10),
+    (pooling.max_pool_3_stride_2, 3, 2, [(1, 1), (1, 1)], 8),
+    (pooling.max_pool_3_stride_2, 3, 2, [(1, 1), (1, 1)], 7),
   ],
 )
-def test_pooling_equals_max_pool(pool, stride, padding, size):
+def test_pooling_equals_max_pool(pool, window, stride, padding, size):
   x = jax.random.normal(jax.random.key(1), (2, size, size + 4, 3))
 
   def plain(x):
-    return nn.max_pool(x, (4, 4), (stride, stride), padding)
+    return nn.max_pool(x, (window, window), (stride, stride), padding)
 
   np.testing.assert_array_equal(pool(x), plain(x))
   weight = jax.random.normal(jax.random.key(2), plain(x).shape)

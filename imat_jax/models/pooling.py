@@ -36,6 +36,11 @@ def max_pool_4_stride_4(x_BxHxWxC: jax.Array) -> jax.Array:
   return x_BxHxWxC
 
 
+def max_pool_3_stride_2(x_BxHxWxC: jax.Array) -> jax.Array:
+  """Windows of 3 × 3 with stride 2, a pixel of padding on each side."""
+  return _pool_3_stride_2(_pool_3_stride_2(x_BxHxWxC, 1), 2)
+
+
 def _pool_4_stride_2(x: jax.Array, axis: int) -> jax.Array:
   # With one row of padding in front, window k is the pairs k and k + 1.
   padding = [(0, 0)] * x.ndim
@@ -44,6 +49,17 @@ def _pool_4_stride_2(x: jax.Array, axis: int) -> jax.Array:
   first = jax.lax.slice_in_dim(pairs, 0, -1, axis=axis)
   second = jax.lax.slice_in_dim(pairs, 1, None, axis=axis)
   return _larger(first, second)
+
+
+def _pool_3_stride_2(x: jax.Array, axis: int) -> jax.Array:
+  # With one row of padding in front, window k is pair k and the row after it.
+  pairs = (x.shape[axis] + 1) // 2
+  padding = [(0, 0)] * x.ndim
+  padding[axis] = 1, 2 * pairs - x.shape[axis]
+  padded = jnp.pad(x, padding, constant_values=-jnp.inf)
+  pair = halve(jax.lax.slice_in_dim(padded, 0, 2 * pairs, axis=axis), axis)
+  after = jax.lax.slice_in_dim(padded, 2, None, stride=2, axis=axis)
+  return _larger(pair, after)
 
 
 def halve(x: jax.Array, axis: int) -> jax.Array:

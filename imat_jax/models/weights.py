@@ -38,6 +38,15 @@ class Weights:
   def __init__(self, path: str, arrays: dict[str, np.ndarray]):
     self._path, self._arrays = path, dict(arrays)
 
+  def rename(self, parts: dict[str, str]) -> None:
+    """Replaces parts of all names, one after the other."""
+    renamed = {}
+    for name, array in self._arrays.items():
+      for old, new in parts.items():
+        name = name.replace(old, new)
+      renamed[name] = array
+    self._arrays = renamed
+
   def take(self, name: str) -> np.ndarray:
     """An array as float32.
 
@@ -49,6 +58,30 @@ class Weights:
         f'{self._path}: has no {name!r}; these are weights of another network'
       )
     return np.asarray(self._arrays.pop(name), np.float32)
+
+  def take_folded(
+    self, conv: str, norm: str, epsilon: float
+  ) -> dict[str, np.ndarray]:
+    """A convolution with its batch normalisation; H × W × I × O.
+
+    Args:
+      conv, norm: what PyTorch's modules are called.
+      epsilon: of the normalisation.
+
+    Raises:
+      UserError: one of their arrays is not there.
+    """
+    kernel = self.take(f'{conv}.weight')
+    scale, bias, mean, variance = (
+      self.take(f'{norm}.{name}')
+      for name in ('weight', 'bias', 'running_mean', 'running_var')
+    )
+    self.ignore(f'{norm}.num_batches_tracked')
+    factor = scale / np.sqrt(variance + epsilon)
+    return {
+      'kernel': (kernel * factor[:, None, None, None]).transpose(2, 3, 1, 0),
+      'bias': bias - mean * factor,
+    }
 
   def ignore(self, *names: str) -> None:
     """Arrays that may be there and are not needed."""

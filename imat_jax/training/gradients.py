@@ -117,7 +117,7 @@ def forward(
   """What the network makes of a batch in training, and its next collections."""
   # A function of (seed, step): a resumed step drops the same features.
   return network.apply(
-    {'params': params, **state.collections},
+    {'params': network.model.trunk.held(params), **state.collections},
     image_BxHxWxC,
     deterministic=False,
     rngs={'dropout': rng.key(state.seed, 'dropout', state.step)},

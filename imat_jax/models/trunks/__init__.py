@@ -14,6 +14,10 @@ from flax import linen as nn
 
 from imat_jax import options, validators
 
+# Of the photos of ImageNet, by channel, in [0, 1].
+IMAGENET_MEAN = 0.485, 0.456, 0.406
+IMAGENET_DEVIATION = 0.229, 0.224, 0.225
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trunk(options.Part):
@@ -50,6 +54,18 @@ class Trunk(options.Part):
     """Whether training changes a top-level part of the trunk's parameters."""
     del name
     return True
+
+  def held(self, params: dict[str, Any]) -> dict[str, Any]:
+    """A network's parameters, as constants where training leaves them alone.
+
+    So no gradient goes back in front of the first stage that is trained.
+    """
+
+    def held(path: tuple, leaf: jax.Array) -> jax.Array:
+      is_trained = path[0].key != 'trunk' or self.trains(path[1].key)
+      return leaf if is_trained else jax.lax.stop_gradient(leaf)
+
+    return jax.tree.map_with_path(held, params)
 
   @property
   def height(self) -> int:
@@ -151,3 +167,17 @@ def as_float(image_BxHxWxC: jax.Array) -> jax.Array:
   if image_BxHxWxC.dtype == jnp.uint8:
     return image_BxHxWxC.astype(jnp.float32) / 255
   return image_BxHxWxC
+
+
+def standardized(
+  image_BxHxWxC: jax.Array,
+  mean: tuple[float, ...] = IMAGENET_MEAN,
+  deviation: tuple[float, ...] = IMAGENET_DEVIATION,
+) -> jax.Array:
+  """Images, as of `as_float`, to mean 0 and deviation 1 of each channel."""
+  x_BxHxWxC = as_float(image_BxHxWxC)
+  mean_1x1x1xC, deviation_1x1x1xC = (
+    jnp.array(numbers, x_BxHxWxC.dtype)[None, None, None]
+    for numbers in (mean, deviation)
+  )
+  return (x_BxHxWxC - mean_1x1x1xC) / deviation_1x1x1xC

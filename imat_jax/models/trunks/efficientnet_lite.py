@@ -12,14 +12,14 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 
 from imat_jax import options, validators
 from imat_jax.models import trunks
+from imat_jax.models.layers import Conv
 from imat_jax.models.weights import Weights
 
-_BATCH_NORM_EPSILON = 1e-3
+_EPSILON = 1e-3  # of batch normalisation
 _STEM, _HEAD = 32, 1280  # filters, in every size
 _INITIALIZER = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
 
@@ -120,35 +120,21 @@ class EfficientNetLite(trunks.PretrainedTrunk):
   def from_weights(self, weights: Weights) -> dict[str, Any]:
     """From the names of the PyTorch implementation."""
     params = {
-      'stem': _folded(weights, '_conv_stem', '_bn0'),
-      'head': _folded(weights, '_conv_head', '_bn1'),
+      'stem': weights.take_folded('_conv_stem', '_bn0', _EPSILON),
+      'head': weights.take_folded('_conv_head', '_bn1', _EPSILON),
     }
     for number, block in enumerate(self.blocks):
       names = {'depthwise': ('_depthwise_conv', '_bn1')}
       if block.expansion > 1:
         names['expand'] = '_expand_conv', '_bn0'
       names['project'] = '_project_conv', '_bn2'
+      prefix = f'_blocks.{number}.'
       params[f'block_{number}'] = {
-        part: _folded(weights, *(f'_blocks.{number}.{name}' for name in pair))
-        for part, pair in names.items()
+        part: weights.take_folded(prefix + conv, prefix + norm, _EPSILON)
+        for part, (conv, norm) in names.items()
       }
     weights.ignore('_fc.weight', '_fc.bias')
     return params
-
-
-def _folded(weights: Weights, conv: str, norm: str) -> dict[str, np.ndarray]:
-  """A convolution with its batch normalisation; H × W × I × O."""
-  kernel = weights.take(f'{conv}.weight')
-  scale, bias, mean, variance = (
-    weights.take(f'{norm}.{name}')
-    for name in ('weight', 'bias', 'running_mean', 'running_var')
-  )
-  weights.ignore(f'{norm}.num_batches_tracked')
-  factor = scale / np.sqrt(variance + _BATCH_NORM_EPSILON)
-  return {
-    'kernel': (kernel * factor[:, None, None, None]).transpose(2, 3, 1, 0),
-    'bias': bias - mean * factor,
-  }
 
 
 def _rounded(filters: float) -> int:
@@ -167,18 +153,10 @@ class _EfficientNetLite(nn.Module):
     del deterministic
     # As in its training: grey levels to about ±1.
     x_BxHxWxC = (255 * trunks.as_float(image_BxHxWxC) - 127) / 128
-    x_BxHxWxC = nn.relu6(_Conv(_STEM, 3, 2, name='stem')(x_BxHxWxC))
+    x_BxHxWxC = nn.relu6(_conv('stem', _STEM, 3, 2)(x_BxHxWxC))
     for number, block in enumerate(self.config.blocks):
-      name = f'block_{number}'
-      if self.config.trains(name):
-        # What is in front of it is not trained: nothing goes further back.
-        before = self.config.stages[number]
-        if not self.config.trains(before):
-          x_BxHxWxC = jax.lax.stop_gradient(x_BxHxWxC)
-      x_BxHxWxC = _Block(block, name=name)(x_BxHxWxC)
-    if not self.config.trains(name):
-      x_BxHxWxC = jax.lax.stop_gradient(x_BxHxWxC)
-    x_BxHxWxC = nn.relu6(_Conv(_HEAD, 1, name='head')(x_BxHxWxC))
+      x_BxHxWxC = _Block(block, name=f'block_{number}')(x_BxHxWxC)
+    x_BxHxWxC = nn.relu6(_conv('head', _HEAD)(x_BxHxWxC))
     return x_BxHxWxC.mean((1, 2))
 
 
@@ -190,37 +168,15 @@ class _Block(nn.Module):
     kernel, stride, expansion, filters_in, filters_out = self.block
     x = x_BxHxWxC
     if expansion > 1:
-      x = nn.relu6(_Conv(filters_in * expansion, 1, name='expand')(x))
+      x = nn.relu6(_conv('expand', filters_in * expansion)(x))
     x = nn.relu6(_Depthwise(kernel, stride, name='depthwise')(x))
-    x = _Conv(filters_out, 1, name='project')(x)
+    x = _conv('project', filters_out)(x)
     is_residual = stride == 1 and filters_in == filters_out
     return x + x_BxHxWxC if is_residual else x
 
 
-class _Conv(nn.Module):
-  """A convolution of all channels, with a bias."""
-
-  filters: int
-  size: int
-  stride: int = 1
-
-  @nn.compact
-  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-    shape = self.size, self.size, x_BxHxWxC.shape[-1], self.filters
-    kernel = self.param('kernel', _INITIALIZER, shape)
-    bias_C = self.param('bias', nn.initializers.zeros, (self.filters,))
-    if self.size == 1:
-      # A matrix product: on a CPU XLA's convolution takes longer.
-      x_BxHxWxC = jnp.einsum('bhwc,cd->bhwd', x_BxHxWxC, kernel[0, 0])
-    else:
-      x_BxHxWxC = jax.lax.conv_general_dilated(
-        x_BxHxWxC,
-        kernel,
-        (self.stride, self.stride),
-        'SAME',
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-      )
-    return x_BxHxWxC + bias_C[None, None, None]
+def _conv(name: str, filters: int, size: int = 1, stride: int = 1) -> Conv:
+  return Conv(filters, size, stride, initializer=_INITIALIZER, name=name)
 
 
 class _Depthwise(nn.Module):
