@@ -22,6 +22,8 @@ from imat_jax.models.weights import Weights
 _EPSILON = 1e-3  # of batch normalisation
 _STEM, _HEAD = 32, 1280  # filters, in every size
 _INITIALIZER = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
+# Whose inputs and outputs are one channel; flax takes all for the outputs.
+_DEPTHWISE_INITIALIZER = nn.initializers.he_normal()
 
 
 class _Stage(NamedTuple):
@@ -189,7 +191,7 @@ class _Depthwise(nn.Module):
   def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
     channels = x_BxHxWxC.shape[-1]
     shape = self.size, self.size, 1, channels
-    kernel = self.param('kernel', _INITIALIZER, shape)
+    kernel = self.param('kernel', _DEPTHWISE_INITIALIZER, shape)
     bias_C = self.param('bias', nn.initializers.zeros, (channels,))
     x_BxHxWxC = depthwise(x_BxHxWxC, kernel, self.stride)
     return x_BxHxWxC + bias_C[None, None, None]
