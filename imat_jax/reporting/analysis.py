@@ -338,9 +338,13 @@ def _warnings(
   warnings = []
   if not _num_labelled(runs_by_cell, task):
     warnings.append(f'no validation photo has a label for {task}')
-  models = collections.Counter(c['model'] for c in comparisons)
-  for model, number in models.items():
-    seeds = min(len(c['seeds']) for c in comparisons if c['model'] == model)
+  model_of = {cell.method: cell.model for cell in runs_by_cell}
+  seeds_by_model = collections.defaultdict(list)
+  for comparison in comparisons:
+    model = model_of[comparison['model']]
+    seeds_by_model[model].append(len(comparison['seeds']))
+  for model, numbers in seeds_by_model.items():
+    seeds, number = min(numbers), len(numbers)
     smallest = statistics.smallest_p_value(seeds, number)
     if smallest >= statistics.ALPHA:
       needed = seeds
