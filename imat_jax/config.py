@@ -396,6 +396,13 @@ class Run(Training):
     0,
     validators.at_least(0),
   )
+  suggest_tasks: int = option(
+    'every so many steps, look ahead: what would each other task do to the '
+    "first one's validation loss? The page proposes a task set; 0 for never",
+    0,
+    validators.at_least(0),
+    may_change=True,
+  )
   profile: bool = option(
     'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto',
     False,
