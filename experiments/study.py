@@ -8,6 +8,7 @@ page that answers the question.
   python -m experiments.study --data_dir=data/built --workdir=studies/small \\
     --models=public_3m --task_sets='apparel;apparel,color;apparel,age' \\
     --seeds=6 --epochs=10
+  python -m experiments.study … --strategies=weighted_sum,pcgrad,famo
   python -m experiments.study … --dry_run
 
 Stopped at any moment, the same command resumes; with more seeds,

@@ -8,7 +8,14 @@ import math
 from typing import Literal, NamedTuple
 
 from imat_jax import tasks, validators
-from imat_jax.options import Config, Part, group, one_of, option
+from imat_jax.options import (
+  Config,
+  Part,
+  group,
+  one_of,
+  option,
+  part_from_text,
+)
 
 # Networks of a study: the report's, and two of today; see `models.presets`.
 MODELS = (
@@ -389,6 +396,13 @@ class Run(Training):
     0,
     validators.at_least(0),
   )
+  suggest_tasks: int = option(
+    'every so many steps, look ahead: what would each other task do to the '
+    "first one's validation loss? The page proposes a task set; 0 for never",
+    0,
+    validators.at_least(0),
+    may_change=True,
+  )
   profile: bool = option(
     'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto',
     False,
@@ -441,6 +455,13 @@ class Study(Training):
     validators.task_sets,
     may_change=True,
   )
+  strategies: tuple[str, ...] = option(
+    'multi-task methods to compare: some of --strategy, each with options such '
+    "as 'weighted_sum:others=0.3'. The best weighted_sum, of which there must "
+    'be one, is what the others are compared with; empty: --strategy alone',
+    (),
+    may_change=True,
+  )
   seeds: int = option(
     'how many: 0, 1, …', 8, validators.at_least(1), may_change=True
   )
@@ -462,6 +483,22 @@ class Study(Training):
 
   def __post_init__(self):
     super().__post_init__()
+    try:
+      kinds = [
+        part_from_text('imat_jax.strategies', text).kind
+        for text in self.strategies
+      ]
+    except ValueError as error:
+      raise ValueError(
+        f'--strategies={",".join(self.strategies)}: {error}'
+      ) from error
+    if len({*self.strategies}) < len(kinds) or (
+      kinds and 'weighted_sum' not in kinds
+    ):
+      raise ValueError(
+        f'--strategies={",".join(self.strategies)}: each once, with a '
+        'weighted_sum, with which the others are compared'
+      )
     if self.runs_at_once > 1 and not self.cache_on_device:
       raise ValueError(
         f'--runs_at_once={self.runs_at_once}: needs the photos on the device '

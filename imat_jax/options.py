@@ -113,6 +113,27 @@ def part(package: str, name: str) -> type['Part']:
   return kinds[0]
 
 
+def part_from_text(package: str, text: str) -> 'Part':
+  """A part with some of its options: `NAME` or `NAME:option=value:…`.
+
+  Raises:
+    ValueError: no such part or option, or a value that it does not take.
+  """
+  name, *settings = text.split(':')
+  if name not in part_names(package):
+    raise ValueError(f'{name!r} is none of {", ".join(part_names(package))}')
+  kind, values = part(package, name), {}
+  types = {field.name: field.type for field in dataclasses.fields(kind)}
+  for setting in settings:
+    option_name, _, value = setting.partition('=')
+    if option_name not in types:
+      raise ValueError(
+        f'{name} has no option {option_name!r}; it has: {", ".join(types)}'
+      )
+    values[option_name] = types[option_name](value)
+  return kind(**values)
+
+
 def arguments(name: str, help: str, check: Check):
   """A field that holds what stands on the command line beside the flags."""
   metadata = {'help': help, 'check': check, 'is_path': True, 'arguments': name}

@@ -200,6 +200,8 @@ def fit(
         compare = compiled.compare_gradients(ensemble)
         cosines = compare(checkpoint.cosines, checkpoint.state, step_input)
         checkpoint = checkpoint._replace(cosines=cosines)
+      if _looks_ahead(ensemble, step):
+        checkpoint = _look_ahead(ensemble, checkpoint, step, data, step_input)
       pending = checkpoint.metrics
       state, sums = train_step(checkpoint.state, pending, step_input)
       # One step ahead of the device and no further: batches in flight would
@@ -322,6 +324,7 @@ def _end_epoch(
       cosines=gradient_similarity.read(
         of_run(cosines), ensemble.task_set.names
       ),
+      look_ahead=histories[r].look_ahead,
     )
     histories[r] = histories[r].append(row, ensemble.training.stopping)
     writers.write_epoch(row, scores['validation'])
@@ -373,6 +376,33 @@ def _compares_gradients(ensemble: Ensemble, step: int) -> bool:
   """Whether gradients are to be compared before this step."""
   every = ensemble.training.affinity_steps
   return bool(every) and step % every == 0 and ensemble.most_tasks > 1
+
+
+def _looks_ahead(ensemble: Ensemble, step: int) -> bool:
+  """Whether to ask, before this step, what the other tasks would do."""
+  (run, *more) = ensemble.runs
+  if more or not run.suggest_tasks:
+    return False
+  return step % run.suggest_tasks == 0 and ensemble.most_tasks > 1
+
+
+def _look_ahead(
+  ensemble: Ensemble,
+  checkpoint: Checkpoint,
+  step: int,
+  data: inputs.StreamedInputs,
+  step_input: inputs.StepInput,
+) -> Checkpoint:
+  (run,), (history,) = ensemble.runs, checkpoint.histories
+  gain = compiled.look_ahead(ensemble, data.steps_per_epoch)
+  held_out = data.held_out(step // run.suggest_tasks)
+  (gain_T,) = jax.device_get(gain(checkpoint.state, step_input, held_out))
+  gains = {
+    name: float(of_task)
+    for name, of_task in zip(ensemble.task_set.names, gain_T, strict=True)
+    if np.isfinite(of_task)
+  }
+  return checkpoint._replace(histories=(history.add_look_ahead(gains),))
 
 
 def _profile_folder(

@@ -684,3 +684,97 @@ def test_a_metric_that_the_runs_are_older_than(
   monkeypatch.setitem(scores.METRICS, 'later', later)
   _run(_config(built, path))
   assert 'later' not in (path / 'tables/scores.csv').read_text()
+
+
+@pytest.fixture(scope='module')
+def methods(built, tmp_path_factory) -> pathlib.Path:
+  """A study of three strategies, of which two are weighted sums."""
+  path = tmp_path_factory.mktemp('methods') / 'study'
+  with pytest.MonkeyPatch.context() as patched:
+    patched.setattr(
+      presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.SMALL)
+    )
+    _run(
+      _config(
+        *(built, path),
+        task_sets='apparel;apparel,color',
+        strategies=(
+          'weighted_sum',
+          'weighted_sum:others=0',
+          'weighted_sum:others=9',
+        ),
+      )
+    )
+  return path
+
+
+def test_what_strategies_are_compared_with(methods):
+  """Each task alone once; all others with the better weighted sum."""
+  folders = {path.parent.parent for path in methods.glob('runs/*/*/seed_0')}
+  assert {path.name for path in folders} == {
+    'public_3m',
+    'public_3m+weighted_sum',
+    'public_3m+weighted_sum%3Aothers%3D0',
+    'public_3m+weighted_sum%3Aothers%3D9',
+  }
+  alone = {path.name for path in (methods / 'runs/public_3m').iterdir()}
+  assert alone == {'apparel', 'color'}
+
+  def accuracy(method: str, names: str, task: str) -> np.ndarray:
+    runs = [methods / f'runs/{method}/{names}/seed_{s}' for s in (0, 1)]
+    read = [json.loads((r / 'evaluation.json').read_text()) for r in runs]
+    return np.array([e['tasks'][task]['accuracy'] for e in read])
+
+  rows = json.loads((methods / 'study.json').read_text())['strategies']
+  means, changes = {}, {}
+  for row in rows:
+    folder = 'public_3m+' + row['strategy'].replace(':', '%3A').replace(
+      '=', '%3D'
+    )
+    of_task = {
+      task: accuracy(folder, 'apparel+color', task)
+      for task in ('apparel', 'color')
+    }
+    means[row['strategy']] = of_task['apparel'].mean()
+    changes[row['strategy']] = np.mean(
+      [of / accuracy('public_3m', t, t) - 1 for t, of in of_task.items()]
+    )
+    assert row['change']['mean'] == pytest.approx(changes[row['strategy']])
+  (reference,) = {row['against'] for row in rows}
+  assert means[reference] == max(means.values())
+  for row in rows:
+    assert ('scores' in row) == (row['strategy'] != reference)
+    if 'scores' in row:
+      assert row['scores']['accuracy']['mean'] == pytest.approx(
+        means[row['strategy']] - means[reference]
+      )
+  assert 'id="strategy-table"' in (methods / 'report.html').read_text()
+
+
+def test_a_weight_of_nothing_is_the_task_alone(methods):
+  """The other head is not trained, so the class is learned as without it."""
+  of_class = [
+    json.loads((methods / f'runs/{path}/seed_1/metrics.jsonl').read_text()
+      .splitlines()[-1])['validation']['apparel']['loss']
+    for path in (
+      'public_3m/apparel',
+      'public_3m+weighted_sum%3Aothers%3D0/apparel+color',
+      'public_3m+weighted_sum%3Aothers%3D9/apparel+color',
+    )
+  ]  # fmt: skip
+  assert of_class[0] == pytest.approx(of_class[1], rel=1e-5)
+  assert of_class[0] != pytest.approx(of_class[2], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+  ('strategies', 'message'),
+  [
+    (('nothing',), "'nothing' is none of"),
+    (('weighted_sum:other=1',), "no option 'other'; it has: others"),
+    (('weighted_sum:others=much',), 'could not convert'),
+    (('weighted_sum', 'weighted_sum'), 'each once'),
+  ],
+)
+def test_strategies_that_are_none(strategies, message):
+  with pytest.raises(ValueError, match=f'--strategies=.*{message}'):
+    _config('d', 'w', strategies=strategies)

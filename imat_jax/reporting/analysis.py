@@ -5,6 +5,7 @@ compared, seed by seed, with the same model on the first task alone.
 """
 
 import collections
+import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -41,10 +42,11 @@ def collect(runs_by_cell: Analysis) -> dict[str, Any]:
       _describe(cell, runs, names) for cell, runs in runs_by_cell.items()
     ],
     'comparisons': comparisons,
+    **_strategies(runs_by_cell, task, names),
     'affinity': [
       pair
       for cell, runs in runs_by_cell.items()
-      for pair in results.affinity(cell.model, cell.tasks, runs)
+      for pair in results.affinity(cell.method, cell.tasks, runs)
     ],
     'runs': [
       _run(cell, r, names) for cell, runs in runs_by_cell.items() for r in runs
@@ -68,12 +70,15 @@ def compared(runs_by_cell: Analysis) -> dict[str, results.Score]:
   }
 
 
+def _describe_method(cell: Cell) -> dict[str, Any]:
+  return {'model': cell.method, 'tasks': list(cell.tasks)}
+
+
 def _describe(
   cell: Cell, runs: Sequence[Result], names: Iterable[str]
 ) -> dict[str, Any]:
   return {
-    'model': cell.model,
-    'tasks': list(cell.tasks),
+    **_describe_method(cell),
     'seeds': [r.run.seed for r in runs],
     'num_params': runs[0].num_params,
     'epochs': [len(r.rows) for r in runs],
@@ -123,14 +128,15 @@ def _compare_all(
 ) -> list[dict[str, Any]]:
   if not _num_labelled(runs_by_cell, task):
     return []
-  comparisons = [
-    _compare(cell, runs, runs_by_cell[baseline_cell], task, names)
-    for cell, runs in runs_by_cell.items()
-    if (baseline_cell := baseline(list(runs_by_cell), cell)) is not None
-  ]
-  comparisons = [c for c in comparisons if c['seeds']]
-  for model in dict.fromkeys(c['model'] for c in comparisons):
-    model_scores = [c['scores'] for c in comparisons if c['model'] == model]
+  by_model = collections.defaultdict(list)
+  for cell, runs in runs_by_cell.items():
+    alone = baseline(list(runs_by_cell), cell)
+    if alone is not None:
+      comparison = _compare(cell, runs, runs_by_cell[alone], task, names)
+      if comparison['seeds']:
+        by_model[cell.model].append(comparison)
+  for of_model in by_model.values():
+    model_scores = [c['scores'] for c in of_model]
     for name, (_, sign) in names.items():
       corrected = statistics.holm([s[name]['p_value'] for s in model_scores])
       for scores, p_value in zip(model_scores, corrected, strict=True):
@@ -138,7 +144,69 @@ def _compare_all(
         scores[name]['verdict'] = statistics.verdict(
           sign * scores[name]['mean'], p_value
         )
-  return comparisons
+  return list(itertools.chain(*by_model.values()))
+
+
+def _strategies(
+  runs_by_cell: Analysis, task: str, names: Mapping[str, results.Score]
+) -> dict[str, Any]:
+  """`strategies` of `study.json`, where there are several: across them.
+
+  Each is compared with the weighted sum that is best on the compared task, so
+  with one whose weight was chosen in its own favour. Holm's correction is over
+  all of a model.
+  """
+  rows, tested = [], collections.defaultdict(list)
+  for cell, runs in runs_by_cell.items():
+    if not cell.strategy or not _num_labelled(runs_by_cell, task):
+      continue
+    reference = _best_weighted_sum(runs_by_cell, cell, task)
+    row = _describe_method(cell) | {
+      'strategy': cell.strategy,
+      'against': reference.strategy,
+      'change': _mean_change(runs_by_cell, cell),
+    }
+    if cell != reference:
+      row |= _compare(cell, runs, runs_by_cell[reference], task, names)
+      tested[cell.model].append(row['scores'][results.MAIN])
+    rows.append(row)
+  for of_model in tested.values():
+    corrected = statistics.holm([scores['p_value'] for scores in of_model])
+    for scores, p_value in zip(of_model, corrected, strict=True):
+      scores['p_holm'] = p_value
+      scores['verdict'] = statistics.verdict(scores['mean'], p_value)
+  return {'strategies': rows} if rows else {}
+
+
+def _best_weighted_sum(runs_by_cell: Analysis, cell: Cell, task: str) -> Cell:
+  """Of the same model and tasks, by the mean score of the task."""
+  means = {
+    other: np.mean([r.evaluation['tasks'][task][results.MAIN] for r in runs])
+    for other, runs in runs_by_cell.items()
+    if other.strategy.startswith('weighted_sum')
+    and (other.model, other.tasks) == (cell.model, cell.tasks)
+  }
+  return max(means, key=means.get)
+
+
+def _mean_change(runs_by_cell: Analysis, cell: Cell) -> dict[str, Any]:
+  """The mean over tasks of the relative change of the score to the task alone.
+
+  Δm of Maninis et al., "Attentive single-tasking of multiple tasks" (2019),
+  seed by seed; of tasks with a labelled photo.
+  """
+  change_SxT = []
+  for number, with_ in enumerate(runs_by_cell[cell]):
+    changes = []
+    for task in cell.tasks:
+      alone = runs_by_cell[Cell(cell.model, (task,))][number]
+      before, after = (
+        r.evaluation['tasks'][task].get(results.MAIN) for r in (alone, with_)
+      )
+      if before:
+        changes.append((after - before) / before)
+    change_SxT.append(np.mean(changes))
+  return _summary(change_SxT)
 
 
 def _num_labelled(runs_by_cell: Analysis, task: str) -> int:
@@ -155,11 +223,8 @@ def _compare(
   """Paired differences of a cell and its baseline, over their shared seeds."""
   base = {r.run.seed: r for r in baseline_runs}
   pairs = [(r, base[r.run.seed]) for r in runs if r.run.seed in base]
-  comparison = {
-    'model': cell.model,
-    'tasks': list(cell.tasks),
-    'seeds': [r.run.seed for r, _ in pairs],
-  }
+  seeds = [r.run.seed for r, _ in pairs]
+  comparison = _describe_method(cell) | {'seeds': seeds}
   if not pairs:
     return comparison
   scores = {}
@@ -205,8 +270,7 @@ def _differs(test: Mapping[str, Any]) -> bool:
 def _run(cell: Cell, result: Result, names: Iterable[str]) -> dict[str, Any]:
   evaluation = result.evaluation
   return {
-    'model': cell.model,
-    'tasks': list(cell.tasks),
+    **_describe_method(cell),
     'seed': result.run.seed,
     'epochs': len(result.rows),
     'best_epoch': evaluation['epoch'],
@@ -274,9 +338,13 @@ def _warnings(
   warnings = []
   if not _num_labelled(runs_by_cell, task):
     warnings.append(f'no validation photo has a label for {task}')
-  models = collections.Counter(c['model'] for c in comparisons)
-  for model, number in models.items():
-    seeds = min(len(c['seeds']) for c in comparisons if c['model'] == model)
+  model_of = {cell.method: cell.model for cell in runs_by_cell}
+  seeds_by_model = collections.defaultdict(list)
+  for comparison in comparisons:
+    model = model_of[comparison['model']]
+    seeds_by_model[model].append(len(comparison['seeds']))
+  for model, numbers in seeds_by_model.items():
+    seeds, number = min(numbers), len(numbers)
     smallest = statistics.smallest_p_value(seeds, number)
     if smallest >= statistics.ALPHA:
       needed = seeds

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from imat_jax.reporting import charts, html, intervals, results
+from imat_jax.reporting import charts, html, intervals, results, suggestion
 from imat_jax.reporting.results import Result
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.runtime.workdir import Workdir
@@ -38,6 +38,10 @@ def write(workdir: Workdir) -> str:
   affinity = results.affinity('', result.task_set.names, [result])
   if affinity:
     specs['affinity'] = charts.affinity(affinity)
+  ranked = suggestion.rank(result)
+  suggested = (
+    suggestion.sentence(result.task_set.names[0], ranked) if ranked else ''
+  )
   html.write(
     workdir.report,
     'run.html',
@@ -54,12 +58,15 @@ def write(workdir: Workdir) -> str:
     confusions=[
       html.confusion_table(name, [result], name) for name in labelled
     ],
+    ranked=ranked,
+    suggested=suggested,
     confused={name: html.confused_photos([result], name) for name in labelled},
   )
   lines = [
     _score_line(name, of, baselines[name]) for name, of in evaluation.items()
   ]
   lines.append(', '.join(notes[:2]))
+  lines += [f'suggested tasks: {suggested}'] * bool(suggested)
   lines += [f'warning: {warning}' for warning in warnings]
   paths = (
     *(workdir.report, workdir.card, workdir.evaluation, workdir.metrics),

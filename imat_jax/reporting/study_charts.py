@@ -52,7 +52,11 @@ def differences(comparisons: Sequence[Mapping[str, Any]]) -> charts.Chart:
   chart = (
     alt.layer(zero, lines, points, data=alt.Data(values=rows))
     .properties(width=380, height=alt.Step(30))
-    .facet(row=alt.Row('model:N', title=None, sort=None))
+    .facet(
+      row=alt.Row('model:N', title=None, sort=None).header(
+        labelAngle=0, labelAnchor='start', labelOrient='top'
+      )
+    )
   )
   return charts.finish(
     chart, f'Differences in {MAIN} with their 95% intervals.'

@@ -46,6 +46,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
   files.write_json(workdir.path / 'study.json', findings)
   num_runs = sum(map(len, runs_by_cell.values()))
   task = findings['task']
+  with_task = {c: runs for c, runs in runs_by_cell.items() if task in c.tasks}
   html.write(
     workdir.report,
     'study.html',
@@ -63,17 +64,17 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
     scores=analysis.compared(runs_by_cell),
     tables=tables_by_name,
     baselines=baselines,
-    charts=_charts(findings, runs_by_cell),
+    charts=_charts(findings, with_task),
     confusions=[
       html.confusion_table(
         f'{cell}: {task}' if len(runs_by_cell) > 1 else task,
         runs,
         task,
       )
-      for cell, runs in runs_by_cell.items()
+      for cell, runs in with_task.items()
     ],
     confused=html.confused_photos(
-      [result for runs in runs_by_cell.values() for result in runs], task
+      [result for runs in with_task.values() for result in runs], task
     ),
   )
   paths = (workdir.report, workdir.path / 'study.json', directory)

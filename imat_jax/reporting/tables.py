@@ -76,15 +76,34 @@ def _comparisons(findings: Mapping[str, Any]) -> list[Row]:
   ]
 
 
+def _strategies(findings: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': row['model'],
+      'tasks': _tasks(row),
+      'against': row['against'],
+      'mean change of all tasks': row['change']['mean'],
+      'change low': row['change']['low'],
+      'change high': row['change']['high'],
+    }
+    | {
+      part: row['scores'][results.MAIN][part] if 'scores' in row else None
+      for part in ('mean', 'low', 'high', 'p_value', 'p_holm', 'verdict')
+    }
+    for row in findings.get('strategies', ())
+  ]
+
+
 def _as_reported(findings: Mapping[str, Any], name: str) -> list[Row]:
   """The paper's table of one score: a row per task set, a column per model."""
-  models = dict.fromkeys((cell['model'] for cell in findings['cells']), None)
+  sets = _by_set(findings)
+  models = {cell['model']: None for cells in sets.values() for cell in cells}
   return [
     {'tasks': ' + '.join(names)}
     | models
     | {c['model']: c['scores'][findings['task']][name]['mean'] for c in cells}
     | {_PAPER: _published(names, name)}
-    for names, cells in _by_set(findings).items()
+    for names, cells in sets.items()
     if cells[0]['scores'][findings['task']]['count']
   ]
 
@@ -129,6 +148,8 @@ def _range(
 def _by_set(findings: Mapping[str, Any]) -> dict[tuple[str, ...], list[Row]]:
   sets = {}
   for cell in findings['cells']:
+    if findings['task'] not in cell['scores']:
+      continue  # another task alone
     sets.setdefault(tuple(cell['tasks']), []).append(cell)
   return sets
 
@@ -182,12 +203,14 @@ def _runs(findings: Mapping[str, Any]) -> list[Row]:
     }
     | run['scores'][findings['task']]
     for run in findings['runs']
+    if findings['task'] in run['scores']
   ]
 
 
 _TABLES = {
   'scores': _scores,
   'comparisons': _comparisons,
+  'strategies': _strategies,
   'report_loss': lambda findings: _as_reported(findings, 'loss'),
   'report_accuracy': lambda findings: _as_reported(findings, 'accuracy'),
   'report_precision_recall_f1': _ranges,

@@ -53,7 +53,7 @@ def table(
 
   Args:
     planned: the grid.
-    ensembles: all runs of each model.
+    ensembles: all runs of each method.
     size: how many runs of an ensemble go at once.
     open_data: the photos with labels of an ensemble's tasks.
   """
@@ -61,13 +61,13 @@ def table(
     ['model', 'task sets', 'runs', 'at once', 'parameters', 'memory', 'time']
   ]
   total = 0.0
-  for model, ensemble in ensembles.items():
+  for method, ensemble in ensembles.items():
     data = open_data(ensemble)
     number = min(size(ensemble), len(ensemble))
     part = _first(ensemble, number)
     seconds = _seconds(part, data) * len(ensemble) / number
     total += seconds
-    cells = [cell for cell in planned.cells if cell.model == model]
+    cells = [cell for cell in planned.cells if cell.method == method]
     sizes = sorted(
       network.num_params(ensemble.model, ensemble.task_set.select(c.tasks))
       for c in cells
@@ -76,7 +76,7 @@ def table(
     memory = bytes_needed(part, data) / 2**30
     rows.append(
       [
-        *(model, str(len(cells)), str(len(ensemble)), str(number)),
+        *(method, str(len(cells)), str(len(ensemble)), str(number)),
         *(num_params, f'{memory:.1f} GiB', _duration(seconds)),
       ]
     )

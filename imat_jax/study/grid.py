@@ -1,4 +1,4 @@
-"""Which runs a study is made of: models × task sets × seeds."""
+"""Which runs a study is made of: models × strategies × task sets × seeds."""
 
 import dataclasses
 import itertools
@@ -11,6 +11,7 @@ from typing import NamedTuple
 from imat_jax import config, errors, tasks
 from imat_jax.models import presets, pretrained
 from imat_jax.models.trunks.paper import Paper
+from imat_jax.options import part_from_text
 from imat_jax.runtime import files
 
 # In the order of the report's tables.
@@ -18,13 +19,26 @@ _ATTRIBUTES = ('material', 'color', 'gender', 'age')
 
 
 class Cell(NamedTuple):
-  """A model with a task set; its runs differ in their seeds."""
+  """A model with a task set; its runs differ in their seeds.
+
+  Attributes:
+    model: its name among the presets.
+    tasks: by name, the compared one first.
+    strategy: one of `--strategies`; empty for `--strategy`, and for one task
+      alone, which is the same with all of them.
+  """
 
   model: str
   tasks: tuple[str, ...]
+  strategy: str = ''
+
+  @property
+  def method(self) -> str:
+    """The name of the model with the strategy."""
+    return f'{self.model} · {self.strategy}' if self.strategy else self.model
 
   def __str__(self) -> str:
-    return f'{self.model} · {" + ".join(self.tasks)}'
+    return f'{self.method} · {" + ".join(self.tasks)}'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +54,18 @@ class Grid:
     """The tasks of all cells, the compared one first."""
     return tuple(dict.fromkeys(n for cell in self.cells for n in cell.tasks))
 
-  def runs(self, model: str) -> list[config.Run]:
-    """The runs of a model; those of one seed stand together."""
+  @property
+  def methods(self) -> tuple[str, ...]:
+    """Models, or models with strategies; the runs of each are one program."""
+    return tuple(dict.fromkeys(cell.method for cell in self.cells))
+
+  def runs(self, method: str) -> list[config.Run]:
+    """The runs of a method; those of one seed stand together."""
     return [
       self.run(cell, seed)
       for seed in range(self.study.seeds)
       for cell in self.cells
-      if cell.model == model
+      if cell.method == method
     ]
 
   def run(self, cell: Cell, seed: int) -> config.Run:
@@ -54,6 +73,8 @@ class Grid:
     shared = {f.name for f in dataclasses.fields(config.Training)}
     options = {n: v for n, v in vars(self.study).items() if n in shared}
     options['workdir'] = run_folder(self.study, cell, seed)
+    if cell.strategy:
+      options['strategy'] = part_from_text('imat_jax.strategies', cell.strategy)
     model = presets.BY_NAME[cell.model]
     if isinstance(model.trunk, Paper):
       trunk = dataclasses.replace(model.trunk, geometry=self.study.geometry)
@@ -85,7 +106,14 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
           f'{title} is left out: the data set has no {", ".join(missing)}'
         )
       else:
-        cells.append(Cell(model, built.select(names).names))
+        cells += _cells(study, model, built.select(names).names)
+    if study.strategies:
+      # Alone, for the mean change of all tasks.
+      others = dict.fromkeys(
+        n for c in cells if c.model == model for n in c.tasks
+      )
+      cells += [Cell(model, (name,)) for name in others]
+  cells = list(dict.fromkeys(cells))
   _check_folders(cells)
   if not cells:
     raise errors.UserError(
@@ -93,6 +121,14 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
       f'{", ".join(built.names)}'
     )
   return Grid(study, tuple(cells), tuple(left_out.values()))
+
+
+def _cells(
+  study: config.Study, model: str, names: tuple[str, ...]
+) -> list[Cell]:
+  if len(names) == 1 or not study.strategies:
+    return [Cell(model, names)]
+  return [Cell(model, names, strategy) for strategy in study.strategies]
 
 
 def _check_folders(cells: Sequence[Cell]) -> None:
@@ -111,7 +147,12 @@ def _check_folders(cells: Sequence[Cell]) -> None:
 def run_folder(study: config.Study, cell: Cell, seed: int) -> str:
   """Where the results of a run lie: its workdir."""
   name = _folder_name(cell.tasks)
-  return os.path.join(study.workdir, 'runs', cell.model, name, f'seed_{seed}')
+  method = cell.model
+  if cell.strategy:
+    method = files.bounded_name(
+      f'{method}+{urllib.parse.quote(cell.strategy, safe="")}'
+    )
+  return os.path.join(study.workdir, 'runs', method, name, f'seed_{seed}')
 
 
 def _folder_name(names: Sequence[str]) -> str:

@@ -94,11 +94,11 @@ class Sweep:
     self.fingerprint = train.check_fingerprint(self._study.data_dir)
 
   def whole_ensembles(self) -> dict[str, Ensemble]:
-    """All runs of each model."""
+    """All runs of each method."""
     names = self._planned.task_names
     return {
-      model: self._ensemble(self._planned.runs(model), names)
-      for model in self._study.models
+      method: self._ensemble(self._planned.runs(method), names)
+      for method in self._planned.methods
     }
 
   def data(self, ensemble: Ensemble) -> inputs.StreamedInputs:
@@ -140,8 +140,8 @@ class Sweep:
 
   def _in_progress(self) -> Iterator[Ensemble]:
     """Those that an earlier start left, if the grid still has their runs."""
-    models = self._study.models
-    runs = [run for model in models for run in self._planned.runs(model)]
+    methods = self._planned.methods
+    runs = [run for method in methods for run in self._planned.runs(method)]
     known = {self._name(run): run for run in runs}
     for folder, names, task_names in distributed.broadcast_from_primary(
       lambda: _in_folders(self._root)

@@ -25,6 +25,7 @@ from imat_jax.training import (
   sharding,
   step,
 )
+from imat_jax.training import look_ahead as look_ahead_lib
 from imat_jax.training.checkpoint import Checkpoint
 from imat_jax.training.ensemble import Ensemble, vmap_runs
 from imat_jax.training.evaluation import Predictions
@@ -66,13 +67,16 @@ def train_step(ensemble: Ensemble, steps_per_epoch: int = 1) -> TrainStep:
   schedule of the step size needs to know how many steps an epoch has.
   """
   recipe = ensemble.training.recipe
-  # Else runs of other lengths are another program for nothing.
-  num_steps = (
-    steps_per_epoch * ensemble.training.epochs
-    if recipe.optimizer.needs_num_steps
-    else 0
-  )
+  num_steps = _num_steps(ensemble, steps_per_epoch)
   return _train_step(ensemble.model, ensemble.task_set, recipe, num_steps)
+
+
+def _num_steps(ensemble: Ensemble, steps_per_epoch: int) -> int:
+  """Of the whole run; 0 where no step depends on it."""
+  # Else runs of other lengths are another program for nothing.
+  if not ensemble.training.optimizer.needs_num_steps:
+    return 0
+  return steps_per_epoch * ensemble.training.epochs
 
 
 def eval_step(ensemble: Ensemble) -> EvalStep:
@@ -90,6 +94,13 @@ def compare_gradients(ensemble: Ensemble) -> Callable:
   return _compare_gradients(
     ensemble.model, ensemble.task_set, ensemble.training.augmentation
   )
+
+
+def look_ahead(ensemble: Ensemble, steps_per_epoch: int) -> Callable:
+  """The jitted `look_ahead.gain`: (state, input, validation batch) → R × T."""
+  recipe = ensemble.training.recipe
+  num_steps = _num_steps(ensemble, steps_per_epoch)
+  return _look_ahead(ensemble.model, ensemble.task_set, recipe, num_steps)
 
 
 def seen_photos(ensemble: Ensemble, number: int) -> Callable:
@@ -167,6 +178,28 @@ def _compare_gradients(
   of_runs = vmap_runs(of_run, (0, 0, None, 0, None))
   return _jitted(
     lambda cosines, state, step_input: of_runs(cosines, state, *step_input)
+  )
+
+
+@functools.cache
+def _look_ahead(
+  model: config.Model,
+  task_set: tasks.TaskSet,
+  recipe: config.Recipe,
+  num_steps: int,
+) -> Callable:
+  network = Network(model, task_set)
+  transformation = optimizer.make(recipe.optimizer, model.trunk, num_steps)
+
+  def of_run(state, held_out, shared, order, _):
+    batch = StepInput(shared, order).batch(
+      state, model.trunk.shape, recipe.augmentation, task_set
+    )
+    return look_ahead_lib.gain(network, transformation, state, batch, held_out)
+
+  of_runs = vmap_runs(of_run, (0, None, None, 0, None))
+  return _jitted(
+    lambda state, step_input, held_out: of_runs(state, held_out, *step_input)
   )
 
 

@@ -44,6 +44,7 @@ class History:
   rows: tuple[dict[str, Any], ...] = ()
   stopping: EarlyStopping = EarlyStopping()
   seconds: float = 0.0  # of the epoch's steps so far
+  look_ahead: tuple[dict[str, Any], ...] = ()  # of the epoch so far
 
   def append(self, row: dict[str, Any], stopping: config.Stopping) -> 'History':
     """The history with one more epoch."""
@@ -55,6 +56,10 @@ class History:
   def add_seconds(self, seconds: float) -> 'History':
     """The history after so many more seconds of training."""
     return dataclasses.replace(self, seconds=self.seconds + seconds)
+
+  def add_look_ahead(self, gains: dict[str, float]) -> 'History':
+    """The history with the gain of each task that could be looked at."""
+    return dataclasses.replace(self, look_ahead=(*self.look_ahead, gains))
 
   @property
   def best_step(self) -> int:
@@ -80,7 +85,8 @@ class History:
   @classmethod
   def from_json(cls, value: dict[str, Any]) -> 'History':
     stopping = EarlyStopping(**(value['stopping'] or {}))
-    return cls(tuple(value['rows']), stopping, value['seconds'])
+    look_ahead = tuple(value.get('look_ahead', ()))
+    return cls(tuple(value['rows']), stopping, value['seconds'], look_ahead)
 
 
 def epoch_metrics(
@@ -95,6 +101,7 @@ def epoch_metrics(
   train: Mapping[str, Any],
   validation: Mapping[str, Any],
   cosines: Sequence[dict[str, Any]],
+  look_ahead: Sequence[dict[str, float]],
 ) -> dict[str, Any]:
   """A row of `metrics.jsonl`.
 
@@ -107,6 +114,7 @@ def epoch_metrics(
     num_examples: in the train split.
     train, validation: what `scoring.compute` gives.
     cosines: what `gradient_similarity.read` gives.
+    look_ahead: at each step that looked ahead, the gain of each task.
 
   Returns:
     the row; a `total` is None where there is no labelled photo.
@@ -132,4 +140,5 @@ def epoch_metrics(
     **by_task,
     'total': totals,
     'cosines': cosines,
+    **({'look_ahead': list(look_ahead)} if look_ahead else {}),
   }

@@ -131,6 +131,11 @@ class StreamedInputs:
     batches = input_pipeline.iterate(self._evaluation, self._training.loader)
     return map(sharding.shard_batch, batches)
 
+  def held_out(self, number: int) -> Batch:
+    """One of the batches of `validation`, in turn."""
+    batch = self._evaluation[number % len(self._evaluation)]
+    return sharding.shard_batch(batch)
+
 
 class CachedInputs(StreamedInputs):
   """The same from photos on the device, decoded once; of any number of runs."""
@@ -153,6 +158,9 @@ class CachedInputs(StreamedInputs):
 
   def validation(self) -> Iterable[Batch]:
     return self._validation_batches
+
+  def held_out(self, number: int) -> Batch:
+    return self._validation_batches[number % len(self._validation_batches)]
 
   @functools.cached_property
   def _photos(self) -> device_dataset.Photos:
