@@ -104,6 +104,14 @@ def test_weights_of_another_form_are_refused(tmp_path):
     pretrained.params(trunk)
 
 
+def test_a_class_token_without_a_position_is_refused():
+  """As of networks with registers."""
+  arrays = _arrays('augreg_tiny')
+  arrays['pos_embed'] = arrays['pos_embed'][:, 1:]
+  with pytest.raises(errors.UserError, match="'pos_embed' has 195 patches"):
+    _params(TRUNKS['augreg_tiny'], arrays)
+
+
 def test_names_in_files_of_the_authors():
   """DINOv2's have a mask token; torchvision's are from before a renaming."""
   arrays = _arrays('dinov2_small') | {'mask_token': np.zeros((1, 384))}

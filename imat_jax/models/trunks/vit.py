@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from imat_jax import options, validators
+from imat_jax import errors, options, validators
 from imat_jax.models import trunks
 from imat_jax.models.weights import Weights
 
@@ -137,8 +137,17 @@ class ViT(trunks.PretrainedTrunk):
     return params
 
   def _interpolated(self, grid_NxD: np.ndarray) -> np.ndarray:
-    """The positions of a square grid at those of our patches."""
+    """The positions of a square grid at those of our patches.
+
+    Raises:
+      UserError: it is none, as where the class token has no position.
+    """
     side = math.isqrt(len(grid_NxD))
+    if side**2 != len(grid_NxD):
+      raise errors.UserError(
+        f"{self.pretrained}: 'pos_embed' has {len(grid_NxD)} patches, which "
+        'are no square; these are weights of another network'
+      )
     grid_RxCxD = grid_NxD.reshape(side, side, -1)
     rows, columns = (pixels // self.patch for pixels in self.shape)
     shape = rows, columns, grid_NxD.shape[1]
@@ -216,10 +225,10 @@ class _Embedding(nn.Module):
     bias_D = self.param('bias', nn.initializers.zeros, (self.width,))
     class_token_1xD = self.param('class_token', small, (1, self.width))
     position_NxD = self.param('position', small, (rows * columns, self.width))
-    x = x_BxHxWxC.reshape(
+    x_BxRxPxSxQxC = x_BxHxWxC.reshape(
       batch_size, rows, self.patch, columns, self.patch, channels
     )
-    x_BxRxSxD = jnp.einsum('brpsqc,pqcd->brsd', x, kernel_PxQxCxD)
+    x_BxRxSxD = jnp.einsum('brpsqc,pqcd->brsd', x_BxRxPxSxQxC, kernel_PxQxCxD)
     x_BxNxD = x_BxRxSxD.reshape(batch_size, rows * columns, self.width)
     x_BxNxD = x_BxNxD + (position_NxD + bias_D[None])[None]
     class_token_BxNxD = jnp.broadcast_to(
