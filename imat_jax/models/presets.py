@@ -59,6 +59,7 @@ FINETUNED = config.Model(
   ),
   normalize_features=True,
   head_widths=(),
+  average_mirrored=True,
 )
 FINETUNED_TRAINING = {
   'epochs': 4,
