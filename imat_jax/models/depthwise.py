@@ -112,7 +112,7 @@ def _backward(stride, residuals, dy_BxHxWxC):
     [((kernels.PARTS, size**2 + 1, channels), jnp.float32)],
     *(x_BxHxWxC, y_BxHxWxC, dy_BxHxWxC),
   )
-  total = sums.sum(0)  # over parts of the batch, in their order
+  total = kernels.total(sums)
   return dx_BxHxWxC, total[:-1].reshape(kernel.shape), total[-1]
 
 

@@ -8,6 +8,7 @@ import contextlib
 import contextvars
 import ctypes
 import functools
+import operator
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -77,6 +78,14 @@ def call(name: str, results: list, *arguments: jax.Array, **attributes):
     [jax.ShapeDtypeStruct(*result) for result in results],
     vmap_method='sequential',
   )(*arguments, **attributes)
+
+
+def total(sums: jax.Array) -> jax.Array:
+  """The sum over parts of a batch, in their order.
+
+  XLA's own sum of a few megabytes takes 20 times as long on a CPU.
+  """
+  return functools.reduce(operator.add, sums)
 
 
 def on_each_device(

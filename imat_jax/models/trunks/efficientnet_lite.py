@@ -11,12 +11,11 @@ import math
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
 from imat_jax import options, validators
-from imat_jax.models import depthwise, trunks
+from imat_jax.models import conv, depthwise, trunks
 from imat_jax.models.weights import Weights
 
 _BATCH_NORM_EPSILON = 1e-3
@@ -167,7 +166,7 @@ class _EfficientNetLite(nn.Module):
     del deterministic
     # As in its training: grey levels to about ±1.
     x_BxHxWxC = (255 * trunks.as_float(image_BxHxWxC) - 127) / 128
-    x_BxHxWxC = nn.relu6(_Conv(_STEM, 3, 2, name='stem')(x_BxHxWxC))
+    x_BxHxWxC = _Conv(_STEM, 3, 2, name='stem')(x_BxHxWxC)
     for number, block in enumerate(self.config.blocks):
       name = f'block_{number}'
       if self.config.trains(name):
@@ -178,7 +177,7 @@ class _EfficientNetLite(nn.Module):
       x_BxHxWxC = _Block(block, name=name)(x_BxHxWxC)
     if not self.config.trains(name):
       x_BxHxWxC = jax.lax.stop_gradient(x_BxHxWxC)
-    x_BxHxWxC = nn.relu6(_Conv(_HEAD, 1, name='head')(x_BxHxWxC))
+    x_BxHxWxC = _Conv(_HEAD, name='head')(x_BxHxWxC)
     return x_BxHxWxC.mean((1, 2))
 
 
@@ -190,9 +189,9 @@ class _Block(nn.Module):
     kernel, stride, expansion, filters_in, filters_out = self.block
     x = x_BxHxWxC
     if expansion > 1:
-      x = nn.relu6(_Conv(filters_in * expansion, 1, name='expand')(x))
+      x = _Conv(filters_in * expansion, name='expand')(x)
     x = _Depthwise(kernel, stride, name='depthwise')(x)
-    x = _Conv(filters_out, 1, name='project')(x)
+    x = _Conv(filters_out, relu6=False, name='project')(x)
     is_residual = stride == 1 and filters_in == filters_out
     return x + x_BxHxWxC if is_residual else x
 
@@ -201,26 +200,16 @@ class _Conv(nn.Module):
   """A convolution of all channels, with a bias."""
 
   filters: int
-  size: int
+  size: int = 1
   stride: int = 1
+  relu6: bool = True
 
   @nn.compact
   def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
     shape = self.size, self.size, x_BxHxWxC.shape[-1], self.filters
     kernel = self.param('kernel', _INITIALIZER, shape)
     bias_C = self.param('bias', nn.initializers.zeros, (self.filters,))
-    if self.size == 1:
-      # A matrix product: on a CPU XLA's convolution takes longer.
-      x_BxHxWxC = jnp.einsum('bhwc,cd->bhwd', x_BxHxWxC, kernel[0, 0])
-    else:
-      x_BxHxWxC = jax.lax.conv_general_dilated(
-        x_BxHxWxC,
-        kernel,
-        (self.stride, self.stride),
-        'SAME',
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-      )
-    return x_BxHxWxC + bias_C[None, None, None]
+    return conv.conv(x_BxHxWxC, kernel, bias_C, self.stride, self.relu6)
 
 
 class _Depthwise(nn.Module):

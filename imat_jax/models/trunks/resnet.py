@@ -10,10 +10,11 @@ padding, shards and ensembles change nothing.
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from imat_jax import options, validators
-from imat_jax.models import pooling, trunks
+from imat_jax.models import conv, pooling, trunks
 
 _GROUP_SIZE = 8
 _INITIALIZER = nn.initializers.he_normal()
@@ -100,17 +101,23 @@ class _ConvNorm(nn.Module):
 
   @nn.compact
   def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-    x_BxHxWxC = nn.Conv(
-      self.width,
-      (3, 3),
-      (self.stride, self.stride),
-      use_bias=False,  # the normalisation has one
-      kernel_init=_INITIALIZER,
-      name='conv',
-    )(x_BxHxWxC)
+    x_BxHxWxC = _Conv(self.width, self.stride, name='conv')(x_BxHxWxC)
     return nn.GroupNorm(
       num_groups=None,
       group_size=_GROUP_SIZE,
       scale_init=nn.initializers.constant(self.scale),
       name='norm',
     )(x_BxHxWxC)
+
+
+class _Conv(nn.Module):
+  """A 3 × 3 convolution without a bias; the normalisation has one."""
+
+  width: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    shape = 3, 3, x_BxHxWxC.shape[-1], self.width
+    kernel = self.param('kernel', _INITIALIZER, shape)
+    return conv.conv(x_BxHxWxC, kernel, jnp.zeros(self.width), self.stride)
