@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from imat_jax.models import depthwise, kernels
+from imat_jax.models import conv, depthwise, kernels
 from imat_jax.training import sharding
 
 needs_kernel = pytest.mark.skipif(
@@ -68,6 +68,28 @@ def test_plain_equals_the_grouped_convolution(size, stride, sides):
   arguments = _arguments(size, sides, 6)
   found = depthwise.plain(*arguments, stride)
   _assert_close(found, _grouped(*arguments, stride), atol=1e-4)
+
+
+@needs_kernel
+@pytest.mark.parametrize(('size', 'stride'), [(3, 2), (5, 1)])
+def test_the_expansion_in_the_cache_is_the_same(size, stride):
+  x_BxHxWxC, _, _ = _arguments(size, (9, 11), 24)
+  _, kernel, bias_C = _arguments(size, (9, 11), 48)
+  filters = jnp.cos(jnp.arange(24.0 * 48)).reshape(1, 1, 24, 48)
+  arguments = x_BxHxWxC, filters, bias_C, kernel, bias_C
+
+  def one_by_one(x_BxHxWxC, filters, shift_C, kernel, bias_C, stride):
+    x_BxHxWxC = conv.plain(x_BxHxWxC, filters, shift_C, relu6=True)
+    return _grouped(x_BxHxWxC, kernel, bias_C, stride)
+
+  expected = one_by_one(*arguments, stride)
+  _assert_close(depthwise.expanded(*arguments, stride), expected, atol=1e-4)
+
+  def gradients(function):
+    return jax.grad(lambda *a: function(*a, stride).sum(), range(5))(*arguments)
+
+  found, expected = gradients(depthwise.expanded), gradients(one_by_one)
+  _assert_close(found, expected, atol=1e-3)
 
 
 @needs_kernel

@@ -11,9 +11,10 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from imat_jax.models import kernels
+from imat_jax.models import conv, kernels
 
-_LANES = 16  # the kernel takes whole registers of channels
+_LANES = 16  # the kernel takes whole registers of channels,
+_PLACES = 8  # and expands so many pixels of a row at once
 
 
 def depthwise(
@@ -27,13 +28,43 @@ def depthwise(
     bias_C: a number per channel.
     stride: of the convolution, in both directions.
   """
-  fits = bias_C.size % _LANES == 0 and x_BxHxWxC.dtype == jnp.float32
+  fits = _fits(x_BxHxWxC, bias_C)
   if fits and kernels.available(_name('forward', kernel, stride)):
     return kernels.on_each_device(
       lambda *arguments: _compiled(*arguments, stride),
       *(x_BxHxWxC, kernel, bias_C),
     )
   return plain(x_BxHxWxC, kernel, bias_C, stride)
+
+
+def expanded(
+  x_BxHxWxC: jax.Array,
+  filters: jax.Array,
+  shift_C: jax.Array,
+  kernel: jax.Array,
+  bias_C: jax.Array,
+  stride: int,
+) -> jax.Array:
+  """`depthwise` of a 1 × 1 convolution with ReLU6, which has more channels.
+
+  Where nobody asks for gradients the compiled kernel makes both at once, and
+  the many channels never reach the memory.
+
+  Args:
+    x_BxHxWxC: float32 features.
+    filters: 1 × 1 × C × channels of the expansion.
+    shift_C: a number per channel of it, its bias.
+    kernel: size × size × 1 × channels.
+    bias_C: a number per channel.
+    stride: of the second convolution.
+  """
+  arguments = x_BxHxWxC, filters, shift_C, kernel, bias_C
+  fits = _fits(x_BxHxWxC, bias_C) and x_BxHxWxC.shape[2] >= _PLACES
+  if fits and kernels.available(_name('expanded', kernel, stride)):
+    return kernels.on_each_device(
+      lambda *arguments: _expanded(*arguments, stride), *arguments
+    )
+  return _one_by_one(*arguments, stride)
 
 
 def plain(
@@ -117,6 +148,35 @@ def _backward(stride, residuals, dy_BxHxWxC):
 
 
 _compiled.defvjp(_forward, _backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
+def _expanded(x_BxHxWxC, filters, shift_C, kernel, bias_C, stride):
+  batch, height, width, _ = x_BxHxWxC.shape
+  shape = batch, -(-height // stride), -(-width // stride), bias_C.size
+  (y_BxHxWxC,) = kernels.call(
+    _name('expanded', kernel, stride),
+    [(shape, jnp.float32)],
+    *(x_BxHxWxC, filters, shift_C, kernel, bias_C),
+  )
+  return y_BxHxWxC
+
+
+def _one_by_one(x_BxHxWxC, filters, shift_C, kernel, bias_C, stride):
+  x_BxHxWxC = conv.conv(x_BxHxWxC, filters, shift_C, relu6=True)
+  return depthwise(x_BxHxWxC, kernel, bias_C, stride)
+
+
+def _expanded_forward(*arguments):
+  *arrays, stride = arguments
+  return jax.vjp(lambda *arrays: _one_by_one(*arrays, stride), *arrays)
+
+
+_expanded.defvjp(_expanded_forward, lambda _, pull, dy: pull(dy))
+
+
+def _fits(x_BxHxWxC, bias_C):
+  return bias_C.size % _LANES == 0 and x_BxHxWxC.dtype == jnp.float32
 
 
 def _name(kind, kernel, stride):

@@ -1,7 +1,8 @@
 // A convolution of each channel by itself, SIZE x SIZE with padding SAME, then
 // a bias and ReLU6; and its gradients. A register's channels of a picture are
 // an item of work: they are copied into a plane of their own, with the padding,
-// which stays in the second cache.
+// which stays in the second cache. Where nobody asks for gradients they may be
+// computed there from fewer channels and never reach the memory.
 #include "shared.h"
 
 namespace {
@@ -13,16 +14,22 @@ V passed(const float* y, const float* dy) {
   return (value > 0) & (value < 6) ? *(V*)dy : V{};
 }
 
+V relu6(V x) {  // NaN passes, to be seen
+  x = x < 0 ? V{} : x;
+  return x > 6 ? V{} + 6 : x;
+}
+
 template <int SIZE, int STRIDE> struct Depthwise {
   int64_t h, w, channels, oh, ow;  // of the picture and of the result
   int64_t rows = (oh - 1) * STRIDE + SIZE, columns = (ow - 1) * STRIDE + SIZE;
   int64_t top = (rows - h) / 2, left = (columns - w) / 2;
   int64_t blocks = channels / kLanes;
 
-  Depthwise(Shape x, Shape y) : h(x[1]), w(x[2]), channels(x[3]), oh(y[1]),
+  Depthwise(Shape x, Shape y) : h(x[1]), w(x[2]), channels(y[3]), oh(y[1]),
                                 ow(y[2]) {}
 
   int64_t items(Shape x) const { return x[0] * blocks; }
+  int64_t size() const { return rows * columns * kLanes; }
 
   // The first number of an item in a batch of pictures with so many pixels.
   int64_t begin(int64_t item, int64_t pixels) const {
@@ -32,11 +39,33 @@ template <int SIZE, int STRIDE> struct Depthwise {
 
   // An item's picture with its padding.
   void pad(const float* x, float* plane) const {
-    std::fill_n(plane, rows * columns * kLanes, 0.f);
+    std::fill_n(plane, size(), 0.f);
     for (int64_t r = 0; r < h; r++)
       for (int64_t c = 0; c < w; c++)
         *(V*)(plane + ((r + top) * columns + c + left) * kLanes) =
             *(V*)(x + (r * w + c) * channels);
+  }
+
+  // The same, computed: ReLU6 of `inputs` channels times filters with a bias.
+  void expand(const float* x, int64_t inputs, const float* filters,
+              const float* bias, float* plane) const {
+    constexpr int PX = 8;
+    std::fill_n(plane, size(), 0.f);
+    float* kernel = plane + size();  // the item's filters, side by side
+    for (int64_t j = 0; j < inputs; j++)
+      *(V*)(kernel + j * kLanes) = *(V*)(filters + j * channels);
+    for (int64_t r = 0; r < h; r++)
+      for (int64_t begin = 0; begin < w; begin += PX) {
+        const int64_t c = std::min(begin, w - PX);  // may overlap
+        const float* from = x + (r * w + c) * inputs;
+        float* to = plane + ((r + top) * columns + c + left) * kLanes;
+        V sum[PX];
+        for (int p = 0; p < PX; p++) sum[p] = *(V*)bias;
+        for (int64_t j = 0; j < inputs; j++)
+          for (int p = 0; p < PX; p++)
+            sum[p] += from[p * inputs + j] * *(V*)(kernel + j * kLanes);
+        for (int p = 0; p < PX; p++) *(V*)(to + p * kLanes) = relu6(sum[p]);
+      }
   }
 
   // The gradient of the result, with zeros between and around, such that a
@@ -113,26 +142,45 @@ void convolve(const float* plane, int64_t columns, int64_t oh, int64_t ow,
   }
 }
 
+// An item's result from its plane.
+template <int SIZE, int STRIDE>
+void finish(const Depthwise<SIZE, STRIDE>& op, int64_t item, const float* plane,
+            const Floats& kernel, const Floats& bias, ToFloats& y) {
+  const int64_t first = op.first(item);
+  const V shift = *(V*)(bias.typed_data() + first);
+  float* to = y->typed_data() + op.begin(item, op.oh * op.ow);
+  convolve<SIZE, STRIDE>(
+      plane, op.columns, op.oh, op.ow,
+      Kernel<SIZE>(kernel.typed_data() + first, op.channels, false),
+      [=](int64_t place, V sum) {
+        *(V*)(to + place * op.channels) = relu6(sum + shift);
+      });
+}
+
 template <int SIZE, int STRIDE>
 ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias,
                    ToFloats y) {
   const Depthwise<SIZE, STRIDE> op(x.dimensions(), y->dimensions());
   auto work = [&](int64_t item, int, float* plane) {
-    const int64_t first = op.first(item);
     op.pad(x.typed_data() + op.begin(item, op.h * op.w), plane);
-    const V shift = *(V*)(bias.typed_data() + first);
-    float* to = y->typed_data() + op.begin(item, op.oh * op.ow);
-    convolve<SIZE, STRIDE>(
-        plane, op.columns, op.oh, op.ow,
-        Kernel<SIZE>(kernel.typed_data() + first, op.channels, false),
-        [=](int64_t place, V sum) {
-          sum += shift;  // NaN passes, to be seen
-          sum = sum < 0 ? V{} : sum;
-          *(V*)(to + place * op.channels) = sum > 6 ? V{} + 6 : sum;
-        });
+    finish(op, item, plane, kernel, bias, y);
   };
-  each_item(pool, op.items(x.dimensions()), op.rows * op.columns * kLanes,
-            work);
+  each_item(pool, op.items(x.dimensions()), op.size(), work);
+  return ffi::Error::Success();
+}
+
+template <int SIZE, int STRIDE>
+ffi::Error expanded(ffi::ThreadPool pool, Floats x, Floats filters,
+                    Floats shift, Floats kernel, Floats bias, ToFloats y) {
+  const Depthwise<SIZE, STRIDE> op(x.dimensions(), y->dimensions());
+  const int64_t inputs = x.dimensions()[3];
+  auto work = [&](int64_t item, int, float* plane) {
+    const int64_t first = op.first(item);
+    op.expand(at(x, item / op.blocks), inputs, filters.typed_data() + first,
+              shift.typed_data() + first, plane);
+    finish(op, item, plane, kernel, bias, y);
+  };
+  each_item(pool, op.items(x.dimensions()), op.size() + inputs * kLanes, work);
   return ffi::Error::Success();
 }
 
@@ -165,7 +213,7 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats x, Floats y, Floats dy,
     op.kernel_gradient(plane, y.typed_data() + begin, dy.typed_data() + begin,
                        at(*sums, part) + op.first(item));
   };
-  each_item(pool, op.items(x.dimensions()), op.rows * op.columns * kLanes,
+  each_item(pool, op.items(x.dimensions()), op.size(),
             work);
   return ffi::Error::Success();
 }
@@ -180,6 +228,9 @@ auto call() {
   XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
       depthwise_forward_##SIZE##_##STRIDE, (forward<SIZE, STRIDE>),         \
       call().Arg<Floats>().Ret<Floats>());                                  \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
+      depthwise_expanded_##SIZE##_##STRIDE, (expanded<SIZE, STRIDE>),       \
+      call().Arg<Floats>().Arg<Floats>().Arg<Floats>().Ret<Floats>());      \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_input_gradient_##SIZE##_##STRIDE, \
                                 (input_gradient<SIZE, STRIDE>),             \
                                 call().Arg<Floats>().Ret<Floats>());        \

@@ -166,62 +166,54 @@ class _EfficientNetLite(nn.Module):
     del deterministic
     # As in its training: grey levels to about ±1.
     x_BxHxWxC = (255 * trunks.as_float(image_BxHxWxC) - 127) / 128
-    x_BxHxWxC = _Conv(_STEM, 3, 2, name='stem')(x_BxHxWxC)
+    trains = self.config.trains
+    stem = _Layer(3, 3, _STEM, trains('stem'), name='stem')()
+    x_BxHxWxC = conv.conv(x_BxHxWxC, *stem, stride=2, relu6=True)
     for number, block in enumerate(self.config.blocks):
       name = f'block_{number}'
-      if self.config.trains(name):
-        # What is in front of it is not trained: nothing goes further back.
-        before = self.config.stages[number]
-        if not self.config.trains(before):
-          x_BxHxWxC = jax.lax.stop_gradient(x_BxHxWxC)
-      x_BxHxWxC = _Block(block, name=name)(x_BxHxWxC)
-    if not self.config.trains(name):
-      x_BxHxWxC = jax.lax.stop_gradient(x_BxHxWxC)
-    x_BxHxWxC = _Conv(_HEAD, name='head')(x_BxHxWxC)
-    return x_BxHxWxC.mean((1, 2))
+      x_BxHxWxC = _Block(block, trains(name), name=name)(x_BxHxWxC)
+    channels = x_BxHxWxC.shape[-1]
+    head = _Layer(1, channels, _HEAD, trains('head'), name='head')()
+    return conv.conv(x_BxHxWxC, *head, relu6=True).mean((1, 2))
 
 
 class _Block(nn.Module):
   block: Block
+  is_trained: bool
 
   @nn.compact
   def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-    kernel, stride, expansion, filters_in, filters_out = self.block
-    x = x_BxHxWxC
+    size, stride, expansion, filters_in, filters_out = self.block
+    width = filters_in * expansion
+
+    def layer(name, size, channels, filters):
+      return _Layer(size, channels, filters, self.is_trained, name=name)()
+
+    convolution = layer('depthwise', size, 1, width)
     if expansion > 1:
-      x = _Conv(filters_in * expansion, name='expand')(x)
-    x = _Depthwise(kernel, stride, name='depthwise')(x)
-    x = _Conv(filters_out, relu6=False, name='project')(x)
+      expand = layer('expand', 1, filters_in, width)
+      x = depthwise.expanded(x_BxHxWxC, *expand, *convolution, stride)
+    else:
+      x = depthwise.depthwise(x_BxHxWxC, *convolution, stride)
+    x = conv.conv(x, *layer('project', 1, width, filters_out))
     is_residual = stride == 1 and filters_in == filters_out
     return x + x_BxHxWxC if is_residual else x
 
 
-class _Conv(nn.Module):
-  """A convolution of all channels, with a bias."""
-
-  filters: int
-  size: int = 1
-  stride: int = 1
-  relu6: bool = True
-
-  @nn.compact
-  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-    shape = self.size, self.size, x_BxHxWxC.shape[-1], self.filters
-    kernel = self.param('kernel', _INITIALIZER, shape)
-    bias_C = self.param('bias', nn.initializers.zeros, (self.filters,))
-    return conv.conv(x_BxHxWxC, kernel, bias_C, self.stride, self.relu6)
-
-
-class _Depthwise(nn.Module):
-  """A convolution of each channel by itself, with a bias and ReLU6."""
+class _Layer(nn.Module):
+  """The parameters of a convolution: its kernel and a bias per filter."""
 
   size: int
-  stride: int
+  channels: int
+  filters: int
+  is_trained: bool
 
   @nn.compact
-  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-    channels = x_BxHxWxC.shape[-1]
-    shape = self.size, self.size, 1, channels
-    kernel = self.param('kernel', _INITIALIZER, shape)
-    bias_C = self.param('bias', nn.initializers.zeros, (channels,))
-    return depthwise.depthwise(x_BxHxWxC, kernel, bias_C, self.stride)
+  def __call__(self) -> tuple[jax.Array, jax.Array]:
+    shape = self.size, self.size, self.channels, self.filters
+    params = (
+      self.param('kernel', _INITIALIZER, shape),
+      self.param('bias', nn.initializers.zeros, (self.filters,)),
+    )
+    # In front of the first that is trained no gradient goes further back.
+    return params if self.is_trained else jax.lax.stop_gradient(params)
