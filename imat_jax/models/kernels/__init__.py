@@ -113,6 +113,6 @@ def note() -> str:
   if jax.default_backend() != 'cpu' or kernels() is not None:
     return ''
   return (
-    'no compiled kernels: training takes five times as long on this CPU; '
+    'no compiled kernels: training takes several times as long on this CPU; '
     'install a C++ compiler such as g++ and then imat_jax again'
   )

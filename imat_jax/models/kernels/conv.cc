@@ -1,6 +1,6 @@
-// A convolution of all channels, 1 x 1 or with padding SAME, then a bias and, if
-// it is asked for, ReLU6; and its gradients. Sums stay in registers: those of a
-// few places side by side and of a block of filters, or of a few of a filter's
+// A convolution of all channels with padding SAME, then a bias and, if it is
+// asked for, ReLU6; and its gradients. Sums stay in registers: those of a few
+// places side by side and of a block of filters, or of a few of a filter's
 // numbers. Numbers of x are read one by one, of filters by whole registers.
 #include "shared.h"
 
@@ -12,11 +12,13 @@ constexpr int64_t kChunk = 64;     // pixels that are a picture to 1 x 1
 constexpr int64_t kColumns = 32;   // filters of an item of a kernel's gradient
 constexpr int64_t kPlaces = 256;   // whose products it adds up in registers
 
-int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+int64_t round_up(int64_t n, int64_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
 
 // ReLU6's gradient, or dy where there is no ReLU6; y is read anyway.
-float passed(const float* y, const float* dy, int64_t i, bool relu6) {
-  return !relu6 | ((y[i] > 0) & (y[i] < 6)) ? dy[i] : 0;
+float passed(const float* y, const float* dy, int64_t i, bool clips) {
+  return !clips | ((y[i] > 0) & (y[i] < 6)) ? dy[i] : 0;
 }
 
 // The numbers that place (r, c) of a result depends on begin at x + r * line +
@@ -100,7 +102,7 @@ std::vector<float> packed(const float* kernel, const float* bias,
 // ROWS x COLUMNS places of a block of filters; y has co filters.
 template <int ROWS, int COLUMNS, int NV>
 void tile(const Patches& p, int64_t size, const float* x, const float* kernel,
-          bool relu6, int64_t filters, int64_t co, float* y) {
+          bool clips, int64_t filters, int64_t co, float* y) {
   V sum[ROWS][COLUMNS][NV];
   const float* bias = kernel + size * p.width * NV * kLanes;
   for (auto& of_row : sum)
@@ -117,11 +119,7 @@ void tile(const Patches& p, int64_t size, const float* x, const float* kernel,
     for (int c = 0; c < COLUMNS; c++) {
       float* to = y + (r * p.columns + c) * co;
       for (int v = 0; v < NV; v++) {
-        V& one = sum[r][c][v];
-        if (relu6) {  // NaN passes, to be seen
-          one = one < 0 ? V{} : one;
-          one = one > 6 ? V{} + 6 : one;
-        }
+        const V one = clips ? relu6(sum[r][c][v]) : sum[r][c][v];
         if (filters >= (v + 1) * kLanes)
           *(V*)(to + v * kLanes) = one;
         else
@@ -132,14 +130,14 @@ void tile(const Patches& p, int64_t size, const float* x, const float* kernel,
 
 // A block of filters at all places; tiles at an end may overlap.
 template <int NV>
-void tiles(const Patches& p, int64_t size, const float* kernel, bool relu6,
+void tiles(const Patches& p, int64_t size, const float* kernel, bool clips,
            int64_t filters, int64_t co, float* y) {
   auto run = [&](auto tile, int64_t height, int64_t width) {
     for (int64_t r = 0; r < p.rows; r += height)
       for (int64_t c = 0; c < p.columns; c += width) {
         const int64_t top = std::min(r, p.rows - height);
         const int64_t left = std::min(c, p.columns - width);
-        tile(p, size, p.x + top * p.line + left * p.step, kernel, relu6,
+        tile(p, size, p.x + top * p.line + left * p.step, kernel, clips,
              filters, co, y + (top * p.columns + left) * co);
       }
   };
@@ -149,19 +147,19 @@ void tiles(const Patches& p, int64_t size, const float* kernel, bool relu6,
     run(tile<2, kSide / 2, NV>, 2, kSide / 2);
 }
 
-void convolve(const Patches& p, int64_t size, const float* kernel, bool relu6,
+void convolve(const Patches& p, int64_t size, const float* kernel, bool clips,
               int64_t co, float* y) {
   for (int64_t b = 0; b < co; b += kWide * kLanes) {
     const int64_t filters = std::min<int64_t>(co - b, kWide * kLanes);
     const bool is_narrow = filters <= kLanes;
     auto block = is_narrow ? tiles<1> : tiles<kWide>;
-    block(p, size, kernel, relu6, filters, co, y + b);
+    block(p, size, kernel, clips, filters, co, y + b);
     kernel += (size * p.width + 1) * (is_narrow ? 1 : kWide) * kLanes;
   }
 }
 
 ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias,
-                   ToFloats y, int64_t stride, bool relu6) {
+                   ToFloats y, int64_t stride, bool clips) {
   const Conv op(kernel.dimensions(), stride, x.dimensions(), y->dimensions());
   const auto blocks = packed(kernel.typed_data(), bias.typed_data(),
                              op.size * op.size * op.ci, op.co);
@@ -169,7 +167,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias,
   auto work = [&](int64_t item, int, float* memory) {
     auto get = [=](int64_t i) { return from[i]; };
     convolve(op.patches(item, from, get, true, memory), op.size, blocks.data(),
-             relu6, op.co, y->typed_data() + op.result(item) * op.co);
+             clips, op.co, y->typed_data() + op.result(item) * op.co);
   };
   each_item(pool, op.items, op.memory(), work);
   return ffi::Error::Success();
@@ -178,14 +176,14 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias,
 // With stride 1 it is a convolution, too, of dy with the kernel reversed, H x W
 // x CO x CI.
 ffi::Error input_gradient(ffi::ThreadPool pool, Floats reversed, Floats zeros,
-                          Floats y, Floats dy, ToFloats dx, bool relu6) {
+                          Floats y, Floats dy, ToFloats dx, bool clips) {
   const Conv op(reversed.dimensions(), 1, dy.dimensions(), dx->dimensions());
   const auto blocks = packed(reversed.typed_data(), zeros.typed_data(),
                              op.size * op.size * op.ci, op.co);
-  const float *from = dy.typed_data(), *values = relu6 ? y.typed_data() : from;
+  const float *from = dy.typed_data(), *values = clips ? y.typed_data() : from;
   auto work = [&](int64_t item, int, float* memory) {
-    auto get = [=](int64_t i) { return passed(values, from, i, relu6); };
-    convolve(op.patches(item, from, get, !relu6, memory), op.size,
+    auto get = [=](int64_t i) { return passed(values, from, i, clips); };
+    convolve(op.patches(item, from, get, !clips, memory), op.size,
              blocks.data(), false, op.co,
              dx->typed_data() + op.result(item) * op.co);
   };
@@ -195,10 +193,10 @@ ffi::Error input_gradient(ffi::ThreadPool pool, Floats reversed, Floats zeros,
 
 // Copies kColumns of dy, zeros behind the last, and adds up each of them.
 void take_columns(const float* y, const float* dy, int64_t places, int64_t co,
-                  int64_t filters, bool relu6, float* columns, float* sums) {
+                  int64_t filters, bool clips, float* columns, float* sums) {
   for (int64_t n = 0; n < places; n++, y += co, dy += co, columns += kColumns) {
     for (int64_t f = 0; f < filters; f++)
-      columns[f] = passed(y, dy, f, relu6);
+      columns[f] = passed(y, dy, f, clips);
     std::fill(columns + filters, columns + kColumns, 0.f);
     for (int64_t f = 0; f < kColumns; f++) sums[f] += columns[f];
   }
@@ -210,7 +208,8 @@ void take_columns(const float* y, const float* dy, int64_t places, int64_t co,
 void to_panels(const Grid& g, const float* x, int64_t ci, float* panels) {
   std::fill_n(panels, g.places * round_up(ci, kSide), 0.f);
   for (int64_t first = 0; first < ci; first += kSide)
-    for (int64_t i = 0; i < g.pictures; i++, panels += g.rows * g.columns * kSide)
+    for (int64_t i = 0; i < g.pictures;
+         i++, panels += g.rows * g.columns * kSide)
       for (int64_t r = 0; r < g.h; r++) {
         const float* from = x + (i * g.h + r) * g.w * ci + first;
         float* to = panels + ((r + g.top) * g.columns + g.left) * kSide;
@@ -247,7 +246,7 @@ void correlate(const Grid& g, int64_t stride, const float* panel,
 // is an item of work; there are kParts of them or a little less.
 ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats kernel, Floats x,
                            Floats y, Floats dy, ToFloats sums, int64_t stride,
-                           bool relu6) {
+                           bool clips) {
   const Conv op(kernel.dimensions(), stride, x.dimensions(), dy.dimensions());
   const int64_t groups = sums->dimensions()[0], pitch = sums->dimensions()[2];
   const int64_t shares = kParts / groups, blocks = pitch / kColumns;
@@ -255,7 +254,7 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats kernel, Floats x,
   const int64_t together =
       std::max<int64_t>(kPlaces / op.largest(1).results, 1);
   const Grid largest = op.largest(together);
-  const float *from = dy.typed_data(), *values = relu6 ? y.typed_data() : from;
+  const float *from = dy.typed_data(), *values = clips ? y.typed_data() : from;
   auto work = [&](int64_t item, int, float* panels) {
     const int64_t group = item / shares, share = item % shares;
     const int64_t first = blocks * share / shares * kColumns;
@@ -273,7 +272,7 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats kernel, Floats x,
         const int64_t begin = op.result(i) * op.co + block;
         const int64_t filters = std::min(kColumns, op.co - block);
         take_columns(values + begin, from + begin, g.results, op.co, filters,
-                     relu6, columns, to + numbers * pitch + block);
+                     clips, columns, to + numbers * pitch + block);
         for (int64_t n = 0; n < numbers; n += kSide) {
           const int64_t place = n / ci, c = n % ci;
           const float* panel = panels + c * g.places +

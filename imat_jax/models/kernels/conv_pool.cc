@@ -34,7 +34,7 @@ float* as_floats(const Op& op, const FloatsOrBytes& x, int64_t i, float* to) {
 
 template <class Op>
 static ffi::Error forward(ffi::ThreadPool pool, FloatsOrBytes x, Floats kernel,
-                   Floats bias, ToFloats y, ffi::Result<Bytes> place) {
+                          Floats bias, ToFloats y, ffi::Result<Bytes> place) {
   const auto op = op_for<Op>(x.dimensions(), y->dimensions());
   const auto twins = Op::twins(kernel.typed_data(), bias.typed_data());
   auto work = [&](int64_t i, int, float* memory) {
@@ -46,8 +46,9 @@ static ffi::Error forward(ffi::ThreadPool pool, FloatsOrBytes x, Floats kernel,
 }
 
 template <class Op>
-static ffi::Error gradients(ffi::ThreadPool pool, FloatsOrBytes x, Floats filters,
-                     Floats dy, Bytes place, ToFloats sums, ToFloats dx) {
+static ffi::Error gradients(ffi::ThreadPool pool, FloatsOrBytes x,
+                            Floats filters, Floats dy, Bytes place,
+                            ToFloats sums, ToFloats dx) {
   const auto op = op_for<Op>(x.dimensions(), dy.dimensions());
   const bool wants_dx = dx->element_count();  // nobody asks for that of bytes
   std::fill_n(sums->typed_data(), sums->element_count(), 0.f);
@@ -72,9 +73,10 @@ static auto call() {
 }
 #define KERNELS(CI, CO, STRIDE)                                             \
   using Op_##CI##_##CO##_##STRIDE = Gradients<CI, CO, STRIDE>;              \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(conv_pool_forward_##CI##_##CO##_##STRIDE,   \
-                                forward<Op_##CI##_##CO##_##STRIDE>,         \
-                                call().Arg<Floats>().Ret<Floats>().Ret<Bytes>()); \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
+      conv_pool_forward_##CI##_##CO##_##STRIDE,                             \
+      forward<Op_##CI##_##CO##_##STRIDE>,                                   \
+      call().Arg<Floats>().Ret<Floats>().Ret<Bytes>());                     \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
       conv_pool_gradients_##CI##_##CO##_##STRIDE,                           \
       gradients<Op_##CI##_##CO##_##STRIDE>,                                 \

@@ -14,11 +14,6 @@ V passed(const float* y, const float* dy) {
   return (value > 0) & (value < 6) ? *(V*)dy : V{};
 }
 
-V relu6(V x) {  // NaN passes, to be seen
-  x = x < 0 ? V{} : x;
-  return x > 6 ? V{} + 6 : x;
-}
-
 template <int SIZE, int STRIDE> struct Depthwise {
   int64_t h, w, channels, oh, ow;  // of the picture and of the result
   int64_t rows = (oh - 1) * STRIDE + SIZE, columns = (ow - 1) * STRIDE + SIZE;
@@ -231,12 +226,12 @@ auto call() {
   XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
       depthwise_expanded_##SIZE##_##STRIDE, (expanded<SIZE, STRIDE>),       \
       call().Arg<Floats>().Arg<Floats>().Arg<Floats>().Ret<Floats>());      \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_input_gradient_##SIZE##_##STRIDE, \
-                                (input_gradient<SIZE, STRIDE>),             \
-                                call().Arg<Floats>().Ret<Floats>());        \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(depthwise_kernel_gradient_##SIZE##_##STRIDE, \
-                                (kernel_gradient<SIZE, STRIDE>),            \
-                                call().Arg<Floats>().Ret<Floats>());
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
+      depthwise_input_gradient_##SIZE##_##STRIDE,                           \
+      (input_gradient<SIZE, STRIDE>), call().Arg<Floats>().Ret<Floats>());  \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
+      depthwise_kernel_gradient_##SIZE##_##STRIDE,                          \
+      (kernel_gradient<SIZE, STRIDE>), call().Arg<Floats>().Ret<Floats>());
 KERNELS(3, 1)
 KERNELS(3, 2)
 KERNELS(5, 1)

@@ -62,7 +62,7 @@ ffi::Error gradients(ffi::ThreadPool pool, Floats x, Floats scale, Floats y,
                 *gradient = at(dy, i);
     const float *mean = at(statistics, i), *factor = mean + n;
     float *to = at(*dx, i), *sum = at(*sums, part);
-    float *slope = memory, *shift = memory + n;
+    float *slope = memory, *shift = memory + n, *own = memory + 2 * n;
     std::fill_n(memory, 2 * n, 0.f);
     auto passed = [=](int64_t j) {
       return !relu | (values[j] > 0) ? gradient[j] : 0;
@@ -85,13 +85,14 @@ ffi::Error gradients(ffi::ThreadPool pool, Floats x, Floats scale, Floats y,
     for (int64_t c = 0; c < n; c++) {
       slope[c] *= -factor[c] * factor[c];
       shift[c] = -factor[c] * shift[c] - mean[c] * slope[c];
+      own[c] = factor[c] * scale.typed_data()[c];
     }
     for (int64_t p = 0; p < places; p++)
       for (int64_t c = 0; c < n; c++)
-        to[p * n + c] = passed(p * n + c) * (factor[c] * scale.typed_data()[c]) +
+        to[p * n + c] = passed(p * n + c) * own[c] +
                         from[p * n + c] * slope[c] + shift[c];
   };
-  each_item(pool, x.dimensions()[0], 2 * n, work);
+  each_item(pool, x.dimensions()[0], 3 * n, work);
   return ffi::Error::Success();
 }
 

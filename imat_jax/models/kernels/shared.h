@@ -24,6 +24,12 @@ constexpr int kLanes = 8;
 template <class T, int N>
 using Vector [[gnu::vector_size(4 * N), gnu::aligned(4)]] = T;
 
+// NaN passes, to be seen.
+template <class V> V relu6(V x) {
+  x = x < 0 ? V{} : x;
+  return x > 6 ? V{} + 6 : x;
+}
+
 constexpr int kParts = 16;
 struct alignas(64) CacheLine { float floats[16]; };
 

@@ -8,7 +8,7 @@ read, so the trunk is a pure function of its parameters.
 
 import dataclasses
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -71,6 +71,8 @@ class Block(NamedTuple):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EfficientNetLite(trunks.PretrainedTrunk):
   """EfficientNet-Lite; the defaults are Lite0's."""
+
+  uses_kernels: ClassVar[bool] = True
 
   image_size: int = options.option(
     'width and height in pixels of the photos that the network sees; 0 for '

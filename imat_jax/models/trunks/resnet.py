@@ -8,6 +8,7 @@ padding, shards and ensembles change nothing.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,8 @@ _INITIALIZER = nn.initializers.he_normal()
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResNet(trunks.Trunk):
   """A residual network; the defaults have 0.49 M parameters."""
+
+  uses_kernels: ClassVar[bool] = True
 
   image_size: int = options.option(
     'width and height in pixels of the photos that the network sees; they are '
