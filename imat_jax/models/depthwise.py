@@ -7,6 +7,7 @@ benchmarks/README.md has the figures).
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 from imat_jax.models import conv, kernels
 
 _LANES = 16  # the kernel takes whole registers of channels,
-_PLACES = 8  # and expands so many pixels of a row at once
+_PIXELS = 8  # and expands so many pixels at once
 
 
 def depthwise(
@@ -59,7 +60,8 @@ def expanded(
     stride: of the second convolution.
   """
   arguments = x_BxHxWxC, filters, shift_C, kernel, bias_C
-  fits = _fits(x_BxHxWxC, bias_C) and x_BxHxWxC.shape[2] >= _PLACES
+  pixels = math.prod(x_BxHxWxC.shape[1:3])
+  fits = _fits(x_BxHxWxC, bias_C) and pixels >= _PIXELS
   if fits and kernels.available(_name('expanded', kernel, stride)):
     return kernels.on_each_device(
       lambda *arguments: _expanded(*arguments, stride), *arguments

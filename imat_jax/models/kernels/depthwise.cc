@@ -49,18 +49,21 @@ template <int SIZE, int STRIDE> struct Depthwise {
     float* kernel = plane + size();  // the item's filters, side by side
     for (int64_t j = 0; j < inputs; j++)
       *(V*)(kernel + j * kLanes) = *(V*)(filters + j * channels);
-    for (int64_t r = 0; r < h; r++)
-      for (int64_t begin = 0; begin < w; begin += PX) {
-        const int64_t c = std::min(begin, w - PX);  // may overlap
-        const float* from = x + (r * w + c) * inputs;
-        float* to = plane + ((r + top) * columns + c + left) * kLanes;
-        V sum[PX];
-        for (int p = 0; p < PX; p++) sum[p] = *(V*)bias;
-        for (int64_t j = 0; j < inputs; j++)
-          for (int p = 0; p < PX; p++)
-            sum[p] += from[p * inputs + j] * *(V*)(kernel + j * kLanes);
-        for (int p = 0; p < PX; p++) *(V*)(to + p * kLanes) = relu6(sum[p]);
+    for (int64_t begin = 0; begin < h * w; begin += PX) {
+      const int64_t pixel = std::min(begin, h * w - PX);  // may overlap
+      const float* from = x + pixel * inputs;
+      V sum[PX];
+      for (int p = 0; p < PX; p++) sum[p] = *(V*)bias;
+      for (int64_t j = 0; j < inputs; j++)
+        for (int p = 0; p < PX; p++)
+          sum[p] += from[p * inputs + j] * *(V*)(kernel + j * kLanes);
+      int64_t r = pixel / w, c = pixel % w;
+      for (int p = 0; p < PX; p++, c++) {
+        if (c == w) c = 0, r++;
+        *(V*)(plane + ((r + top) * columns + c + left) * kLanes) =
+            relu6(sum[p]);
       }
+    }
   }
 
   // The gradient of the result, with zeros between and around, such that a
