@@ -100,8 +100,8 @@ if platform.machine().lower() not in ('x86_64', 'amd64'):
 JAXLIB = importlib.util.find_spec('jaxlib')
 KERNELS = [
   setuptools.Extension(
-    f'imat_jax.models.kernels.conv_pool_{name}',
-    ['imat_jax/models/kernels/conv_pool.cc'],
+    f'imat_jax.models.kernels.compiled_{name}',
+    sorted(glob.glob('imat_jax/models/kernels/*.cc')),
     depends=glob.glob('imat_jax/models/kernels/*.h'),
     include_dirs=[str(pathlib.Path(JAXLIB.origin).parent / 'include')],
     extra_compile_args=['-O3', '-std=c++17', '-ffp-contract=fast', *flags],

@@ -37,8 +37,8 @@ def say_who_is_missing(flags: argparse.Namespace) -> None:
       print(f'{peer} is left out: there is no --{peer}', file=sys.stderr)
 
 
-def ours(*arguments: str) -> Contestant:
-  command = [sys.executable, '-m', 'benchmarks.ours_worker', *arguments]
+def ours(*arguments: str, worker: str = 'ours_worker') -> Contestant:
+  command = [sys.executable, '-m', f'benchmarks.{worker}', *arguments]
   return Contestant('ours', command, _MALLOC)
 
 
@@ -48,7 +48,7 @@ def peer(
   """The contestant, or none where there is no environment.
 
   Args:
-    kind: keras or torch.
+    kind: keras, torch or trunk.
     name: in the table.
     python: the interpreter of its environment.
     *arguments: of its worker.

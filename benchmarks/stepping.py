@@ -12,7 +12,7 @@ import numpy as np
 
 from imat_jax import config, tasks
 from imat_jax.data.types import Batch
-from imat_jax.training import compiled
+from imat_jax.training import compiled, sharding
 from imat_jax.training.ensemble import Ensemble
 from imat_jax.training.inputs import StepInput
 
@@ -47,7 +47,12 @@ class Trainer:
   def __init__(self, run: config.Run, task_set: tasks.TaskSet):
     run = dataclasses.replace(run, tasks=task_set.names)
     ensemble = Ensemble((run,), task_set)
-    self.checkpoint = compiled.fresh(ensemble)
+    start = compiled.fresh(ensemble)
+    # As the loop does; it also copies what two parts of the state share.
+    self.checkpoint = start._replace(
+      state=sharding.replicate(start.state),
+      metrics=sharding.replicate(start.metrics),
+    )
     self._update = compiled.train_step(ensemble)
 
   def train(self, step_inputs: Iterable[StepInput]) -> None:

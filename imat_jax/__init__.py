@@ -11,8 +11,9 @@ In reading order:
              scoring, trained_model
   strategies how losses become one update: a file per multi-task method
   models     trunks (a file each), network (a trunk, a head per task), presets;
-             pretrained and weights: what others have trained; conv_pool with
-             its compiled kernels, pooling; saliency
+             pretrained and weights: what others have trained; conv_pool,
+             conv, depthwise and group_norm with their compiled kernels,
+             pooling; saliency
   config     the recipe of runs and studies; options: what an option is
   tasks, errors, validators    labels and their weights; errors of users; checks
   data       input_pipeline, augment, pixels, random, source, device_dataset;

@@ -21,7 +21,7 @@ from jax.interpreters import batching
 from imat_jax import errors, options
 from imat_jax.data import preprocess
 from imat_jax.data.types import Batch
-from imat_jax.models import conv_pool
+from imat_jax.models import kernels
 from imat_jax.models.network import Network
 from imat_jax.runtime import environment
 from imat_jax.training.evaluation import logits
@@ -43,7 +43,7 @@ def stablehlo(trained: TrainedModel) -> bytes:
   Deterministic.
   """
   network = jax.jit(probabilities(trained))
-  with conv_pool.portable(), _without_traces():
+  with kernels.portable(), _without_traces():
     exported = jax.export.export(network, platforms=PLATFORMS)(_input(trained))
   archive = io.BytesIO()
   with zipfile.ZipFile(archive, 'w') as members:
@@ -70,7 +70,7 @@ def onnx(trained: TrainedModel) -> bytes:
     return tuple(network(image_BxHxWxC).values())
 
   jax2onnx = converter()
-  with conv_pool.portable():
+  with kernels.portable():
     model = jax2onnx.to_onnx(
       in_order,
       [_input(trained)],

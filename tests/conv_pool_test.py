@@ -54,7 +54,9 @@ def _value_and_gradients(function, x, kernel, bias_C, stride):
 @needs_kernel
 @pytest.mark.parametrize(('channels', 'filters', 'stride', 'side'), CASES)
 def test_kernel_equals_plain_with_ties(channels, filters, stride, side):
-  assert kernels_lib.register(channels, filters, stride)
+  assert kernels_lib.register(
+    f'conv_pool_forward_{channels}_{filters}_{stride}'
+  )
   arguments = _arguments(channels, filters, side)
   found = _value_and_gradients(conv_pool.conv_pool, *arguments, stride)
   expected = _value_and_gradients(conv_pool.plain, *arguments, stride)
@@ -70,7 +72,7 @@ def test_each_instruction_set_gives_the_same(level, monkeypatch):
     pytest.skip(f'this machine has no {level}')
   lib = kernels_lib.kernels.__wrapped__()
   name = f'imat_jax_test_forward_{level}'
-  handler = jax.ffi.pycapsule(lib.forward_8_16_2)
+  handler = jax.ffi.pycapsule(lib.conv_pool_forward_8_16_2)
   jax.ffi.register_ffi_target(name, handler, platform='cpu')
   x, kernel, bias_C = _arguments(8, 16, 64)
   shape = (3, 32, 32, 16)
@@ -147,7 +149,7 @@ def test_a_broken_filter_shows():
 
 def test_other_filters_take_the_plain_way():
   arguments = _arguments(5, 7, 16)
-  assert kernels_lib.register(5, 7, 2) is None
+  assert kernels_lib.register('conv_pool_forward_5_7_2') is None
   np.testing.assert_array_equal(
     conv_pool.conv_pool(*arguments, 2), conv_pool.plain(*arguments, 2)
   )
@@ -163,7 +165,7 @@ def test_portable_is_the_same_without_a_kernel(channels, filters, stride, side):
     )
 
   before = traced(*arguments)
-  with conv_pool.portable():
+  with kernels_lib.portable():
     y = conv_pool.conv_pool(*arguments, stride)
     assert 'ffi_call' not in traced(*arguments)
   np.testing.assert_array_equal(y, conv_pool.plain(*arguments, stride))

@@ -18,7 +18,6 @@ from experiments import linear_probe
 from imat_jax import artefact, config, errors, flags, inference
 from imat_jax.data import device_dataset
 from imat_jax.models import pretrained, weights
-from imat_jax.models.trunks import efficientnet_lite
 from imat_jax.models.trunks.efficientnet_lite import EfficientNetLite
 from imat_jax.training import scoring, trained_model
 
@@ -55,21 +54,6 @@ def test_features_are_those_of_the_reference(size):
 def test_number_of_parameters(size, number):
   shapes = pretrained.shapes(EfficientNetLite(size=size))
   assert sum(leaf.size for leaf in jax.tree.leaves(shapes)) == number
-
-
-@pytest.mark.parametrize('size', [3, 5])
-@pytest.mark.parametrize('stride', [1, 2])
-@pytest.mark.parametrize('side', [(7, 8), (12, 5)])
-def test_shifts_are_the_grouped_convolution(size, stride, side):
-  rng = np.random.default_rng(0)
-  x_BxHxWxC = rng.normal(size=(2, *side, 6)).astype(np.float32)
-  kernel = rng.normal(size=(size, size, 1, 6)).astype(np.float32)
-  expected = jax.lax.conv_general_dilated(
-    x_BxHxWxC, kernel, (stride, stride), 'SAME',
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'), feature_group_count=6,
-  )  # fmt: skip
-  found = efficientnet_lite.depthwise(jnp.asarray(x_BxHxWxC), kernel, stride)
-  np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 TENSORS = {

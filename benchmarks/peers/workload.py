@@ -6,6 +6,7 @@ Needs numpy alone, so that every environment can import it.
 import collections
 import json
 import os
+import typing
 
 import numpy as np
 
@@ -21,6 +22,33 @@ LABEL_COUNTS = {
 }
 PARAMETERS = 3_354_428  # of public 3M with apparel alone
 _SHARE_LABELLED = 0.3
+
+
+class TrunkWork(typing.NamedTuple):
+  """What is timed of a trunk: a training step or a forward pass."""
+
+  trunk: str
+  is_step: bool
+  photos: int
+  side: int
+
+
+TRUNKS = {
+  'resnet_step': TrunkWork('resnet', True, 64, 64),
+  'resnet_forward': TrunkWork('resnet', False, 64, 64),
+  'lite0_step': TrunkWork('lite0', True, 32, 160),
+  'lite0_forward': TrunkWork('lite0', False, 32, 160),
+  'lite0_features': TrunkWork('lite0', False, 32, 224),
+}
+TRUNK_LABELS = 4
+
+
+def trunk_batch(work):
+  """Pictures of noise, uint8, and a label number of each."""
+  rng = np.random.default_rng(0)
+  shape = work.photos, work.side, work.side, 3
+  photos = rng.integers(0, 256, shape, np.uint8)
+  return photos, rng.integers(0, TRUNK_LABELS, work.photos).astype(np.int32)
 
 
 def step_tasks(number):

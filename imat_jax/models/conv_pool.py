@@ -5,15 +5,12 @@ their gradients, so there a compiled kernel does the same in one pass over the
 picture (`kernels/conv_pool.cc`; benchmarks/README.md has the figures).
 """
 
-import contextlib
-import contextvars
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import PartitionSpec
 
 from imat_jax.models import kernels, pooling
 
@@ -23,24 +20,12 @@ POOLINGS = {
   4: pooling.max_pool_4_stride_4,
 }
 
-# Within `portable`: one operation, which every runtime has.
+# Within `kernels.portable`: one operation, which every runtime has.
 PORTABLE_POOLINGS = {
   1: lambda x_BxHxWxC: x_BxHxWxC,
   2: lambda x_BxHxWxC: pooling.max_pool_4(x_BxHxWxC, 2, 'SAME'),
   4: lambda x_BxHxWxC: pooling.max_pool_4(x_BxHxWxC, 4, 'VALID'),
 }
-
-_portable = contextvars.ContextVar('portable', default=False)
-
-
-@contextlib.contextmanager
-def portable() -> Iterator[None]:
-  """What is traced within needs no kernel of ours where it will run."""
-  token = _portable.set(True)
-  try:
-    yield
-  finally:
-    _portable.reset(token)
 
 
 def conv_pool(
@@ -54,14 +39,16 @@ def conv_pool(
     bias_C: a number per filter.
     stride: of the 4 × 4 pooling, 2 (padding SAME) or 4 (VALID); 1 for none.
   """
-  if _portable.get():
+  if kernels.is_portable():
     return plain(x_BxHxWxC, kernel, bias_C, stride, PORTABLE_POOLINGS)
   # The kernel makes as many places of a row at once as give 256 numbers.
   is_wide = x_BxHxWxC.shape[2] * bias_C.size >= 256
   fits = is_wide and x_BxHxWxC.dtype in (jnp.float32, jnp.uint8)
-  of = *kernel.shape[2:], stride
-  if jax.default_backend() == 'cpu' and fits and kernels.register(*of):
-    return _on_each_device(x_BxHxWxC, kernel, bias_C, stride)
+  if fits and kernels.available(_name('forward', kernel, stride)):
+    return kernels.on_each_device(
+      lambda *arguments: _compiled(*arguments, stride),
+      *(x_BxHxWxC, kernel, bias_C),
+    )
   return plain(x_BxHxWxC, kernel, bias_C, stride)
 
 
@@ -86,21 +73,6 @@ def plain(
   return jax.nn.relu(poolings[stride](convolved) + bias_C[None, None, None])
 
 
-def _on_each_device(x_BxHxWxC, kernel, bias_C, stride):
-  """XLA can split its own operations over devices, but no compiled kernel."""
-  mesh = jax.sharding.get_abstract_mesh()
-  devices = 1 if mesh.empty else mesh.size
-  if devices == 1 or len(x_BxHxWxC) % devices:  # as the one picture of `init`
-    return _compiled(x_BxHxWxC, kernel, bias_C, stride)
-  spread, whole = PartitionSpec(*mesh.axis_names), PartitionSpec()
-  return jax.shard_map(
-    lambda *arguments: _compiled(*arguments, stride),
-    in_specs=(spread, whole, whole),
-    out_specs=spread,
-    check_vma=False,
-  )(x_BxHxWxC, kernel, bias_C)
-
-
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def _compiled(x_BxHxWxC, kernel, bias_C, stride):
   return _forward(x_BxHxWxC, kernel, bias_C, stride)[0]
@@ -109,12 +81,10 @@ def _compiled(x_BxHxWxC, kernel, bias_C, stride):
 def _forward(x_BxHxWxC, kernel, bias_C, stride):
   batch, height, width, _ = x_BxHxWxC.shape
   out = (batch, height // stride, width // stride, bias_C.size)
-  y, place = _call(
-    'forward',
-    (out, jnp.float32),
-    (out, jnp.uint8),
-    arguments=(x_BxHxWxC, kernel, bias_C),
-    of=(*kernel.shape[2:], stride),
+  y, place = kernels.call(
+    _name('forward', kernel, stride),
+    [(out, jnp.float32), (out, jnp.uint8)],
+    *(x_BxHxWxC, kernel, bias_C),
   )
   return y, (x_BxHxWxC, kernel, place)
 
@@ -125,17 +95,16 @@ def _backward(stride, residuals, dy):
   row = math.ceil(4 * channels / 16) * 16  # of a filter, in whole registers
   rows = kernel.transpose(3, 0, 1, 2).reshape(filters, 4, 4 * channels)
   is_bytes = x_BxHxWxC.dtype == jnp.uint8  # which have no gradient
-  sums, dx_BxHxWxC = _call(
-    'gradients',
-    ((16, filters, 4 * row + 16), jnp.float32),
-    ((len(x_BxHxWxC), 0) if is_bytes else x_BxHxWxC.shape, jnp.float32),
-    arguments=(
-      x_BxHxWxC,
-      jnp.pad(rows, ((0, 0), (0, 0), (0, row - 4 * channels))),
-      dy,
-      place,
-    ),
-    of=(channels, filters, stride),
+  sums, dx_BxHxWxC = kernels.call(
+    _name('gradients', kernel, stride),
+    [
+      ((kernels.PARTS, filters, 4 * row + 16), jnp.float32),
+      ((len(x_BxHxWxC), 0) if is_bytes else x_BxHxWxC.shape, jnp.float32),
+    ],
+    x_BxHxWxC,
+    jnp.pad(rows, ((0, 0), (0, 0), (0, row - 4 * channels))),
+    dy,
+    place,
   )
   sum_CxF = sums.sum(0)  # over parts of the batch, in their order
   dkernel = sum_CxF[:, : 4 * row].reshape(filters, 4, row)[..., : 4 * channels]
@@ -149,10 +118,6 @@ def _backward(stride, residuals, dy):
 _compiled.defvjp(_forward, _backward)
 
 
-def _call(kind, *results, arguments, of):
-  """One of the kernels, compiled for `of`: channels, filters and stride."""
-  return jax.ffi.ffi_call(
-    f'imat_jax_{kind}_{kernels.register(*of)}',
-    [jax.ShapeDtypeStruct(*result) for result in results],
-    vmap_method='sequential',
-  )(*arguments)
+def _name(kind, kernel, stride):
+  channels, filters = kernel.shape[2:]
+  return f'conv_pool_{kind}_{channels}_{filters}_{stride}'

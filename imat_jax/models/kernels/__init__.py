@@ -1,19 +1,42 @@
 """The compiled kernels for a CPU, where the installation could make them.
 
-`setup.py` compiles `conv_pool.cc` once per instruction set, so that what was
-built on one machine runs on another; the best that this CPU has is loaded.
+`setup.py` compiles the sources once per instruction set, so that what was built
+on one machine runs on another; the best that this CPU has is loaded.
 """
 
+import contextlib
+import contextvars
 import ctypes
 import functools
+import operator
 import pathlib
+from collections.abc import Callable, Iterator
 
 import cv2
 import jax
+from jax.sharding import PartitionSpec
+
+PARTS = 16  # of a batch, kParts in C++; a gradient's sums have them in front
 
 # OpenCV's numbers: CV_CPU_AVX512_SKX, CV_CPU_AVX2.
 _FEATURES = {'x86_64_v4': 256, 'x86_64_v3': 11, 'any': None}
-_KINDS = ('forward', 'gradients')
+
+_portable = contextvars.ContextVar('portable', default=False)
+
+
+@contextlib.contextmanager
+def portable() -> Iterator[None]:
+  """What is traced within needs no kernel of ours where it will run."""
+  token = _portable.set(True)
+  try:
+    yield
+  finally:
+    _portable.reset(token)
+
+
+def is_portable() -> bool:
+  """Whether this is traced within `portable`."""
+  return _portable.get()
 
 
 @functools.cache
@@ -22,26 +45,67 @@ def kernels() -> ctypes.CDLL | None:
   folder = pathlib.Path(__file__).parent
   for level, feature in _FEATURES.items():
     if feature is None or cv2.checkHardwareSupport(feature):
-      for path in folder.glob(f'conv_pool_{level}.*'):
+      for path in folder.glob(f'compiled_{level}.*'):
         return ctypes.CDLL(str(path))
   return None
 
 
 @functools.cache
-def register(channels: int, filters: int, stride: int) -> str | None:
+def register(name: str) -> str | None:
   """Makes a kernel known to XLA.
 
   Returns:
-    what follows its kind in the calls' names, or None where there is none.
+    its name there, or None where there is no such kernel.
   """
-  suffix = f'{channels}_{filters}_{stride}'
-  if kernels() is None or not hasattr(kernels(), f'forward_{suffix}'):
+  if kernels() is None or not hasattr(kernels(), name):
     return None
-  for kind in _KINDS:
-    name = f'{kind}_{suffix}'
-    handler = jax.ffi.pycapsule(getattr(kernels(), name))
-    jax.ffi.register_ffi_target(f'imat_jax_{name}', handler, platform='cpu')
-  return suffix
+  handler = jax.ffi.pycapsule(getattr(kernels(), name))
+  target = f'imat_jax_{name}'
+  jax.ffi.register_ffi_target(target, handler, platform='cpu')
+  return target
+
+
+def available(name: str) -> bool:
+  """Whether a kernel can be called here, as things are traced now."""
+  on_cpu = jax.default_backend() == 'cpu'
+  return on_cpu and not _portable.get() and register(name) is not None
+
+
+def call(name: str, results: list, *arguments: jax.Array, **attributes):
+  """Calls a kernel; results are pairs of a shape and a type."""
+  return jax.ffi.ffi_call(
+    register(name),
+    [jax.ShapeDtypeStruct(*result) for result in results],
+    vmap_method='sequential',
+  )(*arguments, **attributes)
+
+
+def total(sums: jax.Array) -> jax.Array:
+  """The sum over parts of a batch, in their order.
+
+  XLA's own sum of a few megabytes takes 20 times as long on a CPU.
+  """
+  return functools.reduce(operator.add, sums)
+
+
+def on_each_device(
+  kernel: Callable[..., jax.Array], batch: jax.Array, *whole: jax.Array
+) -> jax.Array:
+  """Calls it with each device's part of a batch, and all of what is whole.
+
+  XLA can split its own operations over devices, but no compiled kernel.
+  """
+  mesh = jax.sharding.get_abstract_mesh()
+  is_one = mesh.empty or mesh.size == 1 or mesh.are_all_axes_manual  # within
+  if is_one or len(batch) % mesh.size:  # as the one picture of `init`
+    return kernel(batch, *whole)
+  spread = PartitionSpec(*mesh.axis_names)
+  return jax.shard_map(
+    kernel,
+    in_specs=(spread, *(PartitionSpec() for _ in whole)),
+    out_specs=spread,
+    check_vma=False,
+  )(batch, *whole)
 
 
 def note() -> str:
@@ -49,6 +113,6 @@ def note() -> str:
   if jax.default_backend() != 'cpu' or kernels() is not None:
     return ''
   return (
-    'no compiled kernels: training takes five times as long on this CPU; '
+    'no compiled kernels: training takes several times as long on this CPU; '
     'install a C++ compiler such as g++ and then imat_jax again'
   )

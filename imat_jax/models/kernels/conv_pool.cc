@@ -1,54 +1,12 @@
-// The calls of conv_pool.h and gradients.h for XLA: buffers, batches, threads.
-// A batch is cut into kParts parts on any machine, and their sums are added in
-// order, so the number of threads changes no bit.
+// The calls of conv_pool.h and gradients.h for XLA.
 #include "gradients.h"
 
-#include <atomic>
-#include <memory>
-#include <thread>
-
-#include "xla/ffi/api/ffi.h"
-
-namespace ffi = xla::ffi;
-using Floats = ffi::Buffer<ffi::F32>;
 using FloatsOrBytes = ffi::AnyBuffer;
 using Bytes = ffi::Buffer<ffi::U8>;
-using ToFloats = ffi::Result<Floats>;
-using Shape = ffi::Span<const int64_t>;
-
-constexpr int kParts = 16;
-struct alignas(64) CacheLine { float floats[16]; };
-
-// Runs work(picture, part, memory) on XLA's threads; each has as many floats of
-// memory of its own. This thread works, too, and waits only for parts that have
-// begun: the other threads may all be busy, or wait like it.
-template <class Work>
-void each_picture(ffi::ThreadPool& pool, int64_t pictures, int64_t floats,
-                  const Work& work) {
-  struct Count { std::atomic<int> begun{0}, done{0}; };
-  auto count = std::make_shared<Count>();
-  auto run = [=, &work] {
-    std::vector<CacheLine> memory;
-    for (int part; (part = count->begun++) < kParts; count->done++) {
-      memory.resize(floats / 16 + 1);
-      for (int64_t i = pictures * part / kParts;
-           i < pictures * (part + 1) / kParts; i++)
-        work(i, part, memory[0].floats);
-    }
-  };
-  for (int t = 1; t < pool.num_threads(); t++) pool.Schedule([run] { run(); });
-  run();
-  while (count->done < kParts) std::this_thread::yield();
-}
 
 // The operation for batches x, N x H x W x CI, and y, N x OH x OW x CO.
 template <class Op> Op op_for(Shape x, Shape y) {
   return {x[1], x[2], y[1], y[2]};
-}
-
-// Picture i of a batch.
-template <class Batch> auto at(const Batch& batch, int64_t i) {
-  return batch.typed_data() + batch.element_count() / batch.dimensions()[0] * i;
 }
 
 // Copies picture i of a batch into a padded one, times a factor.
@@ -75,21 +33,22 @@ float* as_floats(const Op& op, const FloatsOrBytes& x, int64_t i, float* to) {
 }
 
 template <class Op>
-ffi::Error forward(ffi::ThreadPool pool, FloatsOrBytes x, Floats kernel,
-                   Floats bias, ToFloats y, ffi::Result<Bytes> place) {
+static ffi::Error forward(ffi::ThreadPool pool, FloatsOrBytes x, Floats kernel,
+                          Floats bias, ToFloats y, ffi::Result<Bytes> place) {
   const auto op = op_for<Op>(x.dimensions(), y->dimensions());
   const auto twins = Op::twins(kernel.typed_data(), bias.typed_data());
   auto work = [&](int64_t i, int, float* memory) {
     op.forward(as_floats(op, x, i, memory), twins.data(), at(*y, i),
                at(*place, i));
   };
-  each_picture(pool, x.dimensions()[0], op.size, work);
+  each_item(pool, x.dimensions()[0], op.size, work);
   return ffi::Error::Success();
 }
 
 template <class Op>
-ffi::Error gradients(ffi::ThreadPool pool, FloatsOrBytes x, Floats filters,
-                     Floats dy, Bytes place, ToFloats sums, ToFloats dx) {
+static ffi::Error gradients(ffi::ThreadPool pool, FloatsOrBytes x,
+                            Floats filters, Floats dy, Bytes place,
+                            ToFloats sums, ToFloats dx) {
   const auto op = op_for<Op>(x.dimensions(), dy.dimensions());
   const bool wants_dx = dx->element_count();  // nobody asks for that of bytes
   std::fill_n(sums->typed_data(), sums->element_count(), 0.f);
@@ -104,7 +63,7 @@ ffi::Error gradients(ffi::ThreadPool pool, FloatsOrBytes x, Floats filters,
     for (int64_t r = 0; r < op.h; r++, from += op.row)
       to = std::copy_n(from, x.dimensions()[2] * x.dimensions()[3], to);
   };
-  each_picture(pool, x.dimensions()[0], (1 + wants_dx) * op.size, work);
+  each_item(pool, x.dimensions()[0], (1 + wants_dx) * op.size, work);
   return ffi::Error::Success();
 }
 
@@ -115,10 +74,11 @@ static auto call() {
 #define KERNELS(CI, CO, STRIDE)                                             \
   using Op_##CI##_##CO##_##STRIDE = Gradients<CI, CO, STRIDE>;              \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
-      forward_##CI##_##CO##_##STRIDE, forward<Op_##CI##_##CO##_##STRIDE>,   \
+      conv_pool_forward_##CI##_##CO##_##STRIDE,                             \
+      forward<Op_##CI##_##CO##_##STRIDE>,                                   \
       call().Arg<Floats>().Ret<Floats>().Ret<Bytes>());                     \
   XLA_FFI_DEFINE_HANDLER_SYMBOL(                                            \
-      gradients_##CI##_##CO##_##STRIDE,                                     \
+      conv_pool_gradients_##CI##_##CO##_##STRIDE,                           \
       gradients<Op_##CI##_##CO##_##STRIDE>,                                 \
       call().Arg<Floats>().Arg<Bytes>().Ret<Floats>().Ret<Floats>());
 KERNELS(3, 8, 2)

@@ -4,20 +4,11 @@
 // padded for the convolution. `place` says where in its window a maximum stood,
 // row * WINDOW + column (of equal ones the first row of the first column), or
 // kDead where ReLU gave 0; gradients.h needs it.
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <vector>
+#include "shared.h"
 
 constexpr int kDead = 255;
 constexpr int kWide = 5;  // columns that pad a picture; filters need 3 of them
-#ifdef __AVX512F__
-constexpr int kLanes = 16, kSums = 16;  // floats in a register, such registers
-#else
-constexpr int kLanes = 8, kSums = 8;
-#endif
-template <class T, int N>
-using Vector [[gnu::vector_size(4 * N), gnu::aligned(4)]] = T;
+constexpr int kSums = kLanes;  // registers that hold sums
 
 template <int CI, int CO, int STRIDE> struct ConvPool {
   static constexpr int WINDOW = STRIDE == 1 ? 1 : 4, PADDING = STRIDE == 2;

@@ -8,22 +8,19 @@ read, so the trunk is a pure function of its parameters.
 
 import dataclasses
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
 from imat_jax import options, validators
-from imat_jax.models import trunks
-from imat_jax.models.layers import Conv
+from imat_jax.models import conv, depthwise, trunks
 from imat_jax.models.weights import Weights
 
 _EPSILON = 1e-3  # of batch normalisation
 _STEM, _HEAD = 32, 1280  # filters, in every size
 _INITIALIZER = nn.initializers.variance_scaling(2.0, 'fan_out', 'normal')
-# Whose inputs and outputs are one channel; flax takes all for the outputs.
-_DEPTHWISE_INITIALIZER = nn.initializers.he_normal()
+_DEPTHWISE = nn.initializers.he_normal()
 
 
 class _Stage(NamedTuple):
@@ -74,6 +71,8 @@ class Block(NamedTuple):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EfficientNetLite(trunks.PretrainedTrunk):
   """EfficientNet-Lite; the defaults are Lite0's."""
+
+  uses_kernels: ClassVar[bool] = True
 
   image_size: int = options.option(
     'width and height in pixels of the photos that the network sees; 0 for '
@@ -155,11 +154,12 @@ class _EfficientNetLite(nn.Module):
     del deterministic
     # As in its training: grey levels to about ±1.
     x_BxHxWxC = (255 * trunks.as_float(image_BxHxWxC) - 127) / 128
-    x_BxHxWxC = nn.relu6(_conv('stem', _STEM, 3, 2)(x_BxHxWxC))
+    stem = _Layer(3, 3, _STEM, name='stem')()
+    x_BxHxWxC = conv.conv(x_BxHxWxC, *stem, stride=2, relu6=True)
     for number, block in enumerate(self.config.blocks):
       x_BxHxWxC = _Block(block, name=f'block_{number}')(x_BxHxWxC)
-    x_BxHxWxC = nn.relu6(_conv('head', _HEAD)(x_BxHxWxC))
-    return x_BxHxWxC.mean((1, 2))
+    head = _Layer(1, x_BxHxWxC.shape[-1], _HEAD, name='head')()
+    return conv.conv(x_BxHxWxC, *head, relu6=True).mean((1, 2))
 
 
 class _Block(nn.Module):
@@ -167,67 +167,32 @@ class _Block(nn.Module):
 
   @nn.compact
   def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-    kernel, stride, expansion, filters_in, filters_out = self.block
-    x = x_BxHxWxC
+    size, stride, expansion, filters_in, filters_out = self.block
+    width = filters_in * expansion
+    convolution = _Layer(size, 1, width, name='depthwise')()
     if expansion > 1:
-      x = nn.relu6(_conv('expand', filters_in * expansion)(x))
-    x = nn.relu6(_Depthwise(kernel, stride, name='depthwise')(x))
-    x = _conv('project', filters_out)(x)
+      expand = _Layer(1, filters_in, width, name='expand')()
+      x = depthwise.expanded(x_BxHxWxC, *expand, *convolution, stride)
+    else:
+      x = depthwise.depthwise(x_BxHxWxC, *convolution, stride)
+    x = conv.conv(x, *_Layer(1, width, filters_out, name='project')())
     is_residual = stride == 1 and filters_in == filters_out
     return x + x_BxHxWxC if is_residual else x
 
 
-def _conv(name: str, filters: int, size: int = 1, stride: int = 1) -> Conv:
-  return Conv(filters, size, stride, initializer=_INITIALIZER, name=name)
-
-
-class _Depthwise(nn.Module):
-  """A convolution of each channel by itself, with a bias."""
+class _Layer(nn.Module):
+  """The parameters of a convolution: its kernel and a bias per filter."""
 
   size: int
-  stride: int
+  channels: int  # that a filter sees: 1 in a depthwise one
+  filters: int
 
   @nn.compact
-  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-    channels = x_BxHxWxC.shape[-1]
-    shape = self.size, self.size, 1, channels
-    kernel = self.param('kernel', _DEPTHWISE_INITIALIZER, shape)
-    bias_C = self.param('bias', nn.initializers.zeros, (channels,))
-    x_BxHxWxC = depthwise(x_BxHxWxC, kernel, self.stride)
-    return x_BxHxWxC + bias_C[None, None, None]
-
-
-def depthwise(
-  x_BxHxWxC: jax.Array, kernel: jax.Array, stride: int
-) -> jax.Array:
-  """A depthwise convolution with padding `SAME`.
-
-  On a CPU a sum over the kernel's places of shifted images, as XLA's grouped
-  convolution takes 12 to 24 times as long there.
-  """
-  size, _, _, channels = kernel.shape
-  if jax.default_backend() != 'cpu':
-    return jax.lax.conv_general_dilated(
-      x_BxHxWxC,
-      kernel,
-      (stride, stride),
-      'SAME',
-      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-      feature_group_count=channels,
+  def __call__(self) -> tuple[jax.Array, jax.Array]:
+    # flax takes all filters for the outputs of a depthwise one's channel.
+    initializer = _DEPTHWISE if self.channels == 1 else _INITIALIZER
+    shape = self.size, self.size, self.channels, self.filters
+    return (
+      self.param('kernel', initializer, shape),
+      self.param('bias', nn.initializers.zeros, (self.filters,)),
     )
-  lengths = x_BxHxWxC.shape[1:3]
-  padding, after = [(0, 0)], []
-  for length in lengths:
-    outputs = -(-length // stride)
-    missing = max((outputs - 1) * stride + size - length, 0)
-    padding.append((missing // 2, missing - missing // 2))
-    after.append(outputs)
-  padded = jnp.pad(x_BxHxWxC, [*padding, (0, 0)])
-  total = 0
-  for row in range(size):
-    for column in range(size):
-      rows = slice(row, row + (after[0] - 1) * stride + 1, stride)
-      columns = slice(column, column + (after[1] - 1) * stride + 1, stride)
-      factor = kernel[row, column, 0][None, None, None]
-      total = total + padded[:, rows, columns] * factor
-  return total

@@ -8,14 +8,13 @@ parameters.
 """
 
 import dataclasses
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 from flax import linen as nn
 
 from imat_jax import options, validators
-from imat_jax.models import pooling, trunks
-from imat_jax.models.layers import Conv
+from imat_jax.models import conv, pooling, trunks
 from imat_jax.models.weights import Weights
 
 _EPSILON = 1e-5  # of batch normalisation
@@ -45,6 +44,8 @@ class Block(NamedTuple):
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImagenetResNet(trunks.PretrainedTrunk):
   """A residual network of ImageNet; the defaults are ResNet-50's."""
+
+  uses_kernels: ClassVar[bool] = True
 
   image_size: int = options.option(
     'width and height in pixels of the photos that the network sees',
@@ -108,7 +109,7 @@ class _ImagenetResNet(nn.Module):
   ) -> jax.Array:
     del deterministic
     x_BxHxWxC = trunks.standardized(image_BxHxWxC)
-    x_BxHxWxC = nn.relu(_conv('stem', Layer(_STEM, 7, 2))(x_BxHxWxC))
+    x_BxHxWxC = nn.relu(_Conv(_STEM, 7, 2, name='stem')(x_BxHxWxC))
     x_BxHxWxC = pooling.max_pool_3_stride_2(x_BxHxWxC)
     for name, block in self.config.blocks.items():
       x_BxHxWxC = _Block(block, name=name)(x_BxHxWxC)
@@ -124,12 +125,34 @@ class _Block(nn.Module):
     change = x_BxHxWxC
     for number, layer in enumerate(convs, 1):
       change = change if number == 1 else nn.relu(change)
-      change = _conv(f'conv_{number}', layer)(change)
+      change = _Conv(*layer, name=f'conv_{number}')(change)
     if projection:
-      x_BxHxWxC = _conv('projection', projection)(x_BxHxWxC)
+      x_BxHxWxC = _Conv(*projection, name='projection')(x_BxHxWxC)
     return nn.relu(x_BxHxWxC + change)
 
 
-def _conv(name: str, layer: Layer) -> Conv:
-  half = layer.size // 2
-  return Conv(*layer, padding=half, initializer=_INITIALIZER, name=name)
+class _Conv(nn.Module):
+  """A convolution of all channels with a bias, padded as in PyTorch."""
+
+  filters: int
+  size: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    shape = self.size, self.size, x_BxHxWxC.shape[-1], self.filters
+    kernel = self.param('kernel', _INITIALIZER, shape)
+    bias_C = self.param('bias', nn.initializers.zeros, (self.filters,))
+    if self.size == 1 or (self.size, self.stride) == (3, 1):
+      # For these SAME is the same padding, and there is a kernel for CPUs.
+      x_BxHxWxC = x_BxHxWxC[:, :: self.stride, :: self.stride]
+      return conv.conv(x_BxHxWxC, kernel, bias_C)
+    half = self.size // 2
+    x_BxHxWxC = jax.lax.conv_general_dilated(
+      x_BxHxWxC,
+      kernel,
+      (self.stride, self.stride),
+      [(half, half)] * 2,
+      dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    )
+    return x_BxHxWxC + bias_C[None, None, None]

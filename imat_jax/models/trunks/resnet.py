@@ -8,20 +8,23 @@ padding, shards and ensembles change nothing.
 """
 
 import dataclasses
+from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 from flax import linen as nn
 
 from imat_jax import options, validators
-from imat_jax.models import pooling, trunks
+from imat_jax.models import conv, group_norm, pooling, trunks
 
-_GROUP_SIZE = 8
 _INITIALIZER = nn.initializers.he_normal()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ResNet(trunks.Trunk):
   """A residual network; the defaults have 0.49 M parameters."""
+
+  uses_kernels: ClassVar[bool] = True
 
   image_size: int = options.option(
     'width and height in pixels of the photos that the network sees; they are '
@@ -51,9 +54,9 @@ class ResNet(trunks.Trunk):
           f'--{name}={getattr(self, name)}: must be a multiple of {divisor} '
           f'with {len(self.blocks)} stages'
         )
-    if self.width % _GROUP_SIZE:
+    if self.width % group_norm.GROUP_SIZE:
       raise ValueError(
-        f'--width={self.width}: must be a multiple of {_GROUP_SIZE}'
+        f'--width={self.width}: must be a multiple of {group_norm.GROUP_SIZE}'
       )
 
   def make(self) -> nn.Module:
@@ -70,10 +73,10 @@ class _ResNet(nn.Module):
     width = self.config.width
     # From [0, 1] to about mean 0 and deviation 1.
     x_BxHxWxC = (trunks.as_float(image_BxHxWxC) - 0.5) / 0.25
-    x_BxHxWxC = nn.relu(_ConvNorm(width, 2, name='stem')(x_BxHxWxC))
+    x_BxHxWxC = _ConvNorm(width, 2, name='stem')(x_BxHxWxC)
     for stage, blocks in enumerate(self.config.blocks):
       width, name = 2 * width, f'stage_{stage}'
-      x_BxHxWxC = nn.relu(_ConvNorm(width, name=f'{name}_down')(x_BxHxWxC))
+      x_BxHxWxC = _ConvNorm(width, name=f'{name}_down')(x_BxHxWxC)
       # Its gradient is quicker on a CPU than that of nn.max_pool.
       x_BxHxWxC = pooling.halve(pooling.halve(x_BxHxWxC, 1), 2)
       for block in range(blocks):
@@ -88,31 +91,48 @@ class _Residual(nn.Module):
   @nn.compact
   def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
     width = x_BxHxWxC.shape[-1]
-    change = nn.relu(_ConvNorm(width, name='conv_0')(x_BxHxWxC))
-    change = _ConvNorm(width, scale=0.0, name='conv_1')(change)
+    change = _ConvNorm(width, name='conv_0')(x_BxHxWxC)
+    change = _ConvNorm(width, scale=0.0, relu=False, name='conv_1')(change)
     return nn.relu(x_BxHxWxC + change)
 
 
 class _ConvNorm(nn.Module):
-  """A 3 × 3 convolution and its normalisation."""
+  """A 3 × 3 convolution, its normalisation, and ReLU."""
 
   width: int
   stride: int = 1
   scale: float = 1.0  # of the result, at the start
+  relu: bool = True
 
   @nn.compact
   def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-    x_BxHxWxC = nn.Conv(
-      self.width,
-      (3, 3),
-      (self.stride, self.stride),
-      use_bias=False,  # the normalisation has one
-      kernel_init=_INITIALIZER,
-      name='conv',
-    )(x_BxHxWxC)
-    return nn.GroupNorm(
-      num_groups=None,
-      group_size=_GROUP_SIZE,
-      scale_init=nn.initializers.constant(self.scale),
-      name='norm',
-    )(x_BxHxWxC)
+    x_BxHxWxC = _Conv(self.width, self.stride, name='conv')(x_BxHxWxC)
+    return _Norm(self.scale, self.relu, name='norm')(x_BxHxWxC)
+
+
+class _Conv(nn.Module):
+  """A 3 × 3 convolution without a bias; the normalisation has one."""
+
+  width: int
+  stride: int
+
+  @nn.compact
+  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    shape = 3, 3, x_BxHxWxC.shape[-1], self.width
+    kernel = self.param('kernel', _INITIALIZER, shape)
+    return conv.conv(x_BxHxWxC, kernel, jnp.zeros(self.width), self.stride)
+
+
+class _Norm(nn.Module):
+  """Normalisation by group, and ReLU."""
+
+  initial_scale: float
+  relu: bool
+
+  @nn.compact
+  def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+    shape = (x_BxHxWxC.shape[-1],)
+    initializer = nn.initializers.constant(self.initial_scale)
+    scale_C = self.param('scale', initializer, shape)
+    bias_C = self.param('bias', nn.initializers.zeros, shape)
+    return group_norm.group_norm(x_BxHxWxC, scale_C, bias_C, self.relu)
