@@ -167,19 +167,18 @@ def test_golden_in_float32(name, kwargs, golden, compared, inputs):
 @pytest.mark.parametrize('bits', [64, 32])
 def test_golden_in_order(bits):
   """PCGrad and GradVac in the order of the tasks, GradVac and PCD in turn."""
+  project, vaccinate = jax.jit(pcgrad.projected), jax.jit(gradvac.vaccinated)
   with jax.enable_x64(bits == 64):
     for case in INPUTS:
       gradient_TxP = GOLDEN[f'input/{case}']
       gramian_TxT = _evidence(None, gradient_TxP).gramian_TxT
       number = len(gramian_TxT)
       order_TxT = jnp.tile(jnp.arange(number), (number, 1))
-      of_task_TxT = pcgrad.projected(gramian_TxT, order_TxT)
+      of_task_TxT = project(gramian_TxT, order_TxT)
       expected = GOLDEN[f'aggregate/PCGrad/{case}']
       _assert_near(gradient_TxP.T @ of_task_TxT.sum(0), expected, 1e-5)
       usual_TxT = jnp.zeros((number, number))
-      of_task_TxT, _ = gradvac.vaccinated(
-        gramian_TxT, order_TxT, usual_TxT, 0.5
-      )
+      of_task_TxT, _ = vaccinate(gramian_TxT, order_TxT, usual_TxT, 0.5)
       expected = GOLDEN[f'aggregate/GradVac/{case}']
       _assert_near(gradient_TxP.T @ of_task_TxT.sum(0), expected, 1e-5)
 
@@ -192,7 +191,7 @@ def test_golden_in_order(bits):
     ):
       expected = GOLDEN[f'sequence/PCD/{i}']
       _assert_near(gradient_TxP.T @ weights[i], expected, 1e-5)
-      of_task_TxT, usual_TxT = gradvac.vaccinated(
+      of_task_TxT, usual_TxT = vaccinate(
         evidence.gramian_TxT, order_TxT, usual_TxT, 0.5
       )
       expected = GOLDEN[f'sequence/GradVac/{i}']
@@ -430,17 +429,16 @@ def _without(leaf, task: int) -> np.ndarray:
   return leaf
 
 
-@pytest.mark.parametrize('weight', [0.0, 0.8])
-@pytest.mark.parametrize('task', [0, 3])
+@pytest.mark.parametrize('task, weight', [(0, 0.0), (0, 0.8), (3, 0.8)])
 @pytest.mark.parametrize('name', NAMES)
 def test_a_task_without_a_label_changes_nothing(name, task, weight):
   """Be it the run's, or another run's of a study."""
   evidences = _steps([1, 0.5, 0.7])
   more = [
     Evidence(
-      *(jnp.insert(x, task, 0) for x in (evidence.loss_T, evidence.count_T)),
-      jnp.insert(evidence.weight_T, task, weight),
-      jnp.insert(jnp.insert(evidence.gramian_TxT, task, 0, 0), task, 0, 1),
+      *(np.insert(x, task, 0) for x in (evidence.loss_T, evidence.count_T)),
+      np.insert(evidence.weight_T, task, weight),
+      np.insert(np.insert(evidence.gramian_TxT, task, 0, 0), task, 0, 1),
       evidence.key,
     )
     for evidence in evidences
@@ -485,8 +483,8 @@ def test_the_order_of_the_tasks(name):
   evidences = _steps([1, 0.5, 0.7])
   permuted = [
     Evidence(
-      *(x[jnp.array(order)] for x in evidence[:3]),
-      evidence.gramian_TxT[jnp.ix_(*2 * [jnp.array(order)])],
+      *(np.asarray(x)[order] for x in evidence[:3]),
+      np.asarray(evidence.gramian_TxT)[np.ix_(order, order)],
       evidence.key,
     )
     for evidence in evidences
