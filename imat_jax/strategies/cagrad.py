@@ -13,7 +13,8 @@ from imat_jax.strategies import Evidence, State
 from imat_jax.strategies._masked import Masked, shares
 from imat_jax.strategies._solvers import nonnegative_minimum, unit_trace
 
-_CANCELS = 1e-4
+# Shorter combinations, of gradients of length 1, have almost cancelled.
+_CANCELLED = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,10 +41,9 @@ class Cagrad(Masked):
     radius = self.nearness * jnp.sqrt(share_T @ inner_T)
 
     def length(weight_T):
-      # A little longer, for a slope where opposite gradients cancel.
-      return jnp.sqrt(
-        weight_T @ gramian_TxT @ weight_T + _CANCELS**2 * (weight_T @ weight_T)
-      )
+      # A little longer than it is, to have a slope where gradients cancel.
+      square = weight_T @ gramian_TxT @ weight_T
+      return jnp.sqrt(square + _CANCELLED**2 * (weight_T @ weight_T))
 
     # The function plus Σw grows along each ray of the cone w ≥ 0: where it is
     # least for Σw = 1, there on a ray half its square minus Σw is least.
