@@ -72,10 +72,10 @@ class Trainer:
 
 
 def timed_step(
-  label_counts: Sequence[int], batch: Batch
+  label_counts: Sequence[int], batch: Batch, run: config.Run = RUN
 ) -> Callable[[], float]:
   """Compiles a step; returns a function that runs it and gives its seconds."""
-  trainer = Trainer(RUN, task_set(label_counts))
+  trainer = Trainer(run, task_set(label_counts))
   step_inputs = [StepInput(batch, None)]
   trainer.train(step_inputs)
   return lambda: seconds(trainer.train, step_inputs)

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import pathlib
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -13,10 +14,19 @@ import pytest
 import tiny
 
 from experiments import public_3m
-from imat_jax import artefact, config, flags, options, strategies, tasks
+from imat_jax import (
+  artefact,
+  config,
+  errors,
+  flags,
+  options,
+  strategies,
+  tasks,
+)
 from imat_jax.data.types import Batch
 from imat_jax.models import network, presets, trunks
 from imat_jax.models.network import Network
+from imat_jax.runtime import distributed
 from imat_jax.study import sweep
 from imat_jax.training import (
   gradients,
@@ -239,10 +249,34 @@ def test_a_method_with_a_state_is_resumed(built, tmp_path):
   )
 
 
-def test_a_method_in_a_study_is_as_alone(built, tmp_path, monkeypatch):
+@pytest.mark.parametrize('strategy', ['famo', 'gradvac'])
+def test_a_method_stopped_in_an_epoch(built, tmp_path, monkeypatch, strategy):
+  """Resumed from there, to the byte."""
+  options_of_run = {
+    'strategy': _parse(f'--strategy={strategy}').strategy,
+    'epochs': 1,
+  }
+  tiny.run(built, tmp_path / 'straight', **options_of_run)
+  with monkeypatch.context() as patched:
+    patched.setattr(
+      distributed, 'any_preempted', lambda step, _: signal.SIGTERM * (step == 5)
+    )
+    with pytest.raises(errors.Interrupted, match='saved at step 5'):
+      tiny.run(built, tmp_path / 'resumed', **options_of_run)
+  resumed = tiny.run(built, tmp_path / 'resumed', **options_of_run)
+  assert 'resumes at step 5' in resumed
+  assert tiny.results(tmp_path / 'resumed') == tiny.results(
+    tmp_path / 'straight'
+  )
+
+
+@pytest.mark.parametrize('strategy', ['take_turns', 'famo', 'upgrad'])
+def test_a_method_in_a_study_is_as_alone(
+  built, tmp_path, monkeypatch, strategy
+):
   """There the ensemble has the tasks of all its runs."""
   monkeypatch.setattr(presets, 'BY_NAME', {'public_3m': tiny.MODEL})
-  run = _parse('--strategy=take_turns', '--epochs=1', '--batch_size=16')
+  run = _parse(f'--strategy={strategy}', '--epochs=1', '--batch_size=16')
   study = config.Study(
     data_dir=built,
     workdir=str(tmp_path / 'study'),
@@ -256,7 +290,7 @@ def test_a_method_in_a_study_is_as_alone(built, tmp_path, monkeypatch):
   )
   with contextlib.redirect_stdout(io.StringIO()):
     sweep.run_study(study)
-  argv = ('--strategy=take_turns', '--epochs=1', '--cache_on_device')
+  argv = (f'--strategy={strategy}', '--epochs=1', '--cache_on_device')
   alone = _train(built, tmp_path / 'run', *tiny.FLAGS, *argv, '--tasks=apparel')
   folder = tmp_path / 'study/runs/public_3m/apparel/seed_0'
   in_study = trained_model.load(folder).history.rows[0]['train']

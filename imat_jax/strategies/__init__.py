@@ -3,7 +3,9 @@
 To add one, write `strategies/NAME.py` with one `Strategy` in it;
 `--strategy=NAME` then trains with it, and its fields are its flags. A method
 sees what a step knows of its tasks and gives their weights; it never sees
-parameters. tests/toys/strategies has small examples.
+parameters. One that is `Masked`, of `_masked.py`, need not know that labels are
+missing. docs/strategies.md has a line on each, and tests/toys/strategies small
+examples.
 """
 
 import dataclasses
