@@ -64,7 +64,7 @@ def projected(gramian_TxT: jax.Array, weight_T: jax.Array) -> jax.Array:
 def nonnegative_minimum(
   objective: Callable[[jax.Array], jax.Array],
   start_T: jax.Array,
-  iterations: int = 25,
+  iterations: int = 40,
 ) -> jax.Array:
   """argmin of a convex, almost quadratic function over x ≥ 0.
 
@@ -75,7 +75,7 @@ def nonnegative_minimum(
   Args:
     objective: scaled so that the minimum and its slopes are of order 1.
     start_T: a positive guess.
-    iterations: 25 are enough for 45 tasks in float64.
+    iterations: 40 are enough for 45 tasks in float64.
   """
   slope, curvature = jax.grad(objective), jax.hessian(objective)
   smallest = jnp.finfo(start_T.dtype).eps ** 1.5
@@ -102,10 +102,9 @@ def nonnegative_minimum(
       centering * gap - x_T * dual_T - step_T * dual_step_T
     )
     length = jnp.minimum(_room(x_T, step_T), _room(dual_T, dual_step_T))
-    following = (
-      x_T + 0.995 * length * step_T,
-      dual_T + 0.995 * length * dual_step_T,
-    )
+    # Longer ones save iterations of a quadratic program, and miss others.
+    length = 0.9 * length
+    following = x_T + length * step_T, dual_T + length * dual_step_T
     # At the end rounding is all that would change.
     goes_on = (gap > smallest) & jnp.isfinite(jnp.stack(following)).all()
     return jax.tree.map(
