@@ -7,14 +7,15 @@ In reading order:
              state, metrics, scores, history (with early stopping), evaluation,
              optimizer, rng; ensemble and compiled (runs vmapped and jitted),
              inputs (streamed, or cached on the device), sharding,
-             features (of a frozen trunk), gradient_similarity, checkpoint,
-             scoring, trained_model
+             features (of a frozen trunk), gradient_similarity, look_ahead,
+             checkpoint, scoring, trained_model
   strategies how losses become one update: a file per multi-task method
   models     trunks (a file each), network (a trunk, a head per task), presets;
              pretrained and weights: what others have trained; conv_pool,
              conv, depthwise and group_norm with their compiled kernels,
              pooling; saliency
-  config     the recipe of runs and studies; options: what an option is
+  config     the options of runs and studies, with recipe: those of a step;
+             options: what an option is
   tasks, errors, validators    labels and their weights; errors of users; checks
   data       input_pipeline, augment, pixels, random, source, device_dataset;
              and making a data set: kaggle, own, downloading, build and more
@@ -22,9 +23,9 @@ In reading order:
   runtime    infrastructure, no mathematics: workdir, distributed,
              preemption, checksums, sync and storage (buckets), files, progress
   reporting  reads what runs wrote: of a run: results, intervals, calibration,
-             charts, run_page, model_card; of a study: analysis, statistics,
-             tables, study_charts, study_page; of `evaluate`: assessment,
-             reliability_diagrams
+             charts, suggestion, run_page, model_card; of a study: analysis,
+             strategies, statistics, tables, study_charts, study_page; of
+             `evaluate`: assessment, reliability_diagrams
   study      which runs (grid), and running them (sweep, dry_run)
   evaluate, predict, submit, export, demo, doctor    commands on trained runs
   flags, commands, preflight    options as absl flags; checks before jax is

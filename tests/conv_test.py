@@ -47,9 +47,9 @@ def _value_and_gradients(function, x, kernel, bias_C, stride, relu6):
   return y, pull(dy)
 
 
-def _assert_close(found, expected):
+def _assert_close(actual, expected):
   close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-3)
-  jax.tree.map(close, found, expected)
+  jax.tree.map(close, actual, expected)
 
 
 @needs_kernel
@@ -62,9 +62,9 @@ def test_kernel_equals_plain(size, stride, sides, channels, filters, relu6):
   assert 'ffi_call' in str(
     jax.make_jaxpr(lambda x: conv.conv(x, *arguments[1:]))(arguments[0])
   )
-  found = _value_and_gradients(conv.conv, *arguments)
+  actual = _value_and_gradients(conv.conv, *arguments)
   expected = _value_and_gradients(conv.plain, *arguments)
-  _assert_close(found, expected)
+  _assert_close(actual, expected)
 
 
 def test_a_product_is_the_convolution():
@@ -72,8 +72,8 @@ def test_a_product_is_the_convolution():
   expected = jax.lax.conv_general_dilated(
     x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
   )
-  found = conv.plain(x, kernel, jnp.zeros_like(bias_C))
-  _assert_close(found, expected)
+  actual = conv.plain(x, kernel, jnp.zeros_like(bias_C))
+  _assert_close(actual, expected)
 
 
 @needs_kernel
@@ -110,8 +110,8 @@ def test_a_mesh_of_devices():
   with sharding.set_mesh(8):
     x_BxHxWxC = sharding.shard_batch(arguments[0])
     whole = sharding.replicate(arguments[1:])
-    found = _value_and_gradients(conv.conv, x_BxHxWxC, *whole, 1, True)
-    _assert_close(jax.device_get(found), expected)
+    actual = _value_and_gradients(conv.conv, x_BxHxWxC, *whole, 1, True)
+    _assert_close(jax.device_get(actual), expected)
 
 
 @needs_kernel

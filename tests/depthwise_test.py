@@ -41,9 +41,9 @@ def _value_and_gradients(function, x, kernel, bias_C, stride):
   return y, pull(dy)
 
 
-def _assert_close(found, expected, atol):
+def _assert_close(actual, expected, atol):
   close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=atol)
-  jax.tree.map(close, found, expected)
+  jax.tree.map(close, actual, expected)
 
 
 CASES = [  # size, stride, height and width
@@ -58,16 +58,16 @@ CASES = [  # size, stride, height and width
 @pytest.mark.parametrize(('size', 'stride', 'sides'), CASES)
 def test_kernel_equals_the_grouped_convolution(size, stride, sides):
   arguments = _arguments(size, sides, 48)
-  found = _value_and_gradients(depthwise.depthwise, *arguments, stride)
+  actual = _value_and_gradients(depthwise.depthwise, *arguments, stride)
   expected = _value_and_gradients(_grouped, *arguments, stride)
-  _assert_close(found, expected, atol=1e-4)
+  _assert_close(actual, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize(('size', 'stride', 'sides'), CASES)
 def test_plain_equals_the_grouped_convolution(size, stride, sides):
   arguments = _arguments(size, sides, 6)
-  found = depthwise.plain(*arguments, stride)
-  _assert_close(found, _grouped(*arguments, stride), atol=1e-4)
+  actual = depthwise.plain(*arguments, stride)
+  _assert_close(actual, _grouped(*arguments, stride), atol=1e-4)
 
 
 @needs_kernel
@@ -88,8 +88,8 @@ def test_the_expansion_in_the_cache_is_the_same(size, stride):
   def gradients(function):
     return jax.grad(lambda *a: function(*a, stride).sum(), range(5))(*arguments)
 
-  found, expected = gradients(depthwise.expanded), gradients(one_by_one)
-  _assert_close(found, expected, atol=1e-3)
+  actual, expected = gradients(depthwise.expanded), gradients(one_by_one)
+  _assert_close(actual, expected, atol=1e-3)
 
 
 @needs_kernel
@@ -125,8 +125,8 @@ def test_a_mesh_of_devices():
   with sharding.set_mesh(8):
     x_BxHxWxC = sharding.shard_batch(arguments[0])
     whole = sharding.replicate(arguments[1:])
-    found = _value_and_gradients(depthwise.depthwise, x_BxHxWxC, *whole, 1)
-    _assert_close(jax.device_get(found), expected, atol=1e-4)
+    actual = _value_and_gradients(depthwise.depthwise, x_BxHxWxC, *whole, 1)
+    _assert_close(jax.device_get(actual), expected, atol=1e-4)
 
 
 @needs_kernel

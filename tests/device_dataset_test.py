@@ -24,7 +24,7 @@ def photos(examples):
   return device_dataset.load(examples, threads=2)
 
 
-def _batches(photos, seed, augmentation, start, count, share_N):
+def _batches(photos, seed, augmentation, start, count, end_N):
   steps = input_pipeline.num_steps(len(photos.label_NxT), BATCH)
 
   def make(order_SxB, step):
@@ -35,7 +35,7 @@ def _batches(photos, seed, augmentation, start, count, share_N):
   make = jax.jit(make)
   for step in range(start, start + count):
     (order_SxB,) = device_dataset.order(
-      [seed], step // steps, steps, BATCH, share_N
+      [seed], step // steps, steps, BATCH, end_N
     )
     yield make(order_SxB, jnp.int32(step))
 
@@ -47,12 +47,12 @@ def test_the_loader_and_the_device_give_the_same(
 ):
   augmentation = dataclasses.replace(config.Augmentation(), fill=fill)
   # Some photos twice, others not at all.
-  share_N = np.linspace(0, 2, len(examples))
+  end_N = np.cumsum(np.linspace(0, 2, len(examples)))
   dataset = input_pipeline.train_dataset(
-    examples, SHAPE, BATCH, seed, augmentation, share_N=share_N
+    examples, SHAPE, BATCH, seed, augmentation, end_N=end_N
   )
   for step, result in enumerate(
-    _batches(photos, seed, augmentation, start, 6, share_N), start
+    _batches(photos, seed, augmentation, start, 6, end_N), start
   ):
     expected = dataset[step]
     np.testing.assert_array_equal(result.label_BxT, expected.label_BxT)

@@ -32,9 +32,9 @@ def _value_and_gradients(function, x, scale_C, bias_C, relu):
   return y, pull(dy)
 
 
-def _assert_close(found, expected):
+def _assert_close(actual, expected):
   close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4)
-  jax.tree.map(close, found, expected)
+  jax.tree.map(close, actual, expected)
 
 
 @pytest.mark.parametrize('relu', [True, False])
@@ -43,9 +43,9 @@ def _assert_close(found, expected):
 )
 def test_kernel_equals_plain(sides, channels, relu):
   arguments = *_arguments(sides, channels), relu
-  found = _value_and_gradients(group_norm.group_norm, *arguments)
+  actual = _value_and_gradients(group_norm.group_norm, *arguments)
   expected = _value_and_gradients(group_norm.plain, *arguments)
-  _assert_close(found, expected)
+  _assert_close(actual, expected)
 
 
 def test_runs_of_a_study_at_once():
@@ -67,8 +67,10 @@ def test_a_mesh_of_devices():
   with sharding.set_mesh(8):
     x_BxHxWxC = sharding.shard_batch(arguments[0])
     whole = sharding.replicate(arguments[1:])
-    found = _value_and_gradients(group_norm.group_norm, x_BxHxWxC, *whole, True)
-    _assert_close(jax.device_get(found), expected)
+    actual = _value_and_gradients(
+      group_norm.group_norm, x_BxHxWxC, *whole, True
+    )
+    _assert_close(jax.device_get(actual), expected)
 
 
 def test_portable_needs_no_kernel():

@@ -13,7 +13,7 @@ MODULES = sorted(PACKAGE.rglob('*.py'))
 # A module may import from its own layer and from those before it; of several
 # names that fit a module the longest counts.
 LAYERS = (
-  ('errors', 'tasks', 'validators', 'options', 'config'),
+  ('errors', 'tasks', 'validators', 'options', 'recipe', 'config'),
   ('runtime',),
   ('data', 'models'),
   ('strategies',),
@@ -56,7 +56,7 @@ USERS = {
 # What loader processes, --help and `preflight` load; photos on the device are
 # no loader's work.
 WITHOUT_JAX = (
-  *('errors', 'tasks', 'validators', 'options', 'config', 'data'),
+  *('errors', 'tasks', 'validators', 'options', 'recipe', 'config', 'data'),
   'study.grid',
   *('runtime.files', 'runtime.progress', 'runtime.outputs', 'runtime.scratch'),
   *('runtime.storage', 'runtime.extras', 'runtime.run_folders', 'preflight'),

@@ -63,7 +63,7 @@ def test_notes_cost_no_photo(tmp_path, name, place):
   path.write_bytes(body)
   clean = preprocess.encoded(io.BytesIO(PLAIN), 16).jpeg
   assert preprocess.encoded(path, 16).jpeg == clean
-  assert inference.prepare(path, 12).shape == (12, 12, 3)
+  assert inference.prepare(path, (12, 12)).shape == (12, 12, 3)
 
 
 def test_no_chunk_of_the_image_is_dropped():

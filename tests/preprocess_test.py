@@ -329,7 +329,7 @@ def test_a_photo_that_keeps_its_decoder_busy(tmp_path):
   )
   assert list(stored) == ['good'] and failed == {'slow': 'too_slow'}
   # The same in a run that labels photos.
-  assert inference.prepare(tmp_path / 'slow.jpg', SIDE) == 'too_slow'
+  assert inference.prepare(tmp_path / 'slow.jpg', (SIDE, SIDE)) == 'too_slow'
 
 
 _MEASURE = """

@@ -21,7 +21,7 @@ def _maps(run, image_HxWxC):
 
 @pytest.fixture(scope='module')
 def image_HxWxC(kaggle) -> np.ndarray:
-  return inference.prepare(kaggle.images / 'validation/3.jpg', 128)
+  return inference.prepare(kaggle.images / 'validation/3.jpg', (128, 128))
 
 
 def test_a_map_of_each_task_from_0_to_1(trained_run, image_HxWxC):

@@ -62,12 +62,28 @@ def _run(study: config.Study) -> str:
 @pytest.fixture(scope='module')
 def whole(built, tmp_path_factory) -> pathlib.Path:
   """A study that nothing interrupted, its runs in turn."""
-  path = tmp_path_factory.mktemp('whole') / 'study'
+  return _of_tiny_networks(built, tmp_path_factory.mktemp('whole') / 'study')
+
+
+@pytest.fixture(scope='module')
+def methods(built, tmp_path_factory) -> pathlib.Path:
+  """A study of three weighted sums."""
+  return _of_tiny_networks(
+    *(built, tmp_path_factory.mktemp('methods') / 'study'),
+    task_sets='apparel;apparel,color',
+    strategies=(
+      *('weighted_sum', 'weighted_sum:others=0'),
+      'weighted_sum:others=9',
+    ),
+  )
+
+
+def _of_tiny_networks(built, path, **knobs) -> pathlib.Path:
   with pytest.MonkeyPatch.context() as patched:
     patched.setattr(
       presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.SMALL)
     )
-    _run(_config(built, path))
+    _run(_config(built, path, **knobs))
   return path
 
 
@@ -684,28 +700,6 @@ def test_a_metric_that_the_runs_are_older_than(
   monkeypatch.setitem(scores.METRICS, 'later', later)
   _run(_config(built, path))
   assert 'later' not in (path / 'tables/scores.csv').read_text()
-
-
-@pytest.fixture(scope='module')
-def methods(built, tmp_path_factory) -> pathlib.Path:
-  """A study of three strategies, of which two are weighted sums."""
-  path = tmp_path_factory.mktemp('methods') / 'study'
-  with pytest.MonkeyPatch.context() as patched:
-    patched.setattr(
-      presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.SMALL)
-    )
-    _run(
-      _config(
-        *(built, path),
-        task_sets='apparel;apparel,color',
-        strategies=(
-          'weighted_sum',
-          'weighted_sum:others=0',
-          'weighted_sum:others=9',
-        ),
-      )
-    )
-  return path
 
 
 def test_what_strategies_are_compared_with(methods):

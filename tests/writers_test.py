@@ -244,7 +244,7 @@ def test_the_first_batch_is_what_the_network_sees(built, tmp_path, cached):
   task_set = source.read_tasks(built).select(TASKS)
   examples = source.Source(built, 'train', task_set)
   dataset = input_pipeline.train_dataset(
-    examples, 128, 10, 3, config.Augmentation()
+    examples, (128, 128), 10, 3, config.Augmentation()
   )
   image_BxHxWxC, label_BxT = dataset[0]
   # Photos on the device are the same to one grey level.

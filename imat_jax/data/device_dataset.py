@@ -57,12 +57,20 @@ def order(
   epoch: int,
   steps: int,
   batch: int,
-  share_N: np.ndarray | None = None,
+  end_N: np.ndarray | None = None,
 ) -> jax.Array:
-  """`random.order` for each of R seeds: R × steps × B, int32."""
+  """The examples of an epoch: R × steps × B, int32; from N on padding.
+
+  With `end_N` not each once: see `random.resampled`.
+  """
   orders = [
-    random.order(int(seed), epoch, steps * batch, share_N) for seed in seeds
+    random.permutation(int(seed), epoch, steps * batch) for seed in seeds
   ]
+  if end_N is not None:
+    orders = [
+      random.resampled(int(seed), epoch, order, end_N)
+      for seed, order in zip(seeds, orders, strict=True)
+    ]
   return jnp.asarray(np.stack(orders).reshape(-1, steps, batch))
 
 

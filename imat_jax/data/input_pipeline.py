@@ -38,10 +38,10 @@ def num_steps(num_examples: int, batch_size: int) -> int:
   return math.ceil(num_examples / batch_size)
 
 
-def balanced_shares(label_N: np.ndarray) -> np.ndarray:
-  """How often an epoch should see each example: all labels equally often.
+def balanced_ends(label_N: np.ndarray) -> np.ndarray:
+  """For `random.resampled`: an epoch has all labels equally often.
 
-  Examples without a label, -1, are seen once, and N in all.
+  Examples without a label, -1, are seen once.
   """
   share_N = np.ones(len(label_N))
   labelled_N = label_N >= 0
@@ -49,7 +49,7 @@ def balanced_shares(label_N: np.ndarray) -> np.ndarray:
     label_N[labelled_N], return_inverse=True, return_counts=True
   )
   share_N[labelled_N] = len(label_M) / (len(count_K) * count_K[label_M])
-  return share_N
+  return np.cumsum(share_N)
 
 
 def train_dataset(
@@ -59,22 +59,21 @@ def train_dataset(
   seed: int,
   augmentation: config.Augmentation,
   shard: Shard = ALL,
-  share_N: np.ndarray | None = None,
+  end_N: np.ndarray | None = None,
 ) -> grain.MapDataset:
   """Endless shuffled, augmented batches; `[s]` is the batch of step s.
 
-  For `share_N` see `random.order`.
+  With `end_N` not each photo once in an epoch: see `random.resampled`.
   """
 
   padded = _Padded(examples, batch_size)
 
-  @functools.lru_cache(maxsize=4)
-  def order(seed: int, epoch: int) -> np.ndarray:
-    return random.order(seed, epoch, len(padded), share_N)
-
   def augmented(number: int) -> Batch:
     epoch, place = divmod(number, len(padded))
-    record = padded[order(seed, epoch)[place]]
+    place = random.permutation(seed, epoch, len(padded))[place]
+    if end_N is not None:
+      place = random.resampled(seed, epoch, place, end_N)
+    record = padded[place]
     matrix = _matrix(seed, 'augment', number, batch_size, augmentation)
     return _example(record, matrix, shape, augmentation.fill)
 

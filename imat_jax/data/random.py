@@ -63,31 +63,24 @@ def permutation(seed: int, epoch: int, length: int) -> np.ndarray:
   return order_L
 
 
-def order(
-  seed: int, epoch: int, length: int, share_N: np.ndarray | None = None
-) -> np.ndarray:
-  """The examples of an epoch: `length` numbers, int32, of which N are examples.
+def resampled(seed: int, epoch: int, place, end_N: np.ndarray) -> np.ndarray:
+  """Which example each place of an epoch has, where not each has it once.
 
-  Numbers from N on are padding.
+  Systematic sampling: of N places an example has as many as its share, rounded
+  up or down. Places from N on stay as they are.
 
   Args:
     seed: of the run.
     epoch: counted from 0.
-    length: N or more.
-    share_N: how often to have each example, N in all; None for each once. What
-      is between two whole numbers becomes one of them (systematic sampling).
+    place: one or more.
+    end_N: sums of the shares up to each example, in the end N.
   """
-  place_L = permutation(seed, epoch, length)
-  if share_N is None:
-    return place_L
-  number = len(share_N)
+  number = len(end_N)
   first = uniform(np.uint32(seed), 'share', np.array([epoch], np.uint32), 2)
-  end_N = np.cumsum(share_N) * (number / share_N.sum())
-  drawn_N = np.searchsorted(end_N, np.arange(number) + first[0, 0], 'right')
+  drawn = np.searchsorted(end_N, place + first[0, 0], 'right')
   # By rounding the last end may lie below N.
-  example_N = np.minimum(drawn_N, number - 1)
-  example_L = np.concatenate([example_N, np.arange(number, length)])
-  return example_L[place_L].astype(np.int32)
+  drawn = np.minimum(drawn, number - 1)
+  return np.where(place < number, drawn, place).astype(np.int32)
 
 
 def _key(seed, name: str):

@@ -33,7 +33,9 @@ def conv(
     stride: of the convolution, in both directions.
     relu6: whether ReLU6 follows.
   """
-  if _fits(x_BxHxWxC, kernel, stride) and kernels.available('conv_forward'):
+  is_float32 = kernels.are_float32(x_BxHxWxC, kernel, bias_C)
+  fits = is_float32 and _fits(x_BxHxWxC, kernel, stride)
+  if fits and kernels.available('conv_forward'):
     return kernels.on_each_device(
       lambda *arguments: _compiled(*arguments, stride, relu6),
       *(x_BxHxWxC, kernel, bias_C),
@@ -67,8 +69,6 @@ def plain(
 def _fits(x_BxHxWxC, kernel, stride):
   """Whether the compiled kernel can do it."""
   _, height, width, _ = x_BxHxWxC.shape
-  if x_BxHxWxC.dtype != jnp.float32:
-    return False
   if len(kernel) == 1:  # the pixels of all rows are side by side
     return stride == 1 and height * width >= _SIDE
   return min(height, width) >= _SIDE // 2 * stride

@@ -29,7 +29,7 @@ def depthwise(
     bias_C: a number per channel.
     stride: of the convolution, in both directions.
   """
-  fits = _fits(x_BxHxWxC, bias_C)
+  fits = _fits(x_BxHxWxC, kernel, bias_C)
   if fits and kernels.available(_name('forward', kernel, stride)):
     return kernels.on_each_device(
       lambda *arguments: _compiled(*arguments, stride),
@@ -61,7 +61,7 @@ def expanded(
   """
   arguments = x_BxHxWxC, filters, shift_C, kernel, bias_C
   pixels = math.prod(x_BxHxWxC.shape[1:3])
-  fits = _fits(x_BxHxWxC, bias_C) and pixels >= _PIXELS
+  fits = _fits(*arguments) and pixels >= _PIXELS
   if fits and kernels.available(_name('expanded', kernel, stride)):
     return kernels.on_each_device(
       lambda *arguments: _expanded(*arguments, stride), *arguments
@@ -177,8 +177,9 @@ def _expanded_forward(*arguments):
 _expanded.defvjp(_expanded_forward, lambda _, pull, dy: pull(dy))
 
 
-def _fits(x_BxHxWxC, bias_C):
-  return bias_C.size % _LANES == 0 and x_BxHxWxC.dtype == jnp.float32
+def _fits(*arguments):
+  channels = arguments[-1].size
+  return channels % _LANES == 0 and kernels.are_float32(*arguments)
 
 
 def _name(kind, kernel, stride):

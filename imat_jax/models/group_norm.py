@@ -29,7 +29,7 @@ def group_norm(
     bias_C: what is added to each channel.
     relu: whether ReLU follows.
   """
-  fits = x_BxHxWxC.dtype == jnp.float32
+  fits = kernels.are_float32(x_BxHxWxC, scale_C, bias_C)
   if fits and kernels.available('group_norm_forward'):
     return kernels.on_each_device(
       lambda *arguments: _compiled(*arguments, relu),

@@ -76,7 +76,7 @@ class Network(nn.Module):
 
 
 def _in_half(x: jax.Array) -> jax.Array:
-  return x.astype(jnp.bfloat16)
+  return jnp.asarray(x, jnp.bfloat16)
 
 
 class Heads(nn.Module):

@@ -42,7 +42,6 @@ def collect(runs_by_cell: Analysis) -> dict[str, Any]:
       _describe(cell, runs, names) for cell, runs in runs_by_cell.items()
     ],
     'comparisons': comparisons,
-    **_strategies(runs_by_cell, task, names),
     'affinity': [
       pair
       for cell, runs in runs_by_cell.items()
@@ -70,7 +69,8 @@ def compared(runs_by_cell: Analysis) -> dict[str, results.Score]:
   }
 
 
-def _describe_method(cell: Cell) -> dict[str, Any]:
+def describe_method(cell: Cell) -> dict[str, Any]:
+  """How `study.json` names a cell."""
   return {'model': cell.method, 'tasks': list(cell.tasks)}
 
 
@@ -78,7 +78,7 @@ def _describe(
   cell: Cell, runs: Sequence[Result], names: Iterable[str]
 ) -> dict[str, Any]:
   return {
-    **_describe_method(cell),
+    **describe_method(cell),
     'seeds': [r.run.seed for r in runs],
     'num_params': runs[0].num_params,
     'epochs': [len(r.rows) for r in runs],
@@ -108,13 +108,14 @@ def _describe_task(
       for name in per_label
     },
     **{
-      name: _summary([evaluation[name] for evaluation in evaluations])
+      name: summary([evaluation[name] for evaluation in evaluations])
       for name in names
     },
   }
 
 
-def _summary(value_S: Sequence[float]) -> dict[str, Any]:
+def summary(value_S: Sequence[float]) -> dict[str, Any]:
+  """The mean over seeds with its interval, the deviation and the values."""
   interval = statistics.bca_interval(value_S)
   deviation = np.std(value_S, ddof=1) if len(value_S) > 1 else math.nan
   return _plain(interval) | {
@@ -126,13 +127,13 @@ def _summary(value_S: Sequence[float]) -> dict[str, Any]:
 def _compare_all(
   runs_by_cell: Analysis, task: str, names: Mapping[str, results.Score]
 ) -> list[dict[str, Any]]:
-  if not _num_labelled(runs_by_cell, task):
+  if not num_labelled(runs_by_cell, task):
     return []
   by_model = collections.defaultdict(list)
   for cell, runs in runs_by_cell.items():
     alone = baseline(list(runs_by_cell), cell)
     if alone is not None:
-      comparison = _compare(cell, runs, runs_by_cell[alone], task, names)
+      comparison = compare(cell, runs, runs_by_cell[alone], task, names)
       if comparison['seeds']:
         by_model[cell.model].append(comparison)
   for of_model in by_model.values():
@@ -147,73 +148,12 @@ def _compare_all(
   return list(itertools.chain(*by_model.values()))
 
 
-def _strategies(
-  runs_by_cell: Analysis, task: str, names: Mapping[str, results.Score]
-) -> dict[str, Any]:
-  """`strategies` of `study.json`, where there are several: across them.
-
-  Each is compared with the weighted sum that is best on the compared task, so
-  with one whose weight was chosen in its own favour. Holm's correction is over
-  all of a model.
-  """
-  rows, tested = [], collections.defaultdict(list)
-  for cell, runs in runs_by_cell.items():
-    if not cell.strategy or not _num_labelled(runs_by_cell, task):
-      continue
-    reference = _best_weighted_sum(runs_by_cell, cell, task)
-    row = _describe_method(cell) | {
-      'strategy': cell.strategy,
-      'against': reference.strategy,
-      'change': _mean_change(runs_by_cell, cell),
-    }
-    if cell != reference:
-      row |= _compare(cell, runs, runs_by_cell[reference], task, names)
-      tested[cell.model].append(row['scores'][results.MAIN])
-    rows.append(row)
-  for of_model in tested.values():
-    corrected = statistics.holm([scores['p_value'] for scores in of_model])
-    for scores, p_value in zip(of_model, corrected, strict=True):
-      scores['p_holm'] = p_value
-      scores['verdict'] = statistics.verdict(scores['mean'], p_value)
-  return {'strategies': rows} if rows else {}
-
-
-def _best_weighted_sum(runs_by_cell: Analysis, cell: Cell, task: str) -> Cell:
-  """Of the same model and tasks, by the mean score of the task."""
-  means = {
-    other: np.mean([r.evaluation['tasks'][task][results.MAIN] for r in runs])
-    for other, runs in runs_by_cell.items()
-    if other.strategy.startswith('weighted_sum')
-    and (other.model, other.tasks) == (cell.model, cell.tasks)
-  }
-  return max(means, key=means.get)
-
-
-def _mean_change(runs_by_cell: Analysis, cell: Cell) -> dict[str, Any]:
-  """The mean over tasks of the relative change of the score to the task alone.
-
-  Δm of Maninis et al., "Attentive single-tasking of multiple tasks" (2019),
-  seed by seed; of tasks with a labelled photo.
-  """
-  change_SxT = []
-  for number, with_ in enumerate(runs_by_cell[cell]):
-    changes = []
-    for task in cell.tasks:
-      alone = runs_by_cell[Cell(cell.model, (task,))][number]
-      before, after = (
-        r.evaluation['tasks'][task].get(results.MAIN) for r in (alone, with_)
-      )
-      if before:
-        changes.append((after - before) / before)
-    change_SxT.append(np.mean(changes))
-  return _summary(change_SxT)
-
-
-def _num_labelled(runs_by_cell: Analysis, task: str) -> int:
+def num_labelled(runs_by_cell: Analysis, task: str) -> int:
+  """Validation photos with a label of the task."""
   return next(iter(runs_by_cell.values()))[0].evaluation['tasks'][task]['count']
 
 
-def _compare(
+def compare(
   cell: Cell,
   runs: Sequence[Result],
   baseline_runs: Sequence[Result],
@@ -224,7 +164,7 @@ def _compare(
   base = {r.run.seed: r for r in baseline_runs}
   pairs = [(r, base[r.run.seed]) for r in runs if r.run.seed in base]
   seeds = [r.run.seed for r, _ in pairs]
-  comparison = _describe_method(cell) | {'seeds': seeds}
+  comparison = describe_method(cell) | {'seeds': seeds}
   if not pairs:
     return comparison
   scores = {}
@@ -234,7 +174,7 @@ def _compare(
       - without.evaluation['tasks'][task][name]
       for with_, without in pairs
     ]
-    scores[name] = _summary(difference_S) | {
+    scores[name] = summary(difference_S) | {
       'p_value': statistics.sign_flip_p_value(difference_S)
     }
   right_SxN = [(_right(r, task), _right(b, task)) for r, b in pairs]
@@ -270,7 +210,7 @@ def _differs(test: Mapping[str, Any]) -> bool:
 def _run(cell: Cell, result: Result, names: Iterable[str]) -> dict[str, Any]:
   evaluation = result.evaluation
   return {
-    **_describe_method(cell),
+    **describe_method(cell),
     'seed': result.run.seed,
     'epochs': len(result.rows),
     'best_epoch': evaluation['epoch'],
@@ -336,7 +276,7 @@ def _warnings(
 ) -> list[str]:
   """Where the numbers cannot support a conclusion."""
   warnings = []
-  if not _num_labelled(runs_by_cell, task):
+  if not num_labelled(runs_by_cell, task):
     warnings.append(f'no validation photo has a label for {task}')
   model_of = {cell.method: cell.model for cell in runs_by_cell}
   seeds_by_model = collections.defaultdict(list)

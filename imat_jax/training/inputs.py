@@ -85,14 +85,14 @@ class StreamedInputs:
     )
 
   @functools.cached_property
-  def _share_N(self) -> np.ndarray | None:
-    """How often an epoch has each train photo, if not once."""
+  def _end_N(self) -> np.ndarray | None:
+    """For `random.resampled`, if an epoch has not each train photo once."""
     name = self._training.balanced_task
     if not name:
       return None
     names = self._examples.task_set.names
     task = names.index(tasks.resolve(name, names))
-    return input_pipeline.balanced_shares(self._examples.label_NxT()[:, task])
+    return input_pipeline.balanced_ends(self._examples.label_NxT()[:, task])
 
   @functools.cached_property
   def _class_weight_TxK(self) -> jax.Array | None:
@@ -121,7 +121,7 @@ class StreamedInputs:
       int(seed),
       self._training.augmentation,
       sharding.shard(),
-      self._share_N,
+      self._end_N,
     )
     for batch in input_pipeline.iterate(dataset, self._training.loader, start):
       yield StepInput(sharding.shard_batch(batch), None, self._class_weight_TxK)
@@ -146,9 +146,7 @@ class CachedInputs(StreamedInputs):
     steps, batch_size = self.steps_per_epoch, self._training.batch_size
     epoch, skipped = divmod(start, steps)
     while True:
-      order = device_dataset.order(
-        seeds, epoch, steps, batch_size, self._share_N
-      )
+      order = device_dataset.order(seeds, epoch, steps, batch_size, self._end_N)
       step_input = StepInput(
         self._photos, sharding.replicate(order), self._class_weight_TxK
       )

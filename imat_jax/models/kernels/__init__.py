@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import cv2
 import jax
+import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 PARTS = 16  # of a batch, kParts in C++; a gradient's sums have them in front
@@ -69,6 +70,11 @@ def available(name: str) -> bool:
   """Whether a kernel can be called here, as things are traced now."""
   on_cpu = jax.default_backend() == 'cpu'
   return on_cpu and not _portable.get() and register(name) is not None
+
+
+def are_float32(*arrays: jax.Array) -> bool:
+  """Whether they are what the kernels take: in half precision some are not."""
+  return all(array.dtype == jnp.float32 for array in arrays)
 
 
 def call(name: str, results: list, *arguments: jax.Array, **attributes):
