@@ -17,6 +17,7 @@ needs_kernel = pytest.mark.skipif(
 CASES = [  # size, stride, height and width, channels, filters
   (1, 1, (5, 5), 16, 24),
   (1, 1, (23, 17), 41, 56),
+  (3, 1, (3, 2), 16, 32),  # less than the kernel makes at once
   (3, 1, (4, 5), 16, 32),
   (3, 1, (9, 11), 8, 40),
   (3, 1, (8, 16), 24, 96),
