@@ -79,7 +79,7 @@ def test_a_product_is_the_convolution():
 
 @needs_kernel
 @pytest.mark.parametrize(
-  ('size', 'side', 'stride'), [(3, 3, 1), (1, 2, 1), (1, 8, 2)]
+  ('size', 'side', 'stride'), [(3, 3, 2), (1, 2, 1), (1, 8, 2)]
 )
 def test_what_does_not_fit_takes_the_plain_way(size, side, stride):
   arguments = _arguments(size, (side, side), 16, 16)
