@@ -120,7 +120,7 @@ class _Conv(nn.Module):
   def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
     shape = 3, 3, x_BxHxWxC.shape[-1], self.width
     kernel = self.param('kernel', _INITIALIZER, shape)
-    nothing = jnp.zeros(self.width, x_BxHxWxC.dtype)
+    nothing = jnp.zeros(self.width, kernel.dtype)
     return conv.conv(x_BxHxWxC, kernel, nothing, self.stride)
 
 
