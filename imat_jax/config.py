@@ -289,6 +289,11 @@ class Run(Training):
         f'--balanced_task={self.balanced_task}: none of --tasks='
         f'{",".join(self.tasks)}'
       )
+    if self.suggest_tasks and self.optimizer.accumulation > 1:
+      raise ValueError(
+        f'--suggest_tasks={self.suggest_tasks}: not with --accumulation='
+        f'{self.optimizer.accumulation}, as most steps then change nothing'
+      )
     if self.augmentation.cutmix and self.model.trunk.is_frozen:
       raise ValueError(
         f'--cutmix={self.augmentation.cutmix}: a frozen trunk has no photos in '

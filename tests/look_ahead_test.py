@@ -128,6 +128,16 @@ def test_a_resumed_run_has_looked_ahead_as_often(
   assert 'Which tasks to learn together?' in page
 
 
+def test_steps_that_change_nothing_are_refused():
+  with pytest.raises(ValueError, match='not with --accumulation=2'):
+    config.Run(
+      data_dir='',
+      workdir='',
+      suggest_tasks=5,
+      optimizer=config.Optimizer(accumulation=2),
+    )
+
+
 def test_only_what_is_above_zero_is_proposed():
   rows = [
     {'task': 'color', 'low': 0.01},

@@ -1,8 +1,9 @@
 """Would another task help the first? Looks one step ahead.
 
 Of each other task: by how much the optimizer's next step lowers the first
-task's loss on validation photos more with the task than without it. Fifty et
-al., "Efficiently identifying task groupings for multi-task learning" (2021),
+task's loss on validation photos more with the task than without it. The losses
+are plain cross entropies, whatever the recipe smooths, mixes or weighs. Fifty
+et al., "Efficiently identifying task groupings for multi-task learning" (2021),
 ask the same of train photos and a plain gradient step.
 """
 
