@@ -22,6 +22,7 @@ REQUIRES = [
   'orbax-checkpoint>=0.12',
   'Pillow>=11.0',
   'tensorflow-datasets>=4.9.10',
+  'pyyaml>=6.0',
   'tqdm>=4.66',
 ]
 
@@ -30,7 +31,6 @@ REPORT = [
   'altair>=6.0',
   'jinja2>=3.1',
   'markupsafe>=3.0',
-  'pyyaml>=6.0',
   'scipy>=1.15',
   'vl-convert-python>=1.9',
 ]
@@ -133,6 +133,7 @@ setuptools.setup(
   packages=setuptools.find_packages(include=['imat_jax*', 'experiments*']),
   package_data={
     'imat_jax.data.garments': ['*.toml'],
+    'imat_jax.data.label_groups': ['*.yaml'],
     'imat_jax.models.kernels': ['*.h'],
     'imat_jax.reporting': ['templates/*'],
   },

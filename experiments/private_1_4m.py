@@ -14,10 +14,10 @@ Result on those, one seed: apparel accuracy 0.516 alone (experiments/README.md).
 import functools
 
 from imat_jax import config, flags, preflight
-from imat_jax.models import presets
+from imat_jax.models.presets import paper
 
 DEFAULTS = functools.partial(
-  config.Run, model=presets.PRIVATE_1_4M, tasks=('apparel',)
+  config.Run, model=paper.PRIVATE_1_4M, tasks=('apparel',)
 )
 
 

@@ -13,10 +13,10 @@ Result on those, one seed: apparel accuracy 0.540 alone (experiments/README.md).
 import functools
 
 from imat_jax import config, flags, preflight
-from imat_jax.models import presets
+from imat_jax.models.presets import paper
 
 DEFAULTS = functools.partial(
-  config.Run, model=presets.PUBLIC_1_4M, tasks=('apparel',)
+  config.Run, model=paper.PUBLIC_1_4M, tasks=('apparel',)
 )
 
 

@@ -15,10 +15,10 @@ Result on those, three seeds: apparel accuracy 0.568 ± 0.025 alone, with age
 import functools
 
 from imat_jax import config, flags, preflight
-from imat_jax.models import presets
+from imat_jax.models.presets import paper
 
 DEFAULTS = functools.partial(
-  config.Run, model=presets.PUBLIC_3M, tasks=('apparel',)
+  config.Run, model=paper.PUBLIC_3M, tasks=('apparel',)
 )
 
 

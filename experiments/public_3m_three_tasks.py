@@ -13,11 +13,11 @@ Result on those, one seed: apparel accuracy 0.487 with color and age; with color
 import functools
 
 from imat_jax import config, flags, preflight
-from imat_jax.models import presets
+from imat_jax.models.presets import paper
 
 DEFAULTS = functools.partial(
   config.Run,
-  model=presets.PUBLIC_3M_THREE_TASKS,
+  model=paper.PUBLIC_3M_THREE_TASKS,
   tasks=('apparel', 'color', 'age'),
 )
 

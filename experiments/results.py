@@ -133,7 +133,7 @@ def _model(model: config.Model) -> str:
   if trunk.pretrained:  # what training found of its file
     trunk = dataclasses.replace(trunk, weights_hash='')
     model = dataclasses.replace(model, trunk=trunk)
-  names = [name for name, one in presets.BY_NAME.items() if one == model]
+  names = [name for name in config.MODELS if presets.by_name(name) == model]
   return names[0] if names else model.trunk.kind
 
 
@@ -143,7 +143,7 @@ def _options(run: config.Run) -> str:
   Of a network that has no name its options, too.
   """
   model = run.model
-  if _model(model) not in presets.BY_NAME:
+  if _model(model) not in config.MODELS:
     model = config.Model(trunk=type(model.trunk)())
   plain = dict(_flat(config.Run(data_dir='', workdir='', model=model)))
   skipped = 'tasks', 'weights_hash'

@@ -13,6 +13,9 @@ label; and the calibration: whether confidence equals accuracy.
 after on photos that it was not fitted on. docs/evaluation.md explains how to
 read them.
 
+Where the data set was built with --groups, a run of the fine labels is scored
+on the groups, too.
+
 Missing labels are not counted. Labels that the run does not know become its
 'other', or missing if it has none.
 """
@@ -63,7 +66,7 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
   run_folders.check(command.run)
   extras.require_report('an evaluation')
   # Imported late, so that --help is fast.
-  from imat_jax.reporting import assessment, results
+  from imat_jax.reporting import assessment, grouped, results
   from imat_jax.training import scoring, sharding
 
   trained = trained_model.load(command.run)
@@ -81,10 +84,13 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
     evaluated = outputs(command.split)
     evaluation = assessment.assess(trained, evaluated, command.split)
     statistics = results.statistics(command.data_dir)
-    for name, scores in evaluation['tasks'].items():
+    groups = grouped.assess(trained, evaluated, command.data_dir, command.split)
+    for name, scores in (evaluation['tasks'] | groups).items():
       scores['commonest_accuracy'] = results.commonest_accuracy(
         name, scores, statistics
       )
+    if groups:
+      evaluation['groups'] = groups
     if not command.temperature_from:
       return evaluation
     if command.temperature_from == command.split:

@@ -17,8 +17,8 @@ import pytest
 from imat_jax import artefact, config, errors, inference, tasks
 from imat_jax.data.garments import render, sample
 from imat_jax.data.types import Batch
-from imat_jax.models import presets
 from imat_jax.models.network import Network
+from imat_jax.models.presets import paper
 from imat_jax.models.trunks.paper import Paper
 from imat_jax.models.trunks.resnet import ResNet
 from imat_jax.training import history
@@ -39,8 +39,8 @@ TASKS = tasks.TaskSet(
   )
 )
 NETWORKS = {
-  'public_3m': presets.PUBLIC_3M,
-  'private_1_4m': presets.PRIVATE_1_4M,
+  'public_3m': paper.PUBLIC_3M,
+  'private_1_4m': paper.PRIVATE_1_4M,
   'original': config.Model(
     trunk=Paper(geometry='original', shared_widths=(160, 126))
   ),

@@ -85,7 +85,7 @@ def test_a_run(built, tmp_path, cached):
 
 @pytest.mark.parametrize('cached', [False, True])
 def test_a_study(built, tmp_path, monkeypatch, cached):
-  monkeypatch.setattr(presets, 'BY_NAME', {'public_1_4m': tiny.MODEL})
+  monkeypatch.setattr(presets, 'by_name', lambda name: tiny.MODEL)
   path = tmp_path / 'study'
   _run(
     study.main,

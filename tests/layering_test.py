@@ -44,7 +44,7 @@ USERS = {
   ],
   'vl_convert': ['reporting.charts'],
   'jinja2': ['reporting.model_card', 'reporting.html'],
-  'yaml': ['reporting.model_card'],
+  'yaml': ['data.label_groups', 'reporting.model_card'],
   'scipy': [
     *('reporting.assessment', 'reporting.intervals', 'reporting.statistics'),
   ],

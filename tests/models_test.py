@@ -12,8 +12,9 @@ from flax import linen as nn
 
 from imat_jax import tasks
 from imat_jax.models import network as network_lib
-from imat_jax.models import pooling, presets
+from imat_jax.models import pooling
 from imat_jax.models.network import Network
+from imat_jax.models.presets import paper
 
 APPAREL = tasks.Task('apparel', ('dress', 'outerwear', 'pants', 'shoe'))
 MATERIAL = tasks.Task('material', tuple(f'material {n}' for n in range(34)))
@@ -33,10 +34,10 @@ def _shapes(model, *task_list):
 @pytest.mark.parametrize(
   ('model', 'task_list', 'count'),
   [
-    (presets.PUBLIC_3M, (APPAREL,), 3_354_428),
-    (presets.PUBLIC_1_4M, (APPAREL,), 1_358_618),
-    (presets.PRIVATE_1_4M, (APPAREL,), 1_069_852),
-    (presets.PRIVATE_1_4M, (APPAREL, MATERIAL), 1_297_550),
+    (paper.PUBLIC_3M, (APPAREL,), 3_354_428),
+    (paper.PUBLIC_1_4M, (APPAREL,), 1_358_618),
+    (paper.PRIVATE_1_4M, (APPAREL,), 1_069_852),
+    (paper.PRIVATE_1_4M, (APPAREL, MATERIAL), 1_297_550),
   ],
 )
 def test_parameter_counts_of_the_report(geometry, model, task_list, count):
@@ -47,8 +48,8 @@ def test_parameter_counts_of_the_report(geometry, model, task_list, count):
 
 @pytest.mark.parametrize('geometry', ['report', 'original'])
 def test_flattened_size(geometry):
-  trunk = dataclasses.replace(presets.PUBLIC_3M.trunk, geometry=geometry)
-  model = dataclasses.replace(presets.PUBLIC_3M, trunk=trunk)
+  trunk = dataclasses.replace(paper.PUBLIC_3M.trunk, geometry=geometry)
+  model = dataclasses.replace(paper.PUBLIC_3M, trunk=trunk)
   shapes = _shapes(model, APPAREL)
   assert shapes['trunk']['dense_0']['kernel'].shape == (8192, 384)
 

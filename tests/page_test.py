@@ -51,9 +51,7 @@ def _run_study(data_dir: str, path: pathlib.Path, sets: str) -> pathlib.Path:
     pytest.MonkeyPatch.context() as patched,
     contextlib.redirect_stdout(io.StringIO()),
   ):
-    patched.setattr(
-      presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.MODEL)
-    )
+    patched.setattr(presets, 'by_name', lambda name: tiny.MODEL)
     sweep.run_study(given)
   return path
 

@@ -275,7 +275,7 @@ def test_a_method_in_a_study_is_as_alone(
   built, tmp_path, monkeypatch, strategy
 ):
   """There the ensemble has the tasks of all its runs."""
-  monkeypatch.setattr(presets, 'BY_NAME', {'public_3m': tiny.MODEL})
+  monkeypatch.setattr(presets, 'by_name', lambda name: tiny.MODEL)
   run = _parse(f'--strategy={strategy}', '--epochs=1', '--batch_size=16')
   study = config.Study(
     data_dir=built,

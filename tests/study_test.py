@@ -31,11 +31,14 @@ SETS = 'apparel;apparel,color;apparel,age'
 
 @pytest.fixture(autouse=True)
 def small_models(monkeypatch):
-  small = dict.fromkeys(presets.BY_NAME, tiny.SMALL)
-  small['private_1_4m'] = dataclasses.replace(
+  private = dataclasses.replace(
     tiny.SMALL, head_widths=(2,), head_widths_per_label=True
   )
-  monkeypatch.setattr(presets, 'BY_NAME', small)
+  monkeypatch.setattr(
+    presets,
+    'by_name',
+    lambda name: private if name == 'private_1_4m' else tiny.SMALL,
+  )
 
 
 def _config(data_dir, path, **knobs) -> config.Study:
@@ -80,9 +83,7 @@ def methods(built, tmp_path_factory) -> pathlib.Path:
 
 def _of_tiny_networks(built, path, **knobs) -> pathlib.Path:
   with pytest.MonkeyPatch.context() as patched:
-    patched.setattr(
-      presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.SMALL)
-    )
+    patched.setattr(presets, 'by_name', lambda name: tiny.SMALL)
     _run(_config(built, path, **knobs))
   return path
 

@@ -525,9 +525,7 @@ def _study(data_dir: str, place: str, seeds: int) -> str:
 def test_a_study_in_a_bucket_resumes_elsewhere(
   built, built_there, shop, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(
-    presets, 'BY_NAME', dict.fromkeys(presets.BY_NAME, tiny.SMALL)
-  )
+  monkeypatch.setattr(presets, 'by_name', lambda name: tiny.SMALL)
   _study(built, str(tmp_path / 'here'), seeds=2)
   _study(built_there, 's3://shop/study', seeds=1)
   shutil.rmtree(files.cache_folder())

@@ -40,6 +40,7 @@ from imat_jax.data import (
   configs,
   image_validation,
   kaggle,
+  label_groups,
   label_notes,
   lost_photos,
   near_duplicates,
@@ -109,6 +110,8 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
   """Builds in a local folder; False if the same data set already existed."""
   build_files.check(config, data_dir)
   selected = selection.select(config)
+  groupings = _groupings(config)
+  selected = [photos.with_groups(groupings) for photos in selected]
   data_dir.mkdir(parents=True, exist_ok=True)
   with scratch.folder(data_dir, '.build-') as work_dir:
     splits = {
@@ -127,7 +130,7 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
       )
     labels = {name: list(p.labels.values()) for name, p in splits.items()}
     task_set = all_tasks(labels, config.min_label_share)
-    metadata = _metadata(config, splits, task_set)
+    metadata = _metadata(config, splits, task_set, groupings)
     is_new = _write(splits, task_set, metadata, work_dir, config, data_dir)
   figures = _statistics(metadata, splits, task_set, twins)
   reasons = {name: photos.dropped for name, photos in splits.items()}
@@ -139,12 +142,11 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
     data_dir / build_files.NEAR_DUPLICATES, near_duplicates.as_csv(twins)
   )
   outputs.write_json(data_dir / build_files.STATISTICS, figures)
+  counts = label_notes.train_counts(labels)
   notes = label_notes.lines(
-    label_notes.train_counts(labels),
-    task_set,
-    figures['splits'],
-    config.min_label_share,
+    counts, task_set, figures['splits'], config.min_label_share
   )
+  notes += label_groups.lines(groupings, counts)
   dropped_lines = lost_photos.lines(
     config.images, reasons, f'{config.data_dir}/{build_files.LOST_PHOTOS}'
   )
@@ -178,8 +180,27 @@ def all_tasks(
   )
 
 
+def _groupings(config: configs.Build) -> list[label_groups.Grouping]:
+  """Those of all files; a task cannot be grouped twice by one name."""
+  names = kaggle.task_names(config.annotations)
+  groupings = []
+  for file in config.groups:
+    groupings += label_groups.read(file, names)
+  for grouping in groupings:
+    if [g.name for g in groupings].count(grouping.name) > 1 or (
+      grouping.name in names
+    ):
+      raise errors.UserError(
+        f'--groups: there would be two tasks {grouping.name}; rename the file'
+      )
+  return groupings
+
+
 def _metadata(
-  config: configs.Build, splits: Mapping[str, Photos], task_set: tasks.TaskSet
+  config: configs.Build,
+  splits: Mapping[str, Photos],
+  task_set: tasks.TaskSet,
+  groupings: Collection[label_groups.Grouping],
 ) -> dict[str, Any]:
   """What the data set is made of, and a digest of all of it."""
   paths = [kaggle.split_path(config.annotations, name) for name in splits]
@@ -194,6 +215,8 @@ def _metadata(
     'num_examples': {name: len(p.stored) for name, p in splits.items()},
     'sources': {p.name: image_validation.digest(p.read_bytes()) for p in paths},
   }
+  if groupings:  # a data set without any keeps the fingerprint it had
+    metadata['groups'] = {g.name: g.to_json() for g in groupings}
   digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
   stored = [pair for p in splits.values() for pair in p.stored.items()]
   for image_id, (path, _) in progress.each(stored, 'fingerprint', 'photo'):

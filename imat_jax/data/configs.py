@@ -145,6 +145,11 @@ class Build(options.Config):
     0.01,
     validators.between(0, 1),
   )
+  groups: tuple[str, ...] = options.option(
+    'files of label groups, FILE.yaml, or kaggle or products, which are here: '
+    'each adds, to a task color, color_FILE with its groups as labels',
+    (),
+  )
   require_any_of: tuple[str, ...] = options.option(
     'keep only photos with a label for one of these tasks, such as '
     'color,material,gender,age (the selection of the 2022 report)',

@@ -10,6 +10,7 @@ from imat_jax.data import (
   build_files,
   configs,
   kaggle,
+  label_groups,
   lost_photos,
   manifest,
   preprocess,
@@ -35,6 +36,18 @@ class Photos:
       labels={i: x for i, x in self.labels.items() if i not in reasons},
       dropped={**self.dropped, **reasons},
       stored={i: x for i, x in self.stored.items() if i not in reasons},
+    )
+
+  def with_groups(
+    self, groupings: Collection[label_groups.Grouping]
+  ) -> 'Photos':
+    """The photos with the labels of grouped tasks, too."""
+    return dataclasses.replace(
+      self,
+      labels={
+        i: label_groups.add(labels, groupings)
+        for i, labels in self.labels.items()
+      },
     )
 
 

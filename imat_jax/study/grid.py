@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from imat_jax import config, errors, tasks
 from imat_jax.models import presets, pretrained
-from imat_jax.models.trunks.paper import Paper
 from imat_jax.options import part_from_text
 from imat_jax.runtime import files
 
@@ -22,7 +21,7 @@ class Cell(NamedTuple):
   """A model with a task set; its runs differ in their seeds.
 
   Attributes:
-    model: its name among the presets.
+    model: its name, one of `config.MODELS`.
     tasks: by name, the compared one first.
     strategy: one of `--strategies`; empty for `--strategy`, and for one task
       alone, which is the same with all of them.
@@ -75,8 +74,8 @@ class Grid:
     options['workdir'] = run_folder(self.study, cell, seed)
     if cell.strategy:
       options['strategy'] = part_from_text('imat_jax.strategies', cell.strategy)
-    model = presets.BY_NAME[cell.model]
-    if isinstance(model.trunk, Paper):
+    model = presets.by_name(cell.model)
+    if hasattr(model.trunk, 'geometry'):
       trunk = dataclasses.replace(model.trunk, geometry=self.study.geometry)
       model = dataclasses.replace(model, trunk=trunk)
     model = pretrained.resolve(model)
