@@ -45,6 +45,7 @@ PRETRAINED = [
   'huggingface_hub>=1.0',
   'safetensors>=0.5',
 ]
+SEARCH = ['optuna>=5.0']
 TABLES = ['openpyxl>=3.1', 'pyarrow>=20']
 TENSORBOARD = ['tensorboardX>=2.6']
 WANDB = ['wandb>=0.31']
@@ -61,6 +62,7 @@ EXTRAS = {
   'onnx': ONNX,
   'pretrained': PRETRAINED,
   'report': REPORT,
+  'search': SEARCH,
   'tables': TABLES,
   'tensorboard': TENSORBOARD,
   'tpu': ['jax[tpu]>=0.10'],
@@ -73,6 +75,7 @@ EXTRAS = {
     *ONNX,
     *PRETRAINED,
     *REPORT,
+    *SEARCH,
     *TABLES,
     *TENSORBOARD,
     *WANDB,

@@ -8,6 +8,10 @@ class UserError(Exception):
   """
 
 
+class Diverged(UserError):
+  """A loss or a gradient is not finite."""
+
+
 class Interrupted(Exception):
   """A signal ended the command cleanly: exit status 128 + its number."""
 

@@ -23,6 +23,15 @@ def check_run(run: config.Run) -> None:
   source.read_tasks(run.data_dir).select(run.tasks)
 
 
+def check_search(search: config.Run) -> None:
+  """The same for a search, whose folder is of no run."""
+  from imat_jax.data import source
+
+  extras.require('optuna', 'search', 'a search')
+  extras.require_report('a search')
+  source.read_tasks(search.data_dir).select(search.tasks)
+
+
 def check_study(study: config.Study) -> None:
   """The same for a study; its compared task also needs labels."""
   from imat_jax.data import source

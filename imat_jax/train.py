@@ -15,6 +15,7 @@ import pathlib
 import signal
 import sys
 import time
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -51,13 +52,21 @@ from imat_jax.training.ensemble import Ensemble
 from imat_jax.training.history import History, epoch_metrics
 from imat_jax.training.trained_model import TrainedModel
 from imat_jax.writers import multi
+from imat_jax.writers.base import MetricWriter
 from imat_jax.writers.multi import MultiWriter
 
 
-def train(run: config.Run) -> TrainedModel:
+def train(
+  run: config.Run, writers: Sequence[MetricWriter] = ()
+) -> TrainedModel:
   """Trains, evaluates and reports one run, from its latest checkpoint on.
 
   Prints the scores, and the files that it writes to `run.workdir`.
+
+  Args:
+    run: the config.
+    writers: of its epochs, beside those of its flags; what one raises ends the
+      run, which can be resumed.
 
   Raises:
     UserError: the data set, the folder or the machine does not suit the run.
@@ -89,9 +98,11 @@ def train(run: config.Run) -> TrainedModel:
 
     # Before a step is compiled: another config in the folder is refused now.
     config_hash = distributed.broadcast_from_primary(init_or_check)
-    with multi.make_writers(run, workdir, task_set, config_hash) as writers:
+    with multi.make_writers(
+      run, workdir, task_set, config_hash, writers
+    ) as all_writers:
       # The best epoch's parameters are evaluated once more, photo by photo.
-      end = fit(ensemble, data, workdir.checkpoints, config_hash, writers)
+      end = fit(ensemble, data, workdir.checkpoints, config_hash, all_writers)
       (scored,) = evaluate_best(ensemble, data, end)
 
       def report() -> None:
@@ -427,7 +438,7 @@ def _check_finite(
     run = ensemble.runs[nonfinite_RxT.any(1).argmax()]
     where = f' in {run.workdir}' if len(ensemble) > 1 else ''
     latest = distributed.broadcast_from_primary(checkpointer.latest)
-    raise errors.UserError(
+    raise errors.Diverged(
       f'non-finite loss or gradient in task {names}{where} at step {step} '
       f'(last good checkpoint: step {latest}). Try a smaller --learning_rate '
       'in a new --workdir'

@@ -17,7 +17,8 @@ LAYERS = (
   ('runtime',),
   ('data', 'models'),
   ('strategies',),
-  ('study.grid', 'training', 'writers'),
+  ('study.grid', 'study.search_config', 'study.search_space'),
+  ('training', 'writers'),
   ('reporting',),
   ('train',),
   ('study',),
@@ -40,15 +41,17 @@ USERS = {
   'grain': ['data.input_pipeline'],
   'altair': [
     *('reporting.charts', 'reporting.study_charts'),
-    'reporting.reliability_diagrams',
+    *('reporting.reliability_diagrams', 'reporting.search_charts'),
   ],
   'vl_convert': ['reporting.charts'],
   'jinja2': ['reporting.model_card', 'reporting.html'],
   'yaml': ['data.label_groups', 'reporting.model_card'],
   'scipy': [
     *('reporting.assessment', 'reporting.intervals', 'reporting.statistics'),
+    'reporting.search_page',
   ],
   'gradio': ['demo'],
+  'optuna': ['study.search'],
   'jax2onnx': ['artefact'],
   'tensorboardX': ['writers.tensorboard'],
   'wandb': ['writers.wandb'],
@@ -57,7 +60,7 @@ USERS = {
 # no loader's work.
 WITHOUT_JAX = (
   *('errors', 'tasks', 'validators', 'options', 'recipe', 'config', 'data'),
-  'study.grid',
+  *('study.grid', 'study.search_config', 'study.search_space'),
   *('runtime.files', 'runtime.progress', 'runtime.outputs', 'runtime.scratch'),
   *('runtime.storage', 'runtime.extras', 'runtime.run_folders', 'preflight'),
 )

@@ -131,7 +131,11 @@ class BestEffort:
 
 
 def make_writers(
-  run: config.Run, workdir: Workdir, task_set: tasks.TaskSet, config_hash: str
+  run: config.Run,
+  workdir: Workdir,
+  task_set: tasks.TaskSet,
+  config_hash: str,
+  others: Sequence[MetricWriter] = (),
 ) -> MultiWriter:
   """The writers of a run's flags, in the primary process.
 
@@ -140,6 +144,7 @@ def make_writers(
     workdir: of the run.
     task_set: its tasks.
     config_hash: see `workdir.init_or_check`.
+    others: that come before the last.
 
   Raises:
     UserError: a package is missing.
@@ -158,6 +163,7 @@ def make_writers(
     from imat_jax.writers import wandb
 
     writers.append(BestEffort(wandb.WandbWriter(workdir, run, config_hash)))
+  writers += others
   # Last: a start that another writer refuses is not logged.
   writers.append(StartWriter(workdir))
   return MultiWriter(writers, task_set, draws)
