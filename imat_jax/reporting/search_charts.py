@@ -9,6 +9,9 @@ from imat_jax import options
 from imat_jax.reporting import charts
 from imat_jax.study.search_config import Trial
 
+# Values, of which an option with no more has an axis of names.
+_FEW = 4
+
 
 def slices(trials: Sequence[Trial], objective: str) -> charts.Chart:
   """The score of each trial against each of its options."""
@@ -30,9 +33,12 @@ def _slice(
     for trial in trials
     if name in trial.values and trial.score is not None
   ]
-  is_number = all(
-    isinstance(row[name], int | float) and not isinstance(row[name], bool)
-    for row in rows
+  is_number = (
+    all(
+      isinstance(row[name], int | float) and not isinstance(row[name], bool)
+      for row in rows
+    )
+    and len({row[name] for row in rows}) > _FEW
   )
   for row in rows:
     row[name] = row[name] if is_number else options.text(row[name])

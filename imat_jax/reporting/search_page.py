@@ -42,7 +42,7 @@ def write(
     charts['importance'] = search_charts.importance(importances)
   if len(search.objective) > 1:
     charts['front'] = search_charts.front(trials, search.objective[0])
-  ended = [trial for trial in trials if trial.score is None]
+  ended = sum(trial.score is None for trial in trials)
   html.write(
     root / 'report.html',
     'search.html',
@@ -51,7 +51,7 @@ def write(
     title=f'Which options train {search.tasks[0]} best?',
     notes=[
       f'{len(trials)} trials, {search.sampler}',
-      f'{len(ended)} ended early' if search.halving else '',
+      *([f'{ended} of them ended early'] if ended else []),
       f'up to {search.epochs} epochs',
     ],
     warnings=[],
@@ -61,7 +61,7 @@ def write(
     trials=[
       {
         'trial': trial.number,
-        **{name: options.text(x) for name, x in trial.values.items()},
+        **{name: _short(x) for name, x in trial.values.items()},
         search.objective[0]: trial.score,
         'epochs': trial.epochs,
         'problem': trial.problem,
