@@ -141,6 +141,12 @@ class Loss(Config):
     0.0,
     validators.between(0, 1),
   )
+  focal_gamma: float = option(
+    'the loss of a photo is multiplied by the probability of all wrong labels '
+    'to this power, so easy photos count less; 0: all count the same',
+    0.0,
+    validators.zero_or_at_least(1),
+  )
 
 
 class Recipe(NamedTuple):

@@ -21,6 +21,16 @@ def at_least(bound: float) -> Check:
   return check
 
 
+def zero_or_at_least(bound: float) -> Check:
+  """`value == 0 or value >= bound`."""
+
+  def check(value):
+    if value != 0 and not bound <= value < math.inf:
+      return f'must be 0, or at least {bound}'
+
+  return check
+
+
 def between(low: float, high: float) -> Check:
   """`low <= value <= high`."""
 

@@ -227,34 +227,40 @@ def _log_probability(logits: np.ndarray) -> np.ndarray:
 
 
 def _slow_loss(
-  logits_BxTxK, label_BxT, partner_B, share, smoothing, class_weight_TxK
+  logits_BxTxK, label_BxT, partner_B, share, loss, class_weight_TxK
 ):
   """Photo by photo, task by task: sums of losses and weights."""
   sums = np.zeros((2, label_BxT.shape[1]))
   for b, t in np.ndindex(*label_BxT.shape):
     own = logits_BxTxK[b, t][np.isfinite(logits_BxTxK[b, t])]
     log = _log_probability(own)
+    log = log * (1 - np.exp(log)) ** loss.focal_gamma
+    smoothing = loss.label_smoothing
     for label, weight in (
       (label_BxT[b, t], share),
       (label_BxT[partner_B[b], t], 1 - share),
     ):
       if label >= 0:
         weight *= class_weight_TxK[t, label]
-        loss = (1 - smoothing) * log[label] + smoothing * log.mean()
-        sums[:, t] += -weight * loss, weight
+        term = (1 - smoothing) * log[label] + smoothing * log.mean()
+        sums[:, t] += -weight * term, weight
   return sums
 
 
 @pytest.mark.parametrize('mixing', [{}, {'mixup': 0.4}, {'cutmix': 1.0}])
-@pytest.mark.parametrize('smoothing', [0.0, 0.2])
+@pytest.mark.parametrize(
+  'settings',
+  [
+    *({}, {'label_smoothing': 0.2}),
+    *({'focal_gamma': 2.0}, {'focal_gamma': 1.0, 'label_smoothing': 0.2}),
+  ],
+)
 @pytest.mark.parametrize('class_weight_TxK', [None, CLASS_WEIGHT_TxK])
-def test_smoothed_mixed_and_weighted_labels(
-  mixing, smoothing, class_weight_TxK
-):
+def test_smoothed_mixed_and_weighted_labels(mixing, settings, class_weight_TxK):
   """A missing label counts nowhere, in a pair neither."""
   recipe = _recipe(
     augmentation=config.Augmentation(**mixing),
-    loss=config.Loss(label_smoothing=smoothing),
+    loss=config.Loss(**settings),
   )
   logits_BxTxK = RNG.normal(size=(4, 2, 3)).astype(np.float32)
   logits_BxTxK[:, 1, 2] = -np.inf
@@ -267,7 +273,7 @@ def test_smoothed_mixed_and_weighted_labels(
     logits_BxTxK
   )
   sum_T, weight_T = _slow_loss(
-    *(logits_BxTxK, LABEL_BxT, partner_B, share, smoothing),
+    *(logits_BxTxK, LABEL_BxT, partner_B, share, recipe.loss),
     np.ones((2, 3)) if class_weight_TxK is None else class_weight_TxK,
   )
   np.testing.assert_allclose(loss, sum_T.sum(), rtol=1e-5)
@@ -374,7 +380,9 @@ MODERN = {
   'augmentation': config.Augmentation(
     crop=0.5, color_jitter=0.3, erasing=0.2, mixup=0.2, cutmix=1.0
   ),
-  'loss': config.Loss(label_smoothing=0.1, class_weighting=0.5),
+  'loss': config.Loss(
+    label_smoothing=0.1, class_weighting=0.5, focal_gamma=1.0
+  ),
 }
 
 

@@ -34,6 +34,7 @@ class Search(config.Run):
     'successive halving: at epoch 1, N, N², … one in N trials goes on; 0 for '
     'none',
     0,
+    validators.zero_or_at_least(2),
   )
   finalists: int = options.option(
     'how many of the best trials are trained again, with --seeds other seeds, '
@@ -55,8 +56,6 @@ class Search(config.Run):
         f'--objective={",".join(self.objective)}: must be loss, accuracy, '
         'loss,epochs or accuracy,epochs'
       )
-    if self.halving == 1 or self.halving < 0:
-      raise ValueError(f'--halving={self.halving}: must be 0, or 2 or more')
     if self.halving and len(self.objective) > 1:
       raise ValueError(
         f'--halving={self.halving}: needs one objective, such as '

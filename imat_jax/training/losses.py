@@ -73,18 +73,25 @@ def masked_cross_entropy(logits_BxTxK: jax.Array, label_BxT: jax.Array) -> Mean:
 
 
 def soft_cross_entropy(
-  logits_BxTxK: jax.Array, target_BxTxK: jax.Array
+  logits_BxTxK: jax.Array, target_BxTxK: jax.Array, focal_gamma: float = 0.0
 ) -> Mean:
   """Each task's cross entropy in nats with distributions over its labels.
+
+  With a focal gamma γ each label's term, -log p, is multiplied by (1 - p)^γ:
+  the focal loss of Lin et al. (2017), for targets that are distributions. The
+  weights by which its sum is divided stay those of the targets.
 
   Args:
     logits_BxTxK: unnormalised log probabilities; -inf for what is no label.
     target_BxTxK: a photo's targets for a task; they add up to its weight, 0
       without a label. 0 for what is no label.
+    focal_gamma: 0, or 1 or more: between them the slope at p = 1 is infinite.
   """
   log_BxTxK = jax.nn.log_softmax(logits_BxTxK)
   # 0 × -inf is NaN. A logit that is NaN stays one: a run ends at it.
   log_BxTxK = jnp.where(jnp.isneginf(logits_BxTxK), 0, log_BxTxK)
+  if focal_gamma:
+    log_BxTxK = log_BxTxK * (-jnp.expm1(log_BxTxK)) ** focal_gamma
   return Mean(-(target_BxTxK * log_BxTxK).sum((0, 2)), target_BxTxK.sum((0, 2)))
 
 
@@ -105,7 +112,9 @@ def objective(
   """The images that the network sees, and the loss per task of its logits."""
   augmentation, smoothing = recipe.augmentation, recipe.loss.label_smoothing
   mixes = augmentation.mixup or augmentation.cutmix
-  if not (mixes or smoothing or class_weight_TxK is not None):
+  focal_gamma = recipe.loss.focal_gamma
+  changes_targets = mixes or smoothing or class_weight_TxK is not None
+  if not (changes_targets or focal_gamma):
     return (
       batch.image_BxHxWxC,
       lambda logits_BxTxK: masked_cross_entropy(logits_BxTxK, batch.label_BxT),
@@ -124,7 +133,9 @@ def objective(
       )
     is_label_BxTxK = ~jnp.isneginf(logits_BxTxK)
     return soft_cross_entropy(
-      logits_BxTxK, smooth(target_BxTxK, is_label_BxTxK, smoothing)
+      logits_BxTxK,
+      smooth(target_BxTxK, is_label_BxTxK, smoothing),
+      focal_gamma,
     )
 
   return mixed.image_BxHxWxC if mixed else batch.image_BxHxWxC, loss_of
