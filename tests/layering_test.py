@@ -46,7 +46,8 @@ USERS = {
   'jinja2': ['reporting.model_card', 'reporting.html'],
   'yaml': ['data.label_groups', 'reporting.model_card'],
   'scipy': [
-    *('reporting.assessment', 'reporting.intervals', 'reporting.statistics'),
+    *('reporting.assessment', 'reporting.intervals', 'reporting.power'),
+    'reporting.statistics',
   ],
   'gradio': ['demo'],
   'jax2onnx': ['artefact'],
