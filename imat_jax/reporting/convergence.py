@@ -7,7 +7,7 @@ import numpy as np
 
 from imat_jax.reporting import statistics
 
-_FEWEST = 5  # epochs through which a line is laid
+_FEWEST = 3  # epochs through which a line is laid
 
 
 def slope(curves: Sequence[Sequence[float]]) -> statistics.Interval | None:

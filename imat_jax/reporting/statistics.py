@@ -81,13 +81,14 @@ class Components(NamedTuple):
 
 def over_seeds(value_S: Sequence[float]) -> Estimate:
   """The mean for other seeds, on the same photos."""
-  # Rounded, so that equal differences of accuracies are equal numbers.
-  value_S = np.round(np.asarray(value_S, float), 12)
-  number = len(value_S)
+  value_S = np.asarray(value_S, float)
+  mean, number = float(value_S.mean()), len(value_S)
   if number < 2:
-    return Estimate(float(value_S.mean()), math.nan, 0)
-  error = value_S.std(ddof=1) / math.sqrt(number) if np.ptp(value_S) else 0.0
-  return Estimate(float(value_S.mean()), float(error), number - 1)
+    return Estimate(mean, math.nan, 0)
+  # Rounded, so that equal differences of accuracies are equal numbers.
+  equal = np.ptp(np.round(value_S, 12)) == 0
+  error = 0.0 if equal else value_S.std(ddof=1) / math.sqrt(number)
+  return Estimate(mean, float(error), number - 1)
 
 
 def over_seeds_and_photos(value_SxN: np.ndarray) -> Estimate:
