@@ -117,7 +117,7 @@ def _unseen(group: Sequence[Facts]) -> str:
   sizes = [c['power']['detectable'] for c in group]
   if not all(size and size < 1 for size in sizes):
     return ''
-  return f' (it would take a difference of {_range(sizes, ".3f")})'
+  return f' (a difference below {_range(sizes, ".3f")} may be missed)'
 
 
 def _range(values: Sequence[float], form: str) -> str:
