@@ -329,6 +329,13 @@ class Study(Training):
   seeds: int = option(
     'how many: 0, 1, …', 8, validators.at_least(1), may_change=True
   )
+  margin: float = option(
+    'the smallest difference in accuracy that matters; the page tells smaller '
+    'ones from what the study cannot see, and how many seeds it would take',
+    0.02,
+    validators.between(0.001, 0.5),
+    **_HOW,
+  )
   geometry: Literal['report', 'original'] = option(
     'of all networks; report: 128x128, original: 256x256', 'report'
   )
@@ -340,7 +347,8 @@ class Study(Training):
     **_HOW,
   )
   dry_run: bool = option(
-    'only print the grid, its parameters, and the time and memory it needs',
+    'only print the grid, its parameters, the time and memory it needs, and '
+    'from the runs that are there how many seeds the margin takes',
     False,
     **_HOW,
   )

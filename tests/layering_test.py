@@ -47,8 +47,8 @@ USERS = {
   'jinja2': ['reporting.model_card', 'reporting.html'],
   'yaml': ['data.label_groups', 'reporting.model_card'],
   'scipy': [
-    *('reporting.assessment', 'reporting.intervals', 'reporting.statistics'),
-    'reporting.search_page',
+    *('reporting.assessment', 'reporting.intervals', 'reporting.power'),
+    *('reporting.search_page', 'reporting.statistics'),
   ],
   'gradio': ['demo'],
   'optuna': ['study.search'],

@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -380,7 +381,23 @@ def test_memory_decides_how_many_runs_go_at_once(built, tmp_path, monkeypatch):
 def test_dry_run_trains_nothing(built, tmp_path):
   said = _run(_config(built, tmp_path / 'study', dry_run=True))
   assert 'apparel + color' in said and 'GiB' in said
+  assert 'once two seeds of a comparison are trained' in said
   assert not (tmp_path / 'study').exists()
+
+
+def test_dry_run_tells_how_many_seeds_a_margin_takes(built, whole):
+  study = _config(built, whole)
+  said = dry_run.seeds_table(grid.make(study, source.read_tasks(built)))
+  found = json.loads((whole / 'study.json').read_text())['comparisons']
+  for row, compared in zip(said.splitlines()[2:4], found, strict=True):
+    of_power = compared['power']
+    cells = re.split('  +', row)
+    assert cells[0] == f'public_3m · {" + ".join(compared["tasks"])}'
+    assert cells[2:] == [
+      f'{of_power["detectable"]:.3f}' if of_power['detectable'] else 'unknown',
+      str(of_power['seeds'] or '> 100'),
+    ]
+  assert 'in 2 comparisons; seeds needed for a margin of 0.02' in said
 
 
 def test_files_that_a_study_did_not_write_stay(built, whole, tmp_path):
@@ -408,9 +425,9 @@ def test_a_dry_run_refuses_the_folder_of_anything_else(built, tmp_path):
 def test_study_json_is_made_of_the_runs(whole):
   found = json.loads((whole / 'study.json').read_text())
   assert found['task'] == 'apparel'
-  assert len(found['verdict']) == 2
+  assert len(found['verdict']) == 3  # of color, of age, and the baseline
   assert found['made_by']['versions'].keys() >= {'jax', 'flax', 'python'}
-  assert any('cannot reach p < 0.05' in w for w in found['warnings'])
+  assert any('2 seeds: too few' in w for w in found['warnings'])
   for cell in found['cells']:
     name = '+'.join(cell['tasks'])
     values = [
@@ -520,29 +537,6 @@ def test_a_signal_number_is_kept(built, tmp_path, monkeypatch):
   with pytest.raises(errors.Interrupted) as left:
     _run(_config(built, tmp_path))
   assert left.value.status == 128 + signal.SIGTERM
-
-
-def test_verdict_sentences():
-  def compared(added, mean, verdict):
-    scores = {'accuracy': {'mean': mean, 'verdict': verdict}}
-    return {'tasks': ['apparel', added], 'scores': scores}
-
-  silent = 'no evidence either way'
-  said = analysis._verdict(
-    'apparel',
-    [
-      compared('color', -0.05, 'worse'),
-      compared('color', -0.02, 'worse'),
-      compared('age', 0.04, 'better'),
-      compared('age', 0.01, silent),
-      compared('gender', 0.0, silent),
-    ],
-  )
-  assert said == [
-    'Learned beside apparel, color lowers the accuracy of apparel by 0.020 to '
-    '0.050 in 2 of 2 models; age raises it by 0.040 in 1 of 2 models.',
-    'For gender there is no evidence either way.',
-  ]
 
 
 def test_a_group_of_an_earlier_grid_is_no_obstacle(
@@ -686,7 +680,10 @@ def test_without_a_labelled_photo_nothing_is_compared(whole):
       result.evaluation['tasks']['apparel'].update(
         count=0, loss=None, accuracy=None, macro_f1=None, weighted_f1=None
       )
-  facts = analysis.collect(found)
+  counts = results.statistics(
+    found[grid.Cell('m', ('apparel',))][0].run.data_dir
+  )
+  facts = analysis.collect(found, counts, 0.02)
   assert not facts['comparisons']
   assert 'no validation photo has a label for apparel' in facts['warnings']
 

@@ -4,15 +4,20 @@ A cell is a model with a task set; its runs differ in their seeds. Every cell is
 compared, seed by seed, with the same model on the first task alone.
 """
 
-import collections
-import itertools
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from imat_jax.reporting import results, statistics
+from imat_jax.reporting import (
+  comparison,
+  convergence,
+  results,
+  statistics,
+  strategies,
+  verdict,
+)
+from imat_jax.reporting.comparison import Comparison
 from imat_jax.reporting.results import Result
 from imat_jax.study.grid import Cell, baseline
 
@@ -20,28 +25,40 @@ Analysis = Mapping[
   Cell, Sequence[Result]
 ]  # a cell's runs in the order of seeds
 
+_FEW_SEEDS = 5  # below, intervals and tests mean little
 
-def collect(runs_by_cell: Analysis) -> dict[str, Any]:
+
+def collect(
+  runs_by_cell: Analysis, counts: Mapping[str, Any], margin: float
+) -> dict[str, Any]:
   """Everything in `study.json` that follows from the runs.
 
   Args:
     runs_by_cell: the finished runs; each cell's first task is the compared one.
+    counts: the `statistics.json` of the data set.
+    margin: the smallest difference in accuracy that matters.
 
   Returns:
-    for JSON: `task`, `cells`, `comparisons`, `affinity`, `runs`,
-    `verdict` and `warnings`.
+    for JSON: `task`, `margin`, `cells`, `comparisons`, `affinity`, `runs`,
+    `verdict` and `warnings`; `strategies`, if the study has several.
   """
   task = next(iter(runs_by_cell)).tasks[0]
   names = compared(runs_by_cell)
-  comparisons = _compare_all(runs_by_cell, task, names)
+  with_alone, of_strategies, rows = [], [], []
+  if num_labelled(runs_by_cell, task):
+    with_alone = _compare_all(runs_by_cell, task, names)
+    rows, of_strategies = strategies.compare(runs_by_cell, task, names)
+  comparison.judge([*with_alone, *of_strategies], names, margin)
+  facts = [c.facts for c in with_alone]
   return {
     'task': task,
-    'verdict': _verdict(task, comparisons),
-    'warnings': _warnings(runs_by_cell, task, comparisons),
+    'margin': margin,
+    'verdict': _verdict(runs_by_cell, task, facts, counts, margin),
+    'warnings': _warnings(runs_by_cell, task, facts),
     'cells': [
       _describe(cell, runs, names) for cell, runs in runs_by_cell.items()
     ],
-    'comparisons': comparisons,
+    'comparisons': facts,
     'affinity': [
       pair
       for cell, runs in runs_by_cell.items()
@@ -50,7 +67,7 @@ def collect(runs_by_cell: Analysis) -> dict[str, Any]:
     'runs': [
       _run(cell, r, names) for cell, runs in runs_by_cell.items() for r in runs
     ],
-  }
+  } | ({'strategies': rows} if rows else {})
 
 
 def compared(runs_by_cell: Analysis) -> dict[str, results.Score]:
@@ -69,16 +86,11 @@ def compared(runs_by_cell: Analysis) -> dict[str, results.Score]:
   }
 
 
-def describe_method(cell: Cell) -> dict[str, Any]:
-  """How `study.json` names a cell."""
-  return {'model': cell.method, 'tasks': list(cell.tasks)}
-
-
 def _describe(
-  cell: Cell, runs: Sequence[Result], names: Iterable[str]
+  cell: Cell, runs: Sequence[Result], names: comparison.Scores
 ) -> dict[str, Any]:
   return {
-    **describe_method(cell),
+    **comparison.describe_method(cell),
     'seeds': [r.run.seed for r in runs],
     'num_params': runs[0].num_params,
     'epochs': [len(r.rows) for r in runs],
@@ -91,7 +103,7 @@ def _describe(
 
 
 def _describe_task(
-  evaluations: Sequence[Mapping[str, Any]], names: Iterable[str]
+  evaluations: Sequence[Mapping[str, Any]], names: comparison.Scores
 ) -> dict[str, Any]:
   """A task's scores with their intervals, and its means per label."""
   if not evaluations[0]['count']:
@@ -108,44 +120,27 @@ def _describe_task(
       for name in per_label
     },
     **{
-      name: summary([evaluation[name] for evaluation in evaluations])
-      for name in names
+      name: comparison.summary(
+        [evaluation[name] for evaluation in evaluations], score.bounds
+      )
+      for name, score in names.items()
     },
   }
 
 
-def summary(value_S: Sequence[float]) -> dict[str, Any]:
-  """The mean over seeds with its interval, the deviation and the values."""
-  interval = statistics.bca_interval(value_S)
-  deviation = np.std(value_S, ddof=1) if len(value_S) > 1 else math.nan
-  return _plain(interval) | {
-    'standard_deviation': _number(deviation),
-    'values': list(value_S),
-  }
-
-
 def _compare_all(
-  runs_by_cell: Analysis, task: str, names: Mapping[str, results.Score]
-) -> list[dict[str, Any]]:
-  if not num_labelled(runs_by_cell, task):
-    return []
-  by_model = collections.defaultdict(list)
-  for cell, runs in runs_by_cell.items():
-    alone = baseline(list(runs_by_cell), cell)
-    if alone is not None:
-      comparison = compare(cell, runs, runs_by_cell[alone], task, names)
-      if comparison['seeds']:
-        by_model[cell.model].append(comparison)
-  for of_model in by_model.values():
-    model_scores = [c['scores'] for c in of_model]
-    for name, (_, sign) in names.items():
-      corrected = statistics.holm([s[name]['p_value'] for s in model_scores])
-      for scores, p_value in zip(model_scores, corrected, strict=True):
-        scores[name]['p_holm'] = p_value
-        scores[name]['verdict'] = statistics.verdict(
-          sign * scores[name]['mean'], p_value
-        )
-  return list(itertools.chain(*by_model.values()))
+  runs_by_cell: Analysis, task: str, names: comparison.Scores
+) -> list[Comparison]:
+  """Each cell with the task alone."""
+  pairs = {cell: baseline(list(runs_by_cell), cell) for cell in runs_by_cell}
+  comparisons = [
+    comparison.compare(
+      cell, runs_by_cell[cell], runs_by_cell[alone], task, names
+    )
+    for cell, alone in pairs.items()
+    if alone
+  ]
+  return [c for c in comparisons if c]
 
 
 def num_labelled(runs_by_cell: Analysis, task: str) -> int:
@@ -153,64 +148,10 @@ def num_labelled(runs_by_cell: Analysis, task: str) -> int:
   return next(iter(runs_by_cell.values()))[0].evaluation['tasks'][task]['count']
 
 
-def compare(
-  cell: Cell,
-  runs: Sequence[Result],
-  baseline_runs: Sequence[Result],
-  task: str,
-  names: Iterable[str],
-) -> dict[str, Any]:
-  """Paired differences of a cell and its baseline, over their shared seeds."""
-  base = {r.run.seed: r for r in baseline_runs}
-  pairs = [(r, base[r.run.seed]) for r in runs if r.run.seed in base]
-  seeds = [r.run.seed for r, _ in pairs]
-  comparison = describe_method(cell) | {'seeds': seeds}
-  if not pairs:
-    return comparison
-  scores = {}
-  for name in names:
-    difference_S = [
-      with_.evaluation['tasks'][task][name]
-      - without.evaluation['tasks'][task][name]
-      for with_, without in pairs
-    ]
-    scores[name] = summary(difference_S) | {
-      'p_value': statistics.sign_flip_p_value(difference_S)
-    }
-  right_SxN = [(_right(r, task), _right(b, task)) for r, b in pairs]
-  per_seed = [statistics.mcnemar(r, b)._asdict() for r, b in right_SxN]
-  difference_SxN = np.array([r.astype(int) - b for r, b in right_SxN])
-  return comparison | {
-    'scores': scores,
-    'photos': {
-      'two_level': _plain(statistics.two_level_interval(difference_SxN)),
-      'mcnemar': per_seed,
-      'better': sum(
-        _differs(m) and m['only_first'] > m['only_second'] for m in per_seed
-      ),
-      'worse': sum(
-        _differs(m) and m['only_first'] < m['only_second'] for m in per_seed
-      ),
-    },
-  }
-
-
-def _right(result: Result, task: str) -> np.ndarray:
-  """Whether each photo labelled for the task is classified correctly, N."""
-  column = result.task_set.names.index(task)
-  label_N = result.guesses.label[:, column]
-  right_N = result.guesses.guess[:, column] == label_N
-  return right_N[label_N >= 0]
-
-
-def _differs(test: Mapping[str, Any]) -> bool:
-  return test['p_value'] < statistics.ALPHA
-
-
 def _run(cell: Cell, result: Result, names: Iterable[str]) -> dict[str, Any]:
   evaluation = result.evaluation
   return {
-    **describe_method(cell),
+    **comparison.describe_method(cell),
     'seed': result.run.seed,
     'epochs': len(result.rows),
     'best_epoch': evaluation['epoch'],
@@ -224,51 +165,25 @@ def _run(cell: Cell, result: Result, names: Iterable[str]) -> dict[str, Any]:
   }
 
 
-def _verdict(task: str, comparisons: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Two sentences: which tasks change the accuracy; which are inconclusive."""
+def _verdict(
+  runs_by_cell: Analysis,
+  task: str,
+  comparisons: Sequence[Mapping[str, Any]],
+  counts: Mapping[str, Any],
+  margin: float,
+) -> list[str]:
   if not comparisons:
     return []
-  by_set = collections.defaultdict(list)
-  for comparison in comparisons:
-    by_set[' and '.join(comparison['tasks'][1:])].append(
-      comparison['scores'][results.MAIN]
-    )
-  clauses, inconclusive, metric = [], [], f'the accuracy of {task}'
-  for added, scores in by_set.items():
-    for word, verb in (('better', 'raises'), ('worse', 'lowers')):
-      means = [s['mean'] for s in scores if s['verdict'] == word]
-      if means:
-        object_ = 'it' if clauses else metric
-        clauses.append(f'{added} {verb} {object_}{_of_models(means, scores)}')
-    if all(s['verdict'] == statistics.SILENT for s in scores):
-      inconclusive.append(added)
-  if clauses:
-    first = f'Learned beside {task}, {"; ".join(clauses)}'
-  else:
-    first = f'No added task is shown to change {metric}'
-  if inconclusive:
-    second = f'For {_join(inconclusive)} there is no evidence either way'
-  else:
-    second = 'So every added task has an effect'
-  return [f'{first}.', f'{second}.']
-
-
-def _of_models(means: Sequence[float], scores: Sequence[Any]) -> str:
-  """By how much, and in how many of the models."""
-  low, high = sorted((abs(min(means)), abs(max(means))))
-  by = (
-    f'{low:.3f}'
-    if f'{low:.3f}' == f'{high:.3f}'
-    else f'{low:.3f} to {high:.3f}'
+  alone = {
+    cell: [r.evaluation['tasks'][task] for r in runs]
+    for cell, runs in runs_by_cell.items()
+    if cell.tasks == (task,)
+  }
+  commonest = results.commonest_accuracy(
+    task, next(iter(alone.values()))[0], counts
   )
-  models = (
-    f' in {len(means)} of {len(scores)} models' if len(scores) > 1 else ''
-  )
-  return f' by {by}{models}'
-
-
-def _join(names: Sequence[str]) -> str:
-  return ' and '.join(filter(None, [', '.join(names[:-1]), names[-1]]))
+  means = [np.mean([e[results.MAIN] for e in of]) for of in alone.values()]
+  return verdict.sentences(task, comparisons, means, commonest, margin)
 
 
 def _warnings(
@@ -278,39 +193,33 @@ def _warnings(
   warnings = []
   if not num_labelled(runs_by_cell, task):
     warnings.append(f'no validation photo has a label for {task}')
-  model_of = {cell.method: cell.model for cell in runs_by_cell}
-  seeds_by_model = collections.defaultdict(list)
-  for comparison in comparisons:
-    model = model_of[comparison['model']]
-    seeds_by_model[model].append(len(comparison['seeds']))
-  for model, numbers in seeds_by_model.items():
-    seeds, number = min(numbers), len(numbers)
-    smallest = statistics.smallest_p_value(seeds, number)
-    if smallest >= statistics.ALPHA:
-      needed = seeds
-      while statistics.smallest_p_value(needed, number) >= statistics.ALPHA:
-        needed += 1
-      warnings.append(
-        f'{model}: {seeds} seeds cannot reach p < 0.05 in {number} '
-        f'comparisons, whatever the effect; {needed} can'
-      )
+  fewest = min((len(c['seeds']) for c in comparisons), default=_FEW_SEEDS)
+  if fewest < _FEW_SEEDS:
+    warnings.append(
+      f'{fewest} seed{"s" * (fewest > 1)}: too few for intervals and tests to '
+      f'rely on; train {_FEW_SEEDS} or more'
+    )
+  falling = []
   for cell, runs in runs_by_cell.items():
-    evaluated = [
-      r for r in runs if r.rows[-1]['total']['validation'] is not None
-    ]
-    last = sum(r.evaluation['epoch'] == r.run.epochs for r in evaluated)
-    if 2 * last > len(runs):
-      warnings.append(
-        f'{cell}: the last epoch was the best of {last} of {len(runs)} runs; '
-        'more epochs may help'
+    slope = _slope(cell.tasks[0], runs)
+    if slope and convergence.still_falls(slope, runs[0].run.stopping.min_delta):
+      falling.append(
+        f'{cell} by {-slope.mean:.4f} an epoch ({-slope.high:.4f} to '
+        f'{-slope.low:.4f})'
       )
+  if falling:
+    warnings.append(
+      'the validation loss still falls where training ends, so more epochs may '
+      f'change the result: {"; ".join(falling)}'
+    )
   return warnings
 
 
-def _plain(interval: statistics.Interval) -> dict[str, float | None]:
-  """JSON has no NaN."""
-  return {name: _number(x) for name, x in interval._asdict().items()}
-
-
-def _number(value: float) -> float | None:
-  return None if math.isnan(value) else float(value)
+def _slope(task: str, runs: Sequence[Result]) -> statistics.Interval | None:
+  """Of a task's validation loss; none where an epoch has none."""
+  curves = [
+    [row['validation'][task]['loss'] for row in result.rows] for result in runs
+  ]
+  if any(loss is None for curve in curves for loss in curve):
+    return None
+  return convergence.slope(curves)

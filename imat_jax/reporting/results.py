@@ -42,15 +42,19 @@ class Score(NamedTuple):
 
   title: str
   sign: int  # 1: higher is better, -1: lower is better
+  bounds: tuple[float, float]  # its lowest and highest value
 
 
 def compared() -> dict[str, Score]:
   """The compared scores, by their names in `evaluation.json`."""
   by_name = {
-    name: Score(metric.title, 1 if metric.higher_is_better else -1)
+    name: Score(
+      metric.title, 1 if metric.higher_is_better else -1, metric.bounds
+    )
     for name, metric in scores.METRICS.items()
   }
-  return {MAIN: by_name[MAIN], 'loss': Score('loss', -1)} | by_name
+  loss = Score('loss', -1, (0, np.inf))
+  return {MAIN: by_name[MAIN], 'loss': loss} | by_name
 
 
 class Result(NamedTuple):

@@ -1,7 +1,9 @@
-"""The statistics of a study: intervals over seeds, paired comparisons.
+"""The statistics of a study: means over seeds, paired comparisons.
 
 Seeds are the unit: each is a draw of the initial network, the order and the
 augmentation. Runs of one seed share them, so differences are taken per seed.
+Everything follows from one assumption, that the error of such a mean has
+Student's distribution; docs/study.md says where it was measured to hold.
 """
 
 import math
@@ -13,13 +15,21 @@ from scipy import stats
 
 from imat_jax.reporting.intervals import ALPHA
 
-_RESAMPLES = 10_000
-_TWO_LEVEL_RESAMPLES = 2_000  # each is as large as the split
+BETTER, WORSE = 'better', 'worse'
+SMALL = 'less than the margin'
 SILENT = 'no evidence either way'
 
 
+class Estimate(NamedTuple):
+  """A mean with its standard error, NaN where nothing tells it."""
+
+  mean: float
+  error: float
+  dof: float  # degrees of freedom of the error
+
+
 class Interval(NamedTuple):
-  """A mean over S seeds with the bounds of its 95% interval."""
+  """A mean with the bounds of its 95% interval; NaN where it has none."""
 
   mean: float
   low: float
@@ -34,72 +44,106 @@ class McNemar(NamedTuple):
   p_value: float
 
 
-def bca_interval(value_S: Sequence[float], seed: int = 0) -> Interval:
-  """The mean with a bias-corrected and accelerated bootstrap interval.
+class Components(NamedTuple):
+  """What spreads a table of S seeds × N photos, as variances.
 
-  Efron, "Better bootstrap confidence intervals" (1987). For a handful of values
-  it is too narrow, for two reasons that Hesterberg, "What teachers should know
-  about the bootstrap" (2015), section 4.1 gives: the spread of n values is
-  underestimated by sqrt((n - 1) / n), and the normal distribution replaces
-  Student's t. Stretching the interval about the mean corrects both.
+  Attributes:
+    seeds: of the means of seeds.
+    photos: of the photos' effects, without `rest`.
+    rest: of what neither explains.
+    num_photos: N.
+  """
+
+  seeds: float
+  photos: float
+  rest: float
+  num_photos: int
+
+  def error(self, num_seeds: int) -> tuple[float, float]:
+    """Standard error of the mean over so many seeds, degrees of freedom.
+
+    The sum of two errors, of the means of seeds and of the means of photos.
+    Each has the rest, which so counts twice: as in the pigeonhole bootstrap of
+    Owen (2007), that errs on the wide side. The degrees of freedom of the sum
+    are those of Satterthwaite, "An approximate distribution of estimates of
+    variance components" (1946).
+    """
+    of_seeds = self.seeds / num_seeds
+    of_photos = (self.photos + self.rest / num_seeds) / self.num_photos
+    square = of_seeds + of_photos
+    if not square:
+      return 0.0, num_seeds - 1
+    dof = square**2 / (
+      of_seeds**2 / (num_seeds - 1) + of_photos**2 / (self.num_photos - 1)
+    )
+    return math.sqrt(square), dof
+
+
+def over_seeds(value_S: Sequence[float]) -> Estimate:
+  """The mean for other seeds, on the same photos."""
+  value_S = np.asarray(value_S, float)
+  mean, number = float(value_S.mean()), len(value_S)
+  if number < 2:
+    return Estimate(mean, math.nan, 0)
+  # Rounded, so that equal differences of accuracies are equal numbers.
+  equal = np.ptp(np.round(value_S, 12)) == 0
+  error = 0.0 if equal else value_S.std(ddof=1) / math.sqrt(number)
+  return Estimate(mean, float(error), number - 1)
+
+
+def over_seeds_and_photos(value_SxN: np.ndarray) -> Estimate:
+  """The mean for other seeds and other photos of the same kind.
 
   Args:
-    value_S: a number per seed.
-    seed: of the resampling.
-
-  Returns:
-    bounds that are NaN for fewer than two values.
+    value_SxN: a number per seed and photo, such as 1 where only one of two
+      networks is right, -1 where only the other is, and else 0.
   """
-  value_S = np.asarray(value_S, float)
-  number, mean = len(value_S), float(np.mean(value_S))
-  if number < 2:
+  mean, number = float(value_SxN.mean()), len(value_SxN)
+  if min(value_SxN.shape) < 2:
+    return Estimate(mean, math.nan, 0)
+  return Estimate(mean, *components(value_SxN).error(number))
+
+
+def components(value_SxN: np.ndarray) -> Components:
+  """By the analysis of variance of two crossed factors, one value per cell."""
+  seeds, photos = value_SxN.shape
+  seed_S, photo_N = value_SxN.mean(1), value_SxN.mean(0)
+  rest_SxN = value_SxN - seed_S[:, None] - photo_N + value_SxN.mean()
+  rest = (rest_SxN**2).sum() / ((seeds - 1) * (photos - 1))
+  of_photos = max(photo_N.var(ddof=1) - rest / seeds, 0)
+  return Components(seed_S.var(ddof=1), of_photos, rest, photos)
+
+
+def interval(
+  estimate: Estimate, bounds: tuple[float, float] = (-math.inf, math.inf)
+) -> Interval:
+  """Student's interval, cut where the score ends.
+
+  Args:
+    estimate: the mean and its error. One of equal values has no interval: they
+      do not tell how far others are.
+    bounds: the lowest and the highest possible mean.
+  """
+  mean, error, dof = estimate
+  if not error > 0:
     return Interval(mean, math.nan, math.nan)
-  if np.ptp(value_S) == 0:
-    return Interval(mean, mean, mean)
-  interval = stats.bootstrap(
-    (value_S,),
-    np.mean,
-    n_resamples=_RESAMPLES,
-    confidence_level=1 - ALPHA,
-    method='BCa',
-    rng=np.random.default_rng(seed),
-  ).confidence_interval
-  student = stats.t.ppf(ALPHA / 2, number - 1) / stats.norm.ppf(ALPHA / 2)
-  stretch = student * math.sqrt(number / (number - 1))
-  return Interval(
-    mean,
-    mean + stretch * (float(interval.low) - mean),
-    mean + stretch * (float(interval.high) - mean),
-  )
+  half = stats.t.isf(ALPHA / 2, dof) * error
+  low, high = np.clip([mean - half, mean + half], *bounds)
+  return Interval(mean, float(low), float(high))
 
 
-def sign_flip_p_value(difference_S: Sequence[float]) -> float:
-  """Two-sided p of "the differences are symmetric about 0".
+def p_value(estimate: Estimate) -> float:
+  """Two-sided p of "the mean is 0": the t test."""
+  return min(1.0, 2 * min(_above(estimate, 0), _below(estimate, 0)))
 
-  The exact permutation test of Fisher, "The design of experiments" (1935),
-  section 21: the mean under every choice of signs. From 20 seeds on the choices
-  are drawn at random.
+
+def equivalence_p_value(estimate: Estimate, margin: float) -> float:
+  """p of "the mean is as far from 0 as the margin, or farther".
+
+  Two one-sided tests of Schuirmann, "A comparison of the two one-sided tests
+  procedure …" (1987).
   """
-  # Rounded, so that equal sums of accuracies are equal numbers.
-  difference_S = np.round(np.asarray(difference_S, float), 12)
-  if len(difference_S) < 2:
-    return 1.0
-  return float(
-    stats.permutation_test(
-      (difference_S,),
-      np.mean,
-      permutation_type='samples',
-      n_resamples=2**20 - 1,
-      vectorized=True,
-      batch=2**14,
-      rng=np.random.default_rng(0),
-    ).pvalue
-  )
-
-
-def smallest_p_value(num_seeds: int, num_comparisons: int = 1) -> float:
-  """The smallest p of the sign-flip test, Holm-corrected."""
-  return min(1.0, num_comparisons * 2.0 ** (1 - num_seeds))
+  return max(_above(estimate, -margin), _below(estimate, margin))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -130,36 +174,32 @@ def mcnemar(first_N: np.ndarray, second_N: np.ndarray) -> McNemar:
   return McNemar(only_first, only_second, float(p_value))
 
 
-def two_level_interval(difference_SxN: np.ndarray, seed: int = 0) -> Interval:
-  """The mean with an interval for other seeds and other photos.
-
-  Resamples both at once, the "pigeonhole" bootstrap of Owen, "The pigeonhole
-  bootstrap" (2007), which errs on the wide side.
-
-  Args:
-    difference_SxN: a number per seed and photo, such as 1 where only one of two
-      networks is right, -1 where only the other is, and else 0.
-    seed: of the resampling.
-  """
-  rng = np.random.default_rng(seed)
-  seeds, photos = difference_SxN.shape
-  means = []
-  for _ in range(_TWO_LEVEL_RESAMPLES // 500):  # in parts, for memory
-    weight_RxS = rng.multinomial(seeds, np.full(seeds, 1 / seeds), 500)
-    weight_RxN = rng.multinomial(photos, np.full(photos, 1 / photos), 500)
-    means.append(((weight_RxS @ difference_SxN) * weight_RxN).sum(1))
-  mean_R = np.concatenate(means) / (seeds * photos)
-  low, high = np.quantile(mean_R, [ALPHA / 2, 1 - ALPHA / 2])
-  return Interval(float(difference_SxN.mean()), float(low), float(high))
-
-
-def verdict(gain: float, p_value: float) -> str:
-  """The verdict of a comparison: 'better', 'worse', or `SILENT`.
+def verdict(gain: float, p_value: float, p_equivalence: float = 1.0) -> str:
+  """The verdict of a comparison: one of the constants above.
 
   Args:
     gain: the mean difference, above 0 where it is for the better.
     p_value: corrected.
+    p_equivalence: corrected.
   """
-  if p_value >= ALPHA:
-    return SILENT
-  return 'better' if gain > 0 else 'worse'
+  if p_value < ALPHA:
+    return BETTER if gain > 0 else WORSE
+  return SMALL if p_equivalence < ALPHA else SILENT
+
+
+def _above(estimate: Estimate, bound: float) -> float:
+  """One-sided p of "the mean is the bound, or less".
+
+  Without an error that of the sign test: all values are on one side.
+  """
+  mean, error, dof = estimate
+  if math.isnan(error):
+    return 1.0
+  if error == 0:
+    return 0.5 ** (dof + 1) if mean > bound else 1.0
+  return float(stats.t.sf((mean - bound) / error, dof))
+
+
+def _below(estimate: Estimate, bound: float) -> float:
+  mean, error, dof = estimate
+  return _above(Estimate(-mean, error, dof), -bound)

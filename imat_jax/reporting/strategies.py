@@ -1,49 +1,53 @@
 """The comparison of a study's strategies with each other."""
 
-import collections
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from imat_jax.reporting import analysis, results, statistics
-from imat_jax.reporting.analysis import Analysis
+from imat_jax.reporting import comparison, results
+from imat_jax.reporting.comparison import Comparison
+from imat_jax.reporting.results import Result
 from imat_jax.study.grid import Cell
 
 
-def compare(runs_by_cell: Analysis) -> dict[str, Any]:
-  """`strategies` of `study.json`; nothing where a study has only one.
+def compare(
+  runs_by_cell: Mapping[Cell, Sequence[Result]],
+  task: str,
+  names: comparison.Scores,
+) -> tuple[list[dict[str, Any]], list[Comparison]]:
+  """`strategies` of `study.json`, and what of it is a comparison to judge.
 
   Each is compared with the weighted sum that is best on the compared task, so
-  with one whose weight was chosen in its own favour. Holm's correction is over
-  all of a model.
+  with one whose weight was chosen in its own favour.
+
+  Returns:
+    two lists, empty where a study has one strategy only.
   """
-  names = analysis.compared(runs_by_cell)
-  task = next(iter(runs_by_cell)).tasks[0]
-  if not analysis.num_labelled(runs_by_cell, task):
-    return {}
-  rows, tested = [], collections.defaultdict(list)
+  rows, comparisons = [], []
   for cell, runs in runs_by_cell.items():
     if not cell.strategy:
       continue
     reference = _best_weighted_sum(runs_by_cell, cell, task)
-    row = analysis.describe_method(cell) | {
+    row = comparison.describe_method(cell)
+    if cell != reference:
+      compared = comparison.compare(
+        cell, runs, runs_by_cell[reference], task, names
+      )
+      comparisons.append(compared)
+      row = compared.facts
+    row |= {
       'strategy': cell.strategy,
       'against': reference.strategy,
       'change': _mean_change(runs_by_cell, cell),
     }
-    if cell != reference:
-      row |= analysis.compare(cell, runs, runs_by_cell[reference], task, names)
-      tested[cell.model].append(row['scores'][results.MAIN])
     rows.append(row)
-  for of_model in tested.values():
-    corrected = statistics.holm([scores['p_value'] for scores in of_model])
-    for scores, p_value in zip(of_model, corrected, strict=True):
-      scores['p_holm'] = p_value
-      scores['verdict'] = statistics.verdict(scores['mean'], p_value)
-  return {'strategies': rows} if rows else {}
+  return rows, comparisons
 
 
-def _best_weighted_sum(runs_by_cell: Analysis, cell: Cell, task: str) -> Cell:
+def _best_weighted_sum(
+  runs_by_cell: Mapping[Cell, Sequence[Result]], cell: Cell, task: str
+) -> Cell:
   """Of the same model and tasks, by the mean score of the task."""
   means = {
     other: np.mean([r.evaluation['tasks'][task][results.MAIN] for r in runs])
@@ -54,7 +58,9 @@ def _best_weighted_sum(runs_by_cell: Analysis, cell: Cell, task: str) -> Cell:
   return max(means, key=means.get)
 
 
-def _mean_change(runs_by_cell: Analysis, cell: Cell) -> dict[str, Any]:
+def _mean_change(
+  runs_by_cell: Mapping[Cell, Sequence[Result]], cell: Cell
+) -> dict[str, Any]:
   """The mean over tasks of the relative change of the score to the task alone.
 
   Δm of Maninis et al., "Attentive single-tasking of multiple tasks" (2019),
@@ -71,4 +77,4 @@ def _mean_change(runs_by_cell: Analysis, cell: Cell) -> dict[str, Any]:
       if before:
         changes.append((after - before) / before)
     change_SxT.append(np.mean(changes))
-  return analysis.summary(change_SxT)
+  return comparison.summary(change_SxT)

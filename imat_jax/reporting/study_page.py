@@ -4,7 +4,7 @@ from typing import Any
 
 from imat_jax import options
 from imat_jax.data import source
-from imat_jax.reporting import analysis, html, results, strategies, tables
+from imat_jax.reporting import analysis, html, results, tables
 from imat_jax.runtime import environment, files
 from imat_jax.runtime.workdir import Workdir
 from imat_jax.study import grid
@@ -20,9 +20,8 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
     ]
     for cell in planned.cells
   }
-  findings = analysis.collect(runs_by_cell)
-  findings |= strategies.compare(runs_by_cell)
   statistics = results.statistics(study.data_dir)
+  findings = analysis.collect(runs_by_cell, statistics, study.margin)
   baselines = {
     name: results.commonest_accuracy(name, of, statistics)
     for cell in findings['cells']

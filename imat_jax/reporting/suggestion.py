@@ -36,7 +36,7 @@ def rank(result: Result) -> list[dict[str, Any]]:
   label_NxT = examples.label_NxT()
   rows = []
   for name, values in gains.items():
-    interval = statistics.bca_interval(values)
+    interval = statistics.interval(statistics.over_seeds(values))
     rows.append(
       {
         'task': name,

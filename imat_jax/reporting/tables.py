@@ -71,9 +71,30 @@ def _comparisons(findings: Mapping[str, Any]) -> list[Row]:
       part: scores[part]
       for part in ('low', 'high', 'p_value', 'p_holm', 'verdict')
     }
+    | (_beyond_seeds(comparison) if name == results.MAIN else _NOTHING)
     for comparison in findings['comparisons']
     for name, scores in comparison['scores'].items()
   ]
+
+
+def _beyond_seeds(comparison: Row) -> Row:
+  """What only the main score has: other photos, the margin, the power."""
+  two_level = comparison['photos']['two_level']
+  return {
+    'low of seeds and photos': two_level['low'],
+    'high of seeds and photos': two_level['high'],
+    'p_equivalence': comparison['scores'][results.MAIN]['p_equivalence'],
+    'detectable': comparison['power']['detectable'],
+    'seeds needed': comparison['power']['seeds'],
+  }
+
+
+_NOTHING = dict.fromkeys(
+  (
+    *('low of seeds and photos', 'high of seeds and photos'),
+    *('p_equivalence', 'detectable', 'seeds needed'),
+  )
+)
 
 
 def _strategies(findings: Mapping[str, Any]) -> list[Row]:

@@ -1,4 +1,4 @@
-"""How many runs fit into the memory, and how long a grid will take."""
+"""How many runs fit into the memory, how long a grid takes, what it can see."""
 
 import dataclasses
 import time
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import jax
 
 from imat_jax.models import network
+from imat_jax.reporting import comparison, power, results
 from imat_jax.runtime import text_table
 from imat_jax.study import grid
 from imat_jax.training import compiled, inputs, scoring
@@ -88,6 +89,61 @@ def table(
     f'{_duration(total)} on this machine ({jax.devices()[0].device_kind})'
   )
   return '\n'.join(lines)
+
+
+def seeds_table(planned: grid.Grid) -> str:
+  """How many seeds make each comparison conclusive, from the finished runs.
+
+  Args:
+    planned: the grid; a pair of runs for each of two seeds is the least.
+  """
+  margin, number = planned.study.margin, _num_comparisons(planned)
+  rows = [['comparison', 'seeds', 'detectable difference', 'seeds needed']]
+  for cell in planned.cells:
+    alone = grid.baseline(planned.cells, cell)
+    if not alone:
+      continue
+    found = comparison.compare(
+      cell,
+      _finished(planned, cell),
+      _finished(planned, alone),
+      cell.tasks[0],
+      {results.MAIN: results.compared()[results.MAIN]},
+    )
+    if found and len(found.difference_SxN) > 1:
+      plan = comparison.plan(found.difference_SxN, number, margin)
+      rows.append(
+        [
+          *(str(cell), str(len(found.difference_SxN))),
+          f'{plan["detectable"]:.3f}' if plan['detectable'] else 'unknown',
+          str(plan['seeds'] or f'> {power.MOST_SEEDS}'),
+        ]
+      )
+  if len(rows) == 1:
+    return (
+      f'--margin={margin}: how many seeds it takes is told once two seeds of a '
+      'comparison are trained'
+    )
+  return (
+    f'{text_table.aligned(rows)}\n\nwith {power.POWER:.0%} probability, in '
+    f'{number} comparisons; seeds needed for a margin of {margin}'
+  )
+
+
+def _finished(planned: grid.Grid, cell: grid.Cell) -> list[results.Result]:
+  folders = [
+    grid.run_folder(planned.study, cell, seed)
+    for seed in range(planned.study.seeds)
+  ]
+  return [results.read(f) for f in folders if results.is_finished(f)]
+
+
+def _num_comparisons(planned: grid.Grid) -> int:
+  """With the task alone, and with the best weighted sum."""
+  cells = planned.cells
+  with_alone = sum(grid.baseline(cells, cell) is not None for cell in cells)
+  of_strategies = [(c.model, c.tasks) for c in cells if c.strategy]
+  return with_alone + len(of_strategies) - len({*of_strategies})
 
 
 def _first(ensemble: Ensemble, number: int) -> Ensemble:

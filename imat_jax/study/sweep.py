@@ -55,7 +55,9 @@ def _run_study(study: config.Study) -> None:
     table = dry_run.table(
       planned, sweep.whole_ensembles(), sweep.size, sweep.data
     )
-    distributed.broadcast_from_primary(lambda: print(table))
+    distributed.broadcast_from_primary(
+      lambda: print(f'{table}\n\n{dry_run.seeds_table(planned)}')
+    )
     return
   with workdir_lib.lock(workdir), workdir_lib.synced(workdir):
     task_set = built.select(planned.task_names)

@@ -25,6 +25,7 @@ class Metric(NamedTuple):
       Such a metric is of evaluated splits alone.
     higher_is_better: or lower.
     every_epoch: whether `metrics.jsonl` has it.
+    bounds: the lowest and the highest possible value.
   """
 
   title: str
@@ -32,6 +33,7 @@ class Metric(NamedTuple):
   sums: Callable[[jax.Array, jax.Array], Any] | None = None
   higher_is_better: bool = True
   every_epoch: bool = True
+  bounds: tuple[float, float] = (-np.inf, np.inf)
 
 
 def confusion_matrix(
@@ -94,7 +96,9 @@ def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 # An entry here is in metrics.jsonl, evaluation.json, pages and cards.
 METRICS = {
-  'accuracy': Metric('accuracy', accuracy),
-  'macro_f1': Metric('macro F1', macro_f1),
-  'weighted_f1': Metric('weighted F1', weighted_f1, every_epoch=False),
+  'accuracy': Metric('accuracy', accuracy, bounds=(0, 1)),
+  'macro_f1': Metric('macro F1', macro_f1, bounds=(0, 1)),
+  'weighted_f1': Metric(
+    'weighted F1', weighted_f1, every_epoch=False, bounds=(0, 1)
+  ),
 }
