@@ -7,6 +7,7 @@ import io
 import json
 import pathlib
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -27,6 +28,7 @@ from imat_jax.study import dry_run, grid, sweep
 from imat_jax.training import compiled, scores, trained_model
 from imat_jax.training.ensemble import Ensemble
 
+ROOT = pathlib.Path(__file__).parents[1]
 SETS = 'apparel;apparel,color;apparel,age'
 
 
@@ -427,6 +429,9 @@ def test_study_json_is_made_of_the_runs(whole):
   assert found['task'] == 'apparel'
   assert len(found['verdict']) == 3  # of color, of age, and the baseline
   assert found['made_by']['versions'].keys() >= {'jax', 'flax', 'python'}
+  (trained_by,) = found['trained_by']  # all by this process
+  assert trained_by['runs'] == 6
+  assert trained_by['threads'] and trained_by['kernels']
   assert any('2 seeds: too few' in w for w in found['warnings'])
   for cell in found['cells']:
     name = '+'.join(cell['tasks'])
@@ -474,6 +479,7 @@ def test_tables_say_what_study_json_says(whole):
     'report_accuracy',
     'report_precision_recall_f1',
     'labels',
+    'label_differences',
     'affinity',
     'runs',
   }
@@ -492,6 +498,18 @@ def test_tables_say_what_study_json_says(whole):
     r for r in read('report_precision_recall_f1') if 'report' in r['model']
   ]
   assert said[0] | {'mean F1': '0.72'} == said[0]
+
+
+@pytest.mark.parametrize('name', ['whole', 'methods'])
+def test_docs_recompute_has_the_numbers_of_study_json(request, tmp_path, name):
+  study = shutil.copytree(request.getfixturevalue(name), tmp_path / 'study')
+  main = runpy.run_path(str(ROOT / 'docs/recompute.py'))['main']
+  main(study)
+  found = json.loads((study / 'study.json').read_text())
+  found['comparisons'][0]['scores']['accuracy']['p_holm'] *= 0.99
+  (study / 'study.json').write_text(json.dumps(found))
+  with pytest.raises(AssertionError, match='p of .*, apparel [+] color'):
+    main(study)
 
 
 def test_killed_anywhere_it_goes_on_exactly(built, tmp_path):
