@@ -1,5 +1,6 @@
 """A study: its grid, its training in turn and at once, and what it leaves."""
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -18,6 +19,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from sklearn import metrics
 
 from imat_jax import config, errors, evaluate, tasks, train
 from imat_jax.data import source
@@ -498,6 +500,45 @@ def test_tables_say_what_study_json_says(whole):
     r for r in read('report_precision_recall_f1') if 'report' in r['model']
   ]
   assert said[0] | {'mean F1': '0.72'} == said[0]
+
+
+def test_labels_one_by_one_against_scikit_learn(whole, built):
+  """The weights of photos make up for the shares of their labels."""
+  shift = json.loads((whole / 'study.json').read_text())['label_shift']
+  train, shares = (
+    np.array(shift['shares'][s]) for s in ('train', 'validation')
+  )
+  counts = results.statistics(built)['splits']['validation']['tasks']['apparel']
+  assert [round(21 * x) for x in shares] == list(counts['counts'].values())
+  moved = np.maximum(shares - train, 0).sum()  # what one has too many of
+  assert shift['distance'] == {'validation': pytest.approx(moved)}
+  arrays = np.load(whole / 'tables/predictions.npz')
+  true_N = arrays['true_N']
+  runs = zip(arrays['tasks_R'], arrays['predicted_RxN'], strict=True)
+  recall, accuracy = (
+    collections.defaultdict(list),
+    collections.defaultdict(list),
+  )
+  for tasks_, predicted_N in runs:
+    recall[tasks_].append(
+      metrics.recall_score(true_N, predicted_N, average=None, labels=range(4))
+    )
+    accuracy[tasks_].append(
+      metrics.accuracy_score(
+        true_N, predicted_N, sample_weight=(train / shares)[true_N]
+      )
+    )
+  for row in shift['comparisons']:
+    name = ' + '.join(row['tasks'])
+    for scores_, mean, alone in (
+      (recall, [label['mean'] for label in row['recall']], row['alone']),
+      (accuracy, row['reweighted']['mean'], row['alone_reweighted']),
+    ):
+      with_mean, alone_mean = (
+        np.mean(scores_[n], 0) for n in (name, 'apparel')
+      )
+      assert with_mean - alone_mean == pytest.approx(mean)
+      assert alone_mean == pytest.approx(alone)
 
 
 @pytest.mark.parametrize('name', ['whole', 'methods'])

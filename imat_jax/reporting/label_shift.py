@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from imat_jax.reporting import analysis, comparison
-from imat_jax.reporting.results import Result
-from imat_jax.study.grid import Cell, baseline
+from imat_jax.study.grid import baseline
 
 
 def describe(
@@ -41,26 +40,15 @@ def describe(
     return {}
   labels = of_task['labels']
   shares = {
-    split: _shares(content['tasks'][task]['counts'], labels)
+    split: _shares(content['tasks'].get(task, {}).get('counts', {}), labels)
     for split, content in statistics['splits'].items()
   }
   weight_K = np.array(shares['train']) * (np.array(of_task['support']) > 0)
   recall_SxK = {
-    cell: np.array([_recall(result, task) for result in runs])
+    cell: np.array([r.evaluation['tasks'][task]['recall'] for r in runs])
     for cell, runs in with_task.items()
   }
-  comparisons = []
-  for cell in with_task:
-    alone = baseline(list(with_task), cell)
-    if alone is not None:
-      comparisons.append(
-        comparison.describe_method(cell)
-        | _compare(
-          *_paired(with_task, cell, alone, recall_SxK),
-          weight_K,
-          of_task['support'],
-        )
-      )
+  baselines = {cell: baseline(list(with_task), cell) for cell in with_task}
   return {
     'split': evaluation['split'],
     'labels': labels,
@@ -71,7 +59,14 @@ def describe(
       for split, share_K in shares.items()
       if split != 'train'
     },
-    'comparisons': comparisons,
+    'comparisons': [
+      comparison.describe_method(cell)
+      | _compare(
+        recall_SxK[cell], recall_SxK[alone], weight_K, of_task['support']
+      )
+      for cell, alone in baselines.items()
+      if alone
+    ],
   }
 
 
@@ -80,30 +75,9 @@ def _shares(counts: Mapping[str, int], labels: Sequence[str]) -> list[float]:
   return (count_K / max(count_K.sum(), 1)).tolist()
 
 
-def _recall(result: Result, task: str) -> list[float]:
-  return result.evaluation['tasks'][task]['recall']
-
-
 def _reweighted(recall_SxK: np.ndarray, weight_K: np.ndarray) -> np.ndarray:
   """The accuracies if the labels had these shares, S."""
   return recall_SxK @ weight_K / max(weight_K.sum(), 1e-9)
-
-
-def _paired(
-  runs_by_cell: analysis.Analysis,
-  cell: Cell,
-  alone: Cell,
-  recall_SxK: Mapping[Cell, np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-  """The recall of both, of the seeds that both have."""
-  seeds, others = (
-    [result.run.seed for result in runs_by_cell[c]] for c in (cell, alone)
-  )
-  shared = [seed for seed in seeds if seed in others]
-  return (
-    recall_SxK[cell][[seeds.index(seed) for seed in shared]],
-    recall_SxK[alone][[others.index(seed) for seed in shared]],
-  )
 
 
 def _compare(
@@ -112,6 +86,7 @@ def _compare(
   weight_K: np.ndarray,
   support: Sequence[int],
 ) -> dict[str, Any]:
+  """Two cells, whose runs have the same seeds in the same order."""
   difference_SxK = with_SxK - alone_SxK
   return {
     'alone': alone_SxK.mean(0).tolist(),
