@@ -28,10 +28,10 @@ def describe(
     `labels` are those of the task with `photos` there; `shares` has those of
     the labels by split, `distance` half their summed difference to train's, by
     split: the share of photos that would need another label to have train's. Of
-    each of the `comparisons` `recall` has the difference of each label, None
-    without a photo, and `reweighted` that of the accuracy with train's shares;
-    `alone` and `alone_reweighted` are what they differ from, means over the
-    seeds.
+    each of the `comparisons` with the task alone, as the model `against` learns
+    it, `recall` has the difference of each label, None without a photo, and
+    `reweighted` that of the accuracy with train's shares; `alone` and
+    `alone_reweighted` are what they differ from, means over the seeds.
   """
   with_task = {c: runs for c, runs in runs_by_cell.items() if task in c.tasks}
   evaluation = next(iter(with_task.values()))[0].evaluation
@@ -61,6 +61,7 @@ def describe(
     },
     'comparisons': [
       comparison.describe_method(cell)
+      | {'against': alone.method}
       | _compare(
         recall_SxK[cell], recall_SxK[alone], weight_K, of_task['support']
       )
