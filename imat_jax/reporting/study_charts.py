@@ -6,14 +6,14 @@ from typing import Any
 
 import altair as alt
 
-from imat_jax.reporting import charts
+from imat_jax.reporting import charts, statistics
 from imat_jax.reporting.results import MAIN
 
 # Color and shape of a verdict; they point where the difference lies.
 _LOOKS = {
-  'better': (charts.BLUE, 'triangle-right'),
-  'worse': (charts.ORANGE, 'triangle-left'),
-  'less than the margin': (charts.GREY, 'square'),
+  statistics.BETTER: (charts.BLUE, 'triangle-right'),
+  statistics.WORSE: (charts.ORANGE, 'triangle-left'),
+  statistics.SMALL: (charts.GREY, 'square'),
 }
 _UNDECIDED = charts.GREY, 'circle'
 
