@@ -18,10 +18,16 @@ _LOOKS = {
 _UNDECIDED = charts.GREY, 'circle'
 
 
-def differences(comparisons: Sequence[Mapping[str, Any]]) -> list[charts.Chart]:
+def differences(
+  comparisons: Sequence[Mapping[str, Any]], margin: float
+) -> list[charts.Chart]:
   """Forest plots: each comparison's difference, its interval and its seeds.
 
   One for each model, with the same range.
+
+  Args:
+    comparisons: of `study.json`.
+    margin: the smallest difference that matters; what is below is shaded.
   """
   everything = [
     100 * value
@@ -32,7 +38,7 @@ def differences(comparisons: Sequence[Mapping[str, Any]]) -> list[charts.Chart]:
   pad = 0.05 * (max(everything) - min(everything))
   range_ = [min(everything) - pad, max(everything) + pad]
   return [
-    _forest(model, list(of_model), range_)
+    _forest(model, list(of_model), range_, 100 * margin)
     for model, of_model in itertools.groupby(comparisons, lambda c: c['model'])
   ]
 
@@ -45,6 +51,7 @@ def _forest(
   model: str,
   comparisons: Sequence[Mapping[str, Any]],
   range_: Sequence[float],
+  margin: float,
 ) -> charts.Chart:
   rows, seeds = [], []
   for comparison in comparisons:
@@ -87,6 +94,11 @@ def _forest(
     .mark_rule(strokeDash=[4, 4], color=charts.GREY, aria=False)
     .encode(x=alt.datum(0))
   )
+  small = (
+    alt.Chart(alt.Data(values=[{}]))
+    .mark_rect(opacity=0.12, color=charts.GREY, clip=True, aria=False)
+    .encode(x=alt.datum(-margin), x2=alt.datum(margin))
+  )
   line = (
     alt.Chart(data)
     .mark_rule(strokeWidth=2, aria=False)
@@ -102,7 +114,7 @@ def _forest(
     .mark_point(filled=True, size=130, opacity=1)
     .encode(x='mean:Q', y=y, color=color, shape=shape, description='text:N')
   )
-  chart = alt.layer(zero, line, dots, points).properties(
+  chart = alt.layer(small, zero, line, dots, points).properties(
     width=300, height=alt.Step(38), title=model
   )
   return charts.finish(

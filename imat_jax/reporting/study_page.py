@@ -148,7 +148,9 @@ def _figures(
     score: charts.curves(panels, score) for score in ('accuracy', 'loss')
   }
   if findings['comparisons'] and len(next(iter(runs_by_cell.values()))) > 1:
-    specs['differences'] = study_charts.differences(findings['comparisons'])
+    specs['differences'] = study_charts.differences(
+      findings['comparisons'], findings['margin']
+    )
   if findings['affinity']:
     specs['affinity'] = charts.affinity(findings['affinity'])
   return specs
