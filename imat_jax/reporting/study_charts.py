@@ -35,7 +35,7 @@ def differences(
     for value in _ends(c['scores'][MAIN])
     if value is not None
   ]
-  pad = 0.05 * (max(everything) - min(everything))
+  pad = 0.05 * (max(everything) - min(everything)) or 1
   range_ = [min(everything) - pad, max(everything) + pad]
   return [
     _forest(model, list(of_model), range_, 100 * margin)
