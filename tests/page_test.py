@@ -13,6 +13,7 @@ import tiny
 from imat_jax import config
 from imat_jax.data import build, configs
 from imat_jax.models import presets
+from imat_jax.reporting import charts
 from imat_jax.study import sweep
 
 TAG = '</script><img src=x onerror=console.error(1)>'
@@ -225,3 +226,11 @@ def test_names_from_data_stay_text(browser, hostile):
     assert any(TAG in title for title in titles)
     sources = [i.get_attribute('src') for i in page.locator('img').all()]
     assert sources and all(s.startswith('data:') for s in sources)
+
+
+def test_control_characters_do_not_end_the_process():
+  """As they do in vl_convert."""
+  names = ['a', 'b\x00\ud800<']
+  pair = {'model': 'm', 'tasks': names, 'pair': names}
+  (chart,) = charts.affinity([pair | {'epochs': [1], 'cosine': [0.5]}])
+  assert 'a · b\\x00\\ud800&lt; (m)' in charts.svg(chart)
