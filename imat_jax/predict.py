@@ -40,7 +40,7 @@ from imat_jax.runtime import outputs, progress, run_folders
 _ON_GRID = 64
 _THUMBNAIL = 180  # pixels of a photo in the grid
 _MOST_TASKS = 8  # with a line in the grid
-_CONFIDENT, _UNCERTAIN = '#1a7f37', '#b35900'
+_UNCERTAIN = '#767676'
 _LISTS = ('.csv', '.tsv', '.txt', '.json', '.jsonl', '.xlsx', '.parquet')
 
 
@@ -121,7 +121,8 @@ def main(command: Predict) -> None:
 def draw_grid(predictions: Sequence[Any], task_set: tasks.TaskSet) -> bytes:
   """A PNG of photos with the likeliest label of each of the first tasks.
 
-  A label is green where the run is confident: a probability of 0.5 or more.
+  A label with a probability below 0.5 is grey. No color says right or wrong:
+  that is not known.
   """
   from imat_jax.writers import plots
 
@@ -130,8 +131,10 @@ def draw_grid(predictions: Sequence[Any], task_set: tasks.TaskSet) -> bytes:
     lines = [plots.Caption(pathlib.Path(prediction.path).name)]
     for name in task_set.names[:_MOST_TASKS]:
       ((label, probability),) = prediction.best(task_set, name)
-      color = _CONFIDENT if probability >= 0.5 else _UNCERTAIN
-      lines.append(plots.Caption(f'{probability:.2f} {label}', color))
+      line = plots.Caption(f'{probability:.2f} {label}')
+      lines.append(
+        line if probability >= 0.5 else line._replace(color=_UNCERTAIN)
+      )
     captions.append(lines)
   images = [_thumbnail(prediction.path) for prediction in predictions]
   return plots.png(plots.image_grid(images, captions))

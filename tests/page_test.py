@@ -13,6 +13,7 @@ import tiny
 from imat_jax import config
 from imat_jax.data import build, configs
 from imat_jax.models import presets
+from imat_jax.reporting import charts
 from imat_jax.study import sweep
 
 TAG = '</script><img src=x onerror=console.error(1)>'
@@ -94,7 +95,7 @@ def browser():
 
 @contextlib.contextmanager
 def _opened(browser, path: pathlib.Path, width: int, scheme: str):
-  """The page, its charts drawn; fails on an error or a request."""
+  """The page; fails on an error or a request."""
   context = browser.new_context(
     viewport={'width': width, 'height': 900}, color_scheme=scheme
   )
@@ -108,10 +109,6 @@ def _opened(browser, path: pathlib.Path, width: int, scheme: str):
     ),
   )
   page.goto(path.resolve().as_uri())
-  charts = page.locator('script[data-chart]').count()
-  page.wait_for_function(
-    f'document.querySelectorAll(".chart svg.marks").length == {charts}'
-  )
   yield page
   assert not faults
   context.close()
@@ -120,7 +117,9 @@ def _opened(browser, path: pathlib.Path, width: int, scheme: str):
 @pytest.mark.parametrize(('width', 'scheme'), [(1300, 'light'), (390, 'dark')])
 def test_the_page_opens_without_error_or_request(browser, study, width, scheme):
   with _opened(browser, study / 'report.html', width, scheme) as page:
-    assert page.locator('.chart svg.marks').count() == 4
+    # Of each comparison two curves, a forest plot, and the affinities.
+    assert page.locator('.charts svg.marks').count() == 6
+    assert not page.locator('script').count()
     # Nothing but its own tables and charts scrolls sideways.
     scroll = 'document.documentElement.scrollWidth'
     assert page.evaluate(scroll) <= width
@@ -128,54 +127,73 @@ def test_the_page_opens_without_error_or_request(browser, study, width, scheme):
     assert images.count()
     for image in images.all():
       assert image.get_attribute('alt')
-    for chart in page.locator('.chart svg.marks').all():
-      assert chart.locator('[aria-label]').count()
+    for chart in page.locator('.charts svg.marks').all():
+      assert chart.locator('title').count()
+    text = page.locator('body').inner_text()
+    assert '−' in text
+    assert not re.search(r'(?<![\w.])-\d', text)  # a hyphen is no minus
+    # What was found is on the screen, without scrolling.
+    found = page.locator('#comparison-table td.finding + td').first
+    box = found.bounding_box()
+    assert box['x'] + box['width'] <= width
+
+
+def test_closed_sections_are_printed(browser, study):
+  with _opened(browser, study / 'report.html', 1300, 'light') as page:
+    last = page.locator('details:not([open]) .matrix').last
+    assert not last.is_visible()
+    page.emulate_media(media='print')
+    assert last.is_visible()
 
 
 def test_the_tables_have_the_numbers_of_study_json(browser, study):
   found = json.loads((study / 'study.json').read_text())
   with _opened(browser, study / 'report.html', 1300, 'light') as page:
     assert page.locator('#verdict').inner_text() == ' '.join(found['verdict'])
-    rows = page.locator('#comparison-table tbody tr')
+    rows = page.locator('#comparison-table tbody tr:has(td)')
     assert rows.count() == len(found['comparisons']) == 2
     for number, compared in enumerate(found['comparisons']):
       cells = rows.nth(number).locator('td').all_inner_texts()
       scores = compared['scores']
-      assert cells[1] == ' + '.join(compared['tasks'][1:])
+      assert cells[0] == ' + '.join(compared['tasks'][1:])
+      assert cells[2].endswith(scores['accuracy']['verdict'])
       assert cells[3] == f'{scores["accuracy"]["p_holm"]:.4f}'
-      for column, name in ((2, 'accuracy'), (5, 'loss'), (6, 'macro_f1')):
-        said = [float(x) for x in re.findall(r'-?\d+\.\d+', cells[column])]
+      for column, name in ((1, 'accuracy'), (4, 'loss'), (5, 'macro_f1')):
+        cell = cells[column].replace('−', '-')
+        said = [float(x) for x in re.findall(r'-?\d+\.\d+', cell)]
         wanted = [scores[name][part] for part in ('mean', 'low', 'high')]
         assert said == pytest.approx(wanted, abs=6e-4)
-    rows = page.locator('#score-table tbody tr')
+    rows = page.locator('#score-table tbody tr:has(td)')
     values = [
       scores for cell in found['cells'] for scores in cell['scores'].values()
     ]
     assert rows.count() == len(values) == 5
     for number, scores in enumerate(values):
-      accuracy = rows.nth(number).locator('td').nth(5).inner_text()
+      accuracy = rows.nth(number).locator('td').nth(2).inner_text()
       said = float(accuracy.split()[0])
       assert said == pytest.approx(scores['accuracy']['mean'], abs=6e-4)
 
 
-def test_hovering_a_curve_shows_its_value(browser, study):
+def test_marks_have_their_numbers_as_titles(browser, study):
+  """Which a browser shows when they are hovered."""
   folder = study / 'runs/public_3m'
   values = [
     json.loads(line)['validation']['apparel']['accuracy']
     for path in sorted(folder.glob('apparel/seed_*/metrics.jsonl'))
     for line in path.read_text().splitlines()[2:]
   ]
+  (compared, _) = json.loads((study / 'study.json').read_text())['comparisons']
   with _opened(browser, study / 'report.html', 1300, 'light') as page:
-    points = page.locator('#chart-accuracy .mark-symbol path[aria-label]')
-    for point in points.all():
-      point.scroll_into_view_if_needed()
-      point.hover(force=True)
-      shown = page.locator('#vg-tooltip-element').inner_text()
-      if 'validation' in shown and re.search(r'epoch:?\s*3', shown):
-        mean = float(re.search(r'mean accuracy:?\s*(\S+)', shown)[1])
-        assert mean == pytest.approx(sum(values) / 2, abs=6e-5)
-        return
-    pytest.fail('no point of a validation curve shows a value')
+    start = 'epoch 3, validation, apparel alone: mean accuracy '
+    titles = page.locator('#chart-accuracy title').all_text_contents()
+    (of_epoch, _) = [x for x in titles if x.startswith(start)]  # in two panels
+    mean = float(of_epoch.removeprefix(start).split(',')[0])
+    assert mean == pytest.approx(sum(values) / 2, abs=6e-5)
+    titles = page.locator('#chart-differences title').all_text_contents()
+    seeds = [x for x in titles if x.startswith('+ color, seed ')]
+    points = [float(x.split(': ')[1].replace('−', '-')) for x in seeds]
+    wanted = [100 * x for x in compared['scores']['accuracy']['values']]
+    assert points == pytest.approx(wanted, abs=0.06)
 
 
 def test_a_keyboard_reaches_tables_and_opens_details(browser, study):
@@ -195,7 +213,7 @@ def test_the_page_of_a_run(browser, built, tmp_path):
   tiny.run(built, path, tasks=('apparel', 'color'), epochs=2, batch_size=16)
   with _opened(browser, path / 'report.html', 1300, 'light') as page:
     assert page.locator('h1').inner_text() == 'run <i>x'
-    assert page.locator('.chart svg.marks').count() == 2
+    assert page.locator('.charts svg.marks').count() == 4
     assert page.locator('#score-table tbody tr').count() == 2
     assert not page.locator('#comparisons').count()
 
@@ -204,8 +222,15 @@ def test_names_from_data_stay_text(browser, hostile):
   with _opened(browser, hostile / 'report.html', 1300, 'light') as page:
     assert TAG in page.locator('#comparison-table').inner_text()
     assert page.locator('#affinity').inner_text()
-    for point in page.locator('#chart-differences path[aria-label]').all():
-      point.hover(force=True)
-    assert TAG in page.locator('#vg-tooltip-element').inner_text()
+    titles = page.locator('#chart-differences title').all_text_contents()
+    assert any(TAG in title for title in titles)
     sources = [i.get_attribute('src') for i in page.locator('img').all()]
     assert sources and all(s.startswith('data:') for s in sources)
+
+
+def test_control_characters_do_not_end_the_process():
+  """As they do in vl_convert."""
+  names = ['a', 'b\x00\ud800<']
+  pair = {'model': 'm', 'tasks': names, 'pair': names}
+  (chart,) = charts.affinity([pair | {'epochs': [1], 'cosine': [0.5]}])
+  assert 'a · b\\x00\\ud800&lt; (m)' in charts.svg(chart)

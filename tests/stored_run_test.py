@@ -42,6 +42,18 @@ def test_its_results_are_read(run):
   assert result.guesses.label.shape == (60, 2)
 
 
+def test_what_trained_it_is_unknown(run):
+  """It is of before that was recorded; a study counts it apart."""
+  result = results.read(run)
+  today = result._replace(
+    evaluation=result.evaluation | {'made_by': {'threads': 2}}
+  )
+  assert results.trained_by([result, today, result]) == [
+    {'runs': 2},
+    {'runs': 1, 'threads': 2},
+  ]
+
+
 def test_its_training_is_restored(run):
   stored, task_set = workdir.read_run(workdir.Workdir(run))
   ensemble = Ensemble((stored,), task_set)

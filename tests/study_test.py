@@ -1,5 +1,6 @@
 """A study: its grid, its training in turn and at once, and what it leaves."""
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -7,6 +8,7 @@ import io
 import json
 import pathlib
 import re
+import runpy
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from sklearn import metrics
 
 from imat_jax import config, errors, evaluate, tasks, train
 from imat_jax.data import source
@@ -27,6 +30,7 @@ from imat_jax.study import dry_run, grid, sweep
 from imat_jax.training import compiled, scores, trained_model
 from imat_jax.training.ensemble import Ensemble
 
+ROOT = pathlib.Path(__file__).parents[1]
 SETS = 'apparel;apparel,color;apparel,age'
 
 
@@ -427,6 +431,9 @@ def test_study_json_is_made_of_the_runs(whole):
   assert found['task'] == 'apparel'
   assert len(found['verdict']) == 3  # of color, of age, and the baseline
   assert found['made_by']['versions'].keys() >= {'jax', 'flax', 'python'}
+  (trained_by,) = found['trained_by']  # all by this process
+  assert trained_by['runs'] == 6
+  assert trained_by['threads'] and trained_by['kernels']
   assert any('2 seeds: too few' in w for w in found['warnings'])
   for cell in found['cells']:
     name = '+'.join(cell['tasks'])
@@ -474,6 +481,7 @@ def test_tables_say_what_study_json_says(whole):
     'report_accuracy',
     'report_precision_recall_f1',
     'labels',
+    'label_differences',
     'affinity',
     'runs',
   }
@@ -492,6 +500,57 @@ def test_tables_say_what_study_json_says(whole):
     r for r in read('report_precision_recall_f1') if 'report' in r['model']
   ]
   assert said[0] | {'mean F1': '0.72'} == said[0]
+
+
+def test_labels_one_by_one_against_scikit_learn(whole, built):
+  """The weights of photos make up for the shares of their labels."""
+  shift = json.loads((whole / 'study.json').read_text())['label_shift']
+  train, shares = (
+    np.array(shift['shares'][s]) for s in ('train', 'validation')
+  )
+  counts = results.statistics(built)['splits']['validation']['tasks']['apparel']
+  assert [round(21 * x) for x in shares] == list(counts['counts'].values())
+  moved = np.maximum(shares - train, 0).sum()  # what one has too many of
+  assert shift['distance'] == {'validation': pytest.approx(moved)}
+  arrays = np.load(whole / 'tables/predictions.npz')
+  true_N = arrays['true_N']
+  runs = zip(arrays['tasks_R'], arrays['predicted_RxN'], strict=True)
+  recall, accuracy = (
+    collections.defaultdict(list),
+    collections.defaultdict(list),
+  )
+  for tasks_, predicted_N in runs:
+    recall[tasks_].append(
+      metrics.recall_score(true_N, predicted_N, average=None, labels=range(4))
+    )
+    accuracy[tasks_].append(
+      metrics.accuracy_score(
+        true_N, predicted_N, sample_weight=(train / shares)[true_N]
+      )
+    )
+  for row in shift['comparisons']:
+    name = ' + '.join(row['tasks'])
+    for scores_, mean, alone in (
+      (recall, [label['mean'] for label in row['recall']], row['alone']),
+      (accuracy, row['reweighted']['mean'], row['alone_reweighted']),
+    ):
+      with_mean, alone_mean = (
+        np.mean(scores_[n], 0) for n in (name, 'apparel')
+      )
+      assert with_mean - alone_mean == pytest.approx(mean)
+      assert alone_mean == pytest.approx(alone)
+
+
+@pytest.mark.parametrize('name', ['whole', 'methods'])
+def test_docs_recompute_has_the_numbers_of_study_json(request, tmp_path, name):
+  study = shutil.copytree(request.getfixturevalue(name), tmp_path / 'study')
+  main = runpy.run_path(str(ROOT / 'docs/recompute.py'))['main']
+  main(study)
+  found = json.loads((study / 'study.json').read_text())
+  found['comparisons'][0]['scores']['accuracy']['p_holm'] *= 0.99
+  (study / 'study.json').write_text(json.dumps(found))
+  with pytest.raises(SystemExit, match=r'apparel \+ color: p \(Holm\)'):
+    main(study)
 
 
 def test_killed_anywhere_it_goes_on_exactly(built, tmp_path):

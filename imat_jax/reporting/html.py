@@ -3,11 +3,11 @@
 import base64
 import json
 import pathlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
-import markupsafe
 import numpy as np
 
 from imat_jax import config, errors, options
@@ -27,11 +27,30 @@ _PAGES = jinja2.Environment(
 _CONFUSED = 12  # photos that are shown
 
 
+def number(value: float | int | str | None, digits: int = 3) -> str:
+  """A cell of a table: − and not - before a number, – for none."""
+  if value is None:
+    return '–'
+  if not isinstance(value, float):
+    return str(value)
+  # Without the sign of what is rounded to zero.
+  return minus(f'{round(value, digits) + 0.0:.{digits}f}')
+
+
+def minus(text: str) -> str:
+  """A sentence with − before its negative numbers."""
+  return re.sub(r'(?<![\w.])-(?=\d)', '−', text)
+
+
+_PAGES.filters |= {'number': number, 'minus': minus}
+
+
 def write(
   path: pathlib.Path,
   template: str,
   settings: config.Training,
   tasks: Sequence[str],
+  figures: Mapping[str, Sequence[Mapping[str, Any]]],
   **content: Any,
 ) -> None:
   """Renders a template.
@@ -41,6 +60,7 @@ def write(
     template: its name.
     settings: the config of the run or study.
     tasks: whose labels in the data set are listed.
+    figures: by name, each a list of charts.
     content: what else the template shows.
   """
   from imat_jax.reporting import charts  # loads altair, in a second
@@ -50,7 +70,10 @@ def write(
     statistics=results.statistics(settings.data_dir),
     config=json.dumps(options.to_json(settings), indent=2),
     made_by=environment.describe(),
-    javascript=markupsafe.Markup(charts.javascript()),
+    charts={
+      name: [charts.svg(chart) for chart in figure]
+      for name, figure in figures.items()
+    },
     **content,
   )
   files.write_text(path, page)

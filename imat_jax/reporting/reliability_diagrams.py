@@ -41,9 +41,7 @@ def reliability(
   chance = base.mark_rule(strokeWidth=7, color='#8886').encode(
     y=alt.Y('low:Q', title='accuracy').scale(domain=[0, 1]), y2='high:Q'
   )
-  points = base.mark_point(
-    filled=True, opacity=1, color=charts.COLORS[0]
-  ).encode(
+  points = base.mark_point(filled=True, opacity=1, color=charts.BLUE).encode(
     y='accuracy:Q',
     size=alt.Size('photos:Q').scale(type='sqrt', range=[15, 250]),
   )

@@ -4,18 +4,19 @@ Statistics and pages are built from these files alone, so they can be rebuilt.
 """
 
 import collections
+import json
 import pathlib
 import zipfile
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from imat_jax import config, errors, tasks
 from imat_jax.data import source
-from imat_jax.models import network
-from imat_jax.runtime import extras, files
+from imat_jax.models import kernels, network
+from imat_jax.runtime import environment, extras, files
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.training import scores, scoring
 from imat_jax.training.evaluation import Predictions
@@ -81,7 +82,8 @@ def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
     from imat_jax.reporting import model_card
 
     model_card.write(workdir, scored)
-  files.write_json(workdir.evaluation, scored.evaluation)
+  made_by = environment.rounding() | {'kernels': kernels.description()}
+  files.write_json(workdir.evaluation, scored.evaluation | {'made_by': made_by})
 
 
 def is_finished(folder: str | pathlib.Path) -> bool:
@@ -122,6 +124,19 @@ def read(folder: str | pathlib.Path) -> Result:
     guesses,
     network.num_params(run.model, task_set),
   )
+
+
+def trained_by(runs: Iterable[Result]) -> list[dict[str, Any]]:
+  """The distinct environments of runs, with the number of `runs` of each.
+
+  Runs of before it was recorded have a number only.
+  """
+  counts = collections.Counter(
+    json.dumps(result.evaluation.get('made_by', {})) for result in runs
+  )
+  return [
+    {'runs': number} | json.loads(text) for text, number in counts.items()
+  ]
 
 
 def statistics(data_dir: str) -> dict[str, Any]:

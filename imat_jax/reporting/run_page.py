@@ -31,9 +31,9 @@ def write(workdir: Workdir) -> str:
     f'{result.evaluation["num_examples"]:,} validation photos',
     f'resumed {resumed} time{"" if resumed == 1 else "s"}',
   ]
+  panels = {name: charts.Panel(name, {'': [result]}) for name in labelled}
   specs = {
-    score: charts.curves({name: ([result], name) for name in labelled}, score)
-    for score in ('accuracy', 'loss')
+    score: charts.curves(panels, score) for score in ('accuracy', 'loss')
   }
   affinity = results.affinity('', result.task_set.names, [result])
   if affinity:
@@ -47,14 +47,15 @@ def write(workdir: Workdir) -> str:
     'run.html',
     result.run,
     result.task_set.names,
+    specs,
     title=workdir.path.resolve().name,
     notes=notes,
     warnings=warnings,
     scores={name: s.title for name, s in results.compared().items()},
     evaluation=evaluation,
+    trained_by=results.trained_by([result]),
     intervals={name: _intervals(of) for name, of in evaluation.items()},
     baselines=baselines,
-    charts=specs,
     confusions=[
       html.confusion_table(name, [result], name) for name in labelled
     ],

@@ -116,8 +116,13 @@ def _strategies(findings: Mapping[str, Any]) -> list[Row]:
 
 
 def _as_reported(findings: Mapping[str, Any], name: str) -> list[Row]:
-  """The paper's table of one score: a row per task set, a column per model."""
+  """The paper's table of one score: a row per task set, a column per model.
+
+  None where it has none of the sets.
+  """
   sets = _by_set(findings)
+  if not sets.keys() & paper.ROWS.keys():
+    return []
   models = {cell['model']: None for cells in sets.values() for cell in cells}
   return [
     {'tasks': ' + '.join(names)}
@@ -131,8 +136,10 @@ def _as_reported(findings: Mapping[str, Any], name: str) -> list[Row]:
 
 def _ranges(findings: Mapping[str, Any]) -> list[Row]:
   """The paper's third table: from the worst to the best label, mean F1."""
-  rows = []
-  for names, cells in _by_set(findings).items():
+  rows, sets = [], _by_set(findings)
+  if not sets.keys() & paper.ROWS.keys():
+    return []
+  for names, cells in sets.items():
     for cell in cells:
       scores = cell['scores'][findings['task']]
       if scores['count']:
@@ -197,6 +204,30 @@ def _labels(findings: Mapping[str, Any]) -> list[Row]:
   ]
 
 
+def _label_differences(findings: Mapping[str, Any]) -> list[Row]:
+  shift = findings.get('label_shift') or {'comparisons': []}
+  return [
+    {
+      'model': comparison['model'],
+      'tasks': _tasks(comparison),
+      'label': label,
+      'photos': shift['photos'][number],
+    }
+    | {f'share of {s}': share[number] for s, share in shift['shares'].items()}
+    | {
+      'recall alone': comparison['alone'][number],
+      'difference': difference['mean'],
+      'low': difference['low'],
+      'high': difference['high'],
+    }
+    for comparison in shift['comparisons']
+    for number, (label, difference) in enumerate(
+      zip(shift['labels'], comparison['recall'], strict=True)
+    )
+    if difference
+  ]
+
+
 def _affinity(findings: Mapping[str, Any]) -> list[Row]:
   return [
     {
@@ -236,6 +267,7 @@ _TABLES = {
   'report_accuracy': lambda findings: _as_reported(findings, 'accuracy'),
   'report_precision_recall_f1': _ranges,
   'labels': _labels,
+  'label_differences': _label_differences,
   'affinity': _affinity,
   'runs': _runs,
 }

@@ -8,6 +8,7 @@ import contextlib
 import contextvars
 import ctypes
 import functools
+import hashlib
 import operator
 import pathlib
 from collections.abc import Callable, Iterator
@@ -43,11 +44,16 @@ def is_portable() -> bool:
 @functools.cache
 def kernels() -> ctypes.CDLL | None:
   """The kernels for this CPU, or None."""
+  path = _library()
+  return path and ctypes.CDLL(str(path))
+
+
+def _library() -> pathlib.Path | None:
   folder = pathlib.Path(__file__).parent
   for level, feature in _FEATURES.items():
     if feature is None or cv2.checkHardwareSupport(feature):
       for path in folder.glob(f'compiled_{level}.*'):
-        return ctypes.CDLL(str(path))
+        return path
   return None
 
 
@@ -112,6 +118,15 @@ def on_each_device(
     out_specs=spread,
     check_vma=False,
   )(batch, *whole)
+
+
+def description() -> str:
+  """Which kernels this process computes with, for the record."""
+  path = _library()
+  if jax.default_backend() != 'cpu' or path is None:
+    return 'none'
+  digest = hashlib.sha256(path.read_bytes()).hexdigest()
+  return f'{path.name.split(".")[0]}, SHA-256 {digest[:16]}'
 
 
 def note() -> str:
