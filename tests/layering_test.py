@@ -48,7 +48,7 @@ USERS = {
   'yaml': ['data.label_groups', 'reporting.model_card'],
   'scipy': [
     *('reporting.assessment', 'reporting.intervals', 'reporting.power'),
-    *('reporting.search_page', 'reporting.statistics'),
+    'reporting.statistics',
   ],
   'gradio': ['demo'],
   'optuna': ['study.search'],

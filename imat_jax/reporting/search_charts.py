@@ -13,17 +13,13 @@ from imat_jax.study.search_config import Trial
 _FEW = 4
 
 
-def slices(trials: Sequence[Trial], objective: str) -> charts.Chart:
+def slices(trials: Sequence[Trial], objective: str) -> list[charts.Chart]:
   """The score of each trial against each of its options."""
   names = dict.fromkeys(name for trial in trials for name in trial.values)
-  panels = [_slice(trials, name, objective) for name in names]
-  chart = alt.concat(*panels, columns=3)
-  return charts.finish(chart, f'{objective} of each trial against its options.')
+  return [_slice(trials, name, objective) for name in names]
 
 
-def _slice(
-  trials: Sequence[Trial], name: str, objective: str
-) -> alt.TopLevelMixin:
+def _slice(trials: Sequence[Trial], name: str, objective: str) -> charts.Chart:
   rows = [
     {
       'trial': trial.number,
@@ -52,9 +48,9 @@ def _slice(
   )
   if is_number and not is_log:
     axis = axis.scale(zero=False)
-  return (
+  chart = (
     alt.Chart(alt.Data(values=rows))
-    .mark_circle(size=55, opacity=0.7, color=charts.COLORS[0])
+    .mark_circle(size=55, opacity=0.7, color=charts.BLUE)
     .encode(
       x=axis,
       y=alt.Y(f'{objective}:Q', scale=alt.Scale(zero=False)),
@@ -66,14 +62,15 @@ def _slice(
     )
     .properties(width=230, height=160)
   )
+  return charts.finish(chart, f'{objective} of each trial against {name}.')
 
 
-def importance(importances: Mapping[str, float]) -> charts.Chart:
+def importance(importances: Mapping[str, float]) -> list[charts.Chart]:
   """How much of the trials' differences each option explains."""
   rows = [{'option': n, 'share': round(x, 4)} for n, x in importances.items()]
   chart = (
     alt.Chart(alt.Data(values=rows))
-    .mark_bar(color=charts.COLORS[0])
+    .mark_bar(color=charts.BLUE)
     .encode(
       x=alt.X('share:Q', title='importance', axis=alt.Axis(format='%')),
       y=alt.Y('option:N', sort=None, title=None),
@@ -81,10 +78,10 @@ def importance(importances: Mapping[str, float]) -> charts.Chart:
     )
     .properties(width=380, height=alt.Step(24))
   )
-  return charts.finish(chart, 'Importance of the options.')
+  return [charts.finish(chart, 'Importance of the options.')]
 
 
-def front(trials: Sequence[Trial], objective: str) -> charts.Chart:
+def front(trials: Sequence[Trial], objective: str) -> list[charts.Chart]:
   """Score against epochs; the front is what no trial beats in both."""
   sign = 1 if objective == 'loss' else -1
   finished = [trial for trial in trials if trial.score is not None]
@@ -105,13 +102,15 @@ def front(trials: Sequence[Trial], objective: str) -> charts.Chart:
     .encode(
       x=alt.X('epochs:Q', title='epochs until the best one'),
       y=alt.Y(f'{objective}:Q', scale=alt.Scale(zero=False)),
-      color=alt.Color('kind:N', title=None, sort=['on the front']),
+      color=alt.Color('kind:N', title=None, sort=['on the front']).scale(
+        range=[charts.BLUE, charts.GREY]
+      ),
       shape=alt.Shape('kind:N', title=None, sort=['on the front']),
       tooltip=['trial:Q', 'epochs:Q', f'{objective}:Q'],
     )
     .properties(width=420, height=240)
   )
-  return charts.finish(chart, f'{objective} against epochs.')
+  return [charts.finish(chart, f'{objective} against epochs.')]
 
 
 def _beats(other: Trial, one: Trial, sign: int) -> bool:
@@ -124,7 +123,7 @@ def _beats(other: Trial, one: Trial, sign: int) -> bool:
 
 def finalists(
   rows: Sequence[Mapping[str, Any]], objective: str
-) -> charts.Chart:
+) -> list[charts.Chart]:
   """The seeds of each finalist as points, with their mean."""
   points = [
     {'name': row['name'], objective: score}
@@ -136,10 +135,11 @@ def finalists(
   y = alt.Y('name:N', sort=None, title=None)
   chart = alt.layer(
     alt.Chart(alt.Data(values=points))
-    .mark_circle(size=50, opacity=0.6, color=charts.COLORS[0])
+    .mark_circle(size=50, opacity=0.6, color=charts.BLUE)
     .encode(x=x, y=y, tooltip=['name:N', f'{objective}:Q']),
     alt.Chart(alt.Data(values=means))
-    .mark_tick(thickness=3, size=20, color=charts.COLORS[1])
+    .mark_tick(thickness=3, size=20, color=charts.ORANGE)
     .encode(x=x, y=y, tooltip=['name:N', f'{objective}:Q']),
   ).properties(width=420, height=alt.Step(30))
-  return charts.finish(chart, f'{objective} of the finalists, seed by seed.')
+  description = f'{objective} of the finalists, seed by seed.'
+  return [charts.finish(chart, description)]

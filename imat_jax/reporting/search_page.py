@@ -5,10 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from imat_jax import options
-from imat_jax.reporting import html
+from imat_jax.reporting import html, statistics
 from imat_jax.runtime import files
 from imat_jax.study.search_config import Finalist, Search, Trial
 
@@ -34,20 +33,21 @@ def write(
   root = pathlib.Path(search.workdir)
   rows = compare(finalists, search.objective[0])
   lines = verdict(rows, search)
-  charts = {
+  figures = {
     'slices': search_charts.slices(trials, search.objective[0]),
     'finalists': search_charts.finalists(rows, search.objective[0]),
   }
   if importances:
-    charts['importance'] = search_charts.importance(importances)
+    figures['importance'] = search_charts.importance(importances)
   if len(search.objective) > 1:
-    charts['front'] = search_charts.front(trials, search.objective[0])
+    figures['front'] = search_charts.front(trials, search.objective[0])
   ended = sum(trial.score is None for trial in trials)
   html.write(
     root / 'report.html',
     'search.html',
     search,
     search.tasks[:1],
+    figures,
     title=f'Which options train {search.tasks[0]} best?',
     notes=[
       f'{len(trials)} trials, {search.sampler}',
@@ -55,7 +55,7 @@ def write(
       f'up to {search.epochs} epochs',
     ],
     warnings=[],
-    verdict=lines,
+    lines=lines,
     objective=search.objective[0],
     finalists=rows,
     trials=[
@@ -69,7 +69,7 @@ def write(
       for trial in trials
     ],
     names=[dimension.name for dimension in search.dimensions],
-    charts=charts,
+    trained_by=[],
   )
   files.write_json(
     root / 'finalists.json', [finalist._asdict() for finalist in finalists]
@@ -91,9 +91,7 @@ def compare(
   for finalist in finalists:
     scores = np.array(finalist.scores)
     difference = scores - given
-    low = high = None
-    if finalist.trial is not None and np.ptp(difference) > 0:
-      low, high = stats.ttest_1samp(difference, 0).confidence_interval()
+    interval = statistics.interval(statistics.over_seeds(difference))
     rows.append(
       {
         'name': (
@@ -105,9 +103,9 @@ def compare(
         'scores': list(map(float, scores)),
         'mean': float(scores.mean()),
         'deviation': float(scores.std(ddof=1)),
-        'difference': float(difference.mean()),
-        'low': None if low is None else float(low),
-        'high': None if high is None else float(high),
+        'difference': interval.mean,
+        'low': interval.low,
+        'high': interval.high,
         'split': finalist.reported[0]['split'],
         'reported': float(np.mean([of[objective] for of in finalist.reported])),
       }
@@ -117,34 +115,27 @@ def compare(
 
 def verdict(rows: Sequence[Mapping[str, Any]], search: Search) -> list[str]:
   """What the finalists' seeds say."""
-  objective, sign = search.objective[0], 1
-  if objective == 'accuracy':
-    sign = -1
-  best = min(rows, key=lambda row: sign * row['mean'])
-  given, number = rows[0], len(best['scores'])
+  objective = search.objective[0]
+  choose = min if objective == 'loss' else max
+  given, best = rows[0], choose(rows, key=lambda row: row['mean'])
   if best is given:
     return [
-      f'No trial is better than the options as given ({objective} '
-      f'{given["mean"]:.3f} ± {given["deviation"]:.3f}, {number} seeds)'
+      f'No trial is better than the options as given: {objective} '
+      f'{_spread(given)} on validation photos over {search.seeds} seeds'
     ]
-  line = (
-    f'{best["name"]} ({best["values"]}) has the best {objective} on '
-    f'validation photos, {best["mean"]:.3f} ± {best["deviation"]:.3f} over '
-    f'{number} seeds; as given {given["mean"]:.3f} ± {given["deviation"]:.3f}'
-  )
-  lines = [line]
-  within = best['low'] is None or best['low'] <= 0 <= best['high']
-  if within:
+  lines = [
+    f'{best["name"]} ({best["values"]}) has the best {objective} on validation '
+    f'photos, {_spread(best)} over {search.seeds} seeds; as given '
+    f'{_spread(given)}'
+  ]
+  if not best['high'] < 0 and not best['low'] > 0:
     lines.append(
       'Its lead over the options as given is within the noise of the seeds'
     )
-  second = [row for row in rows if row is not best and row is not given]
-  for row in second:
+  for row in rows[1:]:
     difference = np.subtract(row['scores'], best['scores'])
-    if np.ptp(difference) == 0:
-      continue
-    low, high = stats.ttest_1samp(difference, 0).confidence_interval()
-    if low <= 0 <= high:
+    interval = statistics.interval(statistics.over_seeds(difference))
+    if row is not best and interval.low <= 0 <= interval.high:
       lines.append(f'{row["name"]} is as good, within the noise of the seeds')
   if best['split'] == 'validation':
     lines.append(
@@ -157,6 +148,10 @@ def verdict(rows: Sequence[Mapping[str, Any]], search: Search) -> list[str]:
       f'{best["reported"]:.3f}, as given {given["reported"]:.3f}'
     )
   return lines
+
+
+def _spread(row: Mapping[str, Any]) -> str:
+  return f'{row["mean"]:.3f} ± {row["deviation"]:.3f}'
 
 
 def _short(value: Any) -> str:
