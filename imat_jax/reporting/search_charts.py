@@ -105,7 +105,7 @@ def front(trials: Sequence[Trial], objective: str) -> list[charts.Chart]:
       color=alt.Color('kind:N', title=None, sort=['on the front']).scale(
         range=[charts.BLUE, charts.GREY]
       ),
-      shape=alt.Shape('kind:N', title=None, sort=['on the front']),
+      shape=alt.Shape('kind:N', sort=['on the front'], legend=None),
       tooltip=['trial:Q', 'epochs:Q', f'{objective}:Q'],
     )
     .properties(width=420, height=240)
@@ -131,7 +131,11 @@ def finalists(
     for score in row['scores']
   ]
   means = [{'name': row['name'], objective: row['mean']} for row in rows]
-  x = alt.X(f'{objective}:Q', scale=alt.Scale(zero=False))
+  x = alt.X(
+    f'{objective}:Q',
+    scale=alt.Scale(zero=False),
+    axis=alt.Axis(tickCount=6),
+  )
   y = alt.Y('name:N', sort=None, title=None)
   chart = alt.layer(
     alt.Chart(alt.Data(values=points))
