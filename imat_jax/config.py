@@ -339,6 +339,12 @@ class Study(Training):
   geometry: Literal['report', 'original'] = option(
     'of all networks; report: 128x128, original: 256x256', 'report'
   )
+  image_size: int = option(
+    'width and height in pixels of the photos that all networks see; 0: of '
+    'each its own',
+    0,
+    validators.between(0, 4096),
+  )
   runs_at_once: int = option(
     'runs in one program, which needs --cache_on_device; 0: on a CPU one, '
     'elsewhere as many as the memory holds',

@@ -51,24 +51,30 @@ def test_the_gain_is_that_of_two_steps():
   batch = _batch(0, [[0, 1, -1], [1, 0, -1], [-1, 1, -1], [2, -1, -1]])
   held_out = _batch(1, [[0, 0, 0], [2, 1, 1], [-1, 1, 1]])
 
-  def loss_after(number: int) -> float:
-    """After a step on the first so many tasks."""
+  def gradient_of(first: int, last: int):
+    """Of the weighted sum of some tasks' losses."""
 
     def total(params):
       logits_BxTxK, _ = gradients.forward(
         NETWORK, before, params, batch.image_BxHxWxC
       )
       loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
-      return (WEIGHT_T * loss.value_T())[:number].sum()
+      return (WEIGHT_T * loss.value_T())[first:last].sum()
 
-    gradient = jax.grad(total)(before.params)
-    update, _ = adam.update(gradient, before.opt_state, before.params)
-    params = optax.apply_updates(before.params, update)
+    return jax.grad(total)(before.params)
+
+  def loss_at(params) -> float:
     logits_BxTxK = NETWORK.apply(
       {'params': params}, held_out.image_BxHxWxC, deterministic=True
     )
     log = jax.nn.log_softmax(logits_BxTxK[:2, 0])
     return -float(log[0, 0] + log[1, 2]) / 2
+
+  def loss_after(number: int) -> float:
+    """After a step on the first so many tasks."""
+    gradient = gradient_of(0, number)
+    update, _ = adam.update(gradient, before.opt_state, before.params)
+    return loss_at(optax.apply_updates(before.params, update))
 
   gain_T = look_ahead.gain(NETWORK, adam, before, batch, held_out)
   expected = 1 - loss_after(2) / loss_after(1)
@@ -76,6 +82,18 @@ def test_the_gain_is_that_of_two_steps():
   np.testing.assert_allclose(
     gain_T, [np.nan, expected, np.nan], rtol=1e-2, atol=1e-6
   )
+  # Fifty et al.'s: no step, and a plain one on color alone.
+  plain = optax.sgd(0.5)
+  moved = jax.tree.map(
+    lambda x, g: x - 0.5 * g, before.params, gradient_of(1, 2)
+  )
+  after_L = look_ahead.loss_after(
+    *(NETWORK, plain, before.replace(opt_state=plain.init(before.params))),
+    *(batch, held_out, jnp.array([[0, 0, 0], [0, 0.95, 0]])),
+  )
+  at_L = [loss_at(before.params), loss_at(moved)]
+  assert abs(at_L[1] - at_L[0]) > 1e-3
+  np.testing.assert_allclose(after_L, at_L, rtol=1e-5)
   nothing = _batch(1, [[-1, 0, 0]])
   assert np.isnan(look_ahead.gain(NETWORK, adam, before, batch, nothing)).all()
 

@@ -196,6 +196,16 @@ def test_wrong_flags(knobs, message):
     _config('d', 'w', **knobs)
 
 
+def test_all_networks_see_photos_of_one_size():
+  study = _config('built', 'study', image_size=24)
+  cell = grid.Cell('public_3m', ('apparel',))
+  run = grid.Grid(study, (cell,), ()).run(cell, 0)
+  assert run.model.trunk.shape == (24, 24)
+  study = dataclasses.replace(study, image_size=20)
+  with pytest.raises(errors.UserError, match='public_3m: --image_size=20'):
+    grid.Grid(study, (cell,), ()).run(cell, 0)
+
+
 def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
   run = config.Run(
     data_dir=built,

@@ -78,8 +78,13 @@ class Grid:
     if hasattr(model.trunk, 'geometry'):
       trunk = dataclasses.replace(model.trunk, geometry=self.study.geometry)
       model = dataclasses.replace(model, trunk=trunk)
-    model = pretrained.resolve(model)
     try:
+      if self.study.image_size:
+        trunk = dataclasses.replace(
+          model.trunk, image_size=self.study.image_size
+        )
+        model = dataclasses.replace(model, trunk=trunk)
+      model = pretrained.resolve(model)
       return config.Run(**options, tasks=cell.tasks, seed=seed, model=model)
     except ValueError as error:
       raise errors.UserError(f'{cell.model}: {error}') from error
