@@ -24,8 +24,9 @@ In reading order:
              preemption, checksums, sync and storage (buckets), files, progress
   reporting  reads what runs wrote: of a run: results, intervals, calibration,
              charts, suggestion, run_page, model_card; of a study: analysis,
-             strategies, statistics, tables, study_charts, study_page; of
-             `evaluate`: assessment, reliability_diagrams
+             comparison, strategies, statistics, power, verdict, convergence,
+             tables, study_charts, study_page; of `evaluate`: assessment,
+             reliability_diagrams
   study      which runs (grid), and running them (sweep, dry_run)
   evaluate, predict, submit, export, demo, doctor    commands on trained runs
   flags, commands, preflight    options as absl flags; checks before jax is
