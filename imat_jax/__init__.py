@@ -24,10 +24,12 @@ In reading order:
              preemption, checksums, sync and storage (buckets), files, progress
   reporting  reads what runs wrote: of a run: results, intervals, calibration,
              charts, suggestion, run_page, model_card; of a study: analysis,
-             strategies, statistics, label_shift, tables, photo_predictions,
-             study_charts, study_page; of `evaluate`: assessment,
+             comparison, strategies, statistics, power, verdict, convergence,
+             label_shift, tables, photo_predictions, study_charts, study_page;
+             of `evaluate`: assessment, grouped,
              reliability_diagrams
-  study      which runs (grid), and running them (sweep, dry_run)
+  study      which runs (grid), and running them (sweep, dry_run); searches
+             (search_space, search_config, search)
   evaluate, predict, submit, export, demo, doctor    commands on trained runs
   flags, commands, preflight    options as absl flags; checks before jax is
              loaded
