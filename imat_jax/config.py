@@ -109,7 +109,7 @@ class Model(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stopping(Config):
-  """Early stopping on the total validation loss."""
+  """Which epoch is kept, and early stopping: by the validation loss."""
 
   min_delta: float = option(
     'a smaller fall of the validation loss is no change',
@@ -121,6 +121,11 @@ class Stopping(Config):
     'int(max(6, 1 + sqrt(epochs)))',
     0,
     validators.at_least(0),
+  )
+  select_by: Literal['total', 'main'] = option(
+    'whose validation loss decides: that of all tasks (total), or of the first '
+    'one (main), which compares task sets on equal terms',
+    'total',
   )
 
   def epochs_to_wait(self, epochs: int) -> int:

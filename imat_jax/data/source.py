@@ -13,6 +13,7 @@ from tensorflow_datasets.core import naming
 
 from imat_jax import errors, tasks
 from imat_jax.data import random, tfds_builder
+from imat_jax.data.wording import TEST, VALIDATION
 from imat_jax.runtime import files
 
 _NO_EPOCH = 2**32 - 1  # apart from the orders of epochs
@@ -145,6 +146,16 @@ def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
 def read_tasks(data_dir: str | pathlib.Path) -> tasks.TaskSet:
   """The tasks of the data set."""
   return tasks.TaskSet.from_json(read_metadata(data_dir)['tasks'])
+
+
+def reported_split(data_dir: str | pathlib.Path) -> str:
+  """The split that scores are reported on: test, or validation without one.
+
+  Training sees neither; but it chooses its epoch on validation, so that scores
+  there are a little too good.
+  """
+  has_test = TEST in read_metadata(data_dir)['num_examples']
+  return TEST if has_test else VALIDATION
 
 
 def _check_description(directory: pathlib.Path, side: int, number: int) -> None:

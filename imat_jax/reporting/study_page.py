@@ -3,8 +3,15 @@
 from typing import Any
 
 from imat_jax import options
-from imat_jax.data import source
-from imat_jax.reporting import analysis, html, results, strategies, tables
+from imat_jax.data import description, source
+from imat_jax.reporting import (
+  analysis,
+  html,
+  results,
+  sensitivity,
+  strategies,
+  tables,
+)
 from imat_jax.runtime import environment, files
 from imat_jax.runtime.workdir import Workdir
 from imat_jax.study import grid
@@ -22,6 +29,10 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
   }
   findings = analysis.collect(runs_by_cell)
   findings |= strategies.compare(runs_by_cell)
+  findings |= {
+    'split': next(iter(runs_by_cell.values()))[0].evaluation['split'],
+    'sensitivity': sensitivity.compare(runs_by_cell),
+  }
   statistics = results.statistics(study.data_dir)
   baselines = {
     name: results.commonest_accuracy(name, of, statistics)
@@ -58,6 +69,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
       f'{num_runs} runs: {len(planned.cells)} pairs of a model and a task '
       f'set, seeds 0 to {study.seeds - 1}',
       f'up to {study.epochs} epochs',
+      *description.notes(statistics['metadata'], planned.task_names),
       *planned.left_out,
     ],
     warnings=findings['warnings'],

@@ -42,6 +42,7 @@ def _scores(findings: Mapping[str, Any]) -> list[Row]:
       'model': cell['model'],
       'tasks': _tasks(cell),
       'task': task,
+      'split': findings['split'],
       'seeds': len(cell['seeds']),
       'parameters': cell['num_params'],
       'labelled photos': scores['count'],
@@ -64,6 +65,7 @@ def _comparisons(findings: Mapping[str, Any]) -> list[Row]:
       'model': comparison['model'],
       'tasks': _tasks(comparison),
       'score': name,
+      'split': findings['split'],
       'seeds': len(comparison['seeds']),
       'difference': scores['mean'],
     }
@@ -73,6 +75,21 @@ def _comparisons(findings: Mapping[str, Any]) -> list[Row]:
     }
     for comparison in findings['comparisons']
     for name, scores in comparison['scores'].items()
+  ]
+
+
+def _sensitivity(findings: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': row['model'],
+      'tasks': _tasks(row),
+      'split': 'validation',
+      'epochs': row['epochs'],
+      'difference': row['mean'],
+      'low': row['low'],
+      'high': row['high'],
+    }
+    for row in findings['sensitivity']
   ]
 
 
@@ -166,6 +183,7 @@ def _labels(findings: Mapping[str, Any]) -> list[Row]:
       'tasks': _tasks(cell),
       'task': task,
       'label': label,
+      'split': findings['split'],
       'photos': scores['support'][number],
     }
     | {name: scores[name][number] for name in ('precision', 'recall', 'f1')}
@@ -196,6 +214,7 @@ def _runs(findings: Mapping[str, Any]) -> list[Row]:
       'model': run['model'],
       'tasks': _tasks(run),
       'seed': run['seed'],
+      'split': findings['split'],
       'epochs': run['epochs'],
       'best epoch': run['best_epoch'],
       'stopped early': run['stopped_early'],
@@ -210,6 +229,7 @@ def _runs(findings: Mapping[str, Any]) -> list[Row]:
 _TABLES = {
   'scores': _scores,
   'comparisons': _comparisons,
+  'sensitivity': _sensitivity,
   'strategies': _strategies,
   'report_loss': lambda findings: _as_reported(findings, 'loss'),
   'report_accuracy': lambda findings: _as_reported(findings, 'accuracy'),
