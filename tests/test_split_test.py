@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tiny
 
-from imat_jax import errors, evaluate
+from imat_jax import config, errors, evaluate
 from imat_jax.data import build, configs, kaggle, preprocess, selection, source
 from imat_jax.reporting import results
+from imat_jax.training import features, inputs
 
 
 def _photos(number: int, labels=('a', 'b')) -> selection.Photos:
@@ -172,3 +173,19 @@ def test_training_chooses_on_validation_and_reports_on_test(
   np.testing.assert_array_equal(result.guesses.label, examples.label_NxT())
   for name in ('report.html', 'README.md'):
     assert 'test photos' in (tmp_path / 'run' / name).read_text()
+
+
+def test_frozen_features_of_the_test_photos(with_test, monkeypatch):
+  def read(training, trunk, examples):
+    feature_NxVxD = np.arange(len(examples), dtype=np.float32)[:, None, None]
+    return feature_NxVxD, examples.label_NxT()
+
+  monkeypatch.setattr(features, 'read', read)
+  run = config.Run(data_dir=with_test, workdir='', batch_size=8)
+  task_set = source.read_tasks(with_test).select(run.tasks)
+  data = inputs.FeatureInputs(run, tiny.SMALL.trunk, task_set)
+  label_NxT = source.Source(with_test, 'test', task_set).label_NxT()
+  found_NxT = np.concatenate([b.label_BxT for b in data.reported()])
+  number = data.num_reported
+  np.testing.assert_array_equal(found_NxT[:number], label_NxT)
+  assert (found_NxT[number:] == -1).all()

@@ -65,9 +65,7 @@ class StreamedInputs:
     input_pipeline.check_shared_memory(
       training.batch_size // shard.number, shape, training.loader
     )
-    self._examples = source.Source(training.data_dir, 'train', task_set)
-    if isinstance(training, config.Run) and training.train_photos:
-      self._examples = self._examples.draw(training.train_photos, training.seed)
+    self._examples = _train_examples(training, task_set)
     self.reported_split = source.reported_split(training.data_dir)
     self._held_out = {
       split: source.Source(training.data_dir, split, task_set)
@@ -150,8 +148,30 @@ class StreamedInputs:
     return sharding.shard_batch(dataset[number % len(dataset)])
 
 
+def _train_examples(
+  training: config.Training, task_set: tasks.TaskSet
+) -> source.Source:
+  """The train photos, or some of them, with all of their labels or some."""
+  examples = source.Source(training.data_dir, 'train', task_set)
+  if not isinstance(training, config.Run):
+    return examples
+  if training.train_photos:
+    examples = examples.draw(training.train_photos, training.seed)
+  if training.label_share:
+    shares = {
+      tasks.resolve(name, task_set.names): share
+      for name, share in training.label_shares.items()
+    }
+    examples = examples.keep_labels(shares, training.seed)
+  return examples
+
+
 class CachedInputs(StreamedInputs):
-  """The same from photos on the device, decoded once; of any number of runs."""
+  """The same from photos on the device, decoded once.
+
+  Of any number of runs, unless they have --train_photos or --label_share: what
+  these draw is of one seed.
+  """
 
   def __init__(
     self,
