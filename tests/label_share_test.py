@@ -1,5 +1,6 @@
 """Training on a share of the labels: which are kept, and that no more are."""
 
+import json
 import types
 
 import numpy as np
@@ -180,6 +181,34 @@ def test_a_study_of_shares(built, tmp_path, monkeypatch, capsys):
   assert len(planned.cells) == 4 + 2
   sweep.run_study(study)
   assert 'apparel' in capsys.readouterr().out
+  # The page has the difference over the number of labels: 50 and 41 at most.
+  folder = tmp_path / 'study'
+  findings = json.loads((folder / 'study.json').read_text())
+  rows = findings['label_budget']
+  assert [(row['main labels'], row['labels']) for row in rows] == [
+    *((25, 8), (25, 41), (50, 8), (50, 41)),
+  ]
+  scores = {
+    tuple(c.get('label_share', ())): c['scores']['apparel']['accuracy']['mean']
+    for c in findings['cells']
+    if len(c['tasks']) == 1
+  }
+  assert [row['alone'] for row in rows] == [
+    *[scores['apparel=0.5',]] * 2,
+    *[scores[()]] * 2,
+  ]
+  for row, share in zip(rows, ['0.2', '1', '0.2', '1'], strict=True):
+    (comparison,) = (
+      c
+      for c in findings['comparisons']
+      if c['scores']['accuracy']['mean'] == row['difference']
+      and ('color=0.2' in c.get('label_share', ())) == (share == '0.2')
+      and ('apparel=0.5' in c.get('label_share', ()))
+      == (row['main labels'] == 25)
+    )
+    assert row['verdict'] == comparison['scores']['accuracy']['verdict']
+  assert 'How many labels does it take?' in (folder / 'report.html').read_text()
+  assert (folder / 'tables/label_budget.csv').read_text().count('\n') == 5
   # A run of the study is what the same options train alone.
   cell = next(c for c in planned.cells if c.label_share == ('color=0.2',))
   folder = grid.run_folder(study, cell, seed=1)

@@ -1,4 +1,4 @@
-"""The chart that only a study's page has."""
+"""The charts that only a study's page has."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -60,4 +60,50 @@ def differences(comparisons: Sequence[Mapping[str, Any]]) -> charts.Chart:
   )
   return charts.finish(
     chart, f'Differences in {MAIN} with their 95% intervals.'
+  )
+
+
+def label_budget(task: str, rows: Sequence[Mapping[str, Any]]) -> charts.Chart:
+  """The difference that other tasks make, over the number of their labels.
+
+  Args:
+    task: the compared one.
+    rows: see `label_budget.rows`.
+  """
+  title = f'labels of {task}'
+  values = [row | {title: f'{row["main labels"]:,}'} for row in rows]
+  base = alt.Chart()
+  x = alt.X('labels:Q', title='labels of the added task').scale(type='log')
+  color = alt.Color(f'{title}:N', sort=None).scale(range=charts.COLORS)
+  tooltip = [f'{title}:N', 'labels:Q', 'alone:Q', 'difference:Q', 'verdict:N']
+  bars = base.mark_rule(strokeWidth=2).encode(
+    x=x,
+    y=alt.Y('low:Q', title=f'difference in {MAIN} to {task} alone'),
+    y2='high:Q',
+    color=color,
+    tooltip=tooltip,
+  )
+  lines = base.mark_line().encode(x=x, y='difference:Q', color=color)
+  points = base.mark_point(filled=True, size=70).encode(
+    x=x,
+    y='difference:Q',
+    color=color,
+    shape=alt.Shape(f'{title}:N', sort=None),
+    tooltip=tooltip,
+  )
+  zero = base.mark_rule(strokeDash=[4, 4], color='#888888').encode(
+    y=alt.datum(0)
+  )
+  chart = (
+    alt.layer(zero, bars, lines, points, data=alt.Data(values=values))
+    .properties(width=380, height=240)
+    .facet(
+      column=alt.Column('with:N', title=None),
+      row=alt.Row('model:N', title=None),
+    )
+  )
+  return charts.finish(
+    chart,
+    f'Difference in {MAIN} of {task} over the number of labels of the added '
+    'task, with 95% intervals.',
   )

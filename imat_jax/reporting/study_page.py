@@ -7,6 +7,7 @@ from imat_jax.data import description, source
 from imat_jax.reporting import (
   analysis,
   html,
+  label_budget,
   results,
   sensitivity,
   strategies,
@@ -39,6 +40,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
     for cell in findings['cells']
     for name, of in cell['scores'].items()
   }
+  findings['label_budget'] = label_budget.rows(findings, statistics)
   findings['warnings'] += [
     f'{cell["model"]} · {" + ".join(cell["tasks"])}: '
     + html.no_better(name, of['accuracy']['mean'], baselines[name])
@@ -109,6 +111,10 @@ def _charts(
   }
   if findings['comparisons'] and len(next(iter(runs_by_cell.values()))) > 1:
     specs['differences'] = study_charts.differences(findings['comparisons'])
+  if findings['label_budget']:
+    specs['label_budget'] = study_charts.label_budget(
+      findings['task'], findings['label_budget']
+    )
   if findings['affinity']:
     specs['affinity'] = charts.affinity(findings['affinity'])
   return specs

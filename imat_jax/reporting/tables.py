@@ -230,6 +230,7 @@ _TABLES = {
   'scores': _scores,
   'comparisons': _comparisons,
   'sensitivity': _sensitivity,
+  'label_budget': lambda findings: findings['label_budget'],
   'strategies': _strategies,
   'report_loss': lambda findings: _as_reported(findings, 'loss'),
   'report_accuracy': lambda findings: _as_reported(findings, 'accuracy'),
