@@ -21,7 +21,11 @@ def _photos(number: int, labels=('a', 'b')) -> selection.Photos:
   stored = preprocess.Stored(pathlib.Path(), 0, 0, np.zeros(4, np.uint64))
   return selection.Photos(
     kaggle.Split('validation', images, ()),
-    {i: {'kind': labels[n % len(labels)]} for n, i in enumerate(ids)},
+    # As of a shop's table: all photos are of one class.
+    {
+      i: {'apparel': 'photo', 'kind': labels[n % len(labels)]}
+      for n, i in enumerate(ids)
+    },
     {},
     kaggle.Irregularities(0, 0, 0, 0),
     dict.fromkeys(ids, stored),

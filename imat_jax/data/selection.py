@@ -1,5 +1,6 @@
 """Which of the listed photos a build keeps, and why it drops the others."""
 
+import collections
 import dataclasses
 import hashlib
 import pathlib
@@ -199,15 +200,7 @@ def draw_test(
       in_train |= set(ids)
   by_digest = {_digest(i): i for i in validation.stored if i not in in_train}
   drawn = splits.held_out(
-    # Labels of one class alone repeat the others'.
-    {
-      digest: {
-        name: label
-        for name, label in validation.labels[image_id].items()
-        if ':' not in name
-      }
-      for digest, image_id in by_digest.items()
-    },
+    _telling({d: validation.labels[i] for d, i in by_digest.items()}),
     share,
     {d: group_of[i] for d, i in by_digest.items() if i in group_of},
   )
@@ -223,6 +216,18 @@ def draw_test(
     _part(validation, VALIDATION, lambda image_id: image_id not in test_ids),
     dataclasses.replace(test, irregular=kaggle.Irregularities(0, 0, 0, 0)),
   )
+
+
+def _telling(labels: Mapping[str, Labels]) -> dict[str, Labels]:
+  """Without tasks of one class, which repeat the others, or of one label."""
+  found = collections.defaultdict(set)
+  for name, label in (pair for x in labels.values() for pair in x.items()):
+    found[name].add(label)
+  names = {n for n, x in found.items() if len(x) > 1 and ':' not in n}
+  return {
+    key: {name: label for name, label in x.items() if name in names}
+    for key, x in labels.items()
+  }
 
 
 def _part(photos: Photos, name: str, has: Callable[[str], bool]) -> Photos:

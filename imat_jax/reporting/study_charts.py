@@ -70,36 +70,40 @@ def label_budget(task: str, rows: Sequence[Mapping[str, Any]]) -> charts.Chart:
     task: the compared one.
     rows: see `label_budget.rows`.
   """
-  title = f'labels of {task}'
-  values = [row | {title: f'{row["main labels"]:,}'} for row in rows]
-  base = alt.Chart()
-  x = alt.X('labels:Q', title='labels of the added task').scale(type='log')
-  color = alt.Color(f'{title}:N', sort=None).scale(range=charts.COLORS)
-  tooltip = [f'{title}:N', 'labels:Q', 'alone:Q', 'difference:Q', 'verdict:N']
+  values = [
+    row
+    | {
+      'arm': f'{row["model"]}, with {row["with"]}',
+      'panel': f'{row["main labels"]:,} labels of {task}',
+    }
+    for row in rows
+  ]
+  panels = list(dict.fromkeys(row['panel'] for row in values))
+  base, color = alt.Chart(), alt.value(charts.COLORS[0])
+  x = alt.X('labels:Q', title='labels of the added task').scale(
+    type='log', nice=False, padding=12
+  )
+  tooltip = ['labels:Q', 'alone:Q', 'difference:Q', 'verdict:N']
   bars = base.mark_rule(strokeWidth=2).encode(
     x=x,
-    y=alt.Y('low:Q', title=f'difference in {MAIN} to {task} alone'),
+    y=alt.Y('low:Q', title=f'difference in {MAIN}'),
     y2='high:Q',
     color=color,
     tooltip=tooltip,
   )
   lines = base.mark_line().encode(x=x, y='difference:Q', color=color)
-  points = base.mark_point(filled=True, size=70).encode(
-    x=x,
-    y='difference:Q',
-    color=color,
-    shape=alt.Shape(f'{title}:N', sort=None),
-    tooltip=tooltip,
+  points = base.mark_point(filled=True, size=70, opacity=1).encode(
+    x=x, y='difference:Q', color=color, tooltip=tooltip
   )
   zero = base.mark_rule(strokeDash=[4, 4], color='#888888').encode(
     y=alt.datum(0)
   )
   chart = (
     alt.layer(zero, bars, lines, points, data=alt.Data(values=values))
-    .properties(width=380, height=240)
+    .properties(width=230, height=200)
     .facet(
-      column=alt.Column('with:N', title=None),
-      row=alt.Row('model:N', title=None),
+      column=alt.Column('panel:N', title=None, sort=panels),
+      row=alt.Row('arm:N', title=None),
     )
   )
   return charts.finish(
