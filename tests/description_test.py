@@ -74,6 +74,8 @@ def test_a_task_of_one_class_is_labelled_like_the_attribute():
   texts = [description.labelled_by(metadata, name) for name in names]
   assert texts == ['x', 'y', None, None]
   assert description.labelled_by({}, 'color') is None
+  grouped = metadata | {'groups': {'color_groups': {'task': 'color'}}}
+  assert description.labelled_by(grouped, 'color_groups') == 'x'
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,7 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
         for name, photos in splits.items()
       }
     )
+    num_photos = sum(len(photos.stored) for photos in splits.values())
     if config.drop_duplicates:
       for name in splits.keys() - {TRAIN}:
         splits[name] = selection.without_twins(
@@ -158,9 +159,7 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
     data_dir / build_files.NEAR_DUPLICATES, near_duplicates.as_csv(found.twins)
   )
   outputs.write_json(data_dir / build_files.STATISTICS, figures)
-  notes = near_duplicates.lines(
-    found, sum(len(p.stored) for p in splits.values()), config.drop_duplicates
-  )
+  notes = near_duplicates.lines(found, num_photos, config.drop_duplicates)
   counts = label_notes.train_counts(labels)
   notes += label_notes.lines(
     counts, task_set, figures['splits'], config.min_label_share

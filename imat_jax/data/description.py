@@ -89,6 +89,10 @@ def notes(metadata: Mapping[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def labelled_by(metadata: Mapping[str, Any], task: str) -> str | None:
-  """Who labelled a task, `shoe:color` like `color`; None: not stated."""
+  """Who labelled a task; None: not stated.
+
+  A group of labels is labelled as its fine task is, `shoe:color` as `color` is.
+  """
   labels = (of(metadata) or {_LABELS: {}})[_LABELS]
+  task = metadata.get('groups', {}).get(task, {'task': task})['task']
   return labels.get(task) or labels.get(task.rpartition(':')[2])
