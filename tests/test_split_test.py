@@ -146,11 +146,18 @@ def test_a_given_test_split(kaggle, tmp_path):
     _build(folders, tmp_path / 'again', drop_duplicates=True)
 
 
-@pytest.mark.parametrize('cached', [False, True])
+@pytest.mark.parametrize(
+  ('cached', 'select_by'), [(False, 'total'), (True, 'main')]
+)
 def test_training_chooses_on_validation_and_reports_on_test(
-  with_test, tmp_path, cached
+  with_test, tmp_path, cached, select_by
 ):
-  printed = tiny.run(with_test, tmp_path / 'run', cache_on_device=cached)
+  printed = tiny.run(
+    with_test,
+    tmp_path / 'run',
+    cache_on_device=cached,
+    stopping=config.Stopping(min_delta=0.0, select_by=select_by),
+  )
   evaluation = json.loads((tmp_path / 'run/evaluation.json').read_text())
   ids = _ids(with_test, 'test')
   assert (evaluation['split'], evaluation['num_examples']) == ('test', len(ids))
@@ -170,7 +177,12 @@ def test_training_chooses_on_validation_and_reports_on_test(
     assert of['validation']['tasks'][name]['loss'] == pytest.approx(
       row['validation'][name]['loss']
     )
-  losses = [row['total']['validation'] for row in result.rows]
+  losses = [
+    row['total']['validation']
+    if select_by == 'total'
+    else row['validation']['apparel']['loss']
+    for row in result.rows
+  ]
   assert evaluation['epoch'] == 1 + int(np.argmin(losses))
   # The guesses are of the test photos, in their order.
   examples = source.Source(with_test, 'test', result.task_set)
