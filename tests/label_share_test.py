@@ -159,7 +159,7 @@ def _study(built, tmp_path, **options) -> config.Study:
 
 def test_a_study_of_shares(built, tmp_path, monkeypatch, capsys):
   """Each arm has the labels of its share, its baseline as many of its task."""
-  monkeypatch.setattr(presets, 'BY_NAME', {'public_3m': tiny.SMALL})
+  monkeypatch.setattr(presets, 'by_name', lambda name: tiny.SMALL)
   study = _study(
     built,
     tmp_path,
