@@ -23,6 +23,8 @@ DEFAULTS = functools.partial(
   config.Study,
   cache_on_device=True,
   affinity_steps=20,
+  # All arms on equal terms: by the task that is compared.
+  stopping=config.Stopping(select_by='main'),
   saving=config.Saving(save_epochs=False),
 )
 

@@ -109,7 +109,7 @@ class Model(Config):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stopping(Config):
-  """Early stopping on the total validation loss."""
+  """Which epoch is kept, and early stopping: by the validation loss."""
 
   min_delta: float = option(
     'a smaller fall of the validation loss is no change',
@@ -121,6 +121,11 @@ class Stopping(Config):
     'int(max(6, 1 + sqrt(epochs)))',
     0,
     validators.at_least(0),
+  )
+  select_by: Literal['total', 'main'] = option(
+    'whose validation loss decides: that of all tasks (total), or of the first '
+    'one (main), which compares task sets on equal terms',
+    'total',
   )
 
   def epochs_to_wait(self, epochs: int) -> int:
@@ -255,6 +260,13 @@ class Run(Training):
     0,
     validators.at_least(0),
   )
+  label_share: tuple[str, ...] = option(
+    'keep only a share of the train labels of a task, drawn by the seed: such '
+    'as color=0.1,age=0.5. Those of a smaller share are among those of a '
+    'larger one',
+    (),
+    validators.shares,
+  )
   suggest_tasks: int = option(
     'every so many steps, look ahead: what would each other task do to the '
     "first one's validation loss? The page proposes a task set; 0 for never",
@@ -283,12 +295,18 @@ class Run(Training):
 
   def __post_init__(self):
     super().__post_init__()
-    spellings = map(tasks.spelling, ('', *self.tasks))
-    if tasks.spelling(self.balanced_task) not in spellings:
+    spellings = [*map(tasks.spelling, self.tasks)]
+    if tasks.spelling(self.balanced_task) not in ('', *spellings):
       raise ValueError(
         f'--balanced_task={self.balanced_task}: none of --tasks='
         f'{",".join(self.tasks)}'
       )
+    for name in self.label_shares:
+      if tasks.spelling(name) not in spellings:
+        raise ValueError(
+          f'--label_share={",".join(self.label_share)}: {name} is none of '
+          f'--tasks={",".join(self.tasks)}'
+        )
     if self.suggest_tasks and self.optimizer.accumulation > 1:
       raise ValueError(
         f'--suggest_tasks={self.suggest_tasks}: not with --accumulation='
@@ -299,6 +317,12 @@ class Run(Training):
         f'--cutmix={self.augmentation.cutmix}: a frozen trunk has no photos in '
         'its steps'
       )
+
+  @property
+  def label_shares(self) -> dict[str, float]:
+    """Task → the share of its train labels that is kept."""
+    pairs = (text.partition('=') for text in self.label_share)
+    return {name: float(share) for name, _, share in pairs}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -324,6 +348,20 @@ class Study(Training):
     "as 'weighted_sum:others=0.3'. The best weighted_sum, of which there must "
     'be one, is what the others are compared with; empty: --strategy alone',
     (),
+    may_change=True,
+  )
+  main_label_shares: tuple[float, ...] = option(
+    'shares of the train labels of the compared task that are kept, each a '
+    'part of the grid: such as 0.01,0.1,1',
+    (1.0,),
+    validators.distinct_shares,
+    may_change=True,
+  )
+  other_label_shares: tuple[float, ...] = option(
+    'the same of the other tasks; each share is compared with the compared '
+    'task alone',
+    (1.0,),
+    validators.distinct_shares,
     may_change=True,
   )
   seeds: int = option(
@@ -376,6 +414,16 @@ class Study(Training):
       raise ValueError(
         f'--strategies={",".join(self.strategies)}: each once, with a '
         'weighted_sum, with which the others are compared'
+      )
+    budgets = {*self.main_label_shares, *self.other_label_shares} - {1}
+    if self.strategies and budgets:
+      raise ValueError(
+        f'--strategies={",".join(self.strategies)}: not with shares of labels'
+      )
+    if self.runs_at_once > 1 and budgets:
+      raise ValueError(
+        f'--runs_at_once={self.runs_at_once}: not with shares of labels, which '
+        'each run draws'
       )
     if self.runs_at_once > 1 and not self.cache_on_device:
       raise ValueError(

@@ -1,7 +1,7 @@
 """Evaluates a trained run on any built data set.
 
   python -m imat_jax.evaluate --run=runs/demo --data_dir=data/built \\
-    --split=validation
+    --split=test
   python -m imat_jax.evaluate --run=runs/demo --data_dir=data/built \\
     --temperature_from=validation --reliability=reliability.png
 
@@ -36,7 +36,9 @@ class Evaluate(options.Config):
 
   run: str = config.place('workdir of a trained run')
   data_dir: str = config.place('folder with any built data set')
-  split: str = options.option('split to evaluate', 'validation')
+  split: str = options.option(
+    'split to evaluate; empty: test, or validation where there is no test', ''
+  )
   temperature_from: str = options.option(
     'split to fit a temperature per task on; if it is the evaluated split, a '
     'random half of the photos is for fitting and the other for evaluation',
@@ -66,6 +68,7 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
   run_folders.check(command.run)
   extras.require_report('an evaluation')
   # Imported late, so that --help is fast.
+  from imat_jax.data import source
   from imat_jax.reporting import assessment, grouped, results
   from imat_jax.training import scoring, sharding
 
@@ -81,10 +84,11 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
     )
 
   with sharding.set_mesh(command.batch_size):
-    evaluated = outputs(command.split)
-    evaluation = assessment.assess(trained, evaluated, command.split)
+    split = command.split or source.reported_split(command.data_dir)
+    evaluated = outputs(split)
+    evaluation = assessment.assess(trained, evaluated, split)
     statistics = results.statistics(command.data_dir)
-    groups = grouped.assess(trained, evaluated, command.data_dir, command.split)
+    groups = grouped.assess(trained, evaluated, command.data_dir, split)
     for name, scores in (evaluation['tasks'] | groups).items():
       scores['commonest_accuracy'] = results.commonest_accuracy(
         name, scores, statistics
@@ -93,7 +97,7 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
       evaluation['groups'] = groups
     if not command.temperature_from:
       return evaluation
-    if command.temperature_from == command.split:
+    if command.temperature_from == split:
       fitted, evaluated = assessment.halves(evaluated)
     else:
       fitted = outputs(command.temperature_from)

@@ -44,9 +44,8 @@ def check_study(study: config.Study) -> None:
   planned = grid.make(study, source.read_tasks(study.data_dir))
   path = source.folder(study.data_dir) / 'statistics.json'
   compared = planned.task_names[0]
-  for split in ('train', 'validation'):
-    of_task = files.read_json(path)['splits'][split]['tasks'][compared]
-    if not of_task['labelled']:
+  for split, described in files.read_json(path)['splits'].items():
+    if not described['tasks'][compared]['labelled']:
       raise errors.UserError(
         f"{study.data_dir}: no {split} photo has a label of '{compared}', the "
         'task that the study compares; build a data set that has some'

@@ -287,14 +287,18 @@ def _restore_or_init(
 def evaluate_best(
   ensemble: Ensemble, data: inputs.StreamedInputs, end: Checkpoint
 ) -> list[scoring.Scored]:
-  """Scores the runs at their best epochs, on the validation photos."""
+  """Scores the runs at their best epochs.
+
+  Those are of the validation photos; the scores are of the test photos, where
+  the data set has a test split.
+  """
   return scoring.score_runs(
     ensemble,
     end.best_variables,
     end.histories,
-    data.validation(),
-    'validation',
-    data.num_validation,
+    data.reported(),
+    data.reported_split,
+    data.num_reported,
   )
 
 

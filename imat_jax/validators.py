@@ -80,6 +80,31 @@ def some_of(names: Sequence[str]) -> Check:
   return check
 
 
+def shares(value):
+  """TASK=SHARE, each task once."""
+  pairs = [text.rpartition('=') for text in value]
+  names = [tasks.spelling(name) for name, _, _ in pairs]
+  if not all(names) or len({*names}) < len(names):
+    return 'must look like color=0.1,age=0.5, each task once'
+  if not all(map(_is_share, (share for _, _, share in pairs))):
+    return 'a share must be a number between 0 and 1'
+
+
+def _is_share(text: str) -> bool:
+  try:
+    return 0 <= float(text) <= 1
+  except ValueError:
+    return False
+
+
+def distinct_shares(value):
+  """Numbers above 0 and at most 1, each once."""
+  if not value or len({*value}) < len(value):
+    return 'must be numbers, each once'
+  if not all(0 < share <= 1 for share in value):
+    return 'must be above 0 and at most 1'
+
+
 def task_sets(value):
   """Task sets of `experiments.study`."""
   sets = [one.split(',') for one in value.split(';')] if value else []

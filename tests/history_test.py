@@ -5,7 +5,7 @@ import json
 import pytest
 
 from imat_jax import config
-from imat_jax.training.history import EarlyStopping, History
+from imat_jax.training.history import EarlyStopping, History, selection_loss
 
 
 def _history(losses, min_delta=0.001) -> History:
@@ -68,3 +68,22 @@ def test_without_labels_the_last_epoch_is_kept():
   assert not history.stopped_early(_run(40))
   value = json.loads(json.dumps(history.to_json(), allow_nan=False))
   assert History.from_json(value) == history
+
+
+@pytest.mark.parametrize(('select_by', 'best'), [('total', 2), ('main', 3)])
+def test_the_first_task_may_decide_alone(select_by, best):
+  """Another task that gets worse makes no other epoch of the first one."""
+  stopping, history = config.Stopping(select_by=select_by), History()
+  for epoch, (main, other) in enumerate([(3, 3), (2, 1), (1, 9)], 1):
+    row = {
+      'epoch': epoch,
+      'validation': {'kind': {'loss': main}, 'age': {'loss': other}},
+      'total': {'validation': main + other},
+    }
+    history = history.append(row, stopping)
+  assert history.stopping.best_epoch == best
+
+
+def test_a_first_task_without_labels_keeps_the_last_epoch():
+  row = {'validation': {'kind': {'loss': None}, 'age': {'loss': 1.0}}}
+  assert selection_loss(row, config.Stopping(select_by='main')) is None

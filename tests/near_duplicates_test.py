@@ -4,6 +4,7 @@ import io
 import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
+from scipy.sparse import csgraph
 
 from imat_jax.data import near_duplicates
 
@@ -50,7 +51,7 @@ def test_other_photos_are_not_near():
   hashes = {
     str(n): near_duplicates.perceptual_hash(_photo(n)) for n in range(100)
   }
-  assert not near_duplicates.find({'train': hashes})
+  assert near_duplicates.find({'train': hashes}) == ([], [])
 
 
 def test_twins_are_those_of_a_slow_count():
@@ -63,7 +64,9 @@ def test_twins_are_those_of_a_slow_count():
       row[column] ^= np.uint64(1) << np.uint64(rng.integers(64))
   train = {f't{n}': row for n, row in enumerate(rows[:200])}
   validation = {f'v{n}': row for n, row in enumerate(rows[200:])}
-  twins = near_duplicates.find({'train': train, 'validation': validation})
+  twins, groups = near_duplicates.find(
+    {'train': train, 'validation': validation}
+  )
   photos = [('train', *p) for p in train.items()]
   photos += [('validation', *p) for p in validation.items()]
   slow = []
@@ -74,18 +77,36 @@ def test_twins_are_those_of_a_slow_count():
         break
   assert len(slow) > 50
   assert list(map(tuple, twins)) == slow
+  # All that are linked, by scipy's search of a graph.
+  near_NxN = np.array(
+    [
+      [_bits(one, two) <= near_duplicates.MAX_HAMMING for *_, two in photos]
+      for *_, one in photos
+    ]
+  )
+  _, component_N = csgraph.connected_components(near_NxN)
+  components = [
+    [photo[:2] for photo, c in zip(photos, component_N, strict=True) if c == k]
+    for k in range(component_N.max() + 1)
+  ]
+  linked = [group for group in components if len(group) > 1]
+  assert any(len({split for split, _ in group}) == 2 for group in linked)
+  assert sorted(groups) == sorted(linked)
 
 
 def test_thousands_of_one_photo_are_thousands_of_rows():
   same = near_duplicates.perceptual_hash(Image.new('RGB', (50, 50), 'white'))
-  twins = near_duplicates.find({'train': {str(n): same for n in range(5000)}})
+  twins, (group,) = near_duplicates.find(
+    {'train': {str(n): same for n in range(5000)}}
+  )
   assert len(twins) == 4999
+  assert len(group) == 5000
   assert {twin.twin_id for twin in twins} == {'0'}
 
 
 def test_no_photos():
-  assert near_duplicates.find({}) == []
-  assert near_duplicates.find({'train': {}, 'validation': {}}) == []
+  assert near_duplicates.find({}) == ([], [])
+  assert near_duplicates.find({'train': {}, 'validation': {}}) == ([], [])
 
 
 def test_the_list_is_csv():

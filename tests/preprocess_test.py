@@ -193,21 +193,22 @@ def test_store_reports_each_photo(tmp_path):
     'x' * 300: 'no file',
   }
   for name, color in (('b', RED), ('a', BLUE), ('d', GREEN)):
-    with Image.open(stored[name].path) as image:
+    with Image.open(io.BytesIO(stored[name].read())) as image:
       assert image.size == (SIDE, SIDE)
       assert image.getpixel((8, 8)) == pytest.approx(color, abs=CLOSE)
-  assert set(target.iterdir()) == {s.path for s in stored.values()}
+  # One file, as thousands of them would take minutes to be removed.
+  assert len(list(target.iterdir())) == 1
 
 
 def test_a_photo_gives_the_same_bytes_each_time(tmp_path):
   path = tmp_path / 'a.jpg'
   quadrants().save(path)
+  jpegs = []
   for name in ('one', 'two'):
     (tmp_path / name).mkdir()
-    preprocess.store(['a'], tmp_path, tmp_path / name, SIDE)
-  one, two = (
-    (tmp_path / name / '0.jpg').read_bytes() for name in ('one', 'two')
-  )
+    stored, _ = preprocess.store(['a'], tmp_path, tmp_path / name, SIDE)
+    jpegs.append(stored['a'].read())
+  one, two = jpegs
   assert one == two and Image.open(io.BytesIO(one)).size == (SIDE, SIDE)
 
 

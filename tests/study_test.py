@@ -490,6 +490,7 @@ def test_tables_say_what_study_json_says(whole):
     'report_loss',
     'report_accuracy',
     'report_precision_recall_f1',
+    'sensitivity',
     'labels',
     'label_differences',
     'affinity',

@@ -34,7 +34,7 @@ def store(
   Args:
     image_ids: names of the photos, `f'{source}/{image_id}.jpg'`.
     source: a folder or URL that every worker can read.
-    target: an empty local folder for the JPEGs.
+    target: an empty local folder for the `Spool`.
     side: stored width and height in pixels.
     options: the pipeline's, as on the command line of a Beam program.
 
@@ -42,7 +42,7 @@ def store(
     UserError: Beam is not installed, or rejects the options.
   """
   beam, beam_options = _beam(options)
-  stored, failed = {}, {}
+  stored, failed, spool = {}, {}, preprocess.Spool(target)
   with tempfile.TemporaryDirectory(dir=target) as temp_dir:
     shared = beam_options.get_all_options().get('temp_location') or temp_dir
     parts = f'{shared.rstrip("/")}/imat_jax-{uuid.uuid4().hex}/photos'
@@ -57,7 +57,7 @@ def store(
     for number, result in _lines(parts):
       results = stored if isinstance(result, preprocess.Encoded) else failed
       if results is stored:
-        result = preprocess.put(result, target, number)
+        result = spool.put(result)
       results[image_ids[number]] = result
     _filesystems().delete([parts.rpartition('/')[0]])
   return tuple(

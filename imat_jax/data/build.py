@@ -2,7 +2,9 @@
 
 Keeps the photos that exist and decode, merges the attributes of the classes,
 folds rare labels into one label 'other', and writes square JPEGs with a label
-number per task, -1 where missing.
+number per task, -1 where missing. A test split is that of the annotations, if
+they have labels of it, or a part of the validation photos (--test_share):
+training chooses its epoch on validation, and what is reported is of the test.
 
   python -m imat_jax.data.build \\
     --annotations=data/annotations --images=data/images --data_dir=data/built
@@ -38,6 +40,7 @@ from imat_jax import errors, tasks
 from imat_jax.data import (
   build_files,
   configs,
+  description,
   image_validation,
   kaggle,
   label_groups,
@@ -51,6 +54,7 @@ from imat_jax.data import (
   tfds_builder,
 )
 from imat_jax.data.selection import Labels, Photos
+from imat_jax.data.wording import TEST, TRAIN, VALIDATION
 from imat_jax.runtime import files, outputs, progress, scratch, storage
 
 
@@ -112,38 +116,52 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
   selected = selection.select(config)
   groupings = _groupings(config)
   selected = [photos.with_groups(groupings) for photos in selected]
+  described = description.read(config)
   data_dir.mkdir(parents=True, exist_ok=True)
   with scratch.folder(data_dir, '.build-') as work_dir:
     splits = {
       photos.split.name: selection.decode(photos, config, work_dir)
       for photos in selected
     }
-    twins = near_duplicates.find(
+    found = near_duplicates.find(
       {
         name: {key: stored.hash_4 for key, stored in photos.stored.items()}
         for name, photos in splits.items()
       }
     )
+    num_photos = sum(len(photos.stored) for photos in splits.values())
     if config.drop_duplicates:
-      splits['validation'] = selection.without_train(
-        splits['validation'], near_duplicates.in_both(twins)
+      for name in splits.keys() - {TRAIN}:
+        splits[name] = selection.without_twins(
+          splits[name], near_duplicates.across(found.twins, name)
+        )
+    if config.test_share:
+      splits[VALIDATION], splits[TEST] = selection.draw_test(
+        splits[VALIDATION], config.test_share, found.groups
       )
+      found = near_duplicates.moved(found, splits[TEST].stored)
     labels = {name: list(p.labels.values()) for name, p in splits.items()}
     task_set = all_tasks(labels, config.min_label_share)
-    metadata = _metadata(config, splits, task_set, groupings)
+    paths = [
+      kaggle.split_path(config.annotations, p.split.name) for p in selected
+    ]
+    metadata = _metadata(config, paths, splits, task_set, groupings) | described
     is_new = _write(splits, task_set, metadata, work_dir, config, data_dir)
-  figures = _statistics(metadata, splits, task_set, twins)
+  figures = _statistics(metadata, splits, task_set, found.twins)
   reasons = {name: photos.dropped for name, photos in splits.items()}
   outputs.write_text(
     data_dir / build_files.LOST_PHOTOS,
-    lost_photos.as_csv(config.images, [p.split for p in selected], reasons),
+    lost_photos.as_csv(
+      config.images, [p.split for p in splits.values()], reasons
+    ),
   )
   outputs.write_text(
-    data_dir / build_files.NEAR_DUPLICATES, near_duplicates.as_csv(twins)
+    data_dir / build_files.NEAR_DUPLICATES, near_duplicates.as_csv(found.twins)
   )
   outputs.write_json(data_dir / build_files.STATISTICS, figures)
+  notes = near_duplicates.lines(found, num_photos, config.drop_duplicates)
   counts = label_notes.train_counts(labels)
-  notes = label_notes.lines(
+  notes += label_notes.lines(
     counts, task_set, figures['splits'], config.min_label_share
   )
   notes += label_groups.lines(groupings, counts)
@@ -198,12 +216,20 @@ def _groupings(config: configs.Build) -> list[label_groups.Grouping]:
 
 def _metadata(
   config: configs.Build,
+  paths: list[pathlib.Path],
   splits: Mapping[str, Photos],
   task_set: tasks.TaskSet,
   groupings: Collection[label_groups.Grouping],
 ) -> dict[str, Any]:
-  """What the data set is made of, and a digest of all of it."""
-  paths = [kaggle.split_path(config.annotations, name) for name in splits]
+  """What the data set is made of, and a digest of all of it.
+
+  Args:
+    config: of the build.
+    paths: of the annotations.
+    splits: the photos.
+    task_set: the tasks.
+    groupings: of labels, see `label_groups`.
+  """
   paths += kaggle.map_paths(config.annotations)
   metadata = {
     'image_size': config.image_size,
@@ -215,13 +241,16 @@ def _metadata(
     'num_examples': {name: len(p.stored) for name, p in splits.items()},
     'sources': {p.name: image_validation.digest(p.read_bytes()) for p in paths},
   }
-  if groupings:  # a data set without any keeps the fingerprint it had
+  # A data set without these keeps the fingerprint that it had.
+  if groupings:
     metadata['groups'] = {g.name: g.to_json() for g in groupings}
+  if config.test_share:
+    metadata['test_share'] = config.test_share
   digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
   stored = [pair for p in splits.values() for pair in p.stored.items()]
-  for image_id, (path, _) in progress.each(stored, 'fingerprint', 'photo'):
+  for image_id, photo in progress.each(stored, 'fingerprint', 'photo'):
     digest.update(
-      f'{image_id} {image_validation.digest(path.read_bytes())}'.encode()
+      f'{image_id} {image_validation.digest(photo.read())}'.encode()
     )
   return metadata | {'fingerprint': digest.hexdigest()}
 
@@ -242,9 +271,11 @@ def _write(
   dataset_dir = tfds_builder.directory(data_dir)
   display_path = f'{config.data_dir}/{tfds_builder.FOLDER}'
   if dataset_dir.exists() and not config.overwrite:
-    old_fingerprint = source.read_metadata(data_dir)['fingerprint']
-    if old_fingerprint == metadata['fingerprint']:
+    old = source.read_metadata(data_dir)
+    if old['fingerprint'] == metadata['fingerprint']:
       print(f'{display_path}: this data set already exists, unchanged\n')
+      if description.of(old) != description.of(metadata):
+        files.write_json(dataset_dir / tfds_builder.MARKER, metadata)
       return False
     raise errors.UserError(
       f'{display_path}: a different data set exists; choose another '
@@ -275,12 +306,12 @@ def _rows(
   photos: Photos, task_set: tasks.TaskSet
 ) -> Iterator[tuple[str, bytes, np.ndarray]]:
   """Image id, JPEG and the T label numbers of each photo."""
-  for image_id, (path, _) in progress.each(
+  for image_id, photo in progress.each(
     photos.stored.items(), f'write {photos.split.name}', 'photo'
   ):
     labels = photos.labels[image_id]
     numbers = [task.index(labels.get(task.name)) for task in task_set]
-    yield image_id, path.read_bytes(), np.array(numbers, np.int32)
+    yield image_id, photo.read(), np.array(numbers, np.int32)
 
 
 def _statistics(
@@ -298,8 +329,8 @@ def _statistics(
       'irregular': dataclasses.asdict(photos.irregular),
       'near_duplicates': {
         'of_its_own': sum(t.split == t.twin_split == name for t in twins),
-        'of_train': (
-          len(near_duplicates.in_both(twins)) if name != 'train' else 0
+        'of_train': sum(
+          t.split == name != TRAIN == t.twin_split for t in twins
         ),
       },
       'tasks': statistics.describe(task_set, list(photos.labels.values())),

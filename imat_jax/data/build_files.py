@@ -7,7 +7,7 @@ from imat_jax import errors
 from imat_jax.data import configs, kaggle, near_duplicates, tfds_builder
 from imat_jax.runtime import outputs
 
-SPLITS = ('train', 'validation')
+SPLITS = ('train', 'validation', 'test')
 LOST_PHOTOS = 'lost_photos.csv'
 NEAR_DUPLICATES = 'near_duplicates.csv'
 STATISTICS = 'statistics.json'

@@ -156,7 +156,20 @@ class Build(options.Config):
     (),
   )
   drop_duplicates: bool = options.option(
-    'drop validation photos with a near-duplicate in train', False
+    'drop validation and test photos with a near-duplicate in an earlier split',
+    False,
+  )
+  test_share: float = options.option(
+    'share of the validation photos that become a test split, of those without '
+    'a near-duplicate in train; near-duplicates stay together. 0: the test '
+    'split of the annotations, if they have labels of one',
+    0.0,
+    validators.between(0, 0.99),
+  )
+  description: str = config.file(
+    'FILE.toml that says where the photos are from and who labelled them; '
+    'pages and model cards show it',
+    '',
   )
   overwrite: bool = options.option('replace the data set in data_dir', False)
   beam: str = options.option(

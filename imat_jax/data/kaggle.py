@@ -63,10 +63,17 @@ class Irregularities:
   annotations_without_image: int
 
 
+def labels_path(directory: pathlib.Path, split: str) -> pathlib.Path:
+  """The file of a split with labels; of `test` there may be none."""
+  return pathlib.Path(directory) / f'{_PREFIX}{split}.data.json'
+
+
 def split_path(directory: pathlib.Path, split: str) -> pathlib.Path:
-  """The file of a split; that of `test` holds images only."""
-  kind = 'image' if split == 'test' else 'data'
-  return pathlib.Path(directory) / f'{_PREFIX}{split}.{kind}.json'
+  """The file of a split; Kaggle's of `test` holds images only."""
+  path = labels_path(directory, split)
+  if split == 'test' and not path.exists():
+    return path.with_name(f'{_PREFIX}test.image.json')
+  return path
 
 
 def map_paths(directory: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
@@ -90,7 +97,7 @@ def read_split(directory: pathlib.Path, split: str) -> Split:
   path = split_path(directory, split)
   content = files.read_json(path)
   images = _read_images(path, content)
-  if split == 'test':
+  if path != labels_path(directory, split):
     return Split(split, images, ())
   return Split(split, images, _read_annotations(path, content, directory))
 

@@ -43,7 +43,12 @@ def lines(
   notes = [
     *_unfolded(counts, task_set, share),
     *_folded(counts, task_set, share),
-    *_without_validation(task_set, splits['validation']['tasks']),
+    *(
+      line
+      for split in splits
+      if split != 'train'
+      for line in _unlabelled(task_set, split, splits[split]['tasks'])
+    ),
     *_few(task_set, splits['train']['tasks']),
   ]
   return [errors.printable(line) for line in notes]
@@ -86,14 +91,14 @@ def _folded(
     yield f"labels without a train photo became 'other': {_names(unseen)}"
 
 
-def _without_validation(
-  task_set: tasks.TaskSet, described: Mapping[str, Any]
+def _unlabelled(
+  task_set: tasks.TaskSet, split: str, described: Mapping[str, Any]
 ) -> Iterator[str]:
   names = [t.name for t in task_set if not described[t.name]['labelled']]
   texts = dict(zip(names, names, strict=True))
   if texts:
     yield (
-      f'warning: no validation photo has a label of: {_names(texts)}; these '
+      f'warning: no {split} photo has a label of: {_names(texts)}; these '
       'tasks cannot be evaluated'
     )
 

@@ -26,7 +26,7 @@ Every interpretation is printed, with the flag that changes it:
 * Several rows of a photo, or files with the same bytes, are one photo. If their
   labels disagree, the most frequent is used, in a tie the first.
 * A column `split`, `is_valid` or the like, or folders in the paths, set the
-  split: train, validation or test; test photos are not used. Without either, a
+  split: train, validation, or test (holdout). Without either, a
   reproducible share of each label's photos is for validation. Photos of one
   product (columns such as sku or product_id; --group_column=NAME) stay
   together.
@@ -266,7 +266,8 @@ def _splits(
       )
     remaining = {i: labels[i] for i in photos if chosen_splits.get(i) != TEST}
     groups = _groups(photos, roles.group) if roles.group else {}
-    chosen_splits |= splits.draw(remaining, command.validation_share, groups)
+    drawn = splits.held_out(remaining, command.validation_share, groups)
+    chosen_splits |= {i: VALIDATION if i in drawn else TRAIN for i in remaining}
   counts = collections.Counter(chosen_splits.values())
   if not counts[TRAIN] or not counts[VALIDATION]:
     notes.append(
@@ -275,8 +276,8 @@ def _splits(
     )
   if counts[TEST]:
     notes.append(
-      f'{counts[TEST]:,} test photos are set aside in test/, for neither '
-      'training nor evaluation'
+      f'{counts[TEST]:,} test photos, for neither training nor the choice of '
+      'the epoch: the reported scores are of those that have labels'
     )
   return chosen_splits
 
@@ -310,7 +311,7 @@ def _by_folders(
 
 def _paths(folder: pathlib.Path) -> dict[str, pathlib.Path]:
   """The annotation files, see `kaggle`, by split or kind."""
-  paths = {s: kaggle.split_path(folder, s) for s in photo_store.SPLITS}
+  paths = {s: kaggle.labels_path(folder, s) for s in photo_store.SPLITS}
   paths['task'], paths['label'] = kaggle.map_paths(folder)
   return paths
 
@@ -334,16 +335,15 @@ def _write(
     ids = [image_id for image_id in photos if chosen_splits[image_id] == split]
     urls = {i: [photos[i].link] if photos[i].link else [] for i in ids}
     content = {'images': [{'imageId': i, 'url': urls[i]} for i in ids]}
-    if split != TEST:  # Kaggle does not publish its labels
-      content['annotations'] = [
-        {
-          'imageId': i,
-          'taskId': task_ids[f'{_CLASS}:{task}'],
-          'labelId': label_ids[label],
-        }
-        for i in ids
-        for task, label in labels[i].items()
-      ]
+    content['annotations'] = [
+      {
+        'imageId': i,
+        'taskId': task_ids[f'{_CLASS}:{task}'],
+        'labelId': label_ids[label],
+      }
+      for i in ids
+      for task, label in labels[i].items()
+    ]
     outputs.write_json(paths[split], content)
   for kind, number_by_name in (('task', task_ids), ('label', label_ids)):
     records = [
@@ -375,10 +375,10 @@ def _summary(
   )
   counts = collections.Counter(chosen_splits.values())
   splits = (f'{counts[s]:,} {s}' for s in photo_store.SPLITS if counts[s])
-  links = sum(bool(photo.link) for photo in photos.values())
+  links = [i for i, photo in photos.items() if photo.link]
   lines = [
     '; '.join([f'{len(photos):,} photos', *filled]),
-    f'{", ".join(splits)} photos; {links:,} of them are links to download',
+    f'{", ".join(splits)} photos; {len(links):,} of them are links to download',
   ]
   if warning := columns.few_photos_warning(len(photos), by_task):
     lines.append(f'warning: {warning}')
@@ -388,7 +388,12 @@ def _summary(
   )
   lines.append('next:')
   if links:
-    lines.append(f'  python -m imat_jax.data.download {folder_flags}')
+    all_splits = ' --splits=train,validation,test'
+    has_test = any(chosen_splits[i] == TEST for i in links)
+    lines.append(
+      f'  python -m imat_jax.data.download {folder_flags}'
+      f'{all_splits if has_test else ""}'
+    )
   # Few photos are best labelled on the features of a network that has seen
   # many; from scratch takes smaller photos.
   experiment, size = (

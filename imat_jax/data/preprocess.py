@@ -5,6 +5,7 @@ import io
 import math
 import os
 import pathlib
+import threading
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,10 +33,35 @@ class Encoded(NamedTuple):
 
 
 class Stored(NamedTuple):
-  """A stored photo's temporary file, until the data set is written."""
+  """Where a photo lies in a `Spool`."""
 
   path: pathlib.Path
+  start: int
+  size: int
   hash_4: np.ndarray
+
+  def read(self) -> bytes:
+    """The JPEG."""
+    with self.path.open('rb') as file:
+      file.seek(self.start)
+      return file.read(self.size)
+
+
+class Spool:
+  """Keeps the photos of a split in one file until the data set is written.
+
+  On some disks thousands of small files take minutes to be removed.
+  """
+
+  def __init__(self, folder: pathlib.Path):
+    self._path, self._lock = folder / 'photos', threading.Lock()
+
+  def put(self, photo: Encoded) -> Stored:
+    """Appends a photo; may be called from several threads."""
+    with self._lock, self._path.open('ab') as file:
+      start = file.tell()
+      file.write(photo.jpeg)
+    return Stored(self._path, start, len(photo.jpeg), photo.hash_4)
 
 
 def stored_side(image_size: int) -> int:
@@ -111,43 +137,38 @@ def compressed(image: Image.Image) -> bytes:
   return jpeg.getvalue()
 
 
-def put(photo: Encoded, target: pathlib.Path, number: int) -> Stored:
-  """Writes the `number`th photo of a split."""
-  path = target / f'{number}.jpg'
-  path.write_bytes(photo.jpeg)
-  return Stored(path, photo.hash_4)
-
-
 def store(
   image_ids: Sequence[str],
   source: pathlib.Path,
   target: pathlib.Path,
   side: int,
 ) -> tuple[dict[str, Stored], dict[str, str]]:
-  """Writes a square JPEG for each photo that can be read.
+  """Stores a square JPEG of each photo that can be read.
 
   Args:
     image_ids: names of the photos, `source / f'{image_id}.jpg'`.
     source: folder of the photos.
-    target: an empty folder for the JPEGs.
+    target: an empty folder for the `Spool`.
     side: stored width and height in pixels.
 
   Returns:
     image id → `Stored`, in the order of `image_ids`; image id → the error.
   """
 
-  def store_one(number: int, image_id: str) -> Stored | str:
+  spool = Spool(target)
+
+  def store_one(image_id: str) -> Stored | str:
     if not files.is_safe_name(image_id):
       return NO_FILE
     result = encoded(source / f'{image_id}.jpg', side)
-    return result if isinstance(result, str) else put(result, target, number)
+    return result if isinstance(result, str) else spool.put(result)
 
   stored, failed = {}, {}
   with (
     concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
     progress.Progress(len(image_ids), source.name, 'photo') as bar,
   ):
-    outcomes = pool.map(store_one, range(len(image_ids)), image_ids)
+    outcomes = pool.map(store_one, image_ids)
     for image_id, outcome in zip(image_ids, outcomes, strict=True):
       results = stored if isinstance(outcome, Stored) else failed
       results[image_id] = outcome

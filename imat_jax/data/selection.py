@@ -1,20 +1,24 @@
 """Which of the listed photos a build keeps, and why it drops the others."""
 
+import collections
 import dataclasses
+import hashlib
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from imat_jax import errors, tasks
 from imat_jax.data import (
   beam,
-  build_files,
   configs,
   kaggle,
   label_groups,
   lost_photos,
   manifest,
+  near_duplicates,
   preprocess,
+  splits,
 )
+from imat_jax.data.wording import TEST, TRAIN, VALIDATION
 
 Labels = Mapping[str, str]  # task name → label name
 
@@ -58,9 +62,18 @@ def select(config: configs.Build) -> list[Photos]:
     UserError: bad annotations, an unknown task, no folder of photos, or a split
       without photos.
   """
-  splits = [
-    kaggle.read_split(config.annotations, s) for s in build_files.SPLITS
+  listed = [
+    kaggle.read_split(config.annotations, s) for s in (TRAIN, VALIDATION)
   ]
+  if kaggle.labels_path(config.annotations, TEST).exists():
+    test = kaggle.read_split(config.annotations, TEST)
+    if test.annotations:
+      listed.append(test)
+  if config.test_share and len(listed) > 2:
+    raise errors.UserError(
+      f'--test_share={config.test_share}: {config.annotations} has a test '
+      'split already; leave the flag out'
+    )
   task_names = kaggle.task_names(config.annotations)
   for name in config.require_any_of:
     if tasks.resolve(name, task_names) not in task_names:
@@ -68,7 +81,7 @@ def select(config: configs.Build) -> list[Photos]:
         f"--require_any_of: no task '{name}'; available: "
         f'{", ".join(sorted(task_names))}'
       )
-  return [_select(split, config) for split in splits]
+  return [_select(split, config) for split in listed]
 
 
 def _select(split: kaggle.Split, config: configs.Build) -> Photos:
@@ -145,15 +158,89 @@ def decode(
   return kept
 
 
-def without_train(validation: Photos, duplicate_ids: Collection[str]) -> Photos:
-  """The validation split without near-duplicates of train photos.
+def without_twins(photos: Photos, twin_ids: Collection[str]) -> Photos:
+  """A split without near-duplicates of photos of an earlier split.
 
   Raises:
     UserError: there are no others.
   """
-  others = validation.without(dict.fromkeys(duplicate_ids, 'stands in train'))
+  name = photos.split.name
+  earlier = 'train' if name == VALIDATION else 'train or validation'
+  others = photos.without(dict.fromkeys(twin_ids, f'stands in {earlier}'))
   if not others.stored:
     raise errors.UserError(
-      '--drop_duplicates: every validation photo has a near-duplicate in train'
+      f'--drop_duplicates: every {name} photo has a near-duplicate in {earlier}'
     )
   return others
+
+
+def draw_test(
+  validation: Photos,
+  share: float,
+  groups: Collection[Collection[near_duplicates.Photo]],
+) -> tuple[Photos, Photos]:
+  """Divides the validation photos: what stays, and a test split.
+
+  A group stays together, and one that reaches into train is not drawn: so no
+  test photo has a near-duplicate in another split.
+
+  Args:
+    validation: the photos.
+    share: of those that can be drawn.
+    groups: see `near_duplicates.find`.
+
+  Raises:
+    UserError: there are fewer than two groups to draw from.
+  """
+  group_of, in_train = {}, set()
+  for group in groups:
+    ids = [image_id for split, image_id in group if split == VALIDATION]
+    group_of |= dict.fromkeys(ids, _digest(ids[0]) if ids else '')
+    if any(split == TRAIN for split, _ in group):
+      in_train |= set(ids)
+  by_digest = {_digest(i): i for i in validation.stored if i not in in_train}
+  drawn = splits.held_out(
+    _telling({d: validation.labels[i] for d, i in by_digest.items()}),
+    share,
+    {d: group_of[i] for d, i in by_digest.items() if i in group_of},
+  )
+  test_ids = {by_digest[digest] for digest in drawn}
+  if not test_ids or len(test_ids) == len(by_digest):
+    raise errors.UserError(
+      f'--test_share={share}: too few of the {len(validation.stored):,} '
+      'validation photos have no near-duplicate in train; leave the flag out, '
+      'or use more photos'
+    )
+  test = _part(validation, TEST, lambda image_id: image_id in test_ids)
+  return (
+    _part(validation, VALIDATION, lambda image_id: image_id not in test_ids),
+    dataclasses.replace(test, irregular=kaggle.Irregularities(0, 0, 0, 0)),
+  )
+
+
+def _telling(labels: Mapping[str, Labels]) -> dict[str, Labels]:
+  """Without tasks of one class, which repeat the others, or of one label."""
+  found = collections.defaultdict(set)
+  for name, label in (pair for x in labels.values() for pair in x.items()):
+    found[name].add(label)
+  names = {n for n, x in found.items() if len(x) > 1 and ':' not in n}
+  return {
+    key: {name: label for name, label in x.items() if name in names}
+    for key, x in labels.items()
+  }
+
+
+def _part(photos: Photos, name: str, has: Callable[[str], bool]) -> Photos:
+  """The photos whose id `has` accepts, as a split of this name."""
+  images = tuple(i for i in photos.split.images if has(i.image_id))
+  return dataclasses.replace(
+    photos,
+    split=dataclasses.replace(photos.split, name=name, images=images),
+    labels={i: x for i, x in photos.labels.items() if has(i)},
+    dropped={i: x for i, x in photos.dropped.items() if has(i)},
+    stored={i: x for i, x in photos.stored.items() if has(i)},
+  )
+
+
+def _digest(image_id: str) -> str:
+  return hashlib.sha256(image_id.encode()).hexdigest()

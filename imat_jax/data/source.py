@@ -13,6 +13,7 @@ from tensorflow_datasets.core import naming
 
 from imat_jax import errors, tasks
 from imat_jax.data import random, tfds_builder
+from imat_jax.data.wording import TEST, VALIDATION
 from imat_jax.runtime import files
 
 _NO_EPOCH = 2**32 - 1  # apart from the orders of epochs
@@ -40,7 +41,7 @@ class Source:
   A random-access sequence: `source[i]` is a `Record` whose `label_T` follows
   `task_set`. Labels that `task_set` lacks become its `other`, or -1 if it has
   none, so a run can be scored on another data set. With `rows` it has only
-  those examples of the split.
+  those examples of the split, with `label_NxT` these labels of them.
 
   Raises:
     UserError: no such data set, split or task.
@@ -52,6 +53,7 @@ class Source:
     split: str,
     task_set: tasks.TaskSet,
     rows: np.ndarray | None = None,
+    label_NxT: np.ndarray | None = None,
   ):
     metadata = read_metadata(data_dir)
     if split not in metadata['num_examples']:
@@ -69,6 +71,7 @@ class Source:
     _check_description(self._directory, self.stored_side, len(built))
     self._records = _open(self._directory, split)
     self.rows = np.arange(len(self._records)) if rows is None else rows
+    self._label_NxT = label_NxT
 
   def __len__(self) -> int:
     return len(self.rows)
@@ -78,7 +81,10 @@ class Source:
     stored_T = row['labels']
     if stored_T is None:  # tfds's result for a truncated record
       raise _damaged(self._directory, f'record {index} of {self.split}')
-    label_T = [table[stored_T[column]] for column, table in self._columns]
+    if self._label_NxT is None:
+      label_T = [table[stored_T[column]] for column, table in self._columns]
+    else:
+      label_T = self._label_NxT[index]
     return Record(
       jpeg=row['image'],
       image_id=row['image_id'].decode(),
@@ -90,6 +96,32 @@ class Source:
     drawn = random.permutation(seed, _NO_EPOCH, len(self))[:number]
     rows = np.sort(self.rows[drawn])
     return Source(self._data_dir, self.split, self.task_set, rows)
+
+  def keep_labels(self, shares: Mapping[str, float], seed: int) -> 'Source':
+    """The same with a share of the labels of some tasks, the others missing.
+
+    The labels kept of a small share are among those of a larger one with the
+    same seed; whether one is kept hangs on the seed, the task and the photo
+    alone.
+
+    Args:
+      shares: by task; of a share above 0 at least one label is kept.
+      seed: of the draw.
+    """
+    label_NxT = self.label_NxT()
+    for name, share in shares.items():
+      (task,) = (t for t, n in enumerate(self.task_set.names) if n == name)
+      labelled_M = np.flatnonzero(label_NxT[:, task] != tasks.MISSING)
+      number = max(round(share * len(labelled_M)), share > 0)
+      row_M = self.rows[labelled_M].astype(np.uint32)
+      drawn_M, _ = random.uniform(
+        np.uint32(seed), f'labels of {name}', row_M, 2
+      ).T
+      dropped = np.argsort(drawn_M, kind='stable')[number:]
+      label_NxT[labelled_M[dropped], task] = tasks.MISSING
+    return Source(
+      self._data_dir, self.split, self.task_set, self.rows, label_NxT
+    )
 
   def label_NxT(self) -> np.ndarray:
     """The labels of all examples, int32."""
@@ -145,6 +177,16 @@ def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
 def read_tasks(data_dir: str | pathlib.Path) -> tasks.TaskSet:
   """The tasks of the data set."""
   return tasks.TaskSet.from_json(read_metadata(data_dir)['tasks'])
+
+
+def reported_split(data_dir: str | pathlib.Path) -> str:
+  """The split that scores are reported on: test, or validation without one.
+
+  Training sees neither; but it chooses its epoch on validation, so that scores
+  there are a little too good.
+  """
+  has_test = TEST in read_metadata(data_dir)['num_examples']
+  return TEST if has_test else VALIDATION
 
 
 def _check_description(directory: pathlib.Path, side: int, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Draws a validation split where the table has none.
+"""Draws photos that are held out: for validation, or for the test.
 
 Takes a share of each label's photos, those with the smallest ids: ids are
 digests, so the draw is random but reproducible, and added photos move few
@@ -10,21 +10,19 @@ import collections
 import types
 from collections.abc import Mapping
 
-from imat_jax.data.wording import TRAIN, VALIDATION
-
 Labels = Mapping[str, str]  # task → label
 
 
-def draw(
+def held_out(
   photos: Mapping[str, Labels],
   share: float,
   groups: Mapping[str, str] = types.MappingProxyType({}),
-) -> dict[str, str]:
-  """Image id → train or validation.
+) -> set[str]:
+  """The image ids of the photos that are held out.
 
   Args:
     photos: image id → the photo's labels; ids are hexadecimal digests.
-    share: of the photos for validation, between 0 and 1.
+    share: of the photos, between 0 and 1.
     groups: image id → its group; other photos are a group each.
   """
   ids_by_group = collections.defaultdict(list)
@@ -36,20 +34,20 @@ def draw(
     ids[0]: dict(pair for i in reversed(ids) for pair in photos[i].items())
     for ids in ids_by_group.values()
   }
-  drawn_splits = _draw(labels, share)
-  return {i: drawn_splits[ids[0]] for ids in ids_by_group.values() for i in ids}
+  drawn = _draw(labels, share)
+  return {i for ids in ids_by_group.values() for i in ids if ids[0] in drawn}
 
 
-def _draw(photos: Mapping[str, Labels], share: float) -> dict[str, str]:
-  splits = {}
+def _draw(photos: Mapping[str, Labels], share: float) -> set[str]:
+  is_out = {}
   for ids in _strata(photos).values():
     number = round(share * len(ids))
     if len(ids) > 1:
       number = min(max(number, 1), len(ids) - 1)
     for n, image_id in enumerate(sorted(ids)):
-      splits[image_id] = VALIDATION if n < number else TRAIN
-  _rebalance(photos, splits)
-  return splits
+      is_out[image_id] = n < number
+  _rebalance(photos, is_out)
+  return {image_id for image_id, out in is_out.items() if out}
 
 
 def _strata(photos: Mapping[str, Labels]) -> dict[object, list[str]]:
@@ -69,31 +67,31 @@ def _strata(photos: Mapping[str, Labels]) -> dict[object, list[str]]:
   return {**strata, None: single} if single else strata
 
 
-def _rebalance(photos: Mapping[str, Labels], splits: dict[str, str]) -> None:
+def _rebalance(photos: Mapping[str, Labels], is_out: dict[str, bool]) -> None:
   """Puts a photo of each label with two or more on each side, if possible."""
   label_photos = collections.defaultdict(list)
   for image_id in sorted(photos):
     for pair in photos[image_id].items():
       label_photos[pair].append(image_id)
   counts = collections.Counter(
-    (pair, splits[i]) for pair, ids in label_photos.items() for i in ids
+    (pair, is_out[i]) for pair, ids in label_photos.items() for i in ids
   )
 
-  def move(ids: list[str], to: str) -> None:
+  def move(ids: list[str], to: bool) -> None:
     for image_id in ids:
       pairs = [*photos[image_id].items()]
       # Never the last photo of another label on this side.
       if all(
-        counts[pair, splits[image_id]] > 1 or len(label_photos[pair]) == 1
+        counts[pair, is_out[image_id]] > 1 or len(label_photos[pair]) == 1
         for pair in pairs
       ):
         for pair in pairs:
-          counts[pair, splits[image_id]] -= 1
+          counts[pair, is_out[image_id]] -= 1
           counts[pair, to] += 1
-        splits[image_id] = to
+        is_out[image_id] = to
         return
 
   for _, ids in sorted(label_photos.items(), key=lambda item: len(item[1])):
-    sides = {splits[image_id] for image_id in ids}
+    sides = {is_out[image_id] for image_id in ids}
     if len(ids) > 1 and len(sides) == 1:
-      move(ids, TRAIN if VALIDATION in sides else VALIDATION)
+      move(ids, True not in sides)

@@ -18,6 +18,7 @@ _SPLIT_WORDS = {
   **dict.fromkeys(('validation', 'validate', 'valid', 'val'), VALIDATION),
   **dict.fromkeys(('dev', 'development', 'eval', 'evaluation'), VALIDATION),
   **dict.fromkeys(('test', 'testing', 'tst'), TEST),
+  **dict.fromkeys(('holdout', 'hold-out', 'held-out'), TEST),
 }
 # Boolean columns whose name is a split: what yes means, and no.
 IS_SPLIT = {

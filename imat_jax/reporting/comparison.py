@@ -15,7 +15,9 @@ Scores = Mapping[str, results.Score]
 
 def describe_method(cell: Cell) -> dict[str, Any]:
   """How `study.json` names a cell."""
-  return {'model': cell.method, 'tasks': list(cell.tasks)}
+  named = {'model': cell.method, 'tasks': list(cell.tasks)}
+  shares = {'label_share': list(cell.label_share)} if cell.label_share else {}
+  return named | shares
 
 
 def summary(

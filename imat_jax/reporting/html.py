@@ -11,7 +11,7 @@ import jinja2
 import numpy as np
 
 from imat_jax import config, errors, options
-from imat_jax.data import source
+from imat_jax.data import description, source
 from imat_jax.reporting import results
 from imat_jax.reporting.results import Result
 from imat_jax.runtime import environment, files
@@ -65,9 +65,14 @@ def write(
   """
   from imat_jax.reporting import charts  # loads altair, in a second
 
+  statistics = results.statistics(settings.data_dir)
   page = _PAGES.get_template(template).render(
     tasks=tasks,
-    statistics=results.statistics(settings.data_dir),
+    statistics=statistics,
+    labelled_by={
+      task: description.labelled_by(statistics['metadata'], task)
+      for task in tasks
+    },
     config=json.dumps(options.to_json(settings), indent=2),
     made_by=environment.describe(),
     charts={
@@ -103,7 +108,7 @@ def confusion_table(
 
 
 def confused_photos(runs: Sequence[Result], task: str) -> list[dict[str, Any]]:
-  """The validation photos that most runs get wrong with most confidence."""
+  """The reported photos that most runs get wrong with most confidence."""
   task_set = runs[0].task_set.select([task])
   labels = task_set[task].labels
   columns = [result.task_set.names.index(task) for result in runs]
@@ -113,7 +118,8 @@ def confused_photos(runs: Sequence[Result], task: str) -> list[dict[str, Any]]:
   confidence_RxN = np.stack([r.guesses.probability[:, c] for r, c in pairs])
   wrong_RxN = (guess_RxN != label_N) & (label_N >= 0)
   worst = np.argsort(-(wrong_RxN * confidence_RxN).sum(0), kind='stable')
-  examples = source.Source(runs[0].run.data_dir, 'validation', task_set)
+  split = runs[0].evaluation['split']
+  examples = source.Source(runs[0].run.data_dir, split, task_set)
   photos = []
   for n in worst[:_CONFUSED]:
     wrong_R = wrong_RxN[:, n]

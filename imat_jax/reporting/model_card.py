@@ -16,7 +16,7 @@ import jinja2
 import yaml
 
 from imat_jax import config, errors, options, tasks
-from imat_jax.data import tfds_builder
+from imat_jax.data import description, tfds_builder
 from imat_jax.models import network
 from imat_jax.reporting import calibration, intervals, results
 from imat_jax.runtime import environment, files, progress
@@ -56,7 +56,7 @@ def render(
     name: of the network.
     run: its config.
     task_set: its tasks.
-    scored: its scores and predictions on the validation photos.
+    scored: its scores and predictions on the photos of a split.
     statistics: the `statistics.json` of its data set.
   """
   splits = statistics['splits']
@@ -84,6 +84,11 @@ def render(
     run=run,
     evaluation=scored.evaluation,
     statistics=statistics,
+    description=description.of(statistics['metadata']),
+    labelled_by={
+      n: description.labelled_by(statistics['metadata'], n)
+      for n in task_set.names
+    },
     data_set=tfds_builder.NAME,
     height=trunk.shape[0],
     width=trunk.shape[1],

@@ -65,7 +65,7 @@ class Result(NamedTuple):
   task_set: tasks.TaskSet
   rows: list[dict[str, Any]]  # of metrics.jsonl
   evaluation: dict[str, Any]
-  guesses: Predictions  # N validation photos × T tasks
+  guesses: Predictions  # N photos of `evaluation`'s split × T tasks
   num_params: int
 
 

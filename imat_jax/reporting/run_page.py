@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from imat_jax.data import description
 from imat_jax.reporting import charts, html, intervals, results, suggestion
 from imat_jax.reporting.results import Result
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.runtime.workdir import Workdir
+from imat_jax.training import history
 
 
 def write(workdir: Workdir) -> str:
@@ -25,11 +27,13 @@ def write(workdir: Workdir) -> str:
   ]
   warnings += _warnings(result)
   resumed = workdir_lib.times_resumed(workdir)
+  split = result.evaluation['split']
   notes = [
     _epochs(result),
     f'{result.num_params:,} parameters',
-    f'{result.evaluation["num_examples"]:,} validation photos',
+    f'{result.evaluation["num_examples"]:,} {split} photos',
     f'resumed {resumed} time{"" if resumed == 1 else "s"}',
+    *description.notes(statistics['metadata'], result.task_set.names),
   ]
   panels = {name: charts.Panel(name, {'': [result]}) for name in labelled}
   specs = {
@@ -52,8 +56,10 @@ def write(workdir: Workdir) -> str:
     notes=notes,
     warnings=warnings,
     scores={name: s.title for name, s in results.compared().items()},
+    split=split,
     evaluation=evaluation,
     trained_by=results.trained_by([result]),
+    chosen_on=result.rows[result.evaluation['epoch'] - 1]['validation'],
     intervals={name: _intervals(of) for name, of in evaluation.items()},
     baselines=baselines,
     confusions=[
@@ -64,7 +70,8 @@ def write(workdir: Workdir) -> str:
     confused={name: html.confused_photos([result], name) for name in labelled},
   )
   lines = [
-    _score_line(name, of, baselines[name]) for name, of in evaluation.items()
+    _score_line(name, of, baselines[name], split)
+    for name, of in evaluation.items()
   ]
   lines.append(', '.join(notes[:2]))
   lines += [f'suggested tasks: {suggested}'] * bool(suggested)
@@ -89,9 +96,10 @@ def _warnings(result: Result) -> list[str]:
   warnings = []
   first = result.task_set.names[0]
   if not result.evaluation['tasks'][first]['count']:
-    warnings.append(f'no validation photo has a label for {first}')
+    split = result.evaluation['split']
+    warnings.append(f'no {split} photo has a label for {first}')
   if (
-    result.rows[-1]['total']['validation'] is not None
+    history.selection_loss(result.rows[-1], result.run.stopping) is not None
     and result.evaluation['epoch'] == result.run.epochs
   ):
     warnings.append('the last epoch was the best; more epochs may help')
@@ -100,7 +108,7 @@ def _warnings(result: Result) -> list[str]:
 
 def _epochs(result: Result) -> str:
   number, evaluation = len(result.rows), result.evaluation
-  if result.rows[-1]['total']['validation'] is None:
+  if history.selection_loss(result.rows[-1], result.run.stopping) is None:
     return (
       f'Epoch {number}, the last: no validation photo has a label to choose '
       'one by'
@@ -110,12 +118,12 @@ def _epochs(result: Result) -> str:
 
 
 def _score_line(
-  name: str, metrics: dict[str, Any], baseline: float | None
+  name: str, metrics: dict[str, Any], baseline: float | None, split: str
 ) -> str:
   if not metrics['count']:
     return f'{name}: no labelled photo in the split'
   return (
     f'{name}: accuracy {metrics["accuracy"]:.3f} (commonest label '
     f'{baseline:.3f}), loss {metrics["loss"]:.3f}, macro F1 '
-    f'{metrics["macro_f1"]:.3f} on {metrics["count"]:,} labelled photos'
+    f'{metrics["macro_f1"]:.3f} on {metrics["count"]:,} labelled {split} photos'
   )

@@ -128,3 +128,51 @@ def _percent(value: float | None) -> float | None:
 
 def _points(value: float) -> str:
   return f'{100 * value:.1f}'.replace('-', '−')
+
+
+def label_budget(
+  task: str, rows: Sequence[Mapping[str, Any]]
+) -> list[charts.Chart]:
+  """The difference that other tasks make, over the number of their labels.
+
+  Args:
+    task: the compared one.
+    rows: see `label_budget.rows`.
+  """
+  panels = {}
+  for row in rows:
+    title = (
+      f'{row["model"]}, with {row["with"]}; {row["main labels"]:,} labels of '
+      f'{task}'
+    )
+    panels.setdefault(title, []).append(row)
+  return [_budget(title, of_panel) for title, of_panel in panels.items()]
+
+
+def _budget(title: str, rows: Sequence[Mapping[str, Any]]) -> charts.Chart:
+  base = alt.Chart().encode(
+    x=alt.X('labels:Q', title='train labels of the added task').scale(
+      type='log', nice=False, padding=12
+    ),
+    tooltip=['labels:Q', 'alone:Q', 'difference:Q', 'verdict:N'],
+  )
+  color = alt.value(charts.BLUE)
+  bars = base.mark_rule(strokeWidth=2).encode(
+    y=alt.Y('low:Q', title=f'difference in {MAIN}'), y2='high:Q', color=color
+  )
+  lines = base.mark_line().encode(y='difference:Q', color=color)
+  points = base.mark_point(filled=True, size=70, opacity=1).encode(
+    y='difference:Q', color=color
+  )
+  zero = (
+    alt.Chart()
+    .mark_rule(strokeDash=[4, 4], color=charts.GREY)
+    .encode(y=alt.datum(0))
+  )
+  data = alt.Data(values=list(rows))
+  chart = alt.layer(zero, bars, lines, points, data=data).properties(
+    width=260, height=200, title=title
+  )
+  return charts.finish(
+    chart, f'Difference in {MAIN} over the number of labels: {title}.'
+  )

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from imat_jax import options
-from imat_jax.data import source
+from imat_jax.data import description, source
 from imat_jax.reporting import (
   analysis,
   html,
+  label_budget,
   label_shift,
   photo_predictions,
   results,
+  sensitivity,
   tables,
 )
 from imat_jax.runtime import environment, files
@@ -32,12 +34,17 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
   }
   statistics = results.statistics(study.data_dir)
   findings = analysis.collect(runs_by_cell, statistics, study.margin)
+  findings |= {
+    'split': next(iter(runs_by_cell.values()))[0].evaluation['split'],
+    'sensitivity': sensitivity.compare(runs_by_cell),
+  }
   task = findings['task']
   baselines = {
     name: results.commonest_accuracy(name, of, statistics)
     for cell in findings['cells']
     for name, of in cell['scores'].items()
   }
+  findings['label_budget'] = label_budget.rows(findings, statistics)
   findings['warnings'] += [
     f'{cell["model"]} · {" + ".join(cell["tasks"])}: '
     + html.no_better(name, of['accuracy']['mean'], baselines[name])
@@ -77,6 +84,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
       f'{num_runs} runs: {len(planned.cells)} pairs of a model and a task '
       f'set, seeds 0 to {study.seeds - 1}',
       f'up to {study.epochs} epochs',
+      *description.notes(statistics['metadata'], planned.task_names),
       *planned.left_out,
     ],
     warnings=findings['warnings'],
@@ -150,6 +158,10 @@ def _figures(
   if findings['comparisons'] and len(next(iter(runs_by_cell.values()))) > 1:
     specs['differences'] = study_charts.differences(
       findings['comparisons'], findings['margin']
+    )
+  if findings['label_budget']:
+    specs['label_budget'] = study_charts.label_budget(
+      task, findings['label_budget']
     )
   if findings['affinity']:
     specs['affinity'] = charts.affinity(findings['affinity'])

@@ -42,6 +42,7 @@ def _scores(findings: Mapping[str, Any]) -> list[Row]:
       'model': cell['model'],
       'tasks': _tasks(cell),
       'task': task,
+      'split': findings['split'],
       'seeds': len(cell['seeds']),
       'parameters': cell['num_params'],
       'labelled photos': scores['count'],
@@ -64,6 +65,7 @@ def _comparisons(findings: Mapping[str, Any]) -> list[Row]:
       'model': comparison['model'],
       'tasks': _tasks(comparison),
       'score': name,
+      'split': findings['split'],
       'seeds': len(comparison['seeds']),
       'difference': scores['mean'],
     }
@@ -95,6 +97,21 @@ _NOTHING = dict.fromkeys(
     *('p_equivalence', 'detectable', 'seeds needed'),
   )
 )
+
+
+def _sensitivity(findings: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'model': row['model'],
+      'tasks': _tasks(row),
+      'split': 'validation',
+      'epochs': row['epochs'],
+      'difference': row['mean'],
+      'low': row['low'],
+      'high': row['high'],
+    }
+    for row in findings['sensitivity']
+  ]
 
 
 def _strategies(findings: Mapping[str, Any]) -> list[Row]:
@@ -194,6 +211,7 @@ def _labels(findings: Mapping[str, Any]) -> list[Row]:
       'tasks': _tasks(cell),
       'task': task,
       'label': label,
+      'split': findings['split'],
       'photos': scores['support'][number],
     }
     | {name: scores[name][number] for name in ('precision', 'recall', 'f1')}
@@ -248,6 +266,7 @@ def _runs(findings: Mapping[str, Any]) -> list[Row]:
       'model': run['model'],
       'tasks': _tasks(run),
       'seed': run['seed'],
+      'split': findings['split'],
       'epochs': run['epochs'],
       'best epoch': run['best_epoch'],
       'stopped early': run['stopped_early'],
@@ -262,6 +281,8 @@ def _runs(findings: Mapping[str, Any]) -> list[Row]:
 _TABLES = {
   'scores': _scores,
   'comparisons': _comparisons,
+  'sensitivity': _sensitivity,
+  'label_budget': lambda findings: findings['label_budget'],
   'strategies': _strategies,
   'report_loss': lambda findings: _as_reported(findings, 'loss'),
   'report_accuracy': lambda findings: _as_reported(findings, 'accuracy'),

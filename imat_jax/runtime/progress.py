@@ -10,6 +10,7 @@ import tqdm
 from imat_jax import errors
 
 PLAIN_SECONDS = 15.0
+_SHORT_SECONDS = 2.0
 
 _is_silent = False
 
@@ -41,8 +42,8 @@ class Progress:
   """Counts finished units of work; a context manager.
 
   A tqdm bar on a terminal. Elsewhere (a log file, a batch job) a plain line
-  every `PLAIN_SECONDS` and one at the end. `done` units were finished by an
-  earlier start; `total` may be unknown.
+  every `PLAIN_SECONDS`, and one at the end of what took over 2 s. `done` units
+  were finished by an earlier start; `total` may be unknown.
   """
 
   def __init__(self, total: int | None, label: str, unit: str, done: int = 0):
@@ -98,8 +99,12 @@ class Progress:
   def __exit__(self, kind, value, traceback) -> None:
     if self._bar is not None:
       self._bar.close()
-    elif kind is None and self._start < self._printed and self._count_is_new():
+    elif kind is None and self._is_worth_a_line() and self._count_is_new():
       self._print_line()
+
+  def _is_worth_a_line(self) -> bool:
+    seconds = time.monotonic() - self._start
+    return self._start < self._printed or seconds > _SHORT_SECONDS
 
   def _count_is_new(self) -> bool:
     return self._printed_count < self._count

@@ -1,4 +1,7 @@
-"""Which runs a study is made of: models × strategies × task sets × seeds."""
+"""Which runs a study is made of.
+
+Models × strategies × task sets × shares of labels × seeds.
+"""
 
 import dataclasses
 import itertools
@@ -25,16 +28,24 @@ class Cell(NamedTuple):
     tasks: by name, the compared one first.
     strategy: one of `--strategies`; empty for `--strategy`, and for one task
       alone, which is the same with all of them.
+    label_share: of the train labels, see `config.Run`; empty for all.
   """
 
   model: str
   tasks: tuple[str, ...]
   strategy: str = ''
+  label_share: tuple[str, ...] = ()
 
   @property
   def method(self) -> str:
-    """The name of the model with the strategy."""
-    return f'{self.model} · {self.strategy}' if self.strategy else self.model
+    """The name of the model with the strategy and the shares of labels."""
+    return ' · '.join(filter(None, (self.model, self.strategy, self.labels)))
+
+  @property
+  def labels(self) -> str:
+    """The shares of labels in words; empty for all labels."""
+    pairs = (text.rpartition('=') for text in self.label_share)
+    return ', '.join(f'{float(s):.3g} of {name}' for name, _, s in pairs)
 
   def __str__(self) -> str:
     return f'{self.method} · {" + ".join(self.tasks)}'
@@ -72,6 +83,7 @@ class Grid:
     shared = {f.name for f in dataclasses.fields(config.Training)}
     options = {n: v for n, v in vars(self.study).items() if n in shared}
     options['workdir'] = run_folder(self.study, cell, seed)
+    options['label_share'] = cell.label_share
     if cell.strategy:
       options['strategy'] = part_from_text('imat_jax.strategies', cell.strategy)
     model = presets.by_name(cell.model)
@@ -110,7 +122,11 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
           f'{title} is left out: the data set has no {", ".join(missing)}'
         )
       else:
-        cells += _cells(study, model, built.select(names).names)
+        cells += [
+          part
+          for cell in _cells(study, model, built.select(names).names)
+          for part in _with_shares(study, cell)
+        ]
     if study.strategies:
       # Alone, for the mean change of all tasks.
       others = dict.fromkeys(
@@ -135,6 +151,25 @@ def _cells(
   return [Cell(model, names, strategy) for strategy in study.strategies]
 
 
+def _with_shares(study: config.Study, cell: Cell) -> list[Cell]:
+  """The cell with each pair of shares of labels."""
+  main, *others = cell.tasks
+  return [
+    cell._replace(
+      label_share=tuple(
+        f'{name}={share:g}'
+        for name, share in {
+          main: of_main,
+          **dict.fromkeys(others, of_others),
+        }.items()
+        if share < 1
+      )
+    )
+    for of_main in study.main_label_shares
+    for of_others in (study.other_label_shares if others else (1.0,))
+  ]
+
+
 def _check_folders(cells: Sequence[Cell]) -> None:
   """Refuses folders that macOS and Windows would take for one."""
   by_folder = {}
@@ -151,11 +186,12 @@ def _check_folders(cells: Sequence[Cell]) -> None:
 def run_folder(study: config.Study, cell: Cell, seed: int) -> str:
   """Where the results of a run lie: its workdir."""
   name = _folder_name(cell.tasks)
-  method = cell.model
-  if cell.strategy:
-    method = files.bounded_name(
-      f'{method}+{urllib.parse.quote(cell.strategy, safe="")}'
-    )
+  parts = filter(None, (cell.strategy, ','.join(cell.label_share)))
+  method = '+'.join(
+    [cell.model, *(urllib.parse.quote(part, safe='') for part in parts)]
+  )
+  if method != cell.model:
+    method = files.bounded_name(method)
   return os.path.join(study.workdir, 'runs', method, name, f'seed_{seed}')
 
 
@@ -194,6 +230,11 @@ def _task_sets(
 
 
 def baseline(cells: Sequence[Cell], cell: Cell) -> Cell | None:
-  """What a cell is compared with: the same model on its first task alone."""
-  alone = Cell(cell.model, cell.tasks[:1])
+  """What a cell is compared with: the same model on its first task alone.
+
+  With as many labels of that task.
+  """
+  (main, *_) = cell.tasks
+  of_main = (s for s in cell.label_share if s.rpartition('=')[0] == main)
+  alone = Cell(cell.model, (main,), label_share=tuple(of_main))
   return alone if alone in cells and alone != cell else None

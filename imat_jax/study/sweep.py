@@ -106,10 +106,12 @@ class Sweep:
   def data(self, ensemble: Ensemble) -> inputs.StreamedInputs:
     """The photos, with labels of an ensemble's tasks; the last ones stay."""
     trunk, task_set = ensemble.model.trunk, ensemble.task_set
-    key = (trunk if trunk.is_frozen else trunk.shape), task_set
+    (first, *_) = ensemble.runs
+    drawn = first.label_share and (first.label_share, first.seed)
+    key = (trunk if trunk.is_frozen else trunk.shape), task_set, drawn
     if self._data is None or self._data[0] != key:
       self._data = None  # its memory goes first
-      self._data = key, inputs.open_inputs(self._study, trunk, task_set)
+      self._data = key, inputs.open_inputs(first, trunk, task_set)
     return self._data[1]
 
   def train_all(self) -> None:
@@ -131,6 +133,8 @@ class Sweep:
 
   def size(self, ensemble: Ensemble) -> int:
     """How many runs of an ensemble go at once."""
+    if any(run.label_share for run in ensemble.runs):
+      return 1  # each draws its own labels
     if self._study.runs_at_once or not self._study.cache_on_device:
       return self._study.runs_at_once or 1
     return dry_run.runs_that_fit(ensemble, self.data(ensemble))

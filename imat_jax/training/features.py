@@ -35,10 +35,8 @@ def read(
   """
   views = 1 + (trunk.views if examples.split == 'train' else 0)
   path = _path(training, trunk, examples.split)
-  rows, examples = (
-    examples.rows,
-    source.Source(training.data_dir, examples.split, examples.task_set),
-  )
+  rows, label_NxT = examples.rows, examples.label_NxT()
+  examples = source.Source(training.data_dir, examples.split, examples.task_set)
   stored = distributed.broadcast_from_primary(path.is_file)
   if not stored:
     feature_NxVxD = np.stack(
@@ -55,7 +53,7 @@ def read(
     width = trained_input(trunk).shape[1]
     shape = jax.ShapeDtypeStruct((len(examples), views, width), np.float32)
     feature_NxVxD = distributed.broadcast_arrays(feature_NxVxD, shape)
-  return feature_NxVxD[rows], examples.label_NxT()[rows]
+  return feature_NxVxD[rows], label_NxT
 
 
 def _path(

@@ -48,8 +48,7 @@ class History:
 
   def append(self, row: dict[str, Any], stopping: config.Stopping) -> 'History':
     """The history with one more epoch."""
-    # Strategies weigh the tasks, so it is theirs to say what is better.
-    loss = row['total']['validation']
+    loss = selection_loss(row, stopping)
     state = self.stopping.update(row['epoch'], loss, stopping.min_delta)
     return History((*self.rows, row), state)
 
@@ -87,6 +86,21 @@ class History:
     stopping = EarlyStopping(**(value['stopping'] or {}))
     look_ahead = tuple(value.get('look_ahead', ()))
     return cls(tuple(value['rows']), stopping, value['seconds'], look_ahead)
+
+
+def selection_loss(
+  row: Mapping[str, Any], stopping: config.Stopping
+) -> float | None:
+  """The validation loss of a row by which epochs are compared; None: no label.
+
+  In a study it is that of the compared task for every arm: chosen by the total,
+  an arm with more tasks would stop where these do best.
+  """
+  if stopping.select_by == 'main':
+    main = next(iter(row['validation'].values()))  # the first task
+    return main['loss']
+  # Strategies weigh the tasks, so it is theirs to say what the total is.
+  return row['total']['validation']
 
 
 def epoch_metrics(

@@ -65,21 +65,24 @@ class StreamedInputs:
     input_pipeline.check_shared_memory(
       training.batch_size // shard.number, shape, training.loader
     )
-    self._examples = source.Source(training.data_dir, 'train', task_set)
-    if isinstance(training, config.Run) and training.train_photos:
-      self._examples = self._examples.draw(training.train_photos, training.seed)
-    self._held_out = source.Source(training.data_dir, 'validation', task_set)
-    self._evaluation = input_pipeline.eval_dataset(
-      self._held_out,
-      shape,
-      training.batch_size,
-      augmentation=training.augmentation if training.eval_augmented else None,
-      shard=shard,
-    )
-    self.num_train, self.num_validation = (
-      len(self._examples),
-      len(self._held_out),
-    )
+    self._examples = _train_examples(training, task_set)
+    self.reported_split = source.reported_split(training.data_dir)
+    self._held_out = {
+      split: source.Source(training.data_dir, split, task_set)
+      for split in dict.fromkeys(('validation', self.reported_split))
+    }
+    self._evaluation = {
+      split: input_pipeline.eval_dataset(
+        examples,
+        shape,
+        training.batch_size,
+        augmentation=training.augmentation if training.eval_augmented else None,
+        shard=shard,
+      )
+      for split, examples in self._held_out.items()
+    }
+    self.num_train = len(self._examples)
+    self.num_reported = len(self._held_out[self.reported_split])
     self.steps_per_epoch = input_pipeline.num_steps(
       self.num_train, training.batch_size
     )
@@ -128,17 +131,56 @@ class StreamedInputs:
 
   def validation(self) -> Iterable[Batch]:
     """Each validation photo once; the last batch is padded."""
-    batches = input_pipeline.iterate(self._evaluation, self._training.loader)
+    return self._batches('validation')
+
+  def reported(self) -> Iterable[Batch]:
+    """The same of the photos of `reported_split`."""
+    return self._batches(self.reported_split)
+
+  def _batches(self, split: str) -> Iterable[Batch]:
+    dataset = self._evaluation[split]
+    batches = input_pipeline.iterate(dataset, self._training.loader)
     return map(sharding.shard_batch, batches)
 
   def held_out(self, number: int) -> Batch:
     """One of the batches of `validation`, in turn."""
-    batch = self._evaluation[number % len(self._evaluation)]
-    return sharding.shard_batch(batch)
+    dataset = self._evaluation['validation']
+    return sharding.shard_batch(dataset[number % len(dataset)])
+
+
+def _train_examples(
+  training: config.Training, task_set: tasks.TaskSet
+) -> source.Source:
+  """The train photos, or some of them, with all of their labels or some."""
+  examples = source.Source(training.data_dir, 'train', task_set)
+  if not isinstance(training, config.Run):
+    return examples
+  if training.train_photos:
+    examples = examples.draw(training.train_photos, training.seed)
+  if training.label_share:
+    shares = {
+      tasks.resolve(name, task_set.names): share
+      for name, share in training.label_shares.items()
+    }
+    examples = examples.keep_labels(shares, training.seed)
+  return examples
 
 
 class CachedInputs(StreamedInputs):
-  """The same from photos on the device, decoded once; of any number of runs."""
+  """The same from photos on the device, decoded once.
+
+  Of any number of runs, unless they have --train_photos or --label_share: what
+  these draw is of one seed.
+  """
+
+  def __init__(
+    self,
+    training: config.Training,
+    shape: tuple[int, int],
+    task_set: tasks.TaskSet,
+  ):
+    super().__init__(training, shape, task_set)
+    self._loaded = {}  # split → its batches
 
   def train(self, seeds: Sequence[int], start: int) -> Iterator[StepInput]:
     # The order of an epoch is a function of (seed, epoch), the place within it
@@ -154,20 +196,22 @@ class CachedInputs(StreamedInputs):
         yield step_input
       epoch, skipped = epoch + 1, 0
 
-  def validation(self) -> Iterable[Batch]:
-    return self._validation_batches
+  def _batches(self, split: str) -> Sequence[Batch]:
+    if split not in self._loaded:
+      self._loaded[split] = self._load(split)
+    return self._loaded[split]
+
+  def _load(self, split: str) -> list[Batch]:
+    return list(super()._batches(split))
 
   def held_out(self, number: int) -> Batch:
-    return self._validation_batches[number % len(self._validation_batches)]
+    batches = self._batches('validation')
+    return batches[number % len(batches)]
 
   @functools.cached_property
   def _photos(self) -> device_dataset.Photos:
     threads = self._training.loader.loader_threads
     return sharding.replicate(device_dataset.load(self._examples, threads))
-
-  @functools.cached_property
-  def _validation_batches(self) -> list[Batch]:
-    return list(super().validation())
 
 
 class FeatureInputs(CachedInputs):
@@ -184,9 +228,8 @@ class FeatureInputs(CachedInputs):
     read = features.read(self._training, self._trunk, self._examples)
     return device_dataset.Features(*sharding.replicate(read))
 
-  @functools.cached_property
-  def _validation_batches(self) -> list[Batch]:
-    read = features.read(self._training, self._trunk, self._held_out)
+  def _load(self, split: str) -> list[Batch]:
+    read = features.read(self._training, self._trunk, self._held_out[split])
     feature_Nx1xD, label_NxT = read
     feature_NxD = feature_Nx1xD[:, 0]
     size, number = self._training.batch_size, len(label_NxT)
