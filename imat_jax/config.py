@@ -17,6 +17,7 @@ from imat_jax.options import (
   part_from_text,
 )
 from imat_jax.recipe import Augmentation, Loss, Optimizer, Recipe
+from imat_jax.recipe import Pruning as Pruning  # with the others, for users
 
 # Networks of a study: the report's, and two of today; see `models.presets`.
 MODELS = (

@@ -7,7 +7,7 @@ import dataclasses
 from typing import Literal, NamedTuple
 
 from imat_jax import validators
-from imat_jax.options import Config, Part, option
+from imat_jax.options import Config, Part, group, option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,6 +61,45 @@ class Augmentation(Config):
     0.0,
     validators.at_least(0),
   )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pruning(Config):
+  """How training sets weights of kernels to 0; none unless there is a share."""
+
+  sparsity: float = option(
+    'share of the weights of kernels that are 0 at the end; 0: none',
+    0.0,
+    validators.between(0, 0.999),
+  )
+  prune_by: Literal['magnitude', 'global_magnitude', 'saliency', 'random'] = (
+    option(
+      'which weights go first: the smallest of each array, or of the whole '
+      'trunk, those that change the loss least (SNIP), or any, as a control',
+      'magnitude',
+    )
+  )
+  prune_from: float = option(
+    'share of the steps before the first pruning',
+    0.2,
+    validators.between(0, 1),
+  )
+  prune_until: float = option(
+    'share of the steps before the last one; the rest trains what is left',
+    0.7,
+    validators.between(0, 1),
+  )
+  prune_steps: int = option(
+    'steps from one pruning to the next', 50, validators.at_least(1)
+  )
+
+  def __post_init__(self):
+    super().__post_init__()
+    if self.prune_from > self.prune_until:
+      raise ValueError(
+        f'--prune_from={self.prune_from}: is after --prune_until='
+        f'{self.prune_until}'
+      )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,11 +158,16 @@ class Optimizer(Config):
     0.0,
     validators.between(0, 0.99999),
   )
+  pruning: Pruning = group(Pruning)
 
   @property
   def needs_num_steps(self) -> bool:
     """Whether a step's size depends on how many steps there will be."""
-    return self.schedule != 'constant' or self.warmup > 0
+    return (
+      self.schedule != 'constant'
+      or self.warmup > 0
+      or self.pruning.sparsity > 0
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

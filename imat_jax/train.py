@@ -39,6 +39,7 @@ from imat_jax.training import (
   gradient_similarity,
   inputs,
   metrics,
+  pruning,
   scoring,
   sharding,
 )
@@ -321,6 +322,11 @@ def _end_epoch(
     (checkpoint.metrics, validation, checkpoint.cosines)
   )
   histories = list(checkpoint.histories)
+  # Before its end the network still loses weights: no such epoch is the best.
+  is_pruned = step >= pruning.last_step(
+    ensemble.training.optimizer,
+    ensemble.training.epochs * data.steps_per_epoch,
+  )
   for r in np.flatnonzero(active_R):
     of_run = functools.partial(jax.tree.map, operator.itemgetter(r))
     scores = {
@@ -341,7 +347,9 @@ def _end_epoch(
       ),
       look_ahead=histories[r].look_ahead,
     )
-    histories[r] = histories[r].append(row, ensemble.training.stopping)
+    histories[r] = histories[r].append(
+      row, ensemble.training.stopping, is_pruned
+    )
     writers.write_epoch(row, scores['validation'])
   better_R = active_R & [h.stopping.best_epoch == epoch for h in histories]
   best = compiled.keep_best(

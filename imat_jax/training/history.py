@@ -46,9 +46,17 @@ class History:
   seconds: float = 0.0  # of the epoch's steps so far
   look_ahead: tuple[dict[str, Any], ...] = ()  # of the epoch so far
 
-  def append(self, row: dict[str, Any], stopping: config.Stopping) -> 'History':
-    """The history with one more epoch."""
-    loss = selection_loss(row, stopping)
+  def append(
+    self, row: dict[str, Any], stopping: config.Stopping, counts: bool = True
+  ) -> 'History':
+    """The history with one more epoch.
+
+    Args:
+      row: of the epoch.
+      stopping: how the best one is chosen.
+      counts: whether it can be the best; else it is kept until one is there.
+    """
+    loss = selection_loss(row, stopping) if counts else None
     state = self.stopping.update(row['epoch'], loss, stopping.min_delta)
     return History((*self.rows, row), state)
 

@@ -7,6 +7,7 @@ import optax
 
 from imat_jax import config
 from imat_jax.models.trunks import Trunk
+from imat_jax.training import pruning
 
 
 def make(
@@ -39,6 +40,8 @@ def make(
   if optimizer.trunk_factor != 1 or not trunk.trains_all:
     parts.append(_for_trunk(trunk, optimizer.trunk_factor))
   update = optax.chain(*parts)
+  if optimizer.pruning.sparsity:
+    update = pruning.pruned(update, optimizer.pruning, trunk, num_updates)
   if optimizer.accumulation == 1:
     return update
   return optax.MultiSteps(

@@ -53,7 +53,7 @@ def train_step(
   next_state = state.replace(
     step=state.step + 1,
     params=params,
-    average=_averaged(recipe.optimizer, state, params),
+    average=_averaged(recipe.optimizer, state, params, opt_state),
     collections=result.collections,
     opt_state=opt_state,
     strategy=result.strategy,
@@ -65,7 +65,10 @@ def train_step(
 
 
 def _averaged(
-  optimizer: 'config.Optimizer', state: TrainState, params: dict[str, Any]
+  optimizer: 'config.Optimizer',
+  state: TrainState,
+  params: dict[str, Any],
+  opt_state: optax.OptState,
 ) -> dict[str, Any]:
   """The running mean with the next parameters; of few updates a plain mean."""
   if not optimizer.average:
@@ -74,7 +77,12 @@ def _averaged(
   # The first parameters count like those after an update.
   share = jnp.maximum(1 - optimizer.average, 1 / (updates + 1))
   share = jnp.where(rest == 0, share, 0)
-  return optax.incremental_update(params, state.average, share)
+  average = optax.incremental_update(params, state.average, share)
+  if not optimizer.pruning.sparsity:
+    return average
+  # Else a pruned weight would fade, and never be 0.
+  mask = optax.tree_utils.tree_get(opt_state, 'mask')
+  return jax.tree.map(lambda a, m: jnp.where(m, a, 0), average, mask)
 
 
 def nonfinite_gradients(gradient: dict[str, Any]) -> jax.Array:
