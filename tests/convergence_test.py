@@ -19,7 +19,7 @@ CURVES = {
 
 
 def _noisy(curve, seed=0, seeds=8):
-  """As in the clothing study: 0.03 from epoch to epoch."""
+  """Each epoch of each seed with noise of its own."""
   return curve + np.random.default_rng(seed).normal(0, 0.03, (seeds, 20))
 
 

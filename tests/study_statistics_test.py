@@ -161,6 +161,30 @@ def test_a_study_says_something_false_in_five_of_a_hundred(shape, seeds):
     assert np.mean(by_model) > 0.1
 
 
+@pytest.mark.parametrize('seeds', [5, 8])
+def test_a_study_rules_a_margin_out_wrongly_in_five_of_a_hundred(seeds):
+  """Every difference is the margin itself, so none is less."""
+  rng, number, margin = np.random.default_rng(17), 1000, 0.1
+  base, *others = rng.normal(0, 0.03, (3, number, 3, seeds))
+  difference = margin + np.concatenate([x - base for x in others], axis=1)
+  wrong = np.mean(
+    [
+      min(
+        statistics.holm(
+          [
+            statistics.equivalence_p_value(statistics.over_seeds(d), margin)
+            for d in of_study
+          ]
+        )
+      )
+      < 0.05
+      for of_study in difference
+    ]
+  )
+  error = np.sqrt(0.05 * 0.95 / number)
+  assert 0.02 < wrong < 0.05 + 0.01 + 2 * error
+
+
 def _photos(rng, seeds, photos, spread_of_photos):
   """Differences of two networks on the same photos, without an effect."""
   hard_N = rng.normal(0, 1, photos)

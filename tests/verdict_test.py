@@ -25,13 +25,13 @@ def _compared(added, mean, says, model='m', within=False, seeds=8, unseen=0.04):
 
 
 def _said(*comparisons, alone=(0.6,)):
-  lines = verdict.sentences('class', comparisons, alone, 0.25, 0.02)
+  lines = verdict.sentences('class', comparisons, alone, 0.25, 0.02, 'test')
   *of_sets, last = lines
   assert last.startswith('Alone, class has an accuracy of 0.6')
   return ' '.join(of_sets)
 
 
-HERE = 'On these 1,372 photos, over 8 seeds, learning '
+HERE = 'On these 1,372 test photos, over 8 seeds, learning '
 CASES = {
   'one comparison, worse': (
     [_compared('color', -0.05, WORSE)],
@@ -145,14 +145,21 @@ def test_seeds_that_differ_and_a_single_one():
   said = _said(
     _compared('color', 0, SILENT, seeds=1), _compared('age', 0, SILENT)
   )
-  assert said.startswith('On these 1,372 photos, over 1 to 8 seeds, learning')
+  assert said.startswith(
+    'On these 1,372 test photos, over 1 to 8 seeds, learning'
+  )
   said = _said(_compared('color', 0, SILENT, seeds=1))
-  assert said.startswith('On these 1,372 photos, over 1 seed, learning')
+  assert said.startswith('On these 1,372 test photos, over 1 seed, learning')
 
 
 def test_the_task_alone_and_the_commonest_label():
   lines = verdict.sentences(
-    'class', [_compared('color', 0, SILENT)], [0.7, 0.65, 0.6], 0.25, 0.02
+    'class',
+    [_compared('color', 0, SILENT)],
+    [0.7, 0.65, 0.6],
+    0.25,
+    0.02,
+    'test',
   )
   assert lines[-1] == (
     'Alone, class has an accuracy of 0.600 to 0.700; always predicting the '
@@ -161,7 +168,7 @@ def test_the_task_alone_and_the_commonest_label():
 
 
 def test_without_a_comparison_nothing_is_said():
-  assert verdict.sentences('class', [], [0.6], 0.25, 0.02) == []
+  assert verdict.sentences('class', [], [0.6], 0.25, 0.02, 'test') == []
 
 
 @pytest.mark.parametrize(

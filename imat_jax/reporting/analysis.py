@@ -165,6 +165,11 @@ def _run(cell: Cell, result: Result, names: Iterable[str]) -> dict[str, Any]:
   }
 
 
+def _split(runs_by_cell: Analysis) -> str:
+  """Whose photos all runs were evaluated on."""
+  return next(iter(runs_by_cell.values()))[0].evaluation['split']
+
+
 def _verdict(
   runs_by_cell: Analysis,
   task: str,
@@ -183,7 +188,9 @@ def _verdict(
     task, next(iter(alone.values()))[0], counts
   )
   means = [np.mean([e[results.MAIN] for e in of]) for of in alone.values()]
-  return verdict.sentences(task, comparisons, means, commonest, margin)
+  return verdict.sentences(
+    task, comparisons, means, commonest, margin, _split(runs_by_cell)
+  )
 
 
 def _warnings(
@@ -192,7 +199,7 @@ def _warnings(
   """Where the numbers cannot support a conclusion."""
   warnings = []
   if not num_labelled(runs_by_cell, task):
-    warnings.append(f'no validation photo has a label for {task}')
+    warnings.append(f'no {_split(runs_by_cell)} photo has a label for {task}')
   fewest = min((len(c['seeds']) for c in comparisons), default=_FEW_SEEDS)
   if fewest < _FEW_SEEDS:
     warnings.append(

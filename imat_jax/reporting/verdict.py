@@ -20,6 +20,7 @@ def sentences(
   alone: Sequence[float],
   commonest: float,
   margin: float,
+  split: str,
 ) -> list[str]:
   """What is shown for each added set of tasks, and where it was measured.
 
@@ -29,6 +30,7 @@ def sentences(
     alone: its accuracy without another task, a number per model.
     commonest: that of always predicting the commonest train label.
     margin: the smallest difference in accuracy that matters.
+    split: whose photos they are.
 
   Returns:
     a sentence per added set and one about the task alone; none without a
@@ -42,7 +44,7 @@ def sentences(
   photos = comparisons[0]['photos']['count']
   seeds = sorted({len(c['seeds']) for c in comparisons})
   start = (
-    f'On these {photos:,} photos, over {_range(seeds, "d")} '
+    f'On these {photos:,} {split} photos, over {_range(seeds, "d")} '
     f'seed{"s" * (seeds[-1] > 1)}, '
   )
   lines, beside, accuracy = [], task, f'the accuracy of {task}'
