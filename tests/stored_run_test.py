@@ -45,9 +45,7 @@ def test_its_results_are_read(run):
 def test_what_trained_it_is_unknown(run):
   """It is of before that was recorded; a study counts it apart."""
   result = results.read(run)
-  today = result._replace(
-    evaluation=result.evaluation | {'made_by': {'threads': 2}}
-  )
+  today = result._replace(provenance={'threads': 2})
   assert results.trained_by([result, today, result]) == [
     {'runs': 2},
     {'runs': 1, 'threads': 2},

@@ -444,6 +444,11 @@ def test_study_json_is_made_of_the_runs(whole):
   (trained_by,) = found['trained_by']  # all by this process
   assert trained_by['runs'] == 6
   assert trained_by['threads'] and trained_by['kernels']
+  head = subprocess.run(
+    ['git', '-C', ROOT, 'rev-parse', 'HEAD'], capture_output=True, text=True
+  )
+  if head.returncode == 0:
+    assert trained_by['commit'].startswith(head.stdout.strip())
   assert any('2 seeds: too few' in w for w in found['warnings'])
   for cell in found['cells']:
     name = '+'.join(cell['tasks'])

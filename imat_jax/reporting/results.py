@@ -67,6 +67,7 @@ class Result(NamedTuple):
   evaluation: dict[str, Any]
   guesses: Predictions  # N photos of `evaluation`'s split × T tasks
   num_params: int
+  provenance: dict[str, Any] | None = None  # earlier runs have none
 
 
 def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
@@ -82,8 +83,9 @@ def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
     from imat_jax.reporting import model_card
 
     model_card.write(workdir, scored)
-  made_by = environment.rounding() | {'kernels': kernels.description()}
-  files.write_json(workdir.evaluation, scored.evaluation | {'made_by': made_by})
+  provenance = environment.rounding() | {'kernels': kernels.description()}
+  files.write_json(workdir.provenance, provenance)
+  files.write_json(workdir.evaluation, scored.evaluation)
 
 
 def is_finished(folder: str | pathlib.Path) -> bool:
@@ -104,6 +106,9 @@ def read(folder: str | pathlib.Path) -> Result:
     rows = workdir_lib.read_rows(workdir)
     with np.load(workdir.predictions, allow_pickle=False) as arrays:
       guesses = Predictions(**arrays)
+    provenance = None
+    if workdir.provenance.exists():
+      provenance = files.read_json(workdir.provenance)
     shape = evaluation['num_examples'], len(task_set)
     if (
       any(part.shape != shape for part in guesses)
@@ -123,6 +128,7 @@ def read(folder: str | pathlib.Path) -> Result:
     evaluation,
     guesses,
     network.num_params(run.model, task_set),
+    provenance,
   )
 
 
@@ -132,7 +138,7 @@ def trained_by(runs: Iterable[Result]) -> list[dict[str, Any]]:
   Runs of before it was recorded have a number only.
   """
   counts = collections.Counter(
-    json.dumps(result.evaluation.get('made_by', {})) for result in runs
+    json.dumps(result.provenance or {}) for result in runs
   )
   return [
     {'runs': number} | json.loads(text) for text, number in counts.items()

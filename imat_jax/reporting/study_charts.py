@@ -1,5 +1,6 @@
 """The charts that only a study's page has."""
 
+import collections
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,12 +10,13 @@ import altair as alt
 from imat_jax.reporting import charts, statistics
 from imat_jax.reporting.results import MAIN
 
-# Color and shape of a verdict; they point where the difference lies.
+# Color and shape of a verdict; the shape points where the difference lies.
 _LOOKS = {
   statistics.BETTER: (charts.BLUE, 'triangle-right'),
   statistics.WORSE: (charts.ORANGE, 'triangle-left'),
   statistics.SMALL: (charts.GREY, 'square'),
 }
+_UPRIGHT = {'triangle-right': 'triangle-up', 'triangle-left': 'triangle-down'}
 _UNDECIDED = charts.GREY, 'circle'
 
 
@@ -58,12 +60,10 @@ def _forest(
     scores = comparison['scores'][MAIN]
     name = '+ ' + ' + '.join(comparison['tasks'][1:])
     shared = {'with': name, 'verdict': scores['verdict']}
-    mean, low, high = (scores[part] for part in ('mean', 'low', 'high'))
-    range_text = '' if low is None else f' ({_points(low)} to {_points(high)})'
     rows.append(
       shared
-      | {'mean': _percent(mean), 'low': _percent(low), 'high': _percent(high)}
-      | {'text': f'{name}: {_points(mean)}{range_text}, {scores["verdict"]}'}
+      | {part: _percent(scores[part]) for part in ('mean', 'low', 'high')}
+      | {'text': f'{name}: {_estimate(scores)}'}
     )
     seeds += [
       shared
@@ -73,17 +73,9 @@ def _forest(
       }
       for seed, value in zip(comparison['seeds'], scores['values'], strict=True)
     ]
-  verdicts = list(dict.fromkeys(row['verdict'] for row in rows))
-  looks = [_LOOKS.get(verdict, _UNDECIDED) for verdict in verdicts]
   names, data = [row['with'] for row in rows], alt.Data(values=rows)
   y = alt.Y('with:N', title=None, sort=names, axis=alt.Axis(labelLimit=300))
-  legend = alt.Legend(symbolOpacity=1)
-  color = alt.Color('verdict:N', title=None, legend=legend).scale(
-    domain=verdicts, range=[color for color, _ in looks]
-  )
-  shape = alt.Shape('verdict:N', title=None, legend=legend).scale(
-    domain=verdicts, range=[shape for _, shape in looks]
-  )
+  color, shape = _look(rows)
   x = alt.X(
     'low:Q',
     title=f'{MAIN}, percentage points; right is better',
@@ -122,57 +114,104 @@ def _forest(
   )
 
 
+def label_budget(
+  task: str, rows: Sequence[Mapping[str, Any]]
+) -> list[charts.Chart]:
+  """The difference that other tasks make, over the number of their labels.
+
+  One for each model, added task and number of labels of the compared task, with
+  the same range.
+
+  Args:
+    task: the compared one.
+    rows: see `label_budget.rows`.
+  """
+  ends = [
+    _percent(row[part])
+    for row in rows
+    for part in ('difference', 'low', 'high')
+    if row[part] is not None
+  ]
+  range_ = [min(0, *ends), max(0, *ends)]
+  by_title = collections.defaultdict(list)
+  for row in rows:
+    arm = f'{row["model"]} + {row["with"]}'
+    by_title[arm, f'{row["main labels"]:,} labels of {task}'].append(row)
+  return [
+    _budget_chart(title, of_title, range_)
+    for title, of_title in by_title.items()
+  ]
+
+
+def _budget_chart(
+  title: Sequence[str],
+  rows: Sequence[Mapping[str, Any]],
+  range_: Sequence[float],
+) -> charts.Chart:
+  values = [
+    {
+      'labels': row['labels'],
+      'verdict': row['verdict'],
+      'text': f'{row["labels"]:,} labels: {_estimate(row, "difference")}',
+    }
+    | {part: _percent(row[part]) for part in ('difference', 'low', 'high')}
+    for row in rows
+  ]
+  x = alt.X('labels:Q', title='labels of the added task').scale(
+    type='log', nice=False, padding=12
+  )
+  y = alt.Y('low:Q', title='percentage points; up is better').scale(
+    domain=list(range_), nice=True
+  )
+  color, shape = _look(rows, _UPRIGHT)
+  base = alt.Chart()
+  bars = base.mark_rule(strokeWidth=2, aria=False).encode(
+    x=x, y=y, y2='high:Q', color=color
+  )
+  lines = base.mark_line(color=charts.GREY, aria=False).encode(
+    x=x, y='difference:Q'
+  )
+  points = base.mark_point(filled=True, size=100, opacity=1).encode(
+    x=x, y='difference:Q', color=color, shape=shape, description='text:N'
+  )
+  zero = base.mark_rule(strokeDash=[4, 4], color=charts.GREY, aria=False)
+  chart = alt.layer(
+    *(zero.encode(y=alt.datum(0)), lines, bars, points),
+    data=alt.Data(values=values),
+  ).properties(width=230, height=200, title=list(title))
+  return charts.finish(
+    chart,
+    f'{", ".join(title)}: difference in {MAIN} over the number of labels of '
+    'the added task, with 95% intervals.',
+  )
+
+
+def _look(
+  rows: Sequence[Mapping[str, Any]], shapes: Mapping[str, str] | None = None
+) -> tuple[alt.Color, alt.Shape]:
+  """Color and shape of the verdicts that rows have, with other shapes."""
+  verdicts = list(dict.fromkeys(row['verdict'] for row in rows))
+  looks = [_LOOKS.get(verdict, _UNDECIDED) for verdict in verdicts]
+  legend = alt.Legend(symbolOpacity=1)
+  color = alt.Color('verdict:N', title=None, legend=legend).scale(
+    domain=verdicts, range=[color for color, _ in looks]
+  )
+  shape = alt.Shape('verdict:N', title=None, legend=legend).scale(
+    domain=verdicts, range=[(shapes or {}).get(s, s) for _, s in looks]
+  )
+  return color, shape
+
+
+def _estimate(scores: Mapping[str, Any], mean: str = 'mean') -> str:
+  """The mean with its interval, where it has one."""
+  low, high = scores['low'], scores['high']
+  range_ = '' if low is None else f' ({_points(low)} to {_points(high)})'
+  return f'{_points(scores[mean])}{range_}, {scores["verdict"]}'
+
+
 def _percent(value: float | None) -> float | None:
   return None if value is None else round(100 * value, 3)
 
 
 def _points(value: float) -> str:
   return f'{100 * value:.1f}'.replace('-', '−')
-
-
-def label_budget(
-  task: str, rows: Sequence[Mapping[str, Any]]
-) -> list[charts.Chart]:
-  """The difference that other tasks make, over the number of their labels.
-
-  Args:
-    task: the compared one.
-    rows: see `label_budget.rows`.
-  """
-  panels = {}
-  for row in rows:
-    title = (
-      f'{row["model"]}, with {row["with"]}; {row["main labels"]:,} labels of '
-      f'{task}'
-    )
-    panels.setdefault(title, []).append(row)
-  return [_budget(title, of_panel) for title, of_panel in panels.items()]
-
-
-def _budget(title: str, rows: Sequence[Mapping[str, Any]]) -> charts.Chart:
-  base = alt.Chart().encode(
-    x=alt.X('labels:Q', title='train labels of the added task').scale(
-      type='log', nice=False, padding=12
-    ),
-    tooltip=['labels:Q', 'alone:Q', 'difference:Q', 'verdict:N'],
-  )
-  color = alt.value(charts.BLUE)
-  bars = base.mark_rule(strokeWidth=2).encode(
-    y=alt.Y('low:Q', title=f'difference in {MAIN}'), y2='high:Q', color=color
-  )
-  lines = base.mark_line().encode(y='difference:Q', color=color)
-  points = base.mark_point(filled=True, size=70, opacity=1).encode(
-    y='difference:Q', color=color
-  )
-  zero = (
-    alt.Chart()
-    .mark_rule(strokeDash=[4, 4], color=charts.GREY)
-    .encode(y=alt.datum(0))
-  )
-  data = alt.Data(values=list(rows))
-  chart = alt.layer(zero, bars, lines, points, data=data).properties(
-    width=260, height=200, title=title
-  )
-  return charts.finish(
-    chart, f'Difference in {MAIN} over the number of labels: {title}.'
-  )

@@ -95,6 +95,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
     baselines=baselines,
     comparisons_by_model=_by_model(findings['comparisons']),
     cells_by_model=_by_model(findings['cells']),
+    sensitivity_by_model=_by_model(findings['sensitivity']),
     shifts_by_set=_by_set(findings['label_shift']),
     confusions=[
       html.confusion_table(
@@ -155,13 +156,13 @@ def _figures(
   specs = {
     score: charts.curves(panels, score) for score in ('accuracy', 'loss')
   }
-  if findings['comparisons'] and len(next(iter(runs_by_cell.values()))) > 1:
-    specs['differences'] = study_charts.differences(
-      findings['comparisons'], findings['margin']
-    )
   if findings['label_budget']:
     specs['label_budget'] = study_charts.label_budget(
       task, findings['label_budget']
+    )
+  elif findings['comparisons'] and len(next(iter(runs_by_cell.values()))) > 1:
+    specs['differences'] = study_charts.differences(
+      findings['comparisons'], findings['margin']
     )
   if findings['affinity']:
     specs['affinity'] = charts.affinity(findings['affinity'])

@@ -37,6 +37,7 @@ class Workdir:
     self.report = self.path / 'report.html'
     self.card = self.path / 'README.md'
     self.predictions = self.path / 'predictions.npz'
+    self.provenance = self.path / 'provenance.json'
     self.starts = self.path / 'starts.jsonl'
     self.tensorboard = self.path / 'tensorboard'
     self.wandb = self.path / 'wandb.json'
