@@ -144,7 +144,7 @@ def _compare_all(
 
 
 def num_labelled(runs_by_cell: Analysis, task: str) -> int:
-  """Validation photos with a label of the task."""
+  """Photos of the reported split with a label of the task."""
   return next(iter(runs_by_cell.values()))[0].evaluation['tasks'][task]['count']
 
 
@@ -192,7 +192,8 @@ def _warnings(
   """Where the numbers cannot support a conclusion."""
   warnings = []
   if not num_labelled(runs_by_cell, task):
-    warnings.append(f'no validation photo has a label for {task}')
+    split = next(iter(runs_by_cell.values()))[0].evaluation['split']
+    warnings.append(f'no {split} photo has a label for {task}')
   fewest = min((len(c['seeds']) for c in comparisons), default=_FEW_SEEDS)
   if fewest < _FEW_SEEDS:
     warnings.append(
