@@ -1,6 +1,7 @@
 """A test split: drawn or given, untouched by training, and what is reported."""
 
 import contextlib
+import csv
 import io
 import json
 import pathlib
@@ -11,7 +12,9 @@ import tiny
 
 from imat_jax import config, errors, evaluate
 from imat_jax.data import build, configs, kaggle, preprocess, selection, source
+from imat_jax.models import presets
 from imat_jax.reporting import results
+from imat_jax.study import sweep
 from imat_jax.training import features, inputs
 
 
@@ -205,3 +208,42 @@ def test_frozen_features_of_the_test_photos(with_test, monkeypatch):
   number = data.num_reported
   np.testing.assert_array_equal(found_NxT[:number], label_NxT)
   assert (found_NxT[number:] == -1).all()
+
+
+@pytest.mark.devices(4)
+def test_runs_at_once_and_on_several_devices(with_test, tmp_path, monkeypatch):
+  """A study says everywhere that its numbers are of the test photos."""
+  monkeypatch.setattr(presets, 'by_name', lambda name: tiny.SMALL)
+  study = config.Study(
+    data_dir=with_test,
+    workdir=str(tmp_path / 'study'),
+    models=('public_3m',),
+    task_sets='apparel;apparel,color',
+    seeds=2,
+    epochs=2,
+    batch_size=8,
+    cache_on_device=True,
+    runs_at_once=4,
+    stopping=config.Stopping(select_by='main'),
+  )
+  with contextlib.redirect_stdout(io.StringIO()):
+    sweep.run_study(study)
+  number = len(_ids(with_test, 'test'))
+  runs = sorted((tmp_path / 'study').glob('runs/*/*/*'))
+  assert len(runs) == 4
+  for path in runs:
+    evaluation = results.read(path).evaluation
+    assert (evaluation['split'], evaluation['num_examples']) == ('test', number)
+    found = evaluate.evaluate(
+      evaluate.Evaluate(run=str(path), data_dir=with_test)
+    )
+    for name, scores in evaluation['tasks'].items():
+      assert found['tasks'][name]['loss'] == pytest.approx(scores['loss'])
+  page = (tmp_path / 'study/report.html').read_text()
+  assert 'Scores on the test photos' in page
+  assert 'on which\nit is measured' not in page
+  for name in ('scores', 'comparisons', 'labels', 'runs'):
+    with (tmp_path / f'study/tables/{name}.csv').open(newline='') as file:
+      assert {row['split'] for row in csv.DictReader(file)} == {'test'}
+  with (tmp_path / 'study/tables/sensitivity.csv').open(newline='') as file:
+    assert {row['split'] for row in csv.DictReader(file)} == {'validation'}

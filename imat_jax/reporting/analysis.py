@@ -144,7 +144,7 @@ def _compare_all(
 
 
 def num_labelled(runs_by_cell: Analysis, task: str) -> int:
-  """Validation photos with a label of the task."""
+  """Photos of the reported split with a label of the task."""
   return next(iter(runs_by_cell.values()))[0].evaluation['tasks'][task]['count']
 
 

@@ -33,6 +33,10 @@ def write(workdir: Workdir) -> str:
     f'{result.num_params:,} parameters',
     f'{result.evaluation["num_examples"]:,} {split} photos',
     f'resumed {resumed} time{"" if resumed == 1 else "s"}',
+    *(
+      f'{share:.3g} of the train labels of {name}'
+      for name, share in result.run.label_shares.items()
+    ),
     *description.notes(statistics['metadata'], result.task_set.names),
   ]
   panels = {name: charts.Panel(name, {'': [result]}) for name in labelled}
