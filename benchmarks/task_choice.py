@@ -83,9 +83,10 @@ def main() -> None:
   gains = {name: x - x[:, :1] for name, x in truth.value.items()}
   print(_gain_table(truth, gains))
   for name, gain_SxG in gains.items():
-    print(
-      f'\n{name}:\n\n{_agreement_table(scores, gain_SxG, truth.member_GxT)}'
-    )
+    for together in False, True:
+      number = 'all runs together' if together else 'one run'
+      print(f'\n{name}, predicted from {number}:\n')
+      print(_agreement_table(scores, gain_SxG, truth.member_GxT, together))
 
 
 def read_truth(folder: pathlib.Path) -> Truth:
@@ -355,14 +356,23 @@ def _gain_table(truth: Truth, gains: Mapping[str, np.ndarray]) -> str:
 
 
 def _agreement_table(
-  scores: Mapping[str, np.ndarray], gain_SxG: np.ndarray, member_GxT: np.ndarray
+  scores: Mapping[str, np.ndarray],
+  gain_SxG: np.ndarray,
+  member_GxT: np.ndarray,
+  together: bool,
 ) -> str:
-  """A row per predictor, and what chance and other seeds would have."""
+  """A row per predictor, and what chance and other seeds would have.
+
+  Each run's scores are compared, and their agreement averaged; together, the
+  scores are averaged first.
+  """
 
   def of_predictor(score_SxG: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     def measure(index):
-      gain = gain_SxG[index].mean(-2)[..., None, :]
-      return agreement(score_SxG[index], gain, member_GxT).mean(-2)
+      score, gain = score_SxG[index], gain_SxG[index].mean(-2)[..., None, :]
+      if together:
+        score = score.mean(-2, keepdims=True)
+      return agreement(score, gain, member_GxT).mean(-2)
 
     return measure
 

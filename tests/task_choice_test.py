@@ -26,17 +26,19 @@ def test_rank_correlation_is_that_of_scipy():
 
 def test_agreement_of_a_case_counted_by_hand():
   gain_G = np.array([0, 0.02, -0.01, 0.03])
-  score_2xG = np.array(
+  score_3xG = np.array(
     [
-      [0, 1, -1, 0.5],  # chooses the first other; orders the sets 3, 1, 2
+      [0, 1, -1, 0.5],  # chooses the first of the two
       [0, -1, -2, -3],  # chooses none
+      [0, 0, 0, 0],  # calls none a help
     ]
   )
-  measured = task_choice.agreement(score_2xG, gain_G, MEMBER_GxT)
+  measured = task_choice.agreement(score_3xG, gain_G, MEMBER_GxT)
   np.testing.assert_allclose(measured[0], [1, 0.5, 1, 1, 0.01], atol=1e-12)
   np.testing.assert_allclose(
     measured[1], [1, -0.5, 0.5, 1 / 3, 0.03], atol=1e-12
   )
+  np.testing.assert_allclose(measured[2], [0, 0, 0.5, 1 / 3, 0.03], atol=1e-12)
   # Any of the four sets, so 0.01 on average.
   np.testing.assert_allclose(
     task_choice.chance(gain_G, MEMBER_GxT), [0, 0, 0.5, 0.5, 0.02]
