@@ -3,14 +3,13 @@ learning" (NeurIPS 2021).
 """
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from imat_jax import options, validators
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked, shares
+from imat_jax.strategies._masked import MaskedGramian, shares
 from imat_jax.strategies._solvers import nonnegative_minimum, unit_trace
 
 # Shorter combinations, of gradients of length 1, have almost cancelled.
@@ -18,15 +17,13 @@ _CANCELLED = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Cagrad(Masked):
+class Cagrad(MaskedGramian):
   """Of the vectors near the average g the best for the task worst off.
 
   Near is within c‖g‖. That is g + c‖g‖ g_w / ‖g_w‖, where g_w = Jᵀw makes
   g·g_w + c‖g‖‖g_w‖ least over w ≥ 0, Σw = 1; divided by 1 + c, as the authors'
   code can, so that one task alone is as without.
   """
-
-  needs_gramian: ClassVar[bool] = True
 
   nearness: float = options.option(
     'c: the distance from the average over its length',
