@@ -35,11 +35,12 @@ class Cagrad(MaskedGramian):
     share_T, is_here_T = evidence.weight_T, evidence.weight_T > 0
     gramian_TxT = unit_trace(evidence.gramian_TxT)
     inner_T = gramian_TxT @ share_T
-    radius = self.nearness * jnp.sqrt(share_T @ inner_T)
+    # Where gradients cancel, rounding makes squares that are negative.
+    radius = self.nearness * jnp.sqrt(jnp.maximum(share_T @ inner_T, 0))
 
     def length(weight_T):
       # A little longer than it is, to have a slope where gradients cancel.
-      square = weight_T @ gramian_TxT @ weight_T
+      square = jnp.maximum(weight_T @ gramian_TxT @ weight_T, 0)
       return jnp.sqrt(square + _CANCELLED**2 * (weight_T @ weight_T))
 
     # The function plus Σw grows along each ray of the cone w ≥ 0: where it is
