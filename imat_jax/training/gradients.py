@@ -92,7 +92,7 @@ def with_gramian(
   # A tree of arrays, with respect to whatever it is: of each task, T in front.
   gradients = gradient_BxTxD.swapaxes(0, 1)
   if strategy.gradients_at == 'trunk':
-    # One after the other: all at once take no less time, and T times the memory.
+    # In turn: all at once take no less time, and several times the memory.
     (gradients,) = jax.lax.map(pull_back, gradients)
   gramian_TxT = _gramian(gradients, len(state.weight_T))
   weight_T, next_strategy = _weights(strategy, state, loss, gramian_TxT)
