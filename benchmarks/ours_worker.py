@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from benchmarks import stepping
 from benchmarks.peers import worker, workload
-from imat_jax import config, tasks
+from imat_jax import config, options, tasks
 from imat_jax.data import input_pipeline, source
 from imat_jax.data.types import Batch
 from imat_jax.models import network
@@ -28,6 +28,7 @@ from imat_jax.training import inputs, scoring
 def main() -> None:
   parser = worker.arguments(__doc__)
   parser.add_argument('--data_dir', default='', help='the built data set')
+  parser.add_argument('--strategy', default='weighted_sum')
   flags = parser.parse_args()
   worker.serve(lambda: prepare(flags))
 
@@ -45,6 +46,7 @@ def run_config(flags: argparse.Namespace, names) -> config.Run:
     tasks=names,
     batch_size=flags.batch_size,
     model=config.Model(trunk=Paper(geometry=flags.geometry)),
+    strategy=options.part_from_text('imat_jax.strategies', flags.strategy),
     cache_on_device=flags.source == 'memory',
   )
 

@@ -313,6 +313,11 @@ class Run(Training):
         f'--suggest_tasks={self.suggest_tasks}: not with --accumulation='
         f'{self.optimizer.accumulation}, as most steps then change nothing'
       )
+    if self.strategy.gradients_at == 'trunk' and self.model.trunk.is_frozen:
+      raise ValueError(
+        '--gradients_at=trunk: no parameter of a frozen trunk is trained, so '
+        'there are no gradients; take features'
+      )
     if self.augmentation.cutmix and self.model.trunk.is_frozen:
       raise ValueError(
         f'--cutmix={self.augmentation.cutmix}: a frozen trunk has no photos in '

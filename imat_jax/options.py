@@ -130,8 +130,17 @@ def part_from_text(package: str, text: str) -> 'Part':
       raise ValueError(
         f'{name} has no option {option_name!r}; it has: {", ".join(types)}'
       )
-    values[option_name] = types[option_name](value)
+    values[option_name] = _from_text(option_name, types[option_name], value)
   return kind(**values)
+
+
+def _from_text(name: str, kind: Any, text: str) -> Any:
+  if typing.get_origin(kind) is not Literal:
+    return kind(text)
+  choices = typing.get_args(kind)
+  if text not in choices:
+    raise ValueError(f'{name}={text} is none of {", ".join(choices)}')
+  return text
 
 
 def arguments(name: str, help: str, check: Check):

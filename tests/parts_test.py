@@ -29,9 +29,6 @@ from imat_jax.models.network import Network
 from imat_jax.runtime import distributed
 from imat_jax.study import sweep
 from imat_jax.training import (
-  gradients,
-  losses,
-  rng,
   scoring,
   state,
   step,
@@ -155,63 +152,6 @@ def _batch(label_BxT) -> Batch:
     0, 256, (len(label_BxT), 128, 128, 3), np.uint8
   )
   return Batch(image_BxHxWxC, label_BxT)
-
-
-def _loss_of(batch: Batch):
-  return lambda logits_BxTxK: losses.masked_cross_entropy(
-    logits_BxTxK, batch.label_BxT
-  )
-
-
-@pytest.mark.parametrize(
-  'label_BxT', [[[0, 1], [1, 0], [-1, 1]], [[0, -1], [1, -1], [1, -1]]]
-)
-def test_the_gramian_and_its_gradient(label_BxT):
-  """As found task by task."""
-  strategy = _parse('--strategy=equal_norms').strategy
-  before, batch = _start(strategy), _batch(label_BxT)
-  model = Network(tiny.MODEL, TASKS)
-  result = gradients.with_gramian(
-    model, strategy, _loss_of(batch), before, batch.image_BxHxWxC
-  )
-
-  feature_BxD = model.apply(
-    before.variables,
-    batch.image_BxHxWxC,
-    deterministic=False,
-    rngs={'dropout': rng.key(before.seed, 'dropout', before.step)},
-    method='features',
-  )
-
-  def loss_of(params, feature_BxD, t):
-    logits_BxTxK = model.apply(
-      {'params': params}, feature_BxD, method='classify'
-    )
-    labelled = [b for b, row in enumerate(label_BxT) if row[t] >= 0]
-    log_prob = [
-      jax.nn.log_softmax(logits_BxTxK[b, t])[label_BxT[b][t]] for b in labelled
-    ]
-    return -sum(log_prob) / max(len(labelled), 1) + 0 * logits_BxTxK[0, t, 0]
-
-  of_task = [
-    jax.grad(loss_of, 1)(before.params, feature_BxD, t).ravel()
-    for t in range(2)
-  ]
-  norm_T = np.array([np.linalg.norm(g) for g in of_task])
-  weight_T = np.where(norm_T > 0, [1, 0.5] / np.where(norm_T > 0, norm_T, 1), 0)
-  expected = gradients.of_sum(
-    model,
-    _parse().strategy,
-    _loss_of(batch),
-    before.replace(weight_T=jnp.asarray(weight_T, jnp.float32)),
-    batch.image_BxHxWxC,
-  )
-  jax.tree.map(
-    functools.partial(np.testing.assert_allclose, rtol=2e-4, atol=1e-6),
-    result.gradient,
-    expected.gradient,
-  )
-  np.testing.assert_array_equal(result.logits_BxTxK, expected.logits_BxTxK)
 
 
 def test_a_method_decides_the_weights():

@@ -121,12 +121,24 @@ UNDEFINED = {
 }
 
 
+def _golden_input(case: str) -> tuple[np.ndarray, np.ndarray]:
+  """The gradients and weights, those of tasks that there are not being 0.
+
+  So all cases have four, which is one program to compile.
+  """
+  gradient_TxP = GOLDEN[f'input/{case}']
+  number, missing = len(gradient_TxP), 4 - len(gradient_TxP)
+  return (
+    np.pad(gradient_TxP, ((0, missing), (0, 0))),
+    np.repeat([1 / number, 0], [number, missing]),
+  )
+
+
 def _golden_cases(bits: int):
   cases = []
   for name, kwargs, golden, compared in GOLDENS:
     inputs = [x for x in INPUTS if x not in UNDEFINED.get(name, ())]
-    # In float32 other numbers of tasks would be more programs to compile.
-    if '(pref)' in golden or bits == 32:
+    if '(pref)' in golden:
       inputs = [x for x in inputs if len(GOLDEN[f'input/{x}']) == 4]
     if bits == 32 and name == 'aligned':
       inputs.remove('scales')  # all digits are lost
@@ -137,8 +149,9 @@ def _golden_cases(bits: int):
 def _assert_golden(name, kwargs, golden, compared, inputs, tolerance):
   strategy = _strategy(name, **kwargs)
   for case in inputs:
-    gradient_TxP = GOLDEN[f'input/{case}']
-    weight_T = PREFERENCE if '(pref)' in golden else None
+    gradient_TxP, weight_T = _golden_input(case)
+    if '(pref)' in golden:
+      weight_T = PREFERENCE
     (weight_T,), _ = _play(strategy, [_evidence(None, gradient_TxP, weight_T)])
     update = gradient_TxP.T @ weight_T
     expected = GOLDEN[f'aggregate/{golden}/{case}']
@@ -168,15 +181,13 @@ def test_golden_in_order(bits):
   """PCGrad and GradVac in the order of the tasks, GradVac and PCD in turn."""
   project, vaccinate = jax.jit(pcgrad.projected), jax.jit(gradvac.vaccinated)
   with jax.enable_x64(bits == 64):
+    usual_TxT, order_TxT = jnp.zeros((4, 4)), jnp.tile(jnp.arange(4), (4, 1))
     for case in INPUTS:
-      gradient_TxP = GOLDEN[f'input/{case}']
+      gradient_TxP, _ = _golden_input(case)
       gramian_TxT = _evidence(None, gradient_TxP).gramian_TxT
-      number = len(gramian_TxT)
-      order_TxT = jnp.tile(jnp.arange(number), (number, 1))
       of_task_TxT = project(gramian_TxT, order_TxT)
       expected = GOLDEN[f'aggregate/PCGrad/{case}']
       _assert_near(gradient_TxP.T @ of_task_TxT.sum(0), expected, 1e-5)
-      usual_TxT = jnp.zeros((number, number))
       of_task_TxT, _ = vaccinate(gramian_TxT, order_TxT, usual_TxT, 0.5)
       expected = GOLDEN[f'aggregate/GradVac/{case}']
       _assert_near(gradient_TxP.T @ of_task_TxT.sum(0), expected, 1e-5)
@@ -184,7 +195,6 @@ def test_golden_in_order(bits):
     cases = [GOLDEN[f'input/{case}'] for case in SEQUENCE]
     evidences = [_evidence(None, gradient_TxP) for gradient_TxP in cases]
     weights, _ = _play(_strategy('pcd'), evidences)
-    usual_TxT, order_TxT = jnp.zeros((4, 4)), jnp.tile(jnp.arange(4), (4, 1))
     for i, (gradient_TxP, evidence) in enumerate(
       zip(cases, evidences, strict=True)
     ):
@@ -216,24 +226,24 @@ def test_mgda_is_the_shortest(case, bits):
   ).all()
 
 
+FAIR_POINT = jax.jit(_solvers.fair_point)
+
+
 @pytest.mark.parametrize('alpha', [0.5, 1, 2])
 def test_the_fair_point(alpha):
   rng = np.random.default_rng(0)
-  for number in (1, 5, 45):
+  for number in (5, 45):
     gradient_TxP = rng.normal(size=(number, 100)) + 0.1
     gradient_TxP *= 10 ** rng.uniform(-1, 1, (number, 1))
     gramian_TxT = gradient_TxP @ gradient_TxP.T
     gramian_TxT /= np.trace(gramian_TxT)
     x_T = np.asarray(
-      jax.jit(_solvers.fair_point, static_argnums=1)(
-        jnp.float32(gramian_TxT), alpha
-      ),
-      np.float64,
+      FAIR_POINT(jnp.float32(gramian_TxT), jnp.float32(alpha)), np.float64
     )
     np.testing.assert_allclose(gramian_TxT @ x_T, x_T ** (-1 / alpha), 1e-3)
 
 
-@pytest.mark.parametrize('number', [1, 2, 5, 45])
+@pytest.mark.parametrize('number', [1, 5, 45])
 def test_the_quadratic_program(number):
   """x ≥ 0, Ax − b ≥ 0, and one of them 0; in float32."""
   rng = np.random.default_rng(number)
@@ -264,6 +274,43 @@ def test_cagrad_is_the_best_for_the_task_worst_off(number):
   combined_P = gradient_TxP.T @ share_T
   bound = mean_P @ combined_P + radius * np.linalg.norm(combined_P)
   assert (gradient_TxP @ update_P).min() == pytest.approx(bound, abs=1e-3)
+
+
+def _cancelling(length: float, seed: int = 0) -> np.ndarray:
+  """Three gradients of length 1 or so, whose average is as long as that."""
+  rng = np.random.default_rng(seed)
+  gradient_TxP, mean_P = rng.normal(size=(3, 40)), rng.normal(size=40)
+  gradient_TxP -= gradient_TxP.mean(0)
+  return gradient_TxP + length * mean_P
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_gradients_that_almost_cancel(name):
+  """In float32 what is left of them is rounding; no weight is infinite."""
+  evidences = [
+    _evidence(None, _cancelling(length, seed))
+    for length in (1e-3, 1e-4, 1e-6)
+    for seed in range(10)
+  ]
+  weights, _ = _play(_strategy(name), evidences)
+  assert np.isfinite(weights).all()
+
+
+@pytest.mark.parametrize(
+  'length, tolerance', [(0.1, 1e-5), (1e-2, 2e-4), (1e-3, 1e-2)]
+)
+def test_cagrad_in_float32(length, tolerance):
+  """What docs/strategies.md promises where gradients almost cancel."""
+  strategy = _strategy('cagrad', nearness=0.5)
+  for seed in range(10):
+    gradient_TxP = np.pad(_cancelling(length, seed), ((0, 1), (0, 0)))
+    updates = []
+    for bits in (32, 64):
+      with jax.enable_x64(bits == 64):
+        evidence = _evidence(None, gradient_TxP, [1 / 3, 1 / 3, 1 / 3, 0])
+        (weight_T,), _ = _play(strategy, [evidence])
+      updates.append(gradient_TxP.T @ np.asarray(weight_T, np.float64))
+    _assert_near(*updates, tolerance)
 
 
 # Scalarizers.
@@ -428,34 +475,64 @@ def _without(leaf, task: int) -> np.ndarray:
   return leaf
 
 
-@pytest.mark.parametrize('task, weight', [(0, 0.0), (0, 0.8), (3, 0.8)])
+def _with(evidence: Evidence, task: int, weight: float) -> Evidence:
+  """With another task, without a label; one with a weight is the run's."""
+  return Evidence(
+    *(np.insert(x, task, 0) for x in (evidence.loss_T, evidence.count_T)),
+    np.insert(evidence.weight_T, task, weight),
+    np.insert(np.insert(evidence.gramian_TxT, task, 0, 0), task, 0, 1),
+    evidence.key,
+  )
+
+
 @pytest.mark.parametrize('name', NAMES)
-def test_a_task_without_a_label_changes_nothing(name, task, weight):
-  """Be it the run's, or another run's of a study."""
-  evidences = _steps([1, 0.5, 0.7])
-  more = [
-    Evidence(
-      *(np.insert(x, task, 0) for x in (evidence.loss_T, evidence.count_T)),
-      np.insert(evidence.weight_T, task, weight),
-      np.insert(np.insert(evidence.gramian_TxT, task, 0, 0), task, 0, 1),
-      evidence.key,
+def test_a_task_without_a_label_changes_nothing(name):
+  """Be it the run's, or that of another run of an ensemble.
+
+  All runs are updated at once, as in a study, and each is as alone.
+  """
+  strategy = _strategy(name)
+  runs = (
+    # Weights, seed; the place and the weight of the other task.
+    ([1, 0.5, 0.7], 0, 0, 0.0),
+    ([1, 0.5, 0.7], 0, 0, 0.8),
+    ([1, 0.5, 0.7], 0, 3, 0.8),
+    ([0.4, 0, 1], 1, 1, 0.0),
+    ([0, 0, 1], 2, 2, 0.0),
+  )
+  of_runs = [_steps(np.array(weight_T), seed=s) for weight_T, s, _, _ in runs]
+  together = [
+    jax.tree.map(
+      lambda *leaves: jnp.stack(leaves),
+      *(_with(x, *run[2:]) for x, run in zip(step, runs, strict=True)),
     )
-    for evidence in evidences
+    for step in zip(*of_runs, strict=True)
   ]
-  weights, states = _play(_strategy(name), evidences)
-  more_weights, more_states = _play(_strategy(name), more)
-  np.testing.assert_allclose(
-    np.delete(more_weights, task, 1), weights, 1e-4, 1e-5
+  update = jax.jit(jax.vmap(strategy.update))
+  state = jax.tree.map(
+    lambda leaf: jnp.stack(len(runs) * [leaf]), strategy.init(4)
   )
-  if name != 'weighted_sum':
-    assert (more_weights[:, task] == 0).all()
-  jax.tree.map(
-    lambda leaf, expected: np.testing.assert_allclose(
-      _without(leaf, task), expected, 1e-4, 1e-5
-    ),
-    more_states[-1],
-    states[-1],
-  )
+  steps = []
+  for evidence in together:
+    weight_RxT, state = update(evidence, state)
+    steps.append(np.asarray(weight_RxT))
+  for r, (evidences, (_, _, task, _)) in enumerate(
+    zip(of_runs, runs, strict=True)
+  ):
+    weights, states = _play(strategy, evidences)
+    more_weights = np.array([weight_RxT[r] for weight_RxT in steps])
+    np.testing.assert_allclose(
+      np.delete(more_weights, task, 1), weights, 1e-4, 1e-5
+    )
+    if name != 'weighted_sum':
+      assert (more_weights[:, task] == 0).all()
+    jax.tree.map(
+      lambda leaf, expected, r=r, task=task: np.testing.assert_allclose(
+        _without(leaf[r], task), expected, 1e-4, 1e-5
+      ),
+      state,
+      states[-1],
+    )
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -491,13 +568,12 @@ def test_the_order_of_the_tasks(name):
   if name in RANDOM:
     strategy, keys = _strategy(name), jax.random.split(jax.random.key(0), 4000)
 
+    @jax.jit
     def mean(evidence):
-      update = jax.jit(
-        jax.vmap(
-          lambda key: strategy.update(
-            evidence._replace(key=key), strategy.init(3)
-          )[0]
-        )
+      update = jax.vmap(
+        lambda key: strategy.update(
+          evidence._replace(key=key), strategy.init(3)
+        )[0]
       )
       return update(keys).mean(0)
 
@@ -527,15 +603,14 @@ def test_the_sum_of_the_weights(name):
   """It is that of the run's, of the tasks that are here; as of gradients at
   right angles and equally long it is of those that have a sum of their own.
   """
-  weight_T = [1, 0.5, 0.7, 0.3]
-  evidences = _steps(weight_T, without=(1,))
+  evidences = _steps([1, 0.5, 0.7], without=(1,))
   if name in OWN_SUM:
     evidences = [
-      evidence._replace(loss_T=jnp.ones(4), gramian_TxT=jnp.eye(4))
+      evidence._replace(loss_T=jnp.ones(3), gramian_TxT=jnp.eye(3))
       for evidence in evidences
     ]
   weights, _ = _play(_strategy(name), evidences)
-  total = 2.5 if name == 'weighted_sum' else 2
+  total = 2.2 if name == 'weighted_sum' else 1.7
   if name not in ('cagrad', 'pcd'):
     np.testing.assert_allclose(weights.sum(1), total, 1e-5)
 
@@ -553,28 +628,6 @@ def test_no_gradients_no_losses_no_labels(name):
   assert np.isfinite(weights).all()
   for leaf in jax.tree.leaves(states):
     assert np.isfinite(leaf).all()
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_runs_of_an_ensemble(name):
-  """Three at once are as each alone, with other tasks of their own each."""
-  strategy = _strategy(name)
-  of_weights = [1, 0.5, 0.7], [0.4, 0, 1], [0, 0, 1]
-  runs = [
-    _steps(weight_T, seed=i)
-    for i, weight_T in enumerate(map(np.array, of_weights))
-  ]
-  together = [
-    jax.tree.map(lambda *leaves: jnp.stack(leaves), *step)
-    for step in zip(*runs, strict=True)
-  ]
-  update = jax.jit(jax.vmap(strategy.update))
-  state = jax.tree.map(lambda leaf: jnp.stack(3 * [leaf]), strategy.init(3))
-  alone = [_play(strategy, run)[0] for run in runs]
-  for step, evidence in enumerate(together):
-    weight_RxT, state = update(evidence, state)
-    expected_RxT = np.array([weights[step] for weights in alone])
-    np.testing.assert_allclose(weight_RxT, expected_RxT, 1e-4, 1e-5)
 
 
 @pytest.mark.parametrize('name', NAMES)

@@ -8,10 +8,12 @@ import pathlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from imat_jax import config, train
 from imat_jax.models.trunks.paper import Paper
+from imat_jax.strategies import Strategy
 from imat_jax.training import trained_model
 
 MODEL = config.Model(
@@ -30,6 +32,22 @@ RUN_FLAGS = (
   '--batch_size=4',
   '--epochs=3',
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class KeepsGramian(Strategy):
+  """The tasks' gradients become equally long; the state is their Gramian."""
+
+  gradients_at: str
+
+  def init(self, num_tasks: int) -> jax.Array:
+    return jnp.zeros((num_tasks, num_tasks))
+
+  def update(self, evidence, state):
+    norm_T = jnp.sqrt(jnp.diagonal(evidence.gramian_TxT))
+    is_here_T = norm_T > 0
+    weight_T = evidence.weight_T / jnp.where(is_here_T, norm_T, 1)
+    return jnp.where(is_here_T, weight_T, 0), evidence.gramian_TxT
 
 
 def model(**options) -> config.Model:

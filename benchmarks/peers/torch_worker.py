@@ -16,67 +16,12 @@ import albumentations as A
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 import worker
 import workload
-from torch import nn
+from torch_network import Public3M, as_tensors, masked_loss
 
 cv2.setNumThreads(0)
 SIDE = workload.SIDES['report']
-
-
-class Convolution(nn.Module):
-  """4 × 4, stride 1, as many places out as in, and ReLU."""
-
-  def __init__(self, inputs, outputs):
-    super().__init__()
-    self.conv = nn.Conv2d(inputs, outputs, 4)
-
-  def forward(self, x):
-    return F.relu(self.conv(F.pad(x, (1, 2, 1, 2))), inplace=True)
-
-
-class Public3M(nn.Module):
-  """The trunk, the shared layers, and the logits of each task."""
-
-  def __init__(self, counts, geometry):
-    super().__init__()
-    if geometry == 'report':
-      pools = [nn.MaxPool2d(4, 2, padding=1) for _ in range(3)]
-    else:
-      pools = [nn.MaxPool2d(4), nn.MaxPool2d(4), nn.Identity()]
-    widths = zip((3, 8, 16), (8, 16, 32), pools, strict=True)
-    self.trunk = nn.Sequential(
-      *(
-        nn.Sequential(Convolution(inputs, outputs), pool)
-        for inputs, outputs, pool in widths
-      ),
-      nn.Flatten(),
-      nn.Dropout(0.5),
-      *(nn.Linear(8192, 384), nn.ReLU(), nn.Linear(384, 384), nn.ReLU()),
-    )
-    self.heads = nn.ModuleList(
-      nn.Sequential(nn.Linear(384, 128), nn.Tanh(), nn.Linear(128, count))
-      for count in counts
-    )
-    for module in self.modules():  # as in Keras
-      if isinstance(module, nn.Conv2d | nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
-
-  def forward(self, photos):
-    features = self.trunk(photos)
-    return [head(features) for head in self.heads]
-
-
-def masked_loss(model, photos, labels, weights):
-  """The weighted sum of the tasks' means over the labelled photos."""
-  loss = 0
-  for task, logits in enumerate(model(photos)):
-    wanted = labels[:, task]
-    total = F.cross_entropy(logits, wanted, ignore_index=-1, reduction='sum')
-    loss = loss + weights[task] * total / (wanted >= 0).sum().clamp(min=1)
-  return loss
 
 
 def make_step(counts, geometry, variant):
@@ -100,12 +45,6 @@ def make_step(counts, geometry, variant):
     return loss.item()
 
   return step
-
-
-def as_tensors(photos, labels):
-  """uint8 B × H × W × C → float channels-last in [0, 1]; int64 labels."""
-  photos = torch.as_tensor(photos).permute(0, 3, 1, 2).float().div_(255)
-  return photos, torch.as_tensor(labels).long()
 
 
 def prepare_step(flags):

@@ -3,14 +3,14 @@
 To add one, write `strategies/NAME.py` with one `Strategy` in it;
 `--strategy=NAME` then trains with it, and its fields are its flags. A method
 sees what a step knows of its tasks and gives their weights; it never sees
-parameters. One that is `Masked`, of `_masked.py`, need not know that labels are
-missing. docs/strategies.md has a line on each, and tests/toys/strategies small
-examples.
+parameters. One that is `Masked` or `MaskedGramian`, of `_masked.py`, need not
+know that labels are missing. docs/strategies.md has a line on each, and
+tests/toys/strategies small examples.
 """
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 
@@ -30,8 +30,8 @@ class Evidence(NamedTuple):
     loss_T: mean losses in nats; 0 where the batch has no label.
     count_T: labelled photos of the batch.
     weight_T: the run's task weights.
-    gramian_TxT: products of the gradients of the tasks' losses with respect to
-      the features, the trunk's outputs; None unless `needs_gramian`.
+    gramian_TxT: products of the gradients of the tasks' losses; None unless the
+      method says with respect to what, by its `gradients_at`.
     key: of the step's own randomness.
   """
 
@@ -46,8 +46,10 @@ class Evidence(NamedTuple):
 class Strategy(options.Part):
   """A method: pure functions, and its options as fields."""
 
-  # Whether the evidence has to have the Gramian, which costs a little time.
-  needs_gramian: ClassVar[bool] = False
+  # With respect to what the gradients of the Gramian are: `features`, the
+  # trunk's outputs, at little cost; or `trunk`, its trained parameters, at that
+  # of a pass back for each task. Empty for a method that needs no Gramian.
+  gradients_at: ClassVar[Literal['', 'features', 'trunk']] = ''
 
   def init(self, num_tasks: int) -> State:
     """The state before the first step; a part of the train state."""

@@ -1,8 +1,12 @@
 """Methods for which a task without a label in the batch does not exist."""
 
+import dataclasses
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 
+from imat_jax import options
 from imat_jax.strategies import Evidence, State, Strategy
 
 
@@ -48,6 +52,18 @@ class Masked(Strategy):
       state,
     )
     return jnp.where(here_T, relative_T * weight_T.sum(), 0), next_state
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MaskedGramian(Masked):
+  """Also sees the Gramian."""
+
+  gradients_at: Literal['features', 'trunk'] = options.option(
+    "whose Gramian the method sees: the gradients at the trunk's outputs, with "
+    "one pass back for all tasks; or those at the trunk's parameters, with one "
+    'for each',
+    'features',
+  )
 
 
 def shares(weight_T: jax.Array) -> jax.Array:

@@ -118,11 +118,16 @@ def nonnegative_minimum(
   x_T = jnp.where(is_free_T, x_T, 0)
   is_free_TxT = is_free_T[:, None] & is_free_T[None]
   free_TxT = jnp.where(is_free_TxT, curvature(x_T), jnp.eye(len(x_T)))
-  ended_T = x_T - jnp.linalg.solve(
-    free_TxT, jnp.where(is_free_T, slope(x_T), 0)
-  )
+  ended_T = x_T - _solve(free_TxT, jnp.where(is_free_T, slope(x_T), 0))
   is_better = jnp.isfinite(ended_T).all() & (ended_T >= 0).all()
   return jnp.where(is_better, ended_T, x_T)
+
+
+def _solve(matrix_TxT: jax.Array, right_T: jax.Array) -> jax.Array:
+  """A⁻¹ b for a positive definite A; NaN where rounding makes it another."""
+  # Half as long to compile as `jnp.linalg.solve`, which pivots.
+  factor = jax.scipy.linalg.cho_factor(matrix_TxT)
+  return jax.scipy.linalg.cho_solve(factor, right_T)
 
 
 def _room(number_T: jax.Array, step_T: jax.Array) -> jax.Array:
@@ -149,7 +154,7 @@ def fair_point(gramian_TxT: jax.Array, alpha: float) -> jax.Array:
     right_T = factor_T * y_T ** (-1 / alpha)
     slope_T = cosine_TxT @ y_T - right_T
     curvature_TxT = cosine_TxT + jnp.diag(right_T / (alpha * y_T))
-    step_T = -jnp.linalg.solve(curvature_TxT, slope_T)
+    step_T = -_solve(curvature_TxT, slope_T)
     decrement = jnp.sqrt(jnp.maximum(-step_T @ slope_T, 0))
     damping = jnp.where(decrement < 0.25, 1, 1 / (1 + decrement))
     return y_T + jnp.minimum(damping, _room(y_T, step_T / 0.9)) * step_T

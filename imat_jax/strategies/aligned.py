@@ -2,23 +2,19 @@
 multi-task learning" (CVPR 2023).
 """
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked
+from imat_jax.strategies._masked import MaskedGramian
 from imat_jax.strategies._solvers import unit_trace
 
 
-class Aligned(Masked):
+class Aligned(MaskedGramian):
   """Makes all principal axes of the gradients as long as the shortest.
 
   √λ_min V Λ^(−½) Vᵀ p, with the eigenvectors V and the eigenvalues Λ > 0 of G.
   """
-
-  needs_gramian: ClassVar[bool] = True
 
   def weigh(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
     is_here_T = evidence.weight_T > 0

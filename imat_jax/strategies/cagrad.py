@@ -3,14 +3,13 @@ learning" (NeurIPS 2021).
 """
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from imat_jax import options, validators
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked, shares
+from imat_jax.strategies._masked import MaskedGramian, shares
 from imat_jax.strategies._solvers import nonnegative_minimum, unit_trace
 
 # Shorter combinations, of gradients of length 1, have almost cancelled.
@@ -18,15 +17,13 @@ _CANCELLED = 1e-4
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Cagrad(Masked):
+class Cagrad(MaskedGramian):
   """Of the vectors near the average g the best for the task worst off.
 
   Near is within c‖g‖. That is g + c‖g‖ g_w / ‖g_w‖, where g_w = Jᵀw makes
   g·g_w + c‖g‖‖g_w‖ least over w ≥ 0, Σw = 1; divided by 1 + c, as the authors'
   code can, so that one task alone is as without.
   """
-
-  needs_gramian: ClassVar[bool] = True
 
   nearness: float = options.option(
     'c: the distance from the average over its length',
@@ -38,11 +35,12 @@ class Cagrad(Masked):
     share_T, is_here_T = evidence.weight_T, evidence.weight_T > 0
     gramian_TxT = unit_trace(evidence.gramian_TxT)
     inner_T = gramian_TxT @ share_T
-    radius = self.nearness * jnp.sqrt(share_T @ inner_T)
+    # Where gradients cancel, rounding makes squares that are negative.
+    radius = self.nearness * jnp.sqrt(jnp.maximum(share_T @ inner_T, 0))
 
     def length(weight_T):
       # A little longer than it is, to have a slope where gradients cancel.
-      square = weight_T @ gramian_TxT @ weight_T
+      square = jnp.maximum(weight_T @ gramian_TxT @ weight_T, 0)
       return jnp.sqrt(square + _CANCELLED**2 * (weight_T @ weight_T))
 
     # The function plus Σw grows along each ray of the cone w ≥ 0: where it is

@@ -2,12 +2,10 @@
 physics informed neural networks" (ICLR 2025).
 """
 
-from typing import ClassVar
-
 import jax
 
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked
+from imat_jax.strategies._masked import MaskedGramian
 from imat_jax.strategies._solvers import (
   cosines,
   pseudo_solve,
@@ -16,14 +14,12 @@ from imat_jax.strategies._solvers import (
 )
 
 
-class ConflictFree(Masked):
+class ConflictFree(MaskedGramian):
   """The direction u whose cosines with the gradients are as the shares p.
 
   u = D⁻¹ C⁺ p with the norms D and cosines C of the gradients. It is as long as
   the average of the projections of the gradients on it.
   """
-
-  needs_gramian: ClassVar[bool] = True
 
   def weigh(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
     cosine_TxT, norm_T = cosines(unit_trace(evidence.gramian_TxT))

@@ -2,19 +2,15 @@
 continual learning" (NeurIPS 2017); of all tasks' average, as DualProj.
 """
 
-from typing import ClassVar
-
 import jax
 
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked
+from imat_jax.strategies._masked import MaskedGramian
 from imat_jax.strategies._solvers import projected
 
 
-class Dualproj(Masked):
+class Dualproj(MaskedGramian):
   """The average gradient, moved as little as hurts no task."""
-
-  needs_gramian: ClassVar[bool] = True
 
   def weigh(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
     return projected(evidence.gramian_TxT, evidence.weight_T), state

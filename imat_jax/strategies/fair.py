@@ -3,21 +3,18 @@
 """
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 
 from imat_jax import options, validators
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked, shares
+from imat_jax.strategies._masked import MaskedGramian, shares
 from imat_jax.strategies._solvers import fair_point
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Fair(Masked):
+class Fair(MaskedGramian):
   """∝ the x with Gx = x^(−1/α): tasks progress fairly."""
-
-  needs_gramian: ClassVar[bool] = True
 
   fairness: float = options.option(
     'α: 1 is nash, and the higher, the more the task counts that is worst off',

@@ -3,14 +3,14 @@ balancing in deep multitask networks" (ICML 2018).
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from imat_jax import options, validators
 from imat_jax.strategies import Evidence, State, _scalars
-from imat_jax.strategies._masked import Masked, shares, softmax
+from imat_jax.strategies._masked import MaskedGramian, shares, softmax
 
 
 class Progress(NamedTuple):
@@ -19,15 +19,13 @@ class Progress(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Gradnorm(Masked):
+class Gradnorm(MaskedGramian):
   """softmax(s), with s learned so that w‖g‖ is mean(w‖g‖) × r^α.
 
   r is the task's share of its first loss that is left, over the mean of these
   shares; s descends on Σ |w‖g‖ − mean(w‖g‖) r^α|, the mean held constant. The
   paper's w are free numbers that are scaled to a sum after each step.
   """
-
-  needs_gramian: ClassVar[bool] = True
 
   asymmetry: float = options.option(
     'α: how much more a task counts that has learned less',

@@ -3,25 +3,22 @@ multi-task optimization in massively multilingual models" (ICLR 2021).
 """
 
 import dataclasses
-from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
 from imat_jax import options, validators
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked, random_orders
+from imat_jax.strategies._masked import MaskedGramian, random_orders
 from imat_jax.strategies._solvers import reciprocal
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Gradvac(Masked):
+class Gradvac(MaskedGramian):
   """Turns each gradient to each other one until their cosine is the usual one.
 
   The usual one is a running mean for each pair. A cosine above it stays.
   """
-
-  needs_gramian: ClassVar[bool] = True
 
   cosine_rate: float = options.option(
     'share of a new cosine in the running mean', 0.01, validators.between(0, 1)

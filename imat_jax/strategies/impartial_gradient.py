@@ -2,12 +2,10 @@
 learning" (ICLR 2021).
 """
 
-from typing import ClassVar
-
 import jax
 
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked, shares
+from imat_jax.strategies._masked import MaskedGramian, shares
 from imat_jax.strategies._solvers import (
   cosines,
   pseudo_solve,
@@ -16,14 +14,12 @@ from imat_jax.strategies._solvers import (
 )
 
 
-class ImpartialGradient(Masked):
+class ImpartialGradient(MaskedGramian):
   """A sum with the same projection on each gradient: ∝ D⁻¹ C⁺ 1.
 
   D has the gradients' norms, and C their cosines; with G = DCD this is the
   paper's G⁺ D 1, but norms that differ 10⁴ times cost no digits.
   """
-
-  needs_gramian: ClassVar[bool] = True
 
   def weigh(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
     cosine_TxT, norm_T = cosines(unit_trace(evidence.gramian_TxT))

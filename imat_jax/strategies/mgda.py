@@ -2,23 +2,19 @@
 multi-objective optimization" (NeurIPS 2018), after Désidéri (2012).
 """
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked, shares
+from imat_jax.strategies._masked import MaskedGramian, shares
 from imat_jax.strategies._solvers import nonnegative_qp, unit_trace
 
 
-class Mgda(Masked):
+class Mgda(MaskedGramian):
   """The shortest of all averages: argmin wᵀGw over w ≥ 0, Σw = 1.
 
   That is x / Σx for x = argmin ½ xᵀGx − Σx over x ≥ 0.
   """
-
-  needs_gramian: ClassVar[bool] = True
 
   def weigh(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
     is_here_T = evidence.weight_T > 0

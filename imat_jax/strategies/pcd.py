@@ -3,14 +3,14 @@ and the others may help.
 """
 
 import dataclasses
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from imat_jax import options, validators
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked
+from imat_jax.strategies._masked import MaskedGramian
 from imat_jax.strategies._solvers import nonnegative_qp, reciprocal
 
 DECAY = 0.999  # of the running means of the norms
@@ -22,7 +22,7 @@ class Norms(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Pcd(Masked):
+class Pcd(MaskedGramian):
   """The vector nearest to the first task's gradient with which others progress.
 
   Each other task's derivative along it is at least τ times its squared norm,
@@ -30,8 +30,6 @@ class Pcd(Masked):
   first task's gradient, and that where there is none. The first task is the
   first of the run with a label in the batch.
   """
-
-  needs_gramian: ClassVar[bool] = True
 
   least_progress: float = options.option(
     'τ: that of each other task, over that along its own gradient',

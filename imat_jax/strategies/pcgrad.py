@@ -2,23 +2,19 @@
 2020).
 """
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked, random_orders
+from imat_jax.strategies._masked import MaskedGramian, random_orders
 from imat_jax.strategies._solvers import reciprocal
 
 
-class Pcgrad(Masked):
+class Pcgrad(MaskedGramian):
   """Takes out of each gradient what is against another, one after another.
 
   The others' order is drawn for each task and step.
   """
-
-  needs_gramian: ClassVar[bool] = True
 
   def weigh(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
     of_task_TxT = projected(evidence.gramian_TxT, random_orders(evidence))

@@ -2,20 +2,16 @@
 (2024).
 """
 
-from typing import ClassVar
-
 import jax
 import jax.numpy as jnp
 
 from imat_jax.strategies import Evidence, State
-from imat_jax.strategies._masked import Masked
+from imat_jax.strategies._masked import MaskedGramian
 from imat_jax.strategies._solvers import projected
 
 
-class Upgrad(Masked):
+class Upgrad(MaskedGramian):
   """Each task's gradient, moved as little as hurts no task; their average."""
-
-  needs_gramian: ClassVar[bool] = True
 
   def weigh(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
     of_task_TxT = jax.vmap(projected, (None, 0))(

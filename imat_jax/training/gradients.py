@@ -1,10 +1,11 @@
 """The gradient of a batch's loss, under the weights that a strategy gives.
 
 `of_sum` differentiates the weighted sum. `with_gramian` also finds how the
-tasks' gradients lie to each other, still with one pass back through the trunk:
-each head gets a copy of the features, so that one gradient of the plain sum of
-the losses has every task's gradient on its copy (Sener and Koltun, "Multi-task
-learning as multi-objective optimization", 2018, section 3.3).
+tasks' gradients lie to each other. At the features that takes one pass back
+through the trunk, still: each head gets a copy of the features, so that one
+gradient of the plain sum of the losses has every task's gradient on its copy
+(Sener and Koltun, "Multi-task learning as multi-objective optimization", 2018,
+section 3.3). At the trunk's parameters it takes a pass for each task.
 """
 
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ def with_gramian(
   state: TrainState,
   image_BxHxWxC: jax.Array,
 ) -> Result:
-  """For a strategy that needs the Gramian of the features' gradients."""
+  """For a strategy that needs the Gramian of the tasks' gradients."""
   trunk = {name: state.params[name] for name in state.params if name != 'heads'}
 
   def features_of(trunk):
@@ -76,7 +77,7 @@ def with_gramian(
     loss = loss_of(logits_BxTxK)
     return loss.value_T().sum(), (logits_BxTxK, loss)
 
-  # One pass forward through the trunk; `pull_back` is the pass back, used once.
+  # One pass forward through the trunk; `pull_back` is the pass back.
   feature_BxD, pull_back, collections = jax.vjp(
     features_of, trunk, has_aux=True
   )
@@ -85,23 +86,24 @@ def with_gramian(
   feature_BxTxD = jnp.broadcast_to(feature_BxD[:, None], copies)
   # Head t reads copy t alone: the gradient of the plain sum of the losses has
   # each head's own gradient, and each task's on its copy.
-  (heads, feature_gradient_BxTxD), (logits_BxTxK, loss) = jax.grad(
+  (heads, gradient_BxTxD), (logits_BxTxK, loss) = jax.grad(
     losses_of, argnums=(0, 1), has_aux=True
   )(state.params['heads'], feature_BxTxD)
-  # Products of small numbers: the default precision of a GPU or TPU loses them.
-  gramian_TxT = jnp.einsum(
-    'btd,bsd->ts',
-    feature_gradient_BxTxD,
-    feature_gradient_BxTxD,
-    precision='highest',
-  )
+  # A tree of arrays, with respect to whatever it is: of each task, T in front.
+  gradients = gradient_BxTxD.swapaxes(0, 1)
+  if strategy.gradients_at == 'trunk':
+    # In turn: all at once take no less time, and several times the memory.
+    (gradients,) = jax.lax.map(pull_back, gradients)
+  gramian_TxT = _gramian(gradients, len(state.weight_T))
   weight_T, next_strategy = _weights(strategy, state, loss, gramian_TxT)
   heads = jax.tree.map(
     lambda leaf: jnp.einsum('t,...tw->...tw', weight_T, leaf), heads
   )
-  (trunk,) = pull_back(
-    jnp.einsum('t,btd->bd', weight_T, feature_gradient_BxTxD)
+  trunk = jax.tree.map(
+    lambda leaf: jnp.einsum('t,t...->...', weight_T, leaf), gradients
   )
+  if strategy.gradients_at == 'features':
+    (trunk,) = pull_back(trunk)
   return Result(
     trunk | {'heads': heads}, logits_BxTxK, loss, next_strategy, collections
   )
@@ -124,6 +126,16 @@ def forward(
     mutable=list(state.collections),
     method=method,
   )
+
+
+def _gramian(gradients: Any, num_tasks: int) -> jax.Array:
+  """The products of gradients: a tree of arrays, all with T in front."""
+  total_TxT = jnp.zeros((num_tasks, num_tasks))  # of a trunk without parameters
+  for leaf in jax.tree.leaves(gradients):
+    leaf_TxP = leaf.reshape(num_tasks, -1)
+    # Of small numbers: the default precision of a GPU or TPU loses them.
+    total_TxT += jnp.dot(leaf_TxP, leaf_TxP.T, precision='highest')
+  return total_TxT
 
 
 def _weights(

@@ -43,7 +43,7 @@ def train_step(
   )
   strategy = recipe.strategy
   compute = (
-    gradients.with_gramian if strategy.needs_gramian else gradients.of_sum
+    gradients.with_gramian if strategy.gradients_at else gradients.of_sum
   )
   result = compute(network, strategy, loss_of, state, image_BxHxWxC)
   update, opt_state = optimizer.update(

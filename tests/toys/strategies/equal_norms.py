@@ -11,7 +11,7 @@ from imat_jax.strategies import Evidence, State, Strategy
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EqualNorms(Strategy):
-  needs_gramian: ClassVar[bool] = True
+  gradients_at: ClassVar[str] = 'features'
 
   def update(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
     norm_T = jnp.sqrt(jnp.diagonal(evidence.gramian_TxT))
