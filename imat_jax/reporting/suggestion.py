@@ -1,4 +1,7 @@
-"""Which tasks to learn beside the first, from one run of all of them."""
+"""Which tasks to learn beside the first, from one run of all of them.
+
+How little that says, `docs/study.md` has measured.
+"""
 
 import collections
 from typing import Any
@@ -56,9 +59,11 @@ def rank(result: Result) -> list[dict[str, Any]]:
 def sentence(first: str, rows: list[dict[str, Any]]) -> str:
   """The proposed set: the first task with those whose interval is above 0."""
   helpers = [row['task'] for row in rows if row['low'] > 0]
-  if not helpers:
-    return f'{first} alone: one step ahead, no task is seen to help it.'
-  return f'{" + ".join([first, *helpers])}: one step ahead, these help {first}.'
+  if helpers:
+    names, seen = ' + '.join([first, *helpers]), f'these help {first}'
+  else:
+    names, seen = f'{first} alone', 'no task is seen to help it'
+  return f'{names}: one step ahead {seen}; only a study tells.'
 
 
 def mutual_information(label_N: np.ndarray, other_N: np.ndarray) -> float:
