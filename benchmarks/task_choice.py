@@ -243,7 +243,7 @@ def predict(
       saved(of['validation']), of
     ),
     "the same, the interval's lower end": lambda of: summed(
-      saved(of['validation']), of, lambda x_L: statistics.bca_interval(x_L).low
+      saved(of['validation']), of, lambda x_L: _interval(x_L).low
     ),
     'the same, of whole sets': lambda of: np.append(
       0, saved(of['sets']).mean(0)
@@ -263,6 +263,10 @@ def predict(
     name: np.stack([score_of(of_seed) for of_seed in looks])
     for name, score_of in by_predictor.items()
   }
+
+
+def _interval(values: np.ndarray) -> statistics.Interval:
+  return statistics.interval(statistics.over_seeds(values))
 
 
 def _train_labels(truth: Truth) -> np.ndarray:
@@ -339,7 +343,7 @@ def with_interval(
 
 
 def _gain_table(truth: Truth, gains: Mapping[str, np.ndarray]) -> str:
-  """Of each set the mean gain, with the interval of `bca_interval`."""
+  """Of each set the mean gain, with Student's interval."""
   first, *others = truth.names
   rows = []
   for g, member_T in enumerate(truth.member_GxT):
@@ -349,7 +353,7 @@ def _gain_table(truth: Truth, gains: Mapping[str, np.ndarray]) -> str:
       if g == 0:
         row.append(f'{abs(truth.value[name][:, 0].mean()):.3f}')
         continue
-      mean, low, high = statistics.bca_interval(gain_SxG[:, g])
+      mean, low, high = _interval(gain_SxG[:, g])
       row.append(f'{mean:.3f} ({low:.3f} to {high:.3f})')
     rows.append(row)
   return duel.table(('tasks', *(f'{name} gained' for name in gains)), rows)
