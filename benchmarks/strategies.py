@@ -9,9 +9,10 @@ trunk's parameters. They take turns. Then each method's own part of a step, by
 itself, as it knows no network; and, with `--torchjd`, duels of whole steps of
 public 3M with TorchJD, which has its gradients at the trunk's parameters.
 
-Compilation is from Python to the program; memory is what XLA plans for what a
-step holds beside its arguments. On a busy machine the ratios of CPU time are
-steadier than those of time.
+Compilation is from Python to the program, in CPU time; memory is what XLA plans
+for what a step holds beside its arguments; its count of operations has those of
+a loop, as over the tasks at the trunk's parameters, once. On a busy machine the
+ratios of CPU time are steadier than those of time.
 """
 
 import dataclasses
@@ -93,7 +94,7 @@ class _Step:
 
   @property
   def row(self) -> tuple[float, ...]:
-    """Operations, bytes, and seconds to compile."""
+    """Operations, bytes, and CPU seconds to compile."""
     memory = self.program.memory_analysis().temp_size_in_bytes
     operations = self.program.cost_analysis()['flops']
     return operations, memory, self.compile_seconds
@@ -155,9 +156,9 @@ def _compiled(run, counts, method: str, start, batch: Batch) -> _Step:
     ),
   )
   step = compiled.train_step(Ensemble((run,), task_set))
-  begin = time.perf_counter()
+  begin = time.process_time()
   program = step.lower(*arguments).compile()
-  return _Step(program, time.perf_counter() - begin, arguments)
+  return _Step(program, time.process_time() - begin, arguments)
 
 
 def _print_own_parts(repetitions: int) -> None:
@@ -167,9 +168,9 @@ def _print_own_parts(repetitions: int) -> None:
     strategy, row = options.part(PACKAGE, name)(), [name]
     for number in NUMBERS:
       evidence, state = _evidence(number), strategy.init(number)
-      begin = time.perf_counter()
+      begin = time.process_time()
       program = jax.jit(strategy.update).lower(evidence, state).compile()
-      compile_seconds = time.perf_counter() - begin
+      compile_seconds = time.process_time() - begin
       seconds = stepping.median_seconds(
         program, evidence, state, repetitions=3 * repetitions
       )

@@ -16,9 +16,18 @@ from experiments import public_3m
 from imat_jax import config, flags, options, tasks
 from imat_jax.data.types import Batch
 from imat_jax.models import presets, trunks
-from imat_jax.models.network import Network
+from imat_jax.models.network import Network, trained_input
+from imat_jax.models.trunks.paper import Paper
 from imat_jax.strategies.weighted_sum import WeightedSum
-from imat_jax.training import compiled, gradients, inputs, losses, rng, state
+from imat_jax.training import (
+  compiled,
+  gradients,
+  inputs,
+  losses,
+  rng,
+  sharding,
+  state,
+)
 from imat_jax.training.ensemble import Ensemble
 
 FORMS = 'features', 'trunk'
@@ -68,9 +77,9 @@ def _model(**trunk_options) -> config.Model:
   )
 
 
-def _batch(label_BxT) -> Batch:
+def _batch(label_BxT, size: int = 8) -> Batch:
   rng = np.random.default_rng(0)
-  shape = len(label_BxT), 8, 8, 3
+  shape = len(label_BxT), size, size, 3
   return Batch(rng.integers(0, 256, shape, np.uint8), np.array(label_BxT))
 
 
@@ -81,7 +90,7 @@ def _start(model, strategy, weight_T=(1, 0.5, 0.7)) -> state.TrainState:
   @jax.jit
   def create():
     return state.create(
-      *(network, optax.sgd(0.1), strategy, jnp.zeros((1, 8, 8, 3))),
+      *(network, optax.sgd(0.1), strategy, trained_input(model.trunk)),
       *(jnp.uint32(3), jnp.array(weight_T)),
     )
 
@@ -216,6 +225,36 @@ def test_padding_changes_nothing(at):
   )
 
 
+@pytest.mark.devices(4)
+@pytest.mark.parametrize('at', FORMS)
+def test_over_devices_it_is_that_of_the_whole_batch(at):
+  """Not the mean of theirs, of which three lack a task; with kernels."""
+  trunk = Paper(image_size=32, shared_widths=(8,))
+  model = config.Model(trunk=trunk, head_widths=())
+  label_BxT = np.array(2 * LABELS['some'])
+  label_BxT[:6, 1] = -1
+  before, batch = _start(model, tiny.KeepsGramian(at)), _batch(label_BxT, 32)
+  results = []
+  for number in (1, 8):  # photos that the devices share
+    with sharding.set_mesh(number):
+      assert jax.sharding.get_mesh().size == min(number, 4)
+      result = _result(
+        model,
+        tiny.KeepsGramian(at),
+        sharding.replicate(before),
+        sharding.shard_batch(batch),
+      )
+      results.append(jax.device_get((result.strategy, result.gradient)))
+  (expected_TxT, _), _ = results
+  assert (np.diagonal(expected_TxT) > 0).all()
+  jax.tree.map(
+    lambda one, four: np.testing.assert_allclose(
+      one, four, rtol=1e-3, atol=1e-3 * np.abs(one).max()
+    ),
+    *results,
+  )
+
+
 @pytest.mark.parametrize('at', FORMS)
 def test_one_task_alone_is_plain_training(at):
   batch, model = _batch(LABELS['some']), _model()
@@ -287,6 +326,7 @@ def test_where_there_are_no_gradients_the_flag_is_refused():
     )
   named = functools.partial(options.part_from_text, 'imat_jax.strategies')
   assert named('mgda:gradients_at=trunk') == parsed.strategy
+  assert not options.fixed(named('mgda'))  # digests of older runs stay
   with pytest.raises(ValueError, match='heads is none of features, trunk'):
     named('mgda:gradients_at=heads')
   with pytest.raises(ValueError, match="famo has no option 'gradients_at'"):

@@ -40,9 +40,9 @@ def _batch(task_set) -> Batch:
   return Batch(rng.integers(0, 256, (16, 128, 128, 3), np.uint8), label_BxT)
 
 
-def _steps(built: str, context, **options) -> tuple:
+def _steps(built: str, model: config.Model, context) -> tuple:
   run = config.Run(
-    data_dir=built, workdir='', tasks=('apparel', 'color'), **options
+    data_dir=built, workdir='', tasks=('apparel', 'color'), model=model
   )
   task_set = source.read_tasks(built).select(run.tasks)
   group = Ensemble((run,), task_set)
@@ -52,7 +52,7 @@ def _steps(built: str, context, **options) -> tuple:
     fed = inputs.StepInput(sharding.shard_batch(_batch(task_set)), None)
     for _ in range(3):
       state, so_far = update(state, so_far, fed)
-    return jax.device_get((state.params, so_far, state.strategy))
+    return jax.device_get((state.params, so_far))
 
 
 @pytest.mark.devices(4)
@@ -60,36 +60,14 @@ def _steps(built: str, context, **options) -> tuple:
   'model', [tiny.MODEL, config.Model()], ids=['XLA', 'kernel']
 )
 def test_a_device_without_labels_biases_nothing(built, model):
-  alone = _steps(built, sharding.set_mesh(1), model=model)
-  spread = _steps(built, sharding.set_mesh(16), model=model)
+  alone = _steps(built, model, sharding.set_mesh(1))
+  spread = _steps(built, model, sharding.set_mesh(16))
   for one, four in zip(*map(jax.tree.leaves, (alone, spread)), strict=True):
     # Adam makes of a gradient near zero a whole step, either way.
     np.testing.assert_allclose(one, four, rtol=2e-3, atol=2e-4)
   np.testing.assert_allclose(
     alone[1].loss.sum_T, spread[1].loss.sum_T, rtol=1e-5
   )
-
-
-@pytest.mark.devices(4)
-@pytest.mark.parametrize(
-  ('at', 'model'),
-  [('features', tiny.MODEL), ('trunk', tiny.model(filters=(8, 16, 32)))],
-  ids=['features, XLA', 'trunk, kernel'],
-)
-def test_the_gramian_is_that_of_the_whole_batch(built, at, model):
-  """Not the mean of those of the devices, of which three lack a task."""
-  options = {
-    'model': model,
-    'strategy': tiny.KeepsGramian(at),
-    'optimizer': config.Optimizer(update_rule='sgd', learning_rate=1e-3),
-  }
-  alone = _steps(built, sharding.set_mesh(1), **options)
-  spread = _steps(built, sharding.set_mesh(16), **options)
-  (gramian_TxT,), (expected_TxT,) = spread[2], alone[2]
-  assert (np.diagonal(expected_TxT) > 0).all()
-  np.testing.assert_allclose(gramian_TxT, expected_TxT, rtol=1e-3)
-  for one, four in zip(*map(jax.tree.leaves, (alone, spread)), strict=True):
-    np.testing.assert_allclose(one, four, rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture

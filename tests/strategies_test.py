@@ -469,18 +469,18 @@ def test_gradnorm():
 # Of each method.
 
 
-def _without(leaf, task: int) -> np.ndarray:
-  for axis in range(np.ndim(leaf)):
-    leaf = np.delete(leaf, task, axis)
-  return leaf
+def _among_many(evidence: Evidence, place_T, weight: float) -> Evidence:
+  """The tasks at their places of 45; the others have that weight, no label."""
 
+  def spread(x, fill):
+    whole = np.full(np.ndim(x) * [45], fill, np.float32)
+    whole[np.ix_(*np.ndim(x) * [place_T])] = x
+    return whole
 
-def _with(evidence: Evidence, task: int, weight: float) -> Evidence:
-  """With another task, without a label; one with a weight is the run's."""
+  weight_T = spread(evidence.weight_T, weight)
   return Evidence(
-    *(np.insert(x, task, 0) for x in (evidence.loss_T, evidence.count_T)),
-    np.insert(evidence.weight_T, task, weight),
-    np.insert(np.insert(evidence.gramian_TxT, task, 0, 0), task, 0, 1),
+    *(spread(evidence.loss_T, 0), spread(evidence.count_T, 0), weight_T),
+    spread(evidence.gramian_TxT, 1),
     evidence.key,
   )
 
@@ -489,46 +489,47 @@ def _with(evidence: Evidence, task: int, weight: float) -> Evidence:
 def test_a_task_without_a_label_changes_nothing(name):
   """Be it the run's, or that of another run of an ensemble.
 
-  All runs are updated at once, as in a study, and each is as alone.
+  All runs are updated at once, as in a study, and each is as alone; and one has
+  all of the 45 tasks.
   """
   strategy = _strategy(name)
+  first = _steps(np.array([1, 0.5, 0.7]), steps=3)
   runs = (
-    # Weights, seed; the place and the weight of the other task.
-    ([1, 0.5, 0.7], 0, 0, 0.0),
-    ([1, 0.5, 0.7], 0, 0, 0.8),
-    ([1, 0.5, 0.7], 0, 3, 0.8),
-    ([0.4, 0, 1], 1, 1, 0.0),
-    ([0, 0, 1], 2, 2, 0.0),
+    # The places of a run's tasks, and the weight of the others.
+    (first, [42, 43, 44], 0.0),
+    (first, [0, 1, 2], 0.8),
+    (_steps(np.array([0.4, 0, 1]), seed=1, steps=3), [3, 20, 21], 0.0),
   )
-  of_runs = [_steps(np.array(weight_T), seed=s) for weight_T, s, _, _ in runs]
+  many = _steps(0.95 ** np.arange(45), steps=3)
   together = [
     jax.tree.map(
       lambda *leaves: jnp.stack(leaves),
-      *(_with(x, *run[2:]) for x, run in zip(step, runs, strict=True)),
+      last,
+      *(
+        _among_many(evidences[step], place_T, weight)
+        for evidences, place_T, weight in runs
+      ),
     )
-    for step in zip(*of_runs, strict=True)
+    for step, last in enumerate(many)
   ]
   update = jax.jit(jax.vmap(strategy.update))
-  state = jax.tree.map(
-    lambda leaf: jnp.stack(len(runs) * [leaf]), strategy.init(4)
-  )
+  state = jax.tree.map(lambda leaf: jnp.stack(4 * [leaf]), strategy.init(45))
   steps = []
   for evidence in together:
     weight_RxT, state = update(evidence, state)
     steps.append(np.asarray(weight_RxT))
-  for r, (evidences, (_, _, task, _)) in enumerate(
-    zip(of_runs, runs, strict=True)
-  ):
+  weight_SxRxT = np.array(steps)
+  assert np.isfinite(weight_SxRxT).all()
+  assert np.abs(weight_SxRxT).max() < 1e3
+  for r, (evidences, place_T, _) in enumerate(runs, 1):
     weights, states = _play(strategy, evidences)
-    more_weights = np.array([weight_RxT[r] for weight_RxT in steps])
-    np.testing.assert_allclose(
-      np.delete(more_weights, task, 1), weights, 1e-4, 1e-5
-    )
+    more_weights = weight_SxRxT[:, r]
+    np.testing.assert_allclose(more_weights[:, place_T], weights, 1e-4, 1e-5)
     if name != 'weighted_sum':
-      assert (more_weights[:, task] == 0).all()
+      assert (np.delete(more_weights, place_T, 1) == 0).all()
     jax.tree.map(
-      lambda leaf, expected, r=r, task=task: np.testing.assert_allclose(
-        _without(leaf[r], task), expected, 1e-4, 1e-5
+      lambda leaf, expected, r=r, place_T=place_T: np.testing.assert_allclose(
+        leaf[r][np.ix_(*np.ndim(expected) * [place_T])], expected, 1e-4, 1e-5
       ),
       state,
       states[-1],
@@ -628,10 +629,3 @@ def test_no_gradients_no_losses_no_labels(name):
   assert np.isfinite(weights).all()
   for leaf in jax.tree.leaves(states):
     assert np.isfinite(leaf).all()
-
-
-@pytest.mark.parametrize('name', NAMES)
-def test_many_tasks(name):
-  weights, _ = _play(_strategy(name), _steps(0.95 ** np.arange(45), steps=2))
-  assert np.isfinite(weights).all()
-  assert np.abs(weights).max() < 1e3

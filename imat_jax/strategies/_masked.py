@@ -59,9 +59,9 @@ class MaskedGramian(Masked):
   """Also sees the Gramian."""
 
   gradients_at: Literal['features', 'trunk'] = options.option(
-    "whose Gramian the method sees: the gradients at the trunk's outputs, with "
-    "one pass back for all tasks; or those at the trunk's parameters, with one "
-    'for each',
+    'with respect to what the gradients are whose Gramian the method sees: '
+    "features are the trunk's outputs, at little cost; trunk are its trained "
+    'parameters, with a pass back for each task',
     'features',
   )
 
