@@ -15,8 +15,9 @@ from jax import flatten_util
 from experiments import public_3m
 from imat_jax import config, flags, options, tasks
 from imat_jax.data.types import Batch
-from imat_jax.models import presets, trunks
+from imat_jax.models import trunks
 from imat_jax.models.network import Network, trained_input
+from imat_jax.models.presets import imagenet
 from imat_jax.models.trunks.paper import Paper
 from imat_jax.strategies.weighted_sum import WeightedSum
 from imat_jax.training import (
@@ -321,7 +322,7 @@ def test_where_there_are_no_gradients_the_flag_is_refused():
     config.Run(
       data_dir='a',
       workdir='b',
-      model=presets.BY_NAME['linear_probe'],
+      model=imagenet.LINEAR_PROBE,
       strategy=parsed.strategy,
     )
   named = functools.partial(options.part_from_text, 'imat_jax.strategies')
