@@ -122,9 +122,9 @@ def lines(found: Found, num_photos: int, is_dropped: bool) -> list[str]:
   linked = sum(map(len, found.groups))
   lines = [
     f'{linked:,} of {num_photos:,} photos ({linked / num_photos:.0%}) are '
-    f'near-duplicates of another one, in {len(found.groups):,} groups, the '
-    f'largest of {max(map(len, found.groups)):,}: a random split would put '
-    'twins on both sides and so flatter the scores'
+    'near-duplicates of others, in groups of up to '
+    f'{max(map(len, found.groups)):,}: a random split would put twins on both '
+    'sides and so flatter the scores'
   ]
   for split in dict.fromkeys(twin.split for twin in found.twins):
     number = len(across(found.twins, split))
