@@ -84,7 +84,9 @@ def test_adam_has_the_defaults_of_the_report():
     'accumulation': 1,
     'trunk_factor': 1.0,
     'average': 0.0,
+    'pruning': dataclasses.asdict(config.Pruning()),
   }
+  assert config.Pruning().sparsity == 0.0
 
 
 def test_the_network_is_public_3m_by_default():
