@@ -123,7 +123,7 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
       photos.split.name: selection.decode(photos, config, work_dir)
       for photos in selected
     }
-    found = near_duplicates.find(
+    duplicates = near_duplicates.find(
       {
         name: {key: stored.hash_4 for key, stored in photos.stored.items()}
         for name, photos in splits.items()
@@ -133,13 +133,13 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
     if config.drop_duplicates:
       for name in splits.keys() - {TRAIN}:
         splits[name] = selection.without_twins(
-          splits[name], near_duplicates.across(found.twins, name)
+          splits[name], near_duplicates.across(duplicates.twins, name)
         )
     if config.test_share:
       splits[VALIDATION], splits[TEST] = selection.draw_test(
-        splits[VALIDATION], config.test_share, found.groups
+        splits[VALIDATION], config.test_share, duplicates.groups
       )
-      found = near_duplicates.moved(found, splits[TEST].stored)
+      duplicates = near_duplicates.moved(duplicates, splits[TEST].stored)
     labels = {name: list(p.labels.values()) for name, p in splits.items()}
     task_set = all_tasks(labels, config.min_label_share)
     paths = [
@@ -147,7 +147,7 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
     ]
     metadata = _metadata(config, paths, splits, task_set, groupings) | described
     is_new = _write(splits, task_set, metadata, work_dir, config, data_dir)
-  figures = _statistics(metadata, splits, task_set, found.twins)
+  figures = _statistics(metadata, splits, task_set, duplicates.twins)
   reasons = {name: photos.dropped for name, photos in splits.items()}
   outputs.write_text(
     data_dir / build_files.LOST_PHOTOS,
@@ -156,10 +156,11 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
     ),
   )
   outputs.write_text(
-    data_dir / build_files.NEAR_DUPLICATES, near_duplicates.as_csv(found.twins)
+    data_dir / build_files.NEAR_DUPLICATES,
+    near_duplicates.as_csv(duplicates.twins),
   )
   outputs.write_json(data_dir / build_files.STATISTICS, figures)
-  notes = near_duplicates.lines(found, num_photos, config.drop_duplicates)
+  notes = near_duplicates.lines(duplicates, num_photos, config.drop_duplicates)
   counts = label_notes.train_counts(labels)
   notes += label_notes.lines(
     counts, task_set, figures['splits'], config.min_label_share

@@ -220,10 +220,10 @@ def draw_test(
 
 def _telling(labels: Mapping[str, Labels]) -> dict[str, Labels]:
   """Without tasks of one class, which repeat the others, or of one label."""
-  found = collections.defaultdict(set)
+  labels_by_task = collections.defaultdict(set)
   for name, label in (pair for x in labels.values() for pair in x.items()):
-    found[name].add(label)
-  names = {n for n, x in found.items() if len(x) > 1 and ':' not in n}
+    labels_by_task[name].add(label)
+  names = {n for n, x in labels_by_task.items() if len(x) > 1 and ':' not in n}
   return {
     key: {name: label for name, label in x.items() if name in names}
     for key, x in labels.items()

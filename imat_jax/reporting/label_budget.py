@@ -32,14 +32,14 @@ def rows(
     for c in findings['cells']
     if c['tasks'] == [task]
   }
-  found = []
+  result = []
   for c in comparisons:
     shares, scores = _shares(c), c['scores'][results.MAIN]
     share = shares.get(task, 1.0)
     kept = [
       _kept(shares.get(name, 1.0), labelled[name]) for name in c['tasks'][1:]
     ]
-    found.append(
+    result.append(
       {
         'model': _model(c),
         'with': ' + '.join(c['tasks'][1:]),
@@ -53,7 +53,7 @@ def rows(
       }
     )
   keys = ('model', 'with', 'main labels', 'labels')
-  return sorted(found, key=lambda row: [row[key] for key in keys])
+  return sorted(result, key=lambda row: [row[key] for key in keys])
 
 
 def _model(named: Mapping[str, Any]) -> str:

@@ -103,18 +103,18 @@ def seeds_table(planned: grid.Grid) -> str:
     alone = grid.baseline(planned.cells, cell)
     if not alone:
       continue
-    found = comparison.compare(
+    compared = comparison.compare(
       cell,
       _finished(planned, cell),
       _finished(planned, alone),
       cell.tasks[0],
       {results.MAIN: results.compared()[results.MAIN]},
     )
-    if found and len(found.difference_SxN) > 1:
-      plan = comparison.plan(found.difference_SxN, number, margin)
+    if compared and len(compared.difference_SxN) > 1:
+      plan = comparison.plan(compared.difference_SxN, number, margin)
       rows.append(
         [
-          *(str(cell), str(len(found.difference_SxN))),
+          *(str(cell), str(len(compared.difference_SxN))),
           f'{plan["detectable"]:.3f}' if plan['detectable'] else 'unknown',
           str(plan['seeds'] or f'> {power.MOST_SEEDS}'),
         ]

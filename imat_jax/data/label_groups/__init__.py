@@ -166,5 +166,5 @@ def _pairs(
 
 
 def _similar(name: str, known: Collection[str]) -> str:
-  found = difflib.get_close_matches(name, known, 1)
-  return f" (did you mean '{found[0]}'?)" if found else ''
+  closest = difflib.get_close_matches(name, known, 1)
+  return f" (did you mean '{closest[0]}'?)" if closest else ''
