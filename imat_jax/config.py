@@ -384,10 +384,12 @@ class Study(Training):
     'of all networks; report: 128x128, original: 256x256', 'report'
   )
   image_size: int = option(
-    'width and height in pixels of the photos that all networks see; 0: of '
-    'each its own',
+    'height in pixels of the photos that all networks see; 0: of each its own',
     0,
     validators.between(0, 4096),
+  )
+  image_width: int = option(
+    'their width; 0: as their height', 0, validators.between(0, 4096)
   )
   runs_at_once: int = option(
     'runs in one program, which needs --cache_on_device; 0: on a CPU one, '
@@ -420,6 +422,10 @@ class Study(Training):
       raise ValueError(
         f'--strategies={",".join(self.strategies)}: each once, with a '
         'weighted_sum, with which the others are compared'
+      )
+    if self.image_width and not self.image_size:
+      raise ValueError(
+        f'--image_width={self.image_width}: needs their height, --image_size'
       )
     budgets = {*self.main_label_shares, *self.other_label_shares} - {1}
     if self.strategies and budgets:

@@ -93,7 +93,9 @@ class Grid:
     try:
       if self.study.image_size:
         trunk = dataclasses.replace(
-          model.trunk, image_size=self.study.image_size
+          model.trunk,
+          image_size=self.study.image_size,
+          image_width=self.study.image_width,
         )
         model = dataclasses.replace(model, trunk=trunk)
       model = pretrained.resolve(model)
