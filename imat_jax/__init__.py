@@ -11,8 +11,8 @@ In reading order:
              checkpoint, scoring, trained_model
   strategies how losses become one update: a file per multi-task method
   models     trunks (a file each), network (a trunk, a head per task), presets;
-             pretrained and weights: what others have trained; conv_pool,
-             conv, depthwise and group_norm with their compiled kernels,
+             pretrained and weights: what others have trained; units: what
+             pruning may remove; conv_pool, conv, depthwise and group_norm with their compiled kernels,
              pooling; saliency
   config     the options of runs and studies, with recipe: those of a step;
              options: what an option is

@@ -107,6 +107,20 @@ class Model(Config):
         'training'
       )
 
+  def check_units(self) -> None:
+    """Raises `ValueError` if its units cannot be removed."""
+    layers, problem = self.trunk.unit_layers, ''
+    if not layers:
+      problem = f'--trunk={self.trunk.kind} has none that can be removed'
+    elif self.head_widths_per_label:
+      problem = 'not with --head_widths_per_label'
+    elif self.normalize_features and not layers[-1].reader:
+      problem = (
+        'not with --normalize_features, which would change for all of them'
+      )
+    if problem:
+      raise ValueError(f'--prune_unit=unit: {problem}')
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stopping(Config):
@@ -308,6 +322,9 @@ class Run(Training):
           f'--label_share={",".join(self.label_share)}: {name} is none of '
           f'--tasks={",".join(self.tasks)}'
         )
+    pruning = self.optimizer.pruning
+    if pruning.sparsity and pruning.prune_unit == 'unit':
+      self.model.check_units()
     if self.suggest_tasks and self.optimizer.accumulation > 1:
       raise ValueError(
         f'--suggest_tasks={self.suggest_tasks}: not with --accumulation='
