@@ -17,7 +17,9 @@ from imat_jax.options import (
   part_from_text,
 )
 from imat_jax.recipe import Augmentation, Loss, Optimizer, Recipe
-from imat_jax.recipe import Pruning as Pruning  # with the others, for users
+from imat_jax.recipe import PruneBy as PruneBy  # with the others, for users
+from imat_jax.recipe import PruneUnit as PruneUnit
+from imat_jax.recipe import Pruning as Pruning
 
 # Networks of a study: the report's, and two of today; see `models.presets`.
 MODELS = (
@@ -288,6 +290,11 @@ class Run(Training):
     0,
     validators.at_least(0),
     may_change=True,
+  )
+  pruned_from: str = option(
+    'imat_jax.prune sets it: a digest of the parameters of the run that it has '
+    'pruned, and how',
+    '',
   )
   profile: bool = option(
     'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto',
