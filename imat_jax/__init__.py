@@ -25,9 +25,9 @@ In reading order:
   reporting  reads what runs wrote: of a run: results, intervals, calibration,
              charts, suggestion, run_page, model_card; of a study: analysis,
              comparison, strategies, statistics, power, verdict, convergence,
-             sensitivity, label_shift, label_budget, tables, photo_predictions,
-             study_charts, study_page; of `evaluate`: assessment, grouped,
-             reliability_diagrams
+             sensitivity, label_shift, label_budget, sparsity, tables,
+             photo_predictions, study_charts, study_page; of `evaluate`:
+             assessment, grouped, reliability_diagrams
   study      which runs (grid), and running them (sweep, dry_run); searches
              (search_space, search_config, search)
   evaluate, predict, prune, submit, export, demo, doctor    commands on trained

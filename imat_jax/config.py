@@ -27,6 +27,17 @@ MODELS = (
   *('modern', 'linear_probe', 'finetuned'),
 )
 
+# Ways to a smaller network in a study: what is pruned, and by what; or one that
+# has fewer units from the start.
+PRUNERS = {
+  by: {'prune_by': by}
+  for by in ('magnitude', 'global_magnitude', 'saliency', 'random')
+} | {
+  f'unit_{by}': {'prune_unit': 'unit', 'prune_by': by}
+  for by in ('magnitude', 'saliency', 'random')
+}
+FEWER_UNITS = 'fewer_units'
+
 # jax folds larger seeds onto smaller ones.
 SEED = validators.between(0, 2**32 - 1)
 
@@ -394,6 +405,21 @@ class Study(Training):
     validators.distinct_shares,
     may_change=True,
   )
+  sparsities: tuple[float, ...] = option(
+    'shares of the weights, or of the units, that each of --pruners removes: '
+    'such as 0.5,0.9. Each network is compared with the whole one',
+    (),
+    validators.sparsities,
+    may_change=True,
+  )
+  pruners: tuple[str, ...] = option(
+    f'some of {", ".join((*PRUNERS, FEWER_UNITS))}: which weights or units '
+    f'training prunes; {FEWER_UNITS} is a network as small as those without '
+    'units, from the start',
+    ('magnitude', 'random'),
+    validators.some_of((*PRUNERS, FEWER_UNITS)),
+    may_change=True,
+  )
   seeds: int = option(
     'how many: 0, 1, …', 8, validators.at_least(1), may_change=True
   )
@@ -455,6 +481,13 @@ class Study(Training):
     if self.strategies and budgets:
       raise ValueError(
         f'--strategies={",".join(self.strategies)}: not with shares of labels'
+      )
+    if self.sparsities and (
+      self.strategies or budgets or self.optimizer.pruning.sparsity
+    ):
+      raise ValueError(
+        f'--sparsities={",".join(map(str, self.sparsities))}: not with '
+        '--strategies, shares of labels or --sparsity'
       )
     if self.runs_at_once > 1 and budgets:
       raise ValueError(
