@@ -10,9 +10,10 @@ import pytest
 import tiny
 
 from imat_jax import config
+from imat_jax.data import source
 from imat_jax.models import presets
 from imat_jax.reporting import results, sparsity
-from imat_jax.study import grid, sweep
+from imat_jax.study import dry_run, grid, sweep
 from imat_jax.training import trained_model
 
 TASKS = 'apparel', 'color'
@@ -64,6 +65,8 @@ def test_each_is_compared_with_the_whole_network(study, findings):
       np.subtract(values, whole['accuracy']['values'])
     )
   assert len({row['parameters'] for row in rows}) == 1 + 2
+  planned = grid.make(study, source.read_tasks(study.data_dir))
+  assert 'in 4 comparisons' in dry_run.seeds_table(planned)
   # Holm's correction, over the photos of both tasks.
   compared = [row['scores']['accuracy'] for row in rows if 'scores' in row]
   assert len(compared) == 4

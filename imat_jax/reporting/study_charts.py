@@ -231,9 +231,11 @@ def _sparsity_chart(
   color = scaled(alt.Color, (charts.BLUE, charts.ORANGE, charts.GREY))
   shape = scaled(alt.Shape, ('circle', 'square', 'diamond', 'cross'))
   base = alt.Chart().encode(
-    x=alt.X('parameters:Q', title='parameters left').scale(
-      type='log', nice=False, padding=12
-    ),
+    x=alt.X(
+      'parameters:Q',
+      title='parameters left',
+      axis=alt.Axis(grid=False, tickCount=4, format='~s'),
+    ).scale(type='log', nice=False, padding=12),
     color=color,
   )
   y = alt.Y('mean:Q', title=f'{MAIN}, %').scale(zero=False)
