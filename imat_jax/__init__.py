@@ -11,9 +11,9 @@ In reading order:
              checkpoint, scoring, trained_model
   strategies how losses become one update: a file per multi-task method
   models     trunks (a file each), network (a trunk, a head per task), presets;
-             pretrained and weights: what others have trained; conv_pool,
-             conv, depthwise and group_norm with their compiled kernels,
-             pooling; saliency
+             pretrained and weights: what others have trained; units: what
+             pruning may remove; conv_pool, conv, depthwise and group_norm with
+             their compiled kernels, pooling; saliency
   config     the options of runs and studies, with recipe: those of a step;
              options: what an option is
   tasks, errors, validators    labels and their weights; errors of users; checks
@@ -30,7 +30,8 @@ In reading order:
              reliability_diagrams
   study      which runs (grid), and running them (sweep, dry_run); searches
              (search_space, search_config, search)
-  evaluate, predict, submit, export, demo, doctor    commands on trained runs
+  evaluate, predict, prune, submit, export, demo, doctor    commands on trained
+             runs
   flags, commands, preflight    options as absl flags; checks before jax is
              loaded
 

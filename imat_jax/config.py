@@ -17,7 +17,9 @@ from imat_jax.options import (
   part_from_text,
 )
 from imat_jax.recipe import Augmentation, Loss, Optimizer, Recipe
-from imat_jax.recipe import Pruning as Pruning  # with the others, for users
+from imat_jax.recipe import PruneBy as PruneBy  # with the others, for users
+from imat_jax.recipe import PruneUnit as PruneUnit
+from imat_jax.recipe import Pruning as Pruning
 
 # Networks of a study: the report's, and two of today; see `models.presets`.
 MODELS = (
@@ -106,6 +108,20 @@ class Model(Config):
         f'--precision={self.precision}: a frozen trunk has no operations in '
         'training'
       )
+
+  def check_units(self) -> None:
+    """Raises `ValueError` if its units cannot be removed."""
+    layers, problem = self.trunk.unit_layers, ''
+    if not layers:
+      problem = f'--trunk={self.trunk.kind} has none that can be removed'
+    elif self.head_widths_per_label:
+      problem = 'not with --head_widths_per_label'
+    elif self.normalize_features and not layers[-1].reader:
+      problem = (
+        'not with --normalize_features, which would change for all of them'
+      )
+    if problem:
+      raise ValueError(f'--prune_unit=unit: {problem}')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -275,6 +291,11 @@ class Run(Training):
     validators.at_least(0),
     may_change=True,
   )
+  pruned_from: str = option(
+    'imat_jax.prune sets it: a digest of the parameters of the run that it has '
+    'pruned, and how',
+    '',
+  )
   profile: bool = option(
     'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto',
     False,
@@ -308,6 +329,9 @@ class Run(Training):
           f'--label_share={",".join(self.label_share)}: {name} is none of '
           f'--tasks={",".join(self.tasks)}'
         )
+    pruning = self.optimizer.pruning
+    if pruning.sparsity and pruning.prune_unit == 'unit':
+      self.model.check_units()
     if self.suggest_tasks and self.optimizer.accumulation > 1:
       raise ValueError(
         f'--suggest_tasks={self.suggest_tasks}: not with --accumulation='

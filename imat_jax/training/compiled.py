@@ -39,15 +39,33 @@ TrainStep = Callable[
 EvalStep = Callable[[dict[str, Any], Batch], tuple[Metrics, Predictions]]
 
 
-def fresh(ensemble: Ensemble) -> Checkpoint:
-  """The runs before their first step."""
+def fresh(
+  ensemble: Ensemble, variables: dict[str, Any] | None = None
+) -> Checkpoint:
+  """The runs before their first step.
+
+  Args:
+    ensemble: the runs.
+    variables: of a trained network, from which all of them start; None for
+      drawn ones, or those that the trunk has from others.
+  """
   first, _, *sums = _fresh_of(ensemble)(ensemble.seed_R, ensemble.weight_RxT)
   trunk = ensemble.model.trunk
-  if trunk.pretrained and not trunk.is_frozen:
-    read = pretrained.as_runs(pretrained.params(trunk), len(ensemble))
-    params = first.params | {'trunk': read}
+  params, collections = {}, first.collections
+  if variables:
+    given = pretrained.as_runs(variables, len(ensemble))
+    params = {name: given['params'][name] for name in first.params}
+    collections = {name: given[name] for name in collections}
+  elif trunk.pretrained and not trunk.is_frozen:
+    params['trunk'] = pretrained.as_runs(
+      pretrained.params(trunk), len(ensemble)
+    )
+  if params:
+    params = first.params | params
     average = first.average and params
-    first = first.replace(params=params, average=average)
+    first = first.replace(
+      params=params, average=average, collections=collections
+    )
   return Checkpoint(first, first.variables, *sums, (History(),) * len(ensemble))
 
 
