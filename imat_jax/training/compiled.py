@@ -25,7 +25,6 @@ from imat_jax.training import (
   sharding,
   step,
 )
-from imat_jax.training import look_ahead as look_ahead_lib
 from imat_jax.training.checkpoint import Checkpoint
 from imat_jax.training.ensemble import Ensemble, vmap_runs
 from imat_jax.training.evaluation import Predictions
@@ -206,6 +205,8 @@ def _look_ahead(
   recipe: config.Recipe,
   num_steps: int,
 ) -> Callable:
+  from imat_jax.training import look_ahead  # here: few runs look ahead
+
   network = Network(model, task_set)
   transformation = optimizer.make(recipe.optimizer, model.trunk, num_steps)
 
@@ -213,7 +214,7 @@ def _look_ahead(
     batch = StepInput(shared, order).batch(
       state, model.trunk.shape, recipe.augmentation, task_set
     )
-    return look_ahead_lib.gain(network, transformation, state, batch, held_out)
+    return look_ahead.gain(network, transformation, state, batch, held_out)
 
   of_runs = vmap_runs(of_run, (0, None, None, 0, None))
   return _jitted(
