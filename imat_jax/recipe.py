@@ -4,6 +4,7 @@ A part of `config`, which has the others. No jax here.
 """
 
 import dataclasses
+import math
 from typing import Literal, NamedTuple
 
 from imat_jax import validators
@@ -114,6 +115,11 @@ class Pruning(Config):
         'different layers have different numbers of weights'
       )
 
+  def interval(self, num_updates: int) -> tuple[int, int]:
+    """The first and the last update that may prune, counted from 1."""
+    first = max(1, math.ceil(self.prune_from * num_updates))
+    return first, max(first, math.floor(self.prune_until * num_updates))
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimizer(Config):
@@ -181,6 +187,13 @@ class Optimizer(Config):
       or self.warmup > 0
       or self.pruning.sparsity > 0
     )
+
+  def last_pruning(self, num_steps: int) -> int:
+    """The last of a run's steps that may prune; 0 where none does."""
+    if not self.pruning.sparsity:
+      return 0
+    _, last = self.pruning.interval(num_steps // self.accumulation)
+    return last * self.accumulation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -39,7 +39,6 @@ from imat_jax.training import (
   gradient_similarity,
   inputs,
   metrics,
-  pruning,
   scoring,
   sharding,
 )
@@ -345,9 +344,8 @@ def _end_epoch(
   )
   histories = list(checkpoint.histories)
   # Before its end the network still loses weights: no such epoch is the best.
-  is_pruned = step >= pruning.last_step(
-    ensemble.training.optimizer,
-    ensemble.training.epochs * data.steps_per_epoch,
+  is_pruned = step >= ensemble.training.optimizer.last_pruning(
+    ensemble.training.epochs * data.steps_per_epoch
   )
   for r in np.flatnonzero(active_R):
     of_run = functools.partial(jax.tree.map, operator.itemgetter(r))

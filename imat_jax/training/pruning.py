@@ -13,7 +13,6 @@ their scores (Li et al., "Pruning filters for efficient convnets", 2017), and
 never the last one of a layer.
 """
 
-import math
 import zlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -92,7 +91,7 @@ def pruned(
         return _unit_masks(layers, score, state.mask, share)
       return _masks(pruning.prune_by, score, state.mask, state.size, share)
 
-    first, last = _interval(pruning, num_updates)
+    first, last = pruning.interval(num_updates)
     since = count - first
     is_due = (since % pruning.prune_steps == 0) | (count == last)
     is_due &= (first <= count) & (count <= last)
@@ -110,24 +109,10 @@ def share_at(
   pruning: config.Pruning, count: jax.Array, num_updates: int
 ) -> jax.Array:
   """The share of weights that are 0 after so many updates: equation 1."""
-  first, last = _interval(pruning, num_updates)
+  first, last = pruning.interval(num_updates)
   done = jnp.clip((count - first) / max(last - first, 1), 0, 1)
   done = jnp.where(count < last, done, 1)  # also where the two are one step
   return pruning.sparsity * (1 - (1 - done) ** 3)
-
-
-def last_step(optimizer: config.Optimizer, num_steps: int) -> int:
-  """The last step of a run that may prune; 0 where none does."""
-  if not optimizer.pruning.sparsity:
-    return 0
-  num_updates = num_steps // optimizer.accumulation
-  return _interval(optimizer.pruning, num_updates)[1] * optimizer.accumulation
-
-
-def _interval(pruning: config.Pruning, num_updates: int) -> tuple[int, int]:
-  """The first and the last update that may prune."""
-  first = max(1, math.ceil(pruning.prune_from * num_updates))
-  return first, max(first, math.floor(pruning.prune_until * num_updates))
 
 
 def _is_head(path: tuple) -> bool:
