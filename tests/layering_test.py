@@ -18,7 +18,9 @@ LAYERS = (
   ('data', 'models'),
   ('strategies',),
   ('study.grid', 'study.search_config', 'study.search_space'),
+  ('study.label_space_config',),
   ('training', 'writers'),
+  ('label_space',),
   ('reporting',),
   ('train',),
   ('study',),
@@ -48,7 +50,7 @@ USERS = {
   'yaml': ['data.label_groups', 'reporting.model_card'],
   'scipy': [
     *('reporting.assessment', 'reporting.intervals', 'reporting.power'),
-    'reporting.statistics',
+    *('reporting.statistics', 'label_space.clusters'),
   ],
   'gradio': ['demo'],
   'optuna': ['study.search'],
@@ -61,8 +63,9 @@ USERS = {
 WITHOUT_JAX = (
   *('errors', 'tasks', 'validators', 'options', 'recipe', 'config', 'data'),
   *('study.grid', 'study.search_config', 'study.search_space'),
+  *('study.label_space_config', 'runtime.storage'),
   *('runtime.files', 'runtime.progress', 'runtime.outputs', 'runtime.scratch'),
-  *('runtime.storage', 'runtime.extras', 'runtime.run_folders', 'preflight'),
+  *('runtime.extras', 'runtime.run_folders', 'preflight'),
 )
 WITH_JAX = ['data.device_dataset', 'data.pixels']
 JAX = {'jax', 'flax', 'optax', 'orbax'}
