@@ -44,6 +44,7 @@ USERS = {
   'altair': [
     *('reporting.charts', 'reporting.study_charts'),
     *('reporting.reliability_diagrams', 'reporting.search_charts'),
+    'reporting.label_space_charts',
   ],
   'vl_convert': ['reporting.charts'],
   'jinja2': ['reporting.model_card', 'reporting.html'],
@@ -51,6 +52,7 @@ USERS = {
   'scipy': [
     *('reporting.assessment', 'reporting.intervals', 'reporting.power'),
     *('reporting.statistics', 'label_space.clusters'),
+    'reporting.label_space_charts',
   ],
   'gradio': ['demo'],
   'optuna': ['study.search'],

@@ -21,6 +21,70 @@ class Agreement(NamedTuple):
   p_value: float  # that a random one agrees as well
 
 
+class Grouping(NamedTuple):
+  """The groups of K labels that an embedder's points form.
+
+  Attributes:
+    name: of the embedder.
+    point_KxD: the labels.
+    linkage: their tree.
+    group_K: the groups, as many as are the most stable.
+    stability: by number of groups, see `stability`.
+    between_seeds: the mean adjusted Rand index between the groups of several
+      autoencoders; None if the embedder has no seeds.
+    agreement: with groups by hand; None if there are none.
+    agreement_at_equal: the same with as many groups as those by hand.
+  """
+
+  name: str
+  point_KxD: np.ndarray
+  linkage: np.ndarray
+  group_K: np.ndarray
+  stability: dict[int, float]
+  between_seeds: float | None
+  agreement: Agreement | None
+  agreement_at_equal: Agreement | None
+
+  @property
+  def number(self) -> int:
+    return int(self.group_K.max()) + 1
+
+
+def form(
+  name: str,
+  point_SxKxD: np.ndarray,
+  drawn_AxKxD: np.ndarray,
+  reference_K: np.ndarray | None,
+) -> Grouping:
+  """The groups of an embedder's points.
+
+  Args:
+    name: of the embedder.
+    point_SxKxD: of each seed; the groups are those of the first.
+    drawn_AxKxD: draws of them.
+    reference_K: groups by hand.
+  """
+  by_number = stability(drawn_AxKxD)
+  # Of equally stable numbers the larger one says more.
+  number = max(by_number, key=lambda number: (by_number[number], number))
+  linkages = [tree(point_KxD) for point_KxD in point_SxKxD]
+  group_SxK = np.stack([cut(linkage, number) for linkage in linkages])
+  between = adjusted_rand(group_SxK, group_SxK)[
+    np.triu_indices(len(linkages), 1)
+  ]
+  agreements = None, None
+  if reference_K is not None:
+    equal_K = cut(linkages[0], len(np.unique(reference_K)))
+    agreements = (
+      agreement(group_K, reference_K) for group_K in (group_SxK[0], equal_K)
+    )
+  return Grouping(
+    *(name, point_SxKxD[0], linkages[0], group_SxK[0], by_number),
+    float(between.mean()) if len(between) else None,
+    *agreements,
+  )
+
+
 def tree(point_KxD: np.ndarray) -> np.ndarray:
   """Which groups are joined, at which distance: scipy's linkage."""
   return hierarchy.linkage(point_KxD, 'ward')
@@ -78,10 +142,10 @@ def stability(point_AxKxD: np.ndarray) -> dict[int, float]:
 
 
 def agreement(
-  group_K: np.ndarray, reference_K: np.ndarray, permutations: int, seed: int
+  group_K: np.ndarray, reference_K: np.ndarray, permutations: int = 10_000
 ) -> Agreement:
   """Agreement with a reference; random groupings are permuted ones."""
-  rng = np.random.default_rng(seed)
+  rng = np.random.default_rng(0)
   permuted_AxK = np.stack(
     [rng.permutation(group_K) for _ in range(permutations)]
   )

@@ -17,12 +17,17 @@ from imat_jax.training.trained_model import TrainedModel
 _BATCH_SIZE = 32
 
 
-def centre_lab(image_NxHxWxC: np.ndarray) -> np.ndarray:
-  """The mean L*a*b* of the middle third of each photo, N × 3."""
+def centre(image_NxHxWxC: np.ndarray) -> np.ndarray:
+  """The middle third of the rows and columns."""
   _, height, width, _ = image_NxHxWxC.shape
   rows = slice(height // 3, height - height // 3)
   columns = slice(width // 3, width - width // 3)
-  return lab.from_srgb(image_NxHxWxC[:, rows, columns]).mean((1, 2))
+  return image_NxHxWxC[:, rows, columns]
+
+
+def centre_lab(image_NxHxWxC: np.ndarray) -> np.ndarray:
+  """The mean L*a*b* of the centre of each photo, N × 3."""
+  return lab.from_srgb(centre(image_NxHxWxC)).mean((1, 2))
 
 
 def trunk(examples: source.Source, trained: TrainedModel | None) -> np.ndarray:

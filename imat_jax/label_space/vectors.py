@@ -11,6 +11,28 @@ from typing import NamedTuple
 import numpy as np
 
 
+class Labels(NamedTuple):
+  """The K labels that are grouped.
+
+  Attributes:
+    names: in the order of the task.
+    count_K: their train photos.
+    color_KxC: the mean color of the centre of these, red, green, blue to 255.
+    reference: each label's group by hand; None if there are none.
+  """
+
+  names: tuple[str, ...]
+  count_K: np.ndarray
+  color_KxC: np.ndarray
+  reference: tuple[str, ...] | None
+
+  @property
+  def reference_K(self) -> np.ndarray | None:
+    if self.reference is None:
+      return None
+    return np.unique(self.reference, return_inverse=True)[1]
+
+
 class LabelVectors(NamedTuple):
   """K labels as points; A is the number of draws, or nothing."""
 
@@ -59,13 +81,14 @@ def _weighted(
   feature_NxD: np.ndarray, label_N: np.ndarray, weight_AxN: np.ndarray
 ) -> LabelVectors:
   # Around their mean, as a variance is the difference of two squares.
-  centred_NxD = feature_NxD - feature_NxD.mean(0, dtype=np.float64)
+  centre_D = feature_NxD.mean(0, dtype=np.float64)
+  centred_NxD = feature_NxD - centre_D
   means, spreads = [], []
   for label in range(label_N.max() + 1):
     own_N = label_N == label
     share_AxM = weight_AxN[:, own_N] / weight_AxN[:, own_N].sum(1)[:, None]
     mean_AxD = share_AxM @ centred_NxD[own_N]
     square_AxD = share_AxM @ centred_NxD[own_N] ** 2
-    means.append(mean_AxD)
+    means.append(centre_D + mean_AxD)
     spreads.append(np.sqrt(np.maximum(square_AxD - mean_AxD**2, 0)))
   return LabelVectors(np.stack(means, 1), np.stack(spreads, 1))

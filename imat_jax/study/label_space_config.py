@@ -4,8 +4,6 @@ import dataclasses
 
 from imat_jax import config, options, validators
 
-EMBEDDERS = 'lab', 'trunk', 'head', 'vae'
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Vae(options.Config):
@@ -60,16 +58,19 @@ class LabelSpace(options.Config):
   )
   task: str = options.option('whose labels are grouped', 'color')
   embedders: tuple[str, ...] = options.option(
-    f'some of {", ".join(EMBEDDERS)}', EMBEDDERS, validators.some_of(EMBEDDERS)
+    'some of lab (the mean color of the centre of the photos), trunk (features '
+    'of --run), head (what its head has learned of each label) and vae (an '
+    'autoencoder)',
+    ('lab', 'trunk', 'vae'),
+    validators.some_of(('lab', 'trunk', 'head', 'vae')),
   )
   run: str = config.place(
-    'a trained run: its trunk, and its head if it has the task; empty for '
-    "ImageNet's EfficientNet-Lite0 and no head",
+    "a trained run; empty for the features of ImageNet's EfficientNet-Lite0",
     '',
   )
   curated: str = options.option(
     'groups by hand to compare with, as of `build --groups`: FILE.yaml, kaggle '
-    'or products',
+    'or products; empty for none',
     'kaggle',
   )
   min_photos: int = options.option(
@@ -86,3 +87,10 @@ class LabelSpace(options.Config):
     'autoencoders: the draws are spread over them', 3, validators.at_least(1)
   )
   vae: Vae = options.group(Vae)
+
+  def __post_init__(self):
+    super().__post_init__()
+    if 'head' in self.embedders and not self.run:
+      raise ValueError(
+        f'--embedders={",".join(self.embedders)}: the head of which --run?'
+      )
