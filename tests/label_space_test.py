@@ -63,7 +63,6 @@ def test_the_bound_is_that_of_a_slow_reference(rng):
   model, key = vae.Autoencoder(SMALL), jax.random.key(1)
   apply = jax.jit(model.apply, static_argnames='method')
   params = vae_training._init(SMALL, 0).params
-  params['params']['log_deviation'] = np.float32(-0.7)
   params['params']['to_latent']['kernel'] *= 5  # away from the prior
   terms = apply(params, image_BxHxWxC, key)
   mean_BxZ, log_variance_BxZ = apply(params, image_BxHxWxC, method='encode')
@@ -73,8 +72,9 @@ def test_the_bound_is_that_of_a_slow_reference(rng):
     params, mean_BxZ + deviation_BxZ * noise_BxZ, method='decode'
   )
   assert decoded_BxHxWxC.shape == image_BxHxWxC.shape
+  deviation = ((image_BxHxWxC / 255 - decoded_BxHxWxC) ** 2).mean() ** 0.5
   expected_BxHxWxC = stats.norm.logpdf(
-    image_BxHxWxC / 255, decoded_BxHxWxC, np.exp(-0.7)
+    image_BxHxWxC / 255, decoded_BxHxWxC, deviation
   )
   np.testing.assert_allclose(
     terms.log_likelihood_B, expected_BxHxWxC.sum((1, 2, 3)), rtol=1e-5
@@ -202,7 +202,7 @@ def test_p_is_the_share_of_all_permutations():
   np.testing.assert_allclose(found.rand, own)
   expected = np.mean(np.array(score_A) >= own - 1e-9)
   np.testing.assert_allclose(found.p_value, expected, atol=0.02)
-  np.testing.assert_allclose(found.random_rand, 0, atol=0.02)
+  assert np.mean(np.array(score_A) > found.random_rand + 1e-9) <= 0.05
 
 
 @pytest.fixture(scope='module')

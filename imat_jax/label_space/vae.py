@@ -2,9 +2,9 @@
 
 Kingma and Welling, "Auto-encoding variational Bayes" (2014); the weight β of
 Higgins et al., "beta-VAE" (2017). A photo is Gaussian around what is decoded,
-with one deviation that is learned (Rybkin et al., "Simple and effective VAE
-training with calibrated decoders", 2021): with a fixed one β would mean
-something else for every size of photo.
+with one deviation, the likeliest for its batch (Rybkin et al., "Simple and
+effective VAE training with calibrated decoders", 2021): with a fixed one β
+would mean something else for every size of photo.
 """
 
 import math
@@ -42,7 +42,6 @@ class Autoencoder(nn.Module):
     self.deconvs = [
       nn.Conv(4 * filters, (3, 3)) for filters in (2 * width, width, 3)
     ]
-    self.log_deviation = self.param('log_deviation', nn.initializers.zeros, ())
 
   def encode(self, image_BxHxWxC: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Means and logarithms of the variances of the latents, B × Z each."""
@@ -70,11 +69,7 @@ class Autoencoder(nn.Module):
     noise_BxZ = jax.random.normal(key, mean_BxZ.shape)
     latent_BxZ = mean_BxZ + jnp.exp(log_variance_BxZ / 2) * noise_BxZ
     return Terms(
-      log_likelihood(
-        trunks.as_float(image_BxHxWxC),
-        self.decode(latent_BxZ),
-        self.log_deviation,
-      ),
+      log_likelihood(trunks.as_float(image_BxHxWxC), self.decode(latent_BxZ)),
       kl_divergence(mean_BxZ, log_variance_BxZ).sum(1),
     )
 
@@ -85,12 +80,15 @@ def kl_divergence(mean: jax.Array, log_variance: jax.Array) -> jax.Array:
 
 
 def log_likelihood(
-  image_BxHxWxC: jax.Array, mean_BxHxWxC: jax.Array, log_deviation: jax.Array
+  image_BxHxWxC: jax.Array, mean_BxHxWxC: jax.Array
 ) -> jax.Array:
-  """Of photos in [0, 1] under independent Gaussians of one deviation, B."""
-  scaled = (image_BxHxWxC - mean_BxHxWxC) * jnp.exp(-log_deviation)
-  of_pixel = -(scaled**2) / 2 - log_deviation - math.log(2 * math.pi) / 2
-  return of_pixel.sum((1, 2, 3))
+  """Of photos in [0, 1] under Gaussians of one deviation, in nats, B."""
+  square_BxHxWxC = (image_BxHxWxC - mean_BxHxWxC) ** 2
+  variance = square_BxHxWxC.mean()
+  of_pixel = (
+    square_BxHxWxC / variance + jnp.log(variance) + math.log(2 * math.pi)
+  )
+  return -of_pixel.sum((1, 2, 3)) / 2
 
 
 def _depth_to_space(x_BxHxWxC: jax.Array) -> jax.Array:

@@ -110,7 +110,7 @@ def _order(config: Vae, seed: int, epoch: int, number: int) -> np.ndarray:
 
 
 def _init(config: Vae, seed: int) -> State:
-  """Kernels as Glorot and Bengio (2010) draw them, the rest 0.
+  """Kernels as Glorot and Bengio (2010) draw them, biases 0.
 
   Drawn by numpy: XLA compiles a draw per kernel, for a second each.
   """
@@ -124,7 +124,7 @@ def _init(config: Vae, seed: int) -> State:
   generator = np.random.default_rng(seed)
 
   def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
-    if leaf.ndim < 2:
+    if leaf.ndim == 1:
       return jnp.zeros(leaf.shape)
     *taps, fan_in, fan_out = leaf.shape
     limit = math.sqrt(6 / (math.prod(taps) * (fan_in + fan_out)))

@@ -50,7 +50,7 @@ def dendrogram(grouping: Grouping, labels: Labels) -> charts.Chart:
     lines,
     _dot(of_leaf).encode(color=color, description='label:N'),
     _text(of_leaf, align='right', dx=-10),
-  ).properties(width=300, height=18 * len(labels.names))
+  ).properties(width=240, height=18 * len(labels.names))
   return charts.finish(chart, f'{grouping.name}: the tree of the labels.')
 
 
@@ -86,7 +86,7 @@ def label_map(grouping: Grouping, labels: Labels) -> charts.Chart:
       color=alt.Color('color:N', scale=None), description='label:N'
     ),
     _text(base, align='left', dx=8),
-  ).properties(width=360, height=300)
+  ).properties(width=300, height=260)
   return charts.finish(chart, f'{grouping.name}: a map of the labels.')
 
 
@@ -110,7 +110,7 @@ def stability(grouping: Grouping) -> charts.Chart:
     base.mark_point(filled=True, size=60, opacity=1).encode(
       color=alt.Color('color:N', scale=None), description='text:N'
     ),
-  ).properties(width=260, height=170)
+  ).properties(width=190, height=170)
   return charts.finish(chart, f'{grouping.name}: stability.')
 
 

@@ -2,7 +2,7 @@
 
 import base64
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from imat_jax.data import label_groups
 from imat_jax.label_space.clusters import Agreement, Grouping
 from imat_jax.label_space.vectors import Labels
 from imat_jax.reporting import html
+from imat_jax.reporting.intervals import ALPHA
 from imat_jax.runtime import files
 from imat_jax.study.label_space_config import LabelSpace
 from imat_jax.writers import plots
@@ -73,6 +74,10 @@ def write(
   root = pathlib.Path(settings.workdir)
   lines = verdict(settings, labels, groupings)
   formed = [members(grouping, labels) for grouping in groupings]
+  stable, equal = [stable_row(grouping) for grouping in groupings], []
+  if labels.reference:
+    number = len({*labels.reference})
+    equal = [equal_row(grouping, number) for grouping in groupings]
   html.write(
     root / 'report.html',
     'label_space.html',
@@ -94,7 +99,8 @@ def write(
     ],
     warnings=[],
     lines=lines,
-    rows=[table_row(grouping) for grouping in groupings],
+    stable=stable,
+    equal=equal,
     groups=dict(zip((g.name for g in groupings), formed, strict=True)),
     embedders={grouping.name: TITLES[grouping.name] for grouping in groupings},
     pictures=pictures and shown(pictures, labels),
@@ -103,8 +109,13 @@ def write(
   files.write_json(
     root / 'groups.json',
     {
-      g.name: table_row(g) | {'stabilities': g.stability, 'groups': groups}
-      for g, groups in zip(groupings, formed, strict=True)
+      g.name: {
+        'stable': stable[n],
+        'equal': equal[n] if equal else None,
+        'stabilities': g.stability,
+        'groups': formed[n],
+      }
+      for n, g in enumerate(groupings)
     },
   )
   paths = [root / f'groups_{grouping.name}.yaml' for grouping in groupings]
@@ -120,52 +131,57 @@ def verdict(
   if labels.reference is None:
     return []
   number = len({*labels.reference})
-  by_name = {g.name: g.agreement_at_equal for g in groupings}
-  best = max(by_name, key=lambda name: by_name[name].rand)
+  found = {g.name: g.agreement_at_equal for g in groupings}
+  best = max(found, key=lambda name: found[name].rand)
   lines = [
-    f'In as many groups as {settings.curated} has ({number}), '
-    f'{_agreement(best, by_name)}'
+    f'Of {number} groups, as many as {settings.curated} has, those of the '
+    f'{TITLES[best]} agree best with it: {_agreement(found[best])}'
   ]
-  if 'vae' in by_name and best != 'vae':
+  if found[best].p_value > ALPHA:
+    lines.append('That is no more than random groups do')
+  if 'vae' in found and found['vae'].rand < found[best].rand:
     lines.append(
-      f'The autoencoder has not earned its place: {_agreement("vae", by_name)}'
+      f'The {TITLES["vae"]} has not earned its place: '
+      f'{_agreement(found["vae"])}'
     )
   return lines
 
 
-def _agreement(name: str, by_name: Mapping[str, Agreement]) -> str:
-  found = by_name[name]
-  return (
-    f'{TITLES[name]}: adjusted Rand index {found.rand:.2f} '
-    f'(random groups {found.random_rand + 0:.2f}, p = {found.p_value:.4f})'
-  )
+def _agreement(found: Agreement) -> str:
+  return f'adjusted Rand index {found.rand:.2f} (p = {found.p_value:.4f})'
 
 
-def table_row(grouping: Grouping) -> dict[str, Any]:
-  """The numbers of an embedder; those at equal number are beside."""
+def stable_row(grouping: Grouping) -> dict[str, Any]:
+  """An embedder's groups, in their most stable number."""
   return {
     'embedder': TITLES[grouping.name],
     'groups': grouping.number,
     'stability': grouping.stability[grouping.number],
     'between seeds': grouping.between_seeds,
-    **_columns(grouping.agreement, ''),
-    **_columns(grouping.agreement_at_equal, ', equal number'),
+    **_columns(grouping.agreement),
   }
 
 
-def _columns(agreement: Agreement | None, suffix: str) -> dict[str, Any]:
+def equal_row(grouping: Grouping, number: int) -> dict[str, Any]:
+  """The same in as many groups as there are by hand."""
+  return {
+    'embedder': TITLES[grouping.name],
+    'groups': number,
+    'stability': grouping.stability.get(number),
+    **_columns(grouping.agreement_at_equal),
+  }
+
+
+def _columns(agreement: Agreement | None) -> dict[str, Any]:
   if agreement is None:
     return {}
-  names = 'Rand index', 'purity', 'random Rand index', 'p'
-  return {
-    f'{name}{suffix}': value
-    for name, value in zip(names, agreement, strict=True)
-  }
+  names = 'Rand index', 'purity', 'random, 95%', 'p'
+  return dict(zip(names, agreement, strict=True))
 
 
 def shown(pictures: Pictures, labels: Labels) -> dict[str, Any]:
   """The pictures as PNG, and what is told of them."""
-  log_likelihood, kl = pictures.term_Ex2[-1]
+  log_likelihood, kl = map(float, pictures.term_Ex2[-1])
   pairs_NxHxWxC = np.concatenate(
     [pictures.original_NxHxWxC, pictures.reconstructed_NxHxWxC]
   )
@@ -175,8 +191,8 @@ def shown(pictures: Pictures, labels: Labels) -> dict[str, Any]:
     'samples': _grid(pictures.sample_NxHxWxC),
     'labels': _grid(pictures.label_KxHxWxC, labels.names),
     'epochs': len(pictures.term_Ex2),
-    'log_likelihood': float(log_likelihood / pixels),
-    'kl': float(kl),
+    'log_likelihood': log_likelihood / pixels,
+    'kl': kl,
     'active': pictures.active,
   }
 
