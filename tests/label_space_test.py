@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import json
 
 import jax
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 from scipy import stats
 from sklearn import metrics
 
-from imat_jax import config, errors
-from imat_jax.data import source
+from imat_jax import config, errors, preflight
+from imat_jax.data import build, configs, source
 from imat_jax.label_space import (
   clusters,
   embedders,
@@ -20,7 +21,8 @@ from imat_jax.label_space import (
   vectors,
 )
 from imat_jax.models import network
-from imat_jax.study.label_space_config import Vae
+from imat_jax.study import label_space
+from imat_jax.study.label_space_config import LabelSpace, Vae
 from imat_jax.training import scoring, trained_model
 
 SMALL = Vae(vae_side=16, vae_width=4, latent_dims=3, vae_epochs=2, batch_size=8)
@@ -231,3 +233,81 @@ def test_a_label_is_a_column_of_its_head(run):
   np.testing.assert_array_equal(found_KxD, np.asarray(kernel[:, 1]).T[::-1])
   with pytest.raises(errors.UserError, match='no head for color with mauve'):
     embedders.head(run, 'color', ['red', 'mauve'])
+
+
+CURATED = 'color: {cold: [blue, green]}'
+
+
+@pytest.fixture
+def curated(tmp_path) -> str:
+  path = tmp_path / 'curated.yaml'
+  path.write_text(CURATED)
+  return str(path)
+
+
+def _settings(built, workdir, **changes) -> LabelSpace:
+  given = {'min_photos': 5, 'draws': 4, 'vae_seeds': 2, 'vae': SMALL}
+  return LabelSpace(data_dir=built, workdir=str(workdir), **given | changes)
+
+
+def test_a_build_takes_the_groups_of_every_embedder(
+  built, trained, kaggle, curated, tmp_path, capsys
+):
+  names = 'lab', 'trunk', 'head', 'vae'
+  settings = _settings(
+    *(built, tmp_path / 'space'), run=trained, curated=curated, embedders=names
+  )
+  preflight.check_label_space(settings)
+  label_space.run_label_space(settings)
+  assert 'Of 2 groups, as many as' in capsys.readouterr().out
+  found = json.loads((tmp_path / 'space/groups.json').read_text())
+  assert (*found,) == names
+  for of_embedder in found.values():
+    labels = sorted(itertools.chain(*of_embedder['groups'].values()))
+    assert labels == ['blue', 'green', 'red']
+    is_curated = ['red'] in of_embedder['groups'].values()
+    assert (of_embedder['equal']['Rand index'] == 1) == is_curated
+  files = [str(tmp_path / f'space/groups_{name}.yaml') for name in names]
+  build.main(
+    configs.Build(
+      annotations=str(kaggle.annotations),
+      images=str(kaggle.images),
+      data_dir=str(tmp_path / 'built'),
+      groups=tuple(files),
+    )
+  )
+  groups = source.read_metadata(tmp_path / 'built')['groups']
+  for name in names:
+    of_build = groups[f'color_groups_{name}']['groups']
+    expected = found[name]['groups']
+    assert {n: {*labels} for n, labels in of_build.items()} == {
+      n: {*labels} for n, labels in expected.items()
+    }
+  page = (tmp_path / 'space/report.html').read_text()
+  assert page.count('<svg') == 3 * len(names)
+  assert page.count('data:image/png') == 3
+  assert '<script' not in page
+  preflight.check_label_space(settings)  # it may be started again
+
+
+def test_labels_need_no_groups_by_hand(built, tmp_path):
+  settings = _settings(built, tmp_path, curated='', embedders=('lab',))
+  label_space.run_label_space(settings)
+  found = json.loads((tmp_path / 'groups.json').read_text())
+  assert found['lab']['equal'] is None
+
+
+def test_what_does_not_fit_is_refused(built, curated, tmp_path):
+  with pytest.raises(ValueError, match='head of which --run'):
+    _settings(built, tmp_path, embedders=('lab', 'head'))
+  with pytest.raises(ValueError, match='--vae_side=20'):
+    dataclasses.replace(SMALL, vae_side=20)
+  with pytest.raises(errors.UserError, match='files of no label space'):
+    preflight.check_label_space(_settings(built, tmp_path))
+  space = tmp_path / 'space'
+  few = _settings(built, space, curated=curated, min_photos=14)
+  with pytest.raises(errors.UserError, match='groups need three'):
+    label_space.run_label_space(few)
+  other = _settings(built, space, curated=curated, task='apparel')
+  with pytest.raises(errors.UserError, match='has no groups of apparel'):
+    label_space.run_label_space(other)

@@ -1,5 +1,6 @@
 """Features of photos, N × D; and what a head has learned of labels, K × D."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import jax
@@ -33,7 +34,7 @@ def centre_lab(image_NxHxWxC: np.ndarray) -> np.ndarray:
 def trunk(examples: source.Source, trained: TrainedModel | None) -> np.ndarray:
   """Features as the heads see them, of a run or, without one, of ImageNet."""
   data_dir = str(examples.data_dir)
-  model = trained.run.model if trained else imagenet.LINEAR_PROBE
+  model = trained.run.model if trained else _imagenet(data_dir)
   if model.trunk.is_frozen:
     settings = config.Training(data_dir=data_dir, workdir=data_dir)
     feature_NxVxD, _ = features.read(settings, model.trunk, examples)
@@ -41,6 +42,14 @@ def trunk(examples: source.Source, trained: TrainedModel | None) -> np.ndarray:
   else:
     feature_NxD = _trunk(examples, trained)
   return np.asarray(network.seen_by_heads(model, feature_NxD))
+
+
+def _imagenet(data_dir: str) -> config.Model:
+  """Its own photos' size, or that of the data set's where they are smaller."""
+  model = imagenet.LINEAR_PROBE
+  side = min(model.trunk.height, source.read_metadata(data_dir)['image_size'])
+  trunk = dataclasses.replace(model.trunk, image_size=side)
+  return dataclasses.replace(model, trunk=trunk)
 
 
 def _trunk(examples: source.Source, trained: TrainedModel) -> np.ndarray:

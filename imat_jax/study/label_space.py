@@ -44,9 +44,9 @@ def run_label_space(settings: LabelSpace) -> None:
   """Forms the groups of each embedder, and reports."""
   root = pathlib.Path(settings.workdir)
   group_of = _curated(settings)
+  trained = trained_model.load(settings.run) if settings.run else None
   files.write_json(root / 'label_space.json', options.to_json(settings))
   photos, labels = _read(settings, group_of)
-  trained = trained_model.load(settings.run) if settings.run else None
   groupings, pictures = [], None
   for name in settings.embedders:
     if name == 'head':
