@@ -93,7 +93,7 @@ def train(
       term_Ex2 = np.concatenate([term_Ex2, mean[None]])
       _save(path, state, term_Ex2)
       bar.advance()
-  return Trained(config, state.params, term_Ex2[: config.vae_epochs])
+  return Trained(config, state.params, term_Ex2)
 
 
 def _name(config: Vae, seed: int, fingerprint: str) -> str:
