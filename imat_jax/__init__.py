@@ -22,14 +22,17 @@ In reading order:
   writers    metric writers: metrics.jsonl, stderr, TensorBoard, W&B
   runtime    infrastructure, no mathematics: workdir, distributed,
              preemption, checksums, sync and storage (buckets), files, progress
+  label_space    labels as points (lab, embedders, vae, vae_training, vectors),
+             and groups of them (clusters)
   reporting  reads what runs wrote: of a run: results, intervals, calibration,
              charts, suggestion, run_page, model_card; of a study: analysis,
              comparison, strategies, statistics, power, verdict, convergence,
              sensitivity, label_shift, label_budget, sparsity, tables,
              photo_predictions, study_charts, study_page; of `evaluate`:
-             assessment, grouped, reliability_diagrams
+             assessment, grouped, reliability_diagrams; and the pages of
+             searches and label spaces
   study      which runs (grid), and running them (sweep, dry_run); searches
-             (search_space, search_config, search)
+             (search_space, search_config, search); label_space
   evaluate, predict, prune, submit, export, demo, doctor    commands on trained
              runs
   flags, commands, preflight    options as absl flags; checks before jax is
@@ -43,7 +46,8 @@ Shapes are in the names, one capital letter per axis:
   T  tasks                    C     color channels
   K  labels of one task       D     features
   R  runs of an ensemble      S     seeds of a cell, or steps of an epoch
-  N  photos of a split        P     parameters
+  N  photos of a split        P     parameters, or pairs
+  A  draws                    Z     latents
 
 With T before it, K is as many as the largest task has. W also stands for what
 comes out of a dense layer.

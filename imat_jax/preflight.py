@@ -4,8 +4,11 @@ Loading jax and compiling take seconds; a typo in --tasks is reported at once.
 Skipped for several processes: none may exit before all have connected.
 """
 
+import pathlib
+
 from imat_jax import config, errors
 from imat_jax.runtime import extras, files, run_folders
+from imat_jax.study.label_space_config import LabelSpace
 
 
 def train(run: config.Run) -> None:
@@ -38,6 +41,21 @@ def check_search(search: config.Run) -> None:
   extras.require('optuna', 'search', 'a search')
   extras.require_report('a search')
   source.read_tasks(search.data_dir).select(search.tasks)
+
+
+def check_label_space(settings: LabelSpace) -> None:
+  """The same for groups of labels; their folder has `label_space.json`."""
+  from imat_jax.data import source
+
+  extras.require_report('a label space')
+  root = pathlib.Path(settings.workdir)
+  names = [p.name for p in root.glob('*') if not files.is_foreign(p.name)]
+  if names and 'label_space.json' not in names:
+    raise errors.UserError(
+      f'{root}: has files of no label space ({min(names)}); choose a new '
+      'folder for --workdir'
+    )
+  source.read_tasks(settings.data_dir).select([settings.task])
 
 
 def check_study(study: config.Study) -> None:

@@ -18,7 +18,9 @@ LAYERS = (
   ('data', 'models'),
   ('strategies',),
   ('study.grid', 'study.search_config', 'study.search_space'),
+  ('study.label_space_config',),
   ('training', 'writers'),
+  ('label_space',),
   ('reporting',),
   ('train',),
   ('study',),
@@ -45,13 +47,15 @@ USERS = {
   'altair': [
     *('reporting.charts', 'reporting.study_charts'),
     *('reporting.reliability_diagrams', 'reporting.search_charts'),
+    'reporting.label_space_charts',
   ],
   'vl_convert': ['reporting.charts'],
   'jinja2': ['reporting.model_card', 'reporting.html'],
   'yaml': ['data.label_groups', 'reporting.model_card'],
   'scipy': [
     *('reporting.assessment', 'reporting.intervals', 'reporting.power'),
-    'reporting.statistics',
+    *('reporting.statistics', 'label_space.clusters'),
+    'reporting.label_space_charts',
   ],
   'gradio': ['demo'],
   'optuna': ['study.search'],
@@ -64,8 +68,9 @@ USERS = {
 WITHOUT_JAX = (
   *('errors', 'tasks', 'validators', 'options', 'recipe', 'config', 'data'),
   *('study.grid', 'study.search_config', 'study.search_space'),
+  *('study.label_space_config', 'runtime.storage'),
   *('runtime.files', 'runtime.progress', 'runtime.outputs', 'runtime.scratch'),
-  *('runtime.storage', 'runtime.extras', 'runtime.run_folders', 'preflight'),
+  *('runtime.extras', 'runtime.run_folders', 'preflight'),
 )
 WITH_JAX = ['data.device_dataset', 'data.pixels']
 JAX = {'jax', 'flax', 'optax', 'orbax'}

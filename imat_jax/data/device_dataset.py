@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent import futures
 from typing import NamedTuple
 
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,13 +35,24 @@ class Features(NamedTuple):
 
 def load(examples: source.Source, threads: int) -> Photos:
   """Decodes a split and copies it to the device."""
-  side = examples.stored_side
+  image_NxHxWxC, label_NxT = decode(examples, threads, examples.stored_side)
+  return Photos(jnp.asarray(image_NxHxWxC), jnp.asarray(label_NxT))
+
+
+def decode(
+  examples: source.Source, threads: int, side: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """All photos, uint8, N × side × side × 3, and their labels, N × T."""
   image_NxHxWxC = np.empty((len(examples), side, side, 3), np.uint8)
   label_NxT = np.empty((len(examples), len(examples.task_set)), np.int32)
 
   def read(n: int) -> None:
     record = examples[n]
-    image_NxHxWxC[n] = input_pipeline.decode(record)
+    image_HxWxC = input_pipeline.decode(record)
+    if side != examples.stored_side:
+      size = side, side
+      image_HxWxC = cv2.resize(image_HxWxC, size, interpolation=cv2.INTER_AREA)
+    image_NxHxWxC[n] = image_HxWxC
     label_NxT[n] = record.label_T
 
   with (
@@ -49,7 +61,7 @@ def load(examples: source.Source, threads: int) -> Photos:
   ):
     for _ in pool.map(read, range(len(examples))):
       bar.advance()
-  return Photos(jnp.asarray(image_NxHxWxC), jnp.asarray(label_NxT))
+  return image_NxHxWxC, label_NxT
 
 
 def order(

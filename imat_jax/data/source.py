@@ -63,7 +63,7 @@ class Source:
       )
     built = tasks.TaskSet.from_json(metadata['tasks'])
     self.stored_side = metadata['stored_side']
-    self._data_dir = data_dir
+    self.data_dir = data_dir
     self.split = split
     self.task_set = task_set
     self._columns = _columns(built, task_set)
@@ -95,7 +95,7 @@ class Source:
     """The same with so many of the examples, drawn without replacement."""
     drawn = random.permutation(seed, _NO_EPOCH, len(self))[:number]
     rows = np.sort(self.rows[drawn])
-    return Source(self._data_dir, self.split, self.task_set, rows)
+    return Source(self.data_dir, self.split, self.task_set, rows)
 
   def keep_labels(self, shares: Mapping[str, float], seed: int) -> 'Source':
     """The same with a share of the labels of some tasks, the others missing.
@@ -120,7 +120,7 @@ class Source:
       dropped = np.argsort(drawn_M, kind='stable')[number:]
       label_NxT[labelled_M[dropped], task] = tasks.MISSING
     return Source(
-      self._data_dir, self.split, self.task_set, self.rows, label_NxT
+      self.data_dir, self.split, self.task_set, self.rows, label_NxT
     )
 
   def label_NxT(self) -> np.ndarray:

@@ -68,11 +68,16 @@ class Network(nn.Module):
 
   def classify(self, feature: jax.Array) -> jax.Array:
     """The logits of features, B × D, or of a copy for each task, B × T × D."""
-    if self.model.normalize_features:
-      feature = feature - feature.mean(-1, keepdims=True)
-      variance = (feature**2).mean(-1, keepdims=True)
-      feature = feature * jax.lax.rsqrt(variance + 1e-6)
-    return self.heads(feature)
+    return self.heads(seen_by_heads(self.model, feature))
+
+
+def seen_by_heads(model: config.Model, feature: jax.Array) -> jax.Array:
+  """Features, normalized where the network does that."""
+  if not model.normalize_features:
+    return feature
+  feature = feature - feature.mean(-1, keepdims=True)
+  variance = (feature**2).mean(-1, keepdims=True)
+  return feature * jax.lax.rsqrt(variance + 1e-6)
 
 
 def _in_half(x: jax.Array) -> jax.Array:

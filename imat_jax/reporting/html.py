@@ -15,6 +15,7 @@ from imat_jax.data import description, source
 from imat_jax.reporting import results
 from imat_jax.reporting.results import Result
 from imat_jax.runtime import environment, files
+from imat_jax.study.label_space_config import LabelSpace
 from imat_jax.training import scores
 
 _PAGES = jinja2.Environment(
@@ -53,7 +54,7 @@ _PAGES.filters |= {'number': number, 'p_value': p_value, 'minus': minus}
 def write(
   path: pathlib.Path,
   template: str,
-  settings: config.Training,
+  settings: config.Training | LabelSpace,
   tasks: Sequence[str],
   figures: Mapping[str, Sequence[Mapping[str, Any]]],
   **content: Any,
@@ -63,7 +64,7 @@ def write(
   Args:
     path: of the page.
     template: its name.
-    settings: the config of the run or study.
+    settings: the config of the run, the study or the label space.
     tasks: whose labels in the data set are listed.
     figures: by name, each a list of charts.
     content: what else the template shows.

@@ -41,12 +41,14 @@ class Grouping:
     return {'task': self.task, 'groups': dict(groups)}
 
 
-def read(name: str, task_names: Collection[str]) -> list[Grouping]:
+def read(
+  name: str, task_names: Collection[str] | None = None
+) -> list[Grouping]:
   """The groupings of a file.
 
   Args:
     name: of the file, or of one beside this module without its ending.
-    task_names: of the annotations.
+    task_names: of the annotations; None if they need not have all tasks.
 
   Raises:
     UserError: no such file, no groups, an unknown task, or a label in two
@@ -62,7 +64,7 @@ def read(name: str, task_names: Collection[str]) -> list[Grouping]:
     )
   groupings = []
   for task, groups in _read(path).items():
-    if task not in task_names:
+    if task_names is not None and task not in task_names:
       raise errors.UserError(
         f"{path}: no task '{task}'{_similar(task, task_names)}"
       )
@@ -75,6 +77,12 @@ def read(name: str, task_names: Collection[str]) -> list[Grouping]:
         )
     groupings.append(Grouping(f'{task}_{path.stem}', task, group_of))
   return groupings
+
+
+def text(task: str, groups: Mapping[str, Collection[str]]) -> str:
+  """A file of a task's groups, group → labels."""
+  content = {task: {name: [*labels] for name, labels in groups.items()}}
+  return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def add(
