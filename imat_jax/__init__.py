@@ -22,8 +22,8 @@ In reading order:
   writers    metric writers: metrics.jsonl, stderr, TensorBoard, W&B
   runtime    infrastructure, no mathematics: workdir, distributed,
              preemption, checksums, sync and storage (buckets), files, progress
-  label_space    labels as points (lab, embedders, vae, vae_training, vectors), and
-             groups of them (clusters)
+  label_space    labels as points (lab, embedders, vae, vae_training, vectors)
+             and groups of them (clusters)
   reporting  reads what runs wrote: of a run: results, intervals, calibration,
              charts, suggestion, run_page, model_card; of a study: analysis,
              comparison, strategies, statistics, power, verdict, convergence,

@@ -146,9 +146,7 @@ def agreement(
 ) -> Agreement:
   """Agreement with a reference; random groupings are permuted ones."""
   rng = np.random.default_rng(0)
-  permuted_AxK = np.stack(
-    [rng.permutation(group_K) for _ in range(permutations)]
-  )
+  permuted_AxK = rng.permuted(np.tile(group_K, (permutations, 1)), axis=1)
   ((rand,),) = adjusted_rand(group_K[None], reference_K[None])
   random_A = adjusted_rand(permuted_AxK, reference_K[None])[:, 0]
   # 1e-9: a sum of the same numbers in another order is no better one.

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from imat_jax.data import label_groups
+from imat_jax.label_space import clusters
 from imat_jax.label_space.clusters import Agreement, Grouping
 from imat_jax.label_space.vectors import Labels
 from imat_jax.reporting import html
@@ -101,6 +102,7 @@ def write(
     lines=lines,
     stable=stable,
     equal=equal,
+    between=between(groupings),
     groups=dict(zip((g.name for g in groupings), formed, strict=True)),
     embedders={grouping.name: TITLES[grouping.name] for grouping in groupings},
     pictures=pictures and shown(pictures, labels),
@@ -170,6 +172,17 @@ def equal_row(grouping: Grouping, number: int) -> dict[str, Any]:
     'stability': grouping.stability.get(number),
     **_columns(grouping.agreement_at_equal),
   }
+
+
+def between(groupings: Sequence[Grouping]) -> list[dict[str, Any]]:
+  """The adjusted Rand index of each pair of embedders, most stable numbers."""
+  group_ExK = np.stack([grouping.group_K for grouping in groupings])
+  rand_ExE = clusters.adjusted_rand(group_ExK, group_ExK)
+  titles = [TITLES[grouping.name] for grouping in groupings]
+  return [
+    {'embedder': title, **dict(zip(titles, map(float, rand_E), strict=True))}
+    for title, rand_E in zip(titles, rand_ExE, strict=True)
+  ]
 
 
 def _columns(agreement: Agreement | None) -> dict[str, Any]:
