@@ -135,12 +135,16 @@ def verdict(
   number = len({*labels.reference})
   found = {g.name: g.agreement_at_equal for g in groupings}
   best = max(found, key=lambda name: found[name].rand)
-  lines = [
-    f'Of {number} groups, as many as {settings.curated} has, those of the '
-    f'{TITLES[best]} agree best with it: {_agreement(found[best])}'
-  ]
+  in_groups = f'in {number} groups, as many as {settings.curated} has'
   if found[best].p_value > ALPHA:
-    lines.append('That is no more than random groups do')
+    return [
+      'No groups agree with those by hand more than random ones do: '
+      f'{in_groups}, the adjusted Rand index is at most {found[best].rand:.2f}'
+    ]
+  lines = [
+    f'The {TITLES[best]} agrees best with the groups by hand: {in_groups}, '
+    f'{_agreement(found[best])}'
+  ]
   if 'vae' in found and found['vae'].rand < found[best].rand:
     lines.append(
       f'The {TITLES["vae"]} has not earned its place: '
