@@ -99,6 +99,13 @@ def recompute(study, arrays):
     if 'scores' in row:
       other = row['model'].replace(row['strategy'], row['against'])
       pairs.append((row, other, ' + '.join(row['tasks']), ()))
+  others = []  # of which predictions.npz has no photos
+  for row in study.get('sparsity', ()):
+    if 'scores' in row and row['task'] == task:
+      pairs.append((row, row['against'], ' + '.join(row['tasks']), ()))
+    elif 'scores' in row:
+      found = row['scores']['accuracy'], row['photos']['two_level']
+      others.append(max(of_kind['p_value'] for of_kind in found))
   p_values = []
   for row, *other, recall in pairs:
     tasks = ' + '.join(row['tasks'])
@@ -133,7 +140,8 @@ def recompute(study, arrays):
           number,
           difference['mean'],
         )
-  for (row, *_), p_value in zip(pairs, holm(p_values), strict=True):
+  adjusted = holm(p_values + others)[: len(pairs)]
+  for (row, *_), p_value in zip(pairs, adjusted, strict=True):
     name = f'{row["model"]}, {" + ".join(row["tasks"])}: p (Holm)'
     yield name, p_value, row['scores']['accuracy']['p_holm']
 

@@ -34,10 +34,7 @@ def main(run: config.Run) -> None:
     names = source.read_tasks(run.data_dir).names
     of_one_class = tuple(name for name in names if ':' in name)
     run = dataclasses.replace(run, tasks=of_one_class)
-  preflight.check_run(run)
-  from imat_jax import train
-
-  train.train(run)
+  preflight.train(run)
 
 
 if __name__ == '__main__':

@@ -20,12 +20,5 @@ DEFAULTS = functools.partial(
 )
 
 
-def main(run: config.Run) -> None:
-  preflight.check_run(run)
-  from imat_jax import train  # here: a typo is reported before this loads
-
-  train.train(run)
-
-
 if __name__ == '__main__':
-  flags.run(main, DEFAULTS)
+  flags.run(preflight.train, DEFAULTS)

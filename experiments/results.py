@@ -24,8 +24,8 @@ from imat_jax.reporting import results as results_lib
 from imat_jax.runtime import environment, files
 
 COLUMNS = (
-  *('name', 'model', 'tasks', 'options', 'task', 'photos', 'score', 'seeds'),
-  *('mean', 'sd', 'low', 'high', 'p', 'by_seed', 'machine'),
+  *('name', 'model', 'tasks', 'options', 'task', 'split', 'photos', 'score'),
+  *('seeds', 'mean', 'sd', 'low', 'high', 'p', 'by_seed', 'machine'),
 )
 Row = dict[str, Any]
 
@@ -82,6 +82,7 @@ def _of_runs(runs: Sequence[results_lib.Result]) -> Iterator[Row]:
         'tasks': '+'.join(key.tasks),
         'options': _options(key),
         'task': task,
+        'split': group[0].evaluation['split'],
         'photos': evaluations[0]['count'],
         'seeds': ' '.join(str(result.run.seed) for result in group),
       }
@@ -107,6 +108,7 @@ def _of_study(path: pathlib.Path) -> Iterator[Row]:
         'model': row['model'],
         'tasks': row['tasks'].replace(' + ', '+'),
         'task': row['task'],
+        'split': row['split'],
         'photos': row['labelled photos'],
         'score': score,
         'seeds': row['seeds'],
@@ -119,6 +121,7 @@ def _of_study(path: pathlib.Path) -> Iterator[Row]:
     yield {
       'model': row['model'],
       'tasks': row['tasks'].replace(' + ', '+'),
+      'split': row['split'],
       'score': f'difference in {row["score"]}',
       'seeds': row['seeds'],
       'mean': row['difference'],

@@ -11,9 +11,9 @@ In reading order:
              checkpoint, scoring, trained_model
   strategies how losses become one update: a file per multi-task method
   models     trunks (a file each), network (a trunk, a head per task), presets;
-             pretrained and weights: what others have trained; conv_pool,
-             conv, depthwise and group_norm with their compiled kernels,
-             pooling; saliency
+             pretrained and weights: what others have trained; units: what
+             pruning may remove; conv_pool, conv, depthwise and group_norm with
+             their compiled kernels, pooling; saliency
   config     the options of runs and studies, with recipe: those of a step;
              options: what an option is
   tasks, errors, validators    labels and their weights; errors of users; checks
@@ -22,17 +22,19 @@ In reading order:
   writers    metric writers: metrics.jsonl, stderr, TensorBoard, W&B
   runtime    infrastructure, no mathematics: workdir, distributed,
              preemption, checksums, sync and storage (buckets), files, progress
-  label_space    labels as points (lab, embedders, vae, vae_training, vectors)
+  label_space    labels as points (lab, embedders, vae, vae_training, vectors),
              and groups of them (clusters)
   reporting  reads what runs wrote: of a run: results, intervals, calibration,
              charts, suggestion, run_page, model_card; of a study: analysis,
              comparison, strategies, statistics, power, verdict, convergence,
-             sensitivity, label_shift, label_budget, tables, photo_predictions,
-             study_charts, study_page; of `evaluate`: assessment, grouped,
-             reliability_diagrams; and the pages of searches and label spaces
+             sensitivity, label_shift, label_budget, sparsity, tables,
+             photo_predictions, study_charts, study_page; of `evaluate`:
+             assessment, grouped, reliability_diagrams; and the pages of
+             searches and label spaces
   study      which runs (grid), and running them (sweep, dry_run); searches
              (search_space, search_config, search); label_space
-  evaluate, predict, submit, export, demo, doctor    commands on trained runs
+  evaluate, predict, prune, submit, export, demo, doctor    commands on trained
+             runs
   flags, commands, preflight    options as absl flags; checks before jax is
              loaded
 

@@ -17,13 +17,26 @@ from imat_jax.options import (
   part_from_text,
 )
 from imat_jax.recipe import Augmentation, Loss, Optimizer, Recipe
-from imat_jax.recipe import Pruning as Pruning  # with the others, for users
+from imat_jax.recipe import PruneBy as PruneBy  # with the others, for users
+from imat_jax.recipe import PruneUnit as PruneUnit
+from imat_jax.recipe import Pruning as Pruning
 
 # Networks of a study: the report's, and two of today; see `models.presets`.
 MODELS = (
   *('private_1_4m', 'public_1_4m', 'public_3m', 'public_3m_three_tasks'),
   *('modern', 'linear_probe', 'finetuned'),
 )
+
+# Ways to a smaller network in a study: what is pruned, and by what; or one that
+# has fewer units from the start.
+PRUNERS = {
+  by: {'prune_by': by}
+  for by in ('magnitude', 'global_magnitude', 'saliency', 'random')
+} | {
+  f'unit_{by}': {'prune_unit': 'unit', 'prune_by': by}
+  for by in ('magnitude', 'saliency', 'random')
+}
+FEWER_UNITS = 'fewer_units'
 
 # jax folds larger seeds onto smaller ones.
 SEED = validators.between(0, 2**32 - 1)
@@ -106,6 +119,20 @@ class Model(Config):
         f'--precision={self.precision}: a frozen trunk has no operations in '
         'training'
       )
+
+  def check_units(self) -> None:
+    """Raises `ValueError` if its units cannot be removed."""
+    layers, problem = self.trunk.unit_layers, ''
+    if not layers:
+      problem = f'--trunk={self.trunk.kind} has none that can be removed'
+    elif self.head_widths_per_label:
+      problem = 'not with --head_widths_per_label'
+    elif self.normalize_features and not layers[-1].reader:
+      problem = (
+        'not with --normalize_features, which would change for all of them'
+      )
+    if problem:
+      raise ValueError(f'--prune_unit=unit: {problem}')
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -275,6 +302,11 @@ class Run(Training):
     validators.at_least(0),
     may_change=True,
   )
+  pruned_from: str = option(
+    'imat_jax.prune sets it: a digest of the parameters of the run that it has '
+    'pruned, and how',
+    '',
+  )
   profile: bool = option(
     'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto',
     False,
@@ -308,6 +340,9 @@ class Run(Training):
           f'--label_share={",".join(self.label_share)}: {name} is none of '
           f'--tasks={",".join(self.tasks)}'
         )
+    pruning = self.optimizer.pruning
+    if pruning.sparsity and pruning.prune_unit == 'unit':
+      self.model.check_units()
     if self.suggest_tasks and self.optimizer.accumulation > 1:
       raise ValueError(
         f'--suggest_tasks={self.suggest_tasks}: not with --accumulation='
@@ -368,6 +403,21 @@ class Study(Training):
     'task alone',
     (1.0,),
     validators.distinct_shares,
+    may_change=True,
+  )
+  sparsities: tuple[float, ...] = option(
+    'shares of the weights, or of the units, that each of --pruners removes: '
+    'such as 0.5,0.9. Each network is compared with the whole one',
+    (),
+    validators.sparsities,
+    may_change=True,
+  )
+  pruners: tuple[str, ...] = option(
+    f'some of {", ".join((*PRUNERS, FEWER_UNITS))}: which weights or units '
+    f'training prunes; {FEWER_UNITS} is a network as small as those without '
+    'units, from the start',
+    ('magnitude', 'random'),
+    validators.some_of((*PRUNERS, FEWER_UNITS)),
     may_change=True,
   )
   seeds: int = option(
@@ -431,6 +481,13 @@ class Study(Training):
     if self.strategies and budgets:
       raise ValueError(
         f'--strategies={",".join(self.strategies)}: not with shares of labels'
+      )
+    if self.sparsities and (
+      self.strategies or budgets or self.optimizer.pruning.sparsity
+    ):
+      raise ValueError(
+        f'--sparsities={",".join(map(str, self.sparsities))}: not with '
+        '--strategies, shares of labels or --sparsity'
       )
     if self.runs_at_once > 1 and budgets:
       raise ValueError(

@@ -11,6 +11,14 @@ from imat_jax.runtime import extras, files, run_folders
 from imat_jax.study.label_space_config import LabelSpace
 
 
+def train(run: config.Run) -> None:
+  """Checks a run, then trains it: the command of most experiments."""
+  check_run(run)
+  from imat_jax import train  # late: a typo is reported before jax is loaded
+
+  train.train(run)
+
+
 def check_run(run: config.Run) -> None:
   """Raises a `UserError` if a run could not start.
 

@@ -4,6 +4,7 @@ A part of `config`, which has the others. No jax here.
 """
 
 import dataclasses
+import math
 from typing import Literal, NamedTuple
 
 from imat_jax import validators
@@ -63,21 +64,29 @@ class Augmentation(Config):
   )
 
 
+PruneBy = Literal['magnitude', 'global_magnitude', 'saliency', 'random']
+PruneUnit = Literal['weight', 'unit']
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Pruning(Config):
   """How training sets weights of kernels to 0; none unless there is a share."""
 
   sparsity: float = option(
-    'share of the weights of kernels that are 0 at the end; 0: none',
+    'share of the weights of kernels, or of the units, that are 0 at the end; '
+    '0: none',
     0.0,
     validators.between(0, 0.999),
   )
-  prune_by: Literal['magnitude', 'global_magnitude', 'saliency', 'random'] = (
-    option(
-      'which weights go first: the smallest of each array, or of the whole '
-      'trunk, those that change the loss least (SNIP), or any, as a control',
-      'magnitude',
-    )
+  prune_by: PruneBy = option(
+    'which weights go first: the smallest of each array, or of the whole '
+    'trunk, those that change the loss least (SNIP), or any, as a control',
+    'magnitude',
+  )
+  prune_unit: PruneUnit = option(
+    'what goes at once: a weight, or a filter of a convolution and a unit of a '
+    'dense layer, which imat_jax.prune can then remove',
+    'weight',
   )
   prune_from: float = option(
     'share of the steps before the first pruning',
@@ -100,6 +109,16 @@ class Pruning(Config):
         f'--prune_from={self.prune_from}: is after --prune_until='
         f'{self.prune_until}'
       )
+    if self.prune_unit == 'unit' and self.prune_by == 'global_magnitude':
+      raise ValueError(
+        '--prune_by=global_magnitude: not with --prune_unit=unit, as units of '
+        'different layers have different numbers of weights'
+      )
+
+  def interval(self, num_updates: int) -> tuple[int, int]:
+    """The first and the last update that may prune, counted from 1."""
+    first = max(1, math.ceil(self.prune_from * num_updates))
+    return first, max(first, math.floor(self.prune_until * num_updates))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -168,6 +187,13 @@ class Optimizer(Config):
       or self.warmup > 0
       or self.pruning.sparsity > 0
     )
+
+  def last_pruning(self, num_steps: int) -> int:
+    """The last of a run's steps that may prune; 0 where none does."""
+    if not self.pruning.sparsity:
+      return 0
+    _, last = self.pruning.interval(num_steps // self.accumulation)
+    return last * self.accumulation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

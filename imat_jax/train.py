@@ -39,7 +39,6 @@ from imat_jax.training import (
   gradient_similarity,
   inputs,
   metrics,
-  pruning,
   scoring,
   sharding,
 )
@@ -58,7 +57,9 @@ from imat_jax.writers.multi import MultiWriter
 
 
 def train(
-  run: config.Run, writers: Sequence[MetricWriter] = ()
+  run: config.Run,
+  writers: Sequence[MetricWriter] = (),
+  start: TrainedModel | None = None,
 ) -> TrainedModel:
   """Trains, evaluates and reports one run, from its latest checkpoint on.
 
@@ -68,11 +69,17 @@ def train(
     run: the config.
     writers: of its epochs, beside those of its flags; what one raises ends the
       run, which can be resumed.
+    start: a network of the run's form that it starts from, with the epochs
+      that it has behind it; None for a new one.
 
   Raises:
     UserError: the data set, the folder or the machine does not suit the run.
     Interrupted: by SIGTERM or SIGINT to any process, once all is saved.
   """
+  if bool(run.pruned_from) != bool(start):
+    raise errors.UserError(
+      f'--pruned_from={run.pruned_from}: is for imat_jax.prune alone'
+    )
   workdir = workdir_lib.Workdir(run.workdir)
   # In this order: processes meet before they touch a device, and nothing in the
   # folder, or its bucket, is read before the lock is held.
@@ -103,7 +110,10 @@ def train(
       run, workdir, task_set, config_hash, writers
     ) as all_writers:
       # The best epoch's parameters are evaluated once more, photo by photo.
-      end = fit(ensemble, data, workdir.checkpoints, config_hash, all_writers)
+      end = fit(
+        *(ensemble, data, workdir.checkpoints, config_hash, all_writers),
+        start,
+      )
       (scored,) = evaluate_best(ensemble, data, end)
 
       def report() -> None:
@@ -126,6 +136,7 @@ def fit(
   directory: pathlib.Path,
   config_hash: str,
   writers: MultiWriter,
+  start: TrainedModel | None = None,
 ) -> Checkpoint:
   """The training loop, from the latest checkpoint on.
 
@@ -138,6 +149,7 @@ def fit(
     directory: of the checkpoints.
     config_hash: of the runs, see `checkpoint.restore_latest`.
     writers: of the epochs, for an ensemble of one run.
+    start: see `train`.
 
   Returns:
     the runs at their end.
@@ -147,13 +159,16 @@ def fit(
     Interrupted: by SIGTERM or SIGINT to any process, once saved.
   """
   training = ensemble.training
-  checkpoint = _restore_or_init(ensemble, directory, config_hash)
+  checkpoint = _restore_or_init(ensemble, directory, config_hash, start)
   step, is_done = checkpoint.step, not _num_active(ensemble, checkpoint)
   rows = checkpoint.histories[0].rows
   distributed.broadcast_from_primary(
     lambda: writers.start(step, rows, resumes=not is_done)
   )
   if is_done:
+    if start:  # which may have been all
+      with Checkpointer(directory, config_hash) as checkpointer:
+        checkpointer.save(step, checkpoint)
     return checkpoint
   train_step = compiled.train_step(ensemble, data.steps_per_epoch)
   eval_step = compiled.eval_step(ensemble)
@@ -265,7 +280,10 @@ def check_fingerprint(data_dir: str) -> str:
 
 
 def _restore_or_init(
-  ensemble: Ensemble, directory: pathlib.Path, config_hash: str
+  ensemble: Ensemble,
+  directory: pathlib.Path,
+  config_hash: str,
+  given: TrainedModel | None,
 ) -> Checkpoint:
   """The latest checkpoint that the first process has, or a fresh start."""
   shapes, latest = compiled.fresh_shapes(ensemble), None
@@ -276,7 +294,10 @@ def _restore_or_init(
     return latest and [history.to_json() for history in latest.histories]
 
   histories = distributed.broadcast_from_primary(restore)
-  if histories is None:
+  if histories is None and given:
+    start = compiled.fresh(ensemble, given.variables)
+    start = start._replace(histories=(given.history,))
+  elif histories is None:
     start = compiled.fresh(ensemble)
   else:
     arrays = distributed.broadcast_arrays(latest and latest[:-1], shapes[:-1])
@@ -323,9 +344,8 @@ def _end_epoch(
   )
   histories = list(checkpoint.histories)
   # Before its end the network still loses weights: no such epoch is the best.
-  is_pruned = step >= pruning.last_step(
-    ensemble.training.optimizer,
-    ensemble.training.epochs * data.steps_per_epoch,
+  is_pruned = step >= ensemble.training.optimizer.last_pruning(
+    ensemble.training.epochs * data.steps_per_epoch
   )
   for r in np.flatnonzero(active_R):
     of_run = functools.partial(jax.tree.map, operator.itemgetter(r))

@@ -105,6 +105,12 @@ def distinct_shares(value):
     return 'must be above 0 and at most 1'
 
 
+def sparsities(value):
+  """Numbers above 0 and below 1, each once; or none."""
+  if value:
+    return 'must be below 1' if max(value) >= 1 else distinct_shares(value)
+
+
 def task_sets(value):
   """Task sets of `experiments.study`."""
   sets = [one.split(',') for one in value.split(';')] if value else []

@@ -50,7 +50,7 @@ def test_every_listed_command_is_one():
     for line in run(package).stdout.splitlines()
     if line.startswith('  ')
   ]
-  assert len(names) == 23
+  assert len(names) == 25
   for name in names:
     module = ROOT / name.replace('.', '/')
     files = module.with_suffix('.py'), module / '__main__.py'

@@ -23,7 +23,7 @@ import pytest
 import tiny
 
 from experiments import public_3m, study
-from imat_jax import config, flags
+from imat_jax import config, flags, preflight
 from imat_jax.models import presets
 from imat_jax.training import trained_model
 
@@ -71,7 +71,7 @@ def _outcome(path: pathlib.Path) -> dict[str, Any]:
 @pytest.mark.parametrize('cached', [False, True])
 def test_a_run(built, tmp_path, cached):
   _run(
-    public_3m.main,
+    preflight.train,
     public_3m.DEFAULTS,
     f'--data_dir={built}',
     f'--workdir={tmp_path}/run',

@@ -25,7 +25,10 @@ LAYERS = (
   ('train',),
   ('study',),
   ('inference', 'artefact'),
-  ('evaluate', 'predict', 'submit', 'export', 'demo', 'doctor', 'preflight'),
+  (
+    *('evaluate', 'predict', 'prune', 'submit', 'export', 'demo', 'doctor'),
+    'preflight',
+  ),
   ('flags', 'commands'),
   ('', '__main__'),
 )

@@ -132,6 +132,7 @@ def test_the_page_opens_without_error_or_request(browser, study, width, scheme):
     text = page.locator('body').inner_text()
     assert '−' in text
     assert not re.search(r'(?<![\w.])-\d', text)  # a hyphen is no minus
+    assert '0.0000' not in text  # no p is 0
     # What was found is on the screen, without scrolling.
     found = page.locator('#comparison-table td.finding + td').first
     box = found.bounding_box()

@@ -20,6 +20,7 @@ from imat_jax import (
   errors,
   flags,
   options,
+  preflight,
   strategies,
   tasks,
 )
@@ -59,7 +60,7 @@ def _parse(*argv: str):
 
 def _train(built, path, *argv: str) -> trained_model.TrainedModel:
   with contextlib.redirect_stdout(io.StringIO()):
-    public_3m.main(
+    preflight.train(
       _parse(
         f'--data_dir={built}',
         f'--workdir={path}',

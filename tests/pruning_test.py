@@ -141,25 +141,28 @@ def test_a_frozen_part_is_not_pruned(monkeypatch):
   assert (params['trunk']['b']['kernel'] == 0).sum() == 54
 
 
-PRUNED = config.Optimizer(
-  average=0.9, pruning=config.Pruning(sparsity=0.8, prune_steps=5)
-)
-
-
-@pytest.fixture(scope='module')
-def pruned(built, tmp_path_factory) -> pathlib.Path:
+@pytest.fixture(scope='module', params=['weight', 'unit'])
+def pruned(request, built, tmp_path_factory) -> pathlib.Path:
   path = tmp_path_factory.mktemp('pruning') / 'run'
-  tiny.run(built, path, optimizer=PRUNED)
+  tiny.run(built, path, optimizer=_optimizer(request.param))
   return path
+
+
+def _optimizer(unit: str) -> config.Optimizer:
+  share = config.Pruning(sparsity=0.8, prune_steps=5, prune_unit=unit)
+  return config.Optimizer(average=0.9, pruning=share)
 
 
 def test_a_run_ends_with_its_share_of_zeros(pruned):
   """Also in the mean of the parameters, which is what is kept."""
-  params = trained_model.load(pruned).variables['params']
-  for layer in params['trunk'].values():
-    if isinstance(layer, dict) and 'kernel' in layer:
-      kernel = np.asarray(layer['kernel'])
-      assert (kernel == 0).sum() == round(0.8 * kernel.size)
+  trained = trained_model.load(pruned)
+  by_unit = trained.run.optimizer.pruning.prune_unit == 'unit'
+  for layer in trained.variables['params']['trunk'].values():
+    is_zero = np.asarray(layer['kernel']) == 0
+    if by_unit:
+      is_zero = is_zero.reshape(-1, is_zero.shape[-1]).all(0)
+      np.testing.assert_array_equal(is_zero, layer['bias'] == 0)
+    assert is_zero.sum() == min(round(0.8 * is_zero.size), is_zero.size - 1)
   # The second of three epochs ends before step 0.7 × 39.
   assert json.loads((pruned / 'evaluation.json').read_text())['epoch'] == 3
 
@@ -175,8 +178,9 @@ def test_a_run_stopped_while_it_is_pruned_is_resumed(
     end_epoch(*arguments)
     raise errors.Interrupted(15, 'stopped')
 
+  optimizer = trained_model.load(pruned).run.optimizer
   resumed = functools.partial(
-    tiny.run, built, tmp_path / 'run', optimizer=PRUNED
+    tiny.run, built, tmp_path / 'run', optimizer=optimizer
   )
   with monkeypatch.context() as patch:
     patch.setattr(train, '_end_epoch', stop)

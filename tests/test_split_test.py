@@ -15,7 +15,7 @@ from imat_jax.data import build, configs, kaggle, preprocess, selection, source
 from imat_jax.models import presets
 from imat_jax.reporting import results
 from imat_jax.study import sweep
-from imat_jax.training import features, inputs
+from imat_jax.training import features
 
 
 def _photos(number: int, labels=('a', 'b')) -> selection.Photos:
@@ -202,7 +202,7 @@ def test_frozen_features_of_the_test_photos(with_test, monkeypatch):
   monkeypatch.setattr(features, 'read', read)
   run = config.Run(data_dir=with_test, workdir='', batch_size=8)
   task_set = source.read_tasks(with_test).select(run.tasks)
-  data = inputs.FeatureInputs(run, tiny.SMALL.trunk, task_set)
+  data = features.FeatureInputs(run, tiny.SMALL.trunk, task_set)
   label_NxT = source.Source(with_test, 'test', task_set).label_NxT()
   found_NxT = np.concatenate([b.label_BxT for b in data.reported()])
   number = data.num_reported

@@ -132,6 +132,15 @@ CASES = {
     'within 0.040 to 0.060) in 2 of 3 methods and changes it by less than the '
     'margin of 0.020 in 1 of 3 methods.',
   ),
+  'shares of labels': (
+    [
+      _compared('color', -0.05, WORSE, 'a') | {'label_share': ['color=0.1']},
+      _compared('color', 0.0, SMALL, 'a', within=True),
+    ],
+    'color beside class lowers the accuracy of class by 0.050 (95% interval '
+    '0.040 to 0.060) in 1 of 2 amounts of labels and changes it by less than '
+    'the margin of 0.020 in 1 of 2 amounts of labels.',
+  ),
 }
 
 

@@ -54,7 +54,7 @@ from imat_jax.data import (
   tfds_builder,
 )
 from imat_jax.data.selection import Labels, Photos
-from imat_jax.data.wording import TEST, TRAIN, VALIDATION
+from imat_jax.data.types import TEST, TRAIN, VALIDATION
 from imat_jax.runtime import files, outputs, progress, scratch, storage
 
 

@@ -108,7 +108,7 @@ def batch(
   example_B = order_SxB[step % steps]
   real_B = example_B < len(photos.label_NxT)
   example_B = jnp.where(real_B, example_B, 0)
-  number_B = numbers(step, batch_size)
+  number_B = random.example_numbers(step, batch_size)
   matrix_Bx3x3 = augment.random_warps(seed, 'augment', number_B, augmentation)
   image_BxHxWxC = warp(
     photos.image_NxHxWxC, example_B, matrix_Bx3x3, shape, augmentation.fill
@@ -130,7 +130,7 @@ def feature_batch(
   example_B = order_SxB[step % steps]
   real_B = example_B < len(features.label_NxT)
   example_B = jnp.where(real_B, example_B, 0)
-  number_B = numbers(step, batch_size)
+  number_B = random.example_numbers(step, batch_size)
   views = features.feature_NxVxD.shape[1]
   drawn_Bx2 = random.uniform(seed, 'view', number_B, 2)
   view_B = (drawn_Bx2[:, 0] * views).astype(jnp.int32)
@@ -138,12 +138,6 @@ def feature_batch(
     features.feature_NxVxD[example_B, view_B] * real_B[:, None],
     jnp.where(real_B[:, None], features.label_NxT[example_B], tasks.MISSING),
   )
-
-
-def numbers(step: jax.Array, batch_size: int) -> jax.Array:
-  """The numbers of a step's examples, counted from the start of the run."""
-  first = step.astype(jnp.uint32) * np.uint32(batch_size)
-  return first + jnp.arange(batch_size, dtype=jnp.uint32)
 
 
 def warp(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from imat_jax import errors
 from imat_jax.data import columns, configs, photo_files, tables, wording
 from imat_jax.data.tables import Row, Table
+from imat_jax.data.types import TRAIN
 from imat_jax.runtime import files
 
 # Tables in the folder of their photos, in this order.
@@ -40,7 +41,7 @@ def read(
   )
   splits = {path: wording.split_of(path.name) for path in folders}
   known_splits = set(splits.values())
-  has_splits = None not in known_splits and wording.TRAIN in known_splits
+  has_splits = None not in known_splits and TRAIN in known_splits
   split_by_place = {root: None} | (splits if has_splits else {})
   table_paths = {
     place: next((place / n for n in _INSIDE if (place / n).is_file()), None)
@@ -64,7 +65,7 @@ def read(
       raise errors.UserError(
         f'{root}: there is a table in this folder; use --source={path}'
       )
-  if wording.TRAIN in known_splits and len(known_splits) > 2 and not has_splits:
+  if TRAIN in known_splits and len(known_splits) > 2 and not has_splits:
     class_folder = next(path.name for path in folders if not splits[path])
     raise errors.UserError(
       f"{root}: '{class_folder}' is not a split, but in the same folder as "

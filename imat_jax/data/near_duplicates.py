@@ -14,7 +14,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from imat_jax.data.wording import TEST, VALIDATION
+from imat_jax.data.types import TEST, VALIDATION
 from imat_jax.runtime import progress
 
 # Of 256 bits. On 1,508 photos of clothes this finds all compressed, halved or

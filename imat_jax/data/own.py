@@ -54,7 +54,7 @@ from imat_jax.data import (
   wording,
 )
 from imat_jax.data.tables import Row
-from imat_jax.data.wording import TEST, TRAIN, VALIDATION
+from imat_jax.data.types import TEST, TRAIN, VALIDATION
 from imat_jax.runtime import outputs
 
 # Kaggle's photos have a class and tasks of that class; here there is one class.

@@ -23,7 +23,7 @@ from imat_jax.data import (
   wording,
 )
 from imat_jax.data.tables import Row
-from imat_jax.data.wording import TEST, TRAIN, VALIDATION
+from imat_jax.data.types import TEST, TRAIN, VALIDATION
 from imat_jax.runtime import files, progress
 
 SPLITS = (TRAIN, VALIDATION, TEST)

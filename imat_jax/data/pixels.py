@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from imat_jax import config
-from imat_jax.data import device_dataset, random
+from imat_jax.data import random
 from imat_jax.data.types import Batch
 
 _LUMA = np.float32([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -36,7 +36,7 @@ def augment(
   """
   if not (augmentation.color_jitter or augmentation.erasing):
     return batch
-  number_B = device_dataset.numbers(step, len(batch.label_BxT))
+  number_B = random.example_numbers(step, len(batch.label_BxT))
   image_BxHxWxC = batch.image_BxHxWxC.astype(jnp.float32) / 255
   if augmentation.color_jitter:
     drawn_Bx4 = random.uniform(seed, 'color_jitter', number_B, 4)

@@ -52,6 +52,13 @@ def uniform(seed, name: str, number_B, columns: int):
   return high_Bx2P.astype(xp.float32) * np.float32(2**-24)
 
 
+def example_numbers(step, batch_size: int):
+  """Those of a step's examples, counted from the start of the run, uint32."""
+  xp = step.__array_namespace__()
+  first = step.astype(xp.uint32) * np.uint32(batch_size)
+  return first + xp.arange(batch_size, dtype=xp.uint32)
+
+
 @functools.lru_cache(maxsize=4)
 def permutation(seed: int, epoch: int, length: int) -> np.ndarray:
   """A permutation of 0 … length - 1 for an epoch, int32, read-only."""

@@ -18,7 +18,7 @@ from imat_jax.data import (
   preprocess,
   splits,
 )
-from imat_jax.data.wording import TEST, TRAIN, VALIDATION
+from imat_jax.data.types import TEST, TRAIN, VALIDATION
 
 Labels = Mapping[str, str]  # task name → label name
 

@@ -13,7 +13,7 @@ from tensorflow_datasets.core import naming
 
 from imat_jax import errors, tasks
 from imat_jax.data import random, tfds_builder
-from imat_jax.data.wording import TEST, VALIDATION
+from imat_jax.data.types import TEST, VALIDATION
 from imat_jax.runtime import files
 
 _NO_EPOCH = 2**32 - 1  # apart from the orders of epochs

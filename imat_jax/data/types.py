@@ -1,4 +1,4 @@
-"""Types that loaders and steps exchange; numpy only."""
+"""Types that loaders and steps exchange, and the splits; numpy only."""
 
 from typing import NamedTuple
 
@@ -20,3 +20,6 @@ class Shard(NamedTuple):
 
 
 ALL = Shard(0, 1)
+
+# The splits, as folders and files are named.
+TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'

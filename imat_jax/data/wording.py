@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from imat_jax import errors
 from imat_jax.data import configs
 from imat_jax.data.tables import Row
+from imat_jax.data.types import TEST, TRAIN, VALIDATION
 
-TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'
 _SPLIT_WORDS = {
   **dict.fromkeys(('train', 'training', 'trn', 'tr'), TRAIN),
   **dict.fromkeys(('validation', 'validate', 'valid', 'val'), VALIDATION),

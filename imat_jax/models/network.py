@@ -109,8 +109,16 @@ class Heads(nn.Module):
     return jnp.where(is_label_TxK[None], logits_BxTxK, -jnp.inf)
 
 
-def num_params(model: config.Model, task_set: tasks.TaskSet) -> int:
-  """How many numbers of a network training may change, without the padding."""
+def num_params(
+  model: config.Model, task_set: tasks.TaskSet, sparsity: float = 0
+) -> int:
+  """How many numbers of a network training may change, without the padding.
+
+  Args:
+    model: the network's.
+    task_set: its tasks.
+    sparsity: the share of the weights of kernels that do not count.
+  """
   params = jax.eval_shape(
     functools.partial(Network(model, task_set).init, deterministic=True),
     jax.random.key(0),
@@ -119,15 +127,20 @@ def num_params(model: config.Model, task_set: tasks.TaskSet) -> int:
   first = 'dense_0' if model.head_widths else 'logits'
   num_features = params['heads'][first]['kernel'].shape[0]
   in_trunk = sum(
-    leaf.size
+    leaf.size * (1 - sparsity if path[-1].key == 'kernel' else 1)
     for name, part in params.get('trunk', {}).items()
     if model.trunk.trains(name)
-    for leaf in jax.tree.leaves(part)
+    for path, leaf in jax.tree_util.tree_leaves_with_path({name: part})
   )
-  return in_trunk + sum(
-    (fan_in + 1) * fan_out
-    for task in task_set
-    for fan_in, fan_out in itertools.pairwise(_sizes(model, task, num_features))
+  return round(
+    in_trunk
+    + sum(
+      (fan_in * (1 - sparsity) + 1) * fan_out
+      for task in task_set
+      for fan_in, fan_out in itertools.pairwise(
+        _sizes(model, task, num_features)
+      )
+    )
   )
 
 

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from imat_jax import config, errors
-from imat_jax.models import weights
 from imat_jax.models.trunks import PretrainedTrunk
 from imat_jax.runtime import extras
 
@@ -44,6 +43,8 @@ def resolve(model: config.Model) -> config.Model:
   trunk = model.trunk
   if not trunk.pretrained:
     return model
+  from imat_jax.models import weights  # here: most runs have none
+
   path = find(trunk)
   digest = weights.digest(path)
   if trunk.weights_hash not in ('', digest):
@@ -62,6 +63,8 @@ def params(trunk: PretrainedTrunk) -> dict[str, Any]:
   Raises:
     UserError: the file does not fit the network; names what does not.
   """
+  from imat_jax.models import weights
+
   path = find(trunk)
   resolve(config.Model(trunk=trunk))
   read = weights.read(path)

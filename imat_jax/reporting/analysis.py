@@ -13,6 +13,7 @@ from imat_jax.reporting import (
   comparison,
   convergence,
   results,
+  sparsity,
   statistics,
   strategies,
   verdict,
@@ -40,21 +41,28 @@ def collect(
 
   Returns:
     for JSON: `task`, `margin`, `cells`, `comparisons`, `affinity`, `runs`,
-    `verdict` and `warnings`; `strategies`, if the study has several.
+    `verdict` and `warnings`; `strategies`, if the study has several, and
+    `sparsity`, if it prunes.
   """
   task = next(iter(runs_by_cell)).tasks[0]
   names = compared(runs_by_cell)
-  with_alone, of_strategies, rows = [], [], []
+  with_alone, of_strategies, rows, pruned, pruned_rows = [], [], [], [], []
   if num_labelled(runs_by_cell, task):
     with_alone = _compare_all(runs_by_cell, task, names)
     rows, of_strategies = strategies.compare(runs_by_cell, task, names)
-  comparison.judge([*with_alone, *of_strategies], names, margin)
+    pruned_rows, pruned = sparsity.compare(runs_by_cell, names)
+  comparison.judge([*with_alone, *of_strategies, *pruned], names, margin)
   facts = [c.facts for c in with_alone]
   return {
     'task': task,
     'margin': margin,
-    'verdict': _verdict(runs_by_cell, task, facts, counts, margin),
-    'warnings': _warnings(runs_by_cell, task, facts),
+    'verdict': [
+      *_verdict(runs_by_cell, task, facts, counts, margin),
+      *sparsity.sentences(pruned_rows, task, margin),
+    ],
+    'warnings': _warnings(
+      runs_by_cell, task, [c.facts for c in (*with_alone, *pruned)]
+    ),
     'cells': [
       _describe(cell, runs, names) for cell, runs in runs_by_cell.items()
     ],
@@ -67,7 +75,11 @@ def collect(
     'runs': [
       _run(cell, r, names) for cell, runs in runs_by_cell.items() for r in runs
     ],
-  } | ({'strategies': rows} if rows else {})
+  } | {
+    name: part
+    for name, part in {'strategies': rows, 'sparsity': pruned_rows}.items()
+    if part
+  }
 
 
 def compared(runs_by_cell: Analysis) -> dict[str, results.Score]:

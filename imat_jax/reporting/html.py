@@ -38,12 +38,17 @@ def number(value: float | int | str | None, digits: int = 3) -> str:
   return minus(f'{round(value, digits) + 0.0:.{digits}f}')
 
 
+def p_value(value: float) -> str:
+  """As a text that never says that it is 0."""
+  return '< 0.0001' if value < 5e-5 else number(value, 4)
+
+
 def minus(text: str) -> str:
   """A sentence with − before its negative numbers."""
   return re.sub(r'(?<![\w.])-(?=\d)', '−', text)
 
 
-_PAGES.filters |= {'number': number, 'minus': minus}
+_PAGES.filters |= {'number': number, 'p_value': p_value, 'minus': minus}
 
 
 def write(

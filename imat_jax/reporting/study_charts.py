@@ -186,6 +186,79 @@ def _budget_chart(
   )
 
 
+def sparsity(rows: Sequence[Mapping[str, Any]]) -> list[charts.Chart]:
+  """Accuracy over the number of parameters, a line for each pruner.
+
+  One chart for each model, task set and task.
+
+  Args:
+    rows: see `sparsity.compare`.
+  """
+  by_title = collections.defaultdict(list)
+  for row in rows:
+    arm = row['against'] if 'against' in row else row['model']
+    by_title[f'{arm} · {" + ".join(row["tasks"])}', row['task']].append(row)
+  return [_sparsity_chart(*item) for item in by_title.items()]
+
+
+def _sparsity_chart(
+  title: Sequence[str], rows: Sequence[Mapping[str, Any]]
+) -> charts.Chart:
+  (whole,) = (row for row in rows if not row['pruner'])
+  pruners = list(dict.fromkeys(row['pruner'] for row in rows if row['pruner']))
+  values = [
+    {
+      'pruner': pruner,
+      'parameters': row['parameters'],
+      'text': f'{row["model"]}, {row["parameters"]:,} parameters: '
+      + _with_range(row['accuracy']),
+    }
+    | {
+      part: _percent(row['accuracy'][part]) for part in ('mean', 'low', 'high')
+    }
+    for pruner in pruners
+    for row in (whole, *(row for row in rows if row['pruner'] == pruner))
+  ]
+  number = len(pruners)
+  legend = alt.Legend(symbolOpacity=1)
+
+  def scaled(channel: type, looks: Sequence[Any]) -> Any:
+    range_ = [looks[i % len(looks)] for i in range(number)]
+    return channel('pruner:N', title=None, legend=legend).scale(
+      domain=pruners, range=range_
+    )
+
+  color = scaled(alt.Color, (charts.BLUE, charts.ORANGE, charts.GREY))
+  shape = scaled(alt.Shape, ('circle', 'square', 'diamond', 'cross'))
+  base = alt.Chart().encode(
+    x=alt.X(
+      'parameters:Q',
+      title='parameters left',
+      axis=alt.Axis(grid=False, tickCount=4, format='~s'),
+    ).scale(type='log', nice=False, padding=12),
+    color=color,
+  )
+  y = alt.Y('mean:Q', title=f'{MAIN}, %').scale(zero=False)
+  bars = base.mark_rule(aria=False).encode(y='low:Q', y2='high:Q')
+  lines = base.mark_line(aria=False).encode(y=y)
+  points = base.mark_point(filled=True, size=60, opacity=1).encode(
+    y='mean:Q', shape=shape, description='text:N'
+  )
+  level = alt.Chart().mark_rule(
+    strokeDash=[4, 4], color=charts.GREY, aria=False
+  )
+  chart = alt.layer(
+    level.encode(y=alt.datum(_percent(whole['accuracy']['mean']))),
+    *(lines, bars, points),
+    data=alt.Data(values=values),
+  ).properties(width=300, height=220, title=list(title))
+  return charts.finish(
+    chart,
+    f'{", ".join(title)}: {MAIN} over the number of parameters, with 95% '
+    'intervals.',
+  )
+
+
 def _look(
   rows: Sequence[Mapping[str, Any]], shapes: Mapping[str, str] | None = None
 ) -> tuple[alt.Color, alt.Shape]:
@@ -203,10 +276,14 @@ def _look(
 
 
 def _estimate(scores: Mapping[str, Any], mean: str = 'mean') -> str:
-  """The mean with its interval, where it has one."""
+  """The mean with its interval, where it has one, and the verdict."""
+  return f'{_with_range(scores, mean)}, {scores["verdict"]}'
+
+
+def _with_range(scores: Mapping[str, Any], mean: str = 'mean') -> str:
   low, high = scores['low'], scores['high']
   range_ = '' if low is None else f' ({_points(low)} to {_points(high)})'
-  return f'{_points(scores[mean])}{range_}, {scores["verdict"]}'
+  return f'{_points(scores[mean])}{range_}'
 
 
 def _percent(value: float | None) -> float | None:

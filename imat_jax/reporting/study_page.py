@@ -133,6 +133,8 @@ def _by_set(shift: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def _title(planned: grid.Grid) -> str:
   task, *others = planned.task_names
+  if planned.study.sparsities:
+    return f'How much of the network does {task} need?'
   if not others:
     return f'How well is {task} predicted?'
   names = ', '.join(others[:-1]) + ' or ' * (len(others) > 1) + others[-1]
@@ -160,6 +162,8 @@ def _figures(
     specs['label_budget'] = study_charts.label_budget(
       task, findings['label_budget']
     )
+  elif 'sparsity' in findings:
+    specs['sparsity'] = study_charts.sparsity(findings['sparsity'])
   elif findings['comparisons'] and len(next(iter(runs_by_cell.values()))) > 1:
     specs['differences'] = study_charts.differences(
       findings['comparisons'], findings['margin']

@@ -132,6 +132,29 @@ def _strategies(findings: Mapping[str, Any]) -> list[Row]:
   ]
 
 
+def _sparsity(findings: Mapping[str, Any]) -> list[Row]:
+  return [
+    {
+      'task': row['task'],
+      'model': row['model'],
+      'tasks': _tasks(row),
+      'parameters': row['parameters'],
+    }
+    | {
+      part: row['accuracy'][of]
+      for part, of in {'accuracy': 'mean', 'from': 'low', 'to': 'high'}.items()
+    }
+    | {
+      name: row['scores'][results.MAIN][part] if 'scores' in row else None
+      for name, part in {
+        **{'difference': 'mean', 'low': 'low', 'high': 'high'},
+        **{'p_holm': 'p_holm', 'verdict': 'verdict'},
+      }.items()
+    }
+    for row in findings.get('sparsity', ())
+  ]
+
+
 def _as_reported(findings: Mapping[str, Any], name: str) -> list[Row]:
   """The paper's table of one score: a row per task set, a column per model.
 
@@ -284,6 +307,7 @@ _TABLES = {
   'sensitivity': _sensitivity,
   'label_budget': lambda findings: findings['label_budget'],
   'strategies': _strategies,
+  'sparsity': _sparsity,
   'report_loss': lambda findings: _as_reported(findings, 'loss'),
   'report_accuracy': lambda findings: _as_reported(findings, 'accuracy'),
   'report_precision_recall_f1': _ranges,

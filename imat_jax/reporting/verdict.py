@@ -104,11 +104,15 @@ def _size(scores: Sequence[Facts]) -> str:
 
 
 def _models(group: Sequence[Facts], comparisons: Sequence[Facts]) -> str:
-  """In how many of the models."""
+  """In how many of the models, or of what else was varied."""
   part, whole = len(group), len(comparisons)
   if whole == 1:
     return ''
-  noun = 'methods' if any('·' in c['model'] for c in comparisons) else 'models'
+  noun = 'models'
+  if any('label_share' in c for c in comparisons):
+    noun = 'amounts of labels'
+  elif any('·' in c['model'] for c in comparisons):
+    noun = 'methods'
   if part < whole:
     return f' in {part} of {whole} {noun}'
   return f' in both {noun}' if whole == 2 else f' in all {whole} {noun}'

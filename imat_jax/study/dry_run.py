@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 
@@ -99,14 +99,11 @@ def seeds_table(planned: grid.Grid) -> str:
   """
   margin, number = planned.study.margin, _num_comparisons(planned)
   rows = [['comparison', 'seeds', 'detectable difference', 'seeds needed']]
-  for cell in planned.cells:
-    alone = grid.baseline(planned.cells, cell)
-    if not alone:
-      continue
+  for cell, other in _compared(planned.cells):
     compared = comparison.compare(
       cell,
       _finished(planned, cell),
-      _finished(planned, alone),
+      _finished(planned, other),
       cell.tasks[0],
       {results.MAIN: results.compared()[results.MAIN]},
     )
@@ -130,6 +127,15 @@ def seeds_table(planned: grid.Grid) -> str:
   )
 
 
+def _compared(
+  cells: Sequence[grid.Cell],
+) -> list[tuple[grid.Cell, grid.Cell]]:
+  """Each cell with the task alone, and with the whole network."""
+  pairs = [(cell, grid.baseline(cells, cell)) for cell in cells]
+  pairs += [(cell, grid.whole(cell)) for cell in cells]
+  return [(cell, other) for cell, other in pairs if other]
+
+
 def _finished(planned: grid.Grid, cell: grid.Cell) -> list[results.Result]:
   folders = [
     grid.run_folder(planned.study, cell, seed)
@@ -139,11 +145,12 @@ def _finished(planned: grid.Grid, cell: grid.Cell) -> list[results.Result]:
 
 
 def _num_comparisons(planned: grid.Grid) -> int:
-  """With the task alone, and with the best weighted sum."""
+  """With the task alone, the best weighted sum, and the whole network."""
   cells = planned.cells
   with_alone = sum(grid.baseline(cells, cell) is not None for cell in cells)
   of_strategies = [(c.model, c.tasks) for c in cells if c.strategy]
-  return with_alone + len(of_strategies) - len({*of_strategies})
+  pruned = sum(len(cell.tasks) for cell in cells if cell.pruning)
+  return with_alone + len(of_strategies) - len({*of_strategies}) + pruned
 
 
 def _first(ensemble: Ensemble, number: int) -> Ensemble:

@@ -1,6 +1,6 @@
 """Which runs a study is made of.
 
-Models × strategies × task sets × shares of labels × seeds.
+Models × strategies × task sets × shares of labels or sparsities × seeds.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from imat_jax import config, errors, tasks
-from imat_jax.models import presets, pretrained
+from imat_jax.models import presets, pretrained, units
 from imat_jax.options import part_from_text
 from imat_jax.runtime import files
 
@@ -29,17 +29,30 @@ class Cell(NamedTuple):
     strategy: one of `--strategies`; empty for `--strategy`, and for one task
       alone, which is the same with all of them.
     label_share: of the train labels, see `config.Run`; empty for all.
+    pruning: one of `--pruners` with its sparsity; empty for the whole network.
   """
 
   model: str
   tasks: tuple[str, ...]
   strategy: str = ''
   label_share: tuple[str, ...] = ()
+  pruning: str = ''
 
   @property
   def method(self) -> str:
-    """The name of the model with the strategy and the shares of labels."""
-    return ' · '.join(filter(None, (self.model, self.strategy, self.labels)))
+    """The name of the model with all that is not in the tasks."""
+    parts = self.model, self.strategy, self.labels, self.pruning
+    return ' · '.join(filter(None, parts))
+
+  @property
+  def pruner(self) -> str:
+    """One of `--pruners`; empty for the whole network."""
+    return self.pruning.partition('=')[0]
+
+  @property
+  def sparsity(self) -> float:
+    """The share of the weights or units that is pruned."""
+    return float(self.pruning.partition('=')[2] or 0)
 
   @property
   def labels(self) -> str:
@@ -99,6 +112,10 @@ class Grid:
         )
         model = dataclasses.replace(model, trunk=trunk)
       model = pretrained.resolve(model)
+      if cell.pruner in config.PRUNERS:
+        options['optimizer'] = _with_pruning(self.study.optimizer, cell)
+      elif cell.pruner:
+        model = units.small(model, cell.sparsity)
       return config.Run(**options, tasks=cell.tasks, seed=seed, model=model)
     except ValueError as error:
       raise errors.UserError(f'{cell.model}: {error}') from error
@@ -127,7 +144,8 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
         cells += [
           part
           for cell in _cells(study, model, built.select(names).names)
-          for part in _with_shares(study, cell)
+          for of_share in _with_shares(study, cell)
+          for part in _with_sparsities(study, of_share)
         ]
     if study.strategies:
       # Alone, for the mean change of all tasks.
@@ -172,6 +190,22 @@ def _with_shares(study: config.Study, cell: Cell) -> list[Cell]:
   ]
 
 
+def _with_sparsities(study: config.Study, cell: Cell) -> list[Cell]:
+  """The cell with each network that is pruned, the whole one first."""
+  pruned = itertools.product(study.pruners, sorted(study.sparsities))
+  return [
+    cell,
+    *(cell._replace(pruning=f'{name}={share:g}') for name, share in pruned),
+  ]
+
+
+def _with_pruning(optimizer: config.Optimizer, cell: Cell) -> config.Optimizer:
+  pruning = dataclasses.replace(
+    optimizer.pruning, sparsity=cell.sparsity, **config.PRUNERS[cell.pruner]
+  )
+  return dataclasses.replace(optimizer, pruning=pruning)
+
+
 def _check_folders(cells: Sequence[Cell]) -> None:
   """Refuses folders that macOS and Windows would take for one."""
   by_folder = {}
@@ -188,7 +222,9 @@ def _check_folders(cells: Sequence[Cell]) -> None:
 def run_folder(study: config.Study, cell: Cell, seed: int) -> str:
   """Where the results of a run lie: its workdir."""
   name = _folder_name(cell.tasks)
-  parts = filter(None, (cell.strategy, ','.join(cell.label_share)))
+  parts = filter(
+    None, (cell.strategy, ','.join(cell.label_share), cell.pruning)
+  )
   method = '+'.join(
     [cell.model, *(urllib.parse.quote(part, safe='') for part in parts)]
   )
@@ -234,9 +270,16 @@ def _task_sets(
 def baseline(cells: Sequence[Cell], cell: Cell) -> Cell | None:
   """What a cell is compared with: the same model on its first task alone.
 
-  With as many labels of that task.
+  With as many labels of that task, and pruned as much.
   """
   (main, *_) = cell.tasks
   of_main = (s for s in cell.label_share if s.rpartition('=')[0] == main)
-  alone = Cell(cell.model, (main,), label_share=tuple(of_main))
+  alone = Cell(
+    *(cell.model, (main,)), label_share=tuple(of_main), pruning=cell.pruning
+  )
   return alone if alone in cells and alone != cell else None
+
+
+def whole(cell: Cell) -> Cell | None:
+  """The cell whose network is not pruned; None for that itself."""
+  return cell._replace(pruning='') if cell.pruning else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from imat_jax import errors, options, tasks
 from imat_jax.data import device_dataset, label_groups, source
-from imat_jax.data.wording import VALIDATION
+from imat_jax.data.types import VALIDATION
 from imat_jax.label_space import (
   clusters,
   embedders,

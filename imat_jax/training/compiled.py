@@ -25,7 +25,6 @@ from imat_jax.training import (
   sharding,
   step,
 )
-from imat_jax.training import look_ahead as look_ahead_lib
 from imat_jax.training.checkpoint import Checkpoint
 from imat_jax.training.ensemble import Ensemble, vmap_runs
 from imat_jax.training.evaluation import Predictions
@@ -40,15 +39,33 @@ TrainStep = Callable[
 EvalStep = Callable[[dict[str, Any], Batch], tuple[Metrics, Predictions]]
 
 
-def fresh(ensemble: Ensemble) -> Checkpoint:
-  """The runs before their first step."""
+def fresh(
+  ensemble: Ensemble, variables: dict[str, Any] | None = None
+) -> Checkpoint:
+  """The runs before their first step.
+
+  Args:
+    ensemble: the runs.
+    variables: of a trained network, from which all of them start; None for
+      drawn ones, or those that the trunk has from others.
+  """
   first, _, *sums = _fresh_of(ensemble)(ensemble.seed_R, ensemble.weight_RxT)
   trunk = ensemble.model.trunk
-  if trunk.pretrained and not trunk.is_frozen:
-    read = pretrained.as_runs(pretrained.params(trunk), len(ensemble))
-    params = first.params | {'trunk': read}
+  params, collections = {}, first.collections
+  if variables:
+    given = pretrained.as_runs(variables, len(ensemble))
+    params = {name: given['params'][name] for name in first.params}
+    collections = {name: given[name] for name in collections}
+  elif trunk.pretrained and not trunk.is_frozen:
+    params['trunk'] = pretrained.as_runs(
+      pretrained.params(trunk), len(ensemble)
+    )
+  if params:
+    params = first.params | params
     average = first.average and params
-    first = first.replace(params=params, average=average)
+    first = first.replace(
+      params=params, average=average, collections=collections
+    )
   return Checkpoint(first, first.variables, *sums, (History(),) * len(ensemble))
 
 
@@ -188,6 +205,8 @@ def _look_ahead(
   recipe: config.Recipe,
   num_steps: int,
 ) -> Callable:
+  from imat_jax.training import look_ahead  # here: few runs look ahead
+
   network = Network(model, task_set)
   transformation = optimizer.make(recipe.optimizer, model.trunk, num_steps)
 
@@ -195,7 +214,7 @@ def _look_ahead(
     batch = StepInput(shared, order).batch(
       state, model.trunk.shape, recipe.augmentation, task_set
     )
-    return look_ahead_lib.gain(network, transformation, state, batch, held_out)
+    return look_ahead.gain(network, transformation, state, batch, held_out)
 
   of_runs = vmap_runs(of_run, (0, None, None, 0, None))
   return _jitted(

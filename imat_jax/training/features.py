@@ -5,6 +5,7 @@ be written. The name holds what they depend on: the weights, the trunk's
 options, the data set and the split. Any run and any study reads them.
 """
 
+import functools
 import hashlib
 import json
 import pathlib
@@ -12,15 +13,54 @@ import pathlib
 import jax
 import numpy as np
 
-from imat_jax import config, options
-from imat_jax.data import input_pipeline, source
+from imat_jax import config, options, tasks
+from imat_jax.data import device_dataset, input_pipeline, source
+from imat_jax.data.types import Batch
 from imat_jax.models import pretrained
 from imat_jax.models.network import trained_input
 from imat_jax.models.trunks import PretrainedTrunk
 from imat_jax.runtime import distributed, files, progress
-from imat_jax.training import sharding
+from imat_jax.training import inputs, sharding
 
 _BATCH_SIZE = 32
+
+
+class FeatureInputs(inputs.CachedInputs):
+  """A frozen trunk's features of the photos; computed once."""
+
+  def __init__(
+    self,
+    training: config.Training,
+    trunk: PretrainedTrunk,
+    task_set: tasks.TaskSet,
+  ):
+    super().__init__(training, trunk.shape, task_set)
+    self._trunk = trunk
+
+  @functools.cached_property
+  def _photos(self) -> device_dataset.Features:
+    stored = read(self._training, self._trunk, self._examples)
+    return device_dataset.Features(*sharding.replicate(stored))
+
+  def _load(self, split: str) -> list[Batch]:
+    feature_Nx1xD, label_NxT = read(
+      self._training, self._trunk, self._held_out[split]
+    )
+    feature_NxD = feature_Nx1xD[:, 0]
+    size, number = self._training.batch_size, len(label_NxT)
+    padding = input_pipeline.num_steps(number, size) * size - number
+    whole = Batch(
+      np.pad(feature_NxD, ((0, padding), (0, 0))),
+      np.pad(label_NxT, ((0, padding), (0, 0)), constant_values=tasks.MISSING),
+    )
+    shard = sharding.shard()
+    local = size // shard.number
+    batches = []
+    for start in range(0, number, size):
+      first = start + shard.index * local
+      part = jax.tree.map(lambda x, at=first: x[at : at + local], whole)
+      batches.append(sharding.shard_batch(part))
+    return batches
 
 
 def read(

@@ -11,7 +11,7 @@ from imat_jax import config, errors, tasks
 from imat_jax.data import device_dataset, input_pipeline, pixels, source
 from imat_jax.data.types import Batch
 from imat_jax.models.trunks import Trunk
-from imat_jax.training import features, losses, sharding
+from imat_jax.training import losses, sharding
 from imat_jax.training.state import TrainState
 
 
@@ -214,40 +214,6 @@ class CachedInputs(StreamedInputs):
     return sharding.replicate(device_dataset.load(self._examples, threads))
 
 
-class FeatureInputs(CachedInputs):
-  """A frozen trunk's features of the photos; computed once, see `features`."""
-
-  def __init__(
-    self, training: config.Training, trunk: Trunk, task_set: tasks.TaskSet
-  ):
-    super().__init__(training, trunk.shape, task_set)
-    self._trunk = trunk
-
-  @functools.cached_property
-  def _photos(self) -> device_dataset.Features:
-    read = features.read(self._training, self._trunk, self._examples)
-    return device_dataset.Features(*sharding.replicate(read))
-
-  def _load(self, split: str) -> list[Batch]:
-    read = features.read(self._training, self._trunk, self._held_out[split])
-    feature_Nx1xD, label_NxT = read
-    feature_NxD = feature_Nx1xD[:, 0]
-    size, number = self._training.batch_size, len(label_NxT)
-    padding = input_pipeline.num_steps(number, size) * size - number
-    whole = Batch(
-      np.pad(feature_NxD, ((0, padding), (0, 0))),
-      np.pad(label_NxT, ((0, padding), (0, 0)), constant_values=tasks.MISSING),
-    )
-    shard = sharding.shard()
-    local = size // shard.number
-    batches = []
-    for start in range(0, number, size):
-      first = start + shard.index * local
-      part = jax.tree.map(lambda x, at=first: x[at : at + local], whole)
-      batches.append(sharding.shard_batch(part))
-    return batches
-
-
 def open_inputs(
   training: config.Training, trunk: Trunk, task_set: tasks.TaskSet
 ) -> StreamedInputs:
@@ -270,6 +236,8 @@ def open_inputs(
       f'{size}'
     )
   if trunk.is_frozen:
-    return FeatureInputs(training, trunk, task_set)
+    from imat_jax.training import features  # here: most runs have none
+
+    return features.FeatureInputs(training, trunk, task_set)
   kind = CachedInputs if training.cache_on_device else StreamedInputs
   return kind(training, trunk.shape, task_set)

@@ -7,7 +7,6 @@ import optax
 
 from imat_jax import config
 from imat_jax.models.trunks import Trunk
-from imat_jax.training import pruning
 
 
 def make(
@@ -41,6 +40,8 @@ def make(
     parts.append(_for_trunk(trunk, optimizer.trunk_factor))
   update = optax.chain(*parts)
   if optimizer.pruning.sparsity:
+    from imat_jax.training import pruning  # here: few runs prune
+
     update = pruning.pruned(update, optimizer.pruning, trunk, num_updates)
   if optimizer.accumulation == 1:
     return update

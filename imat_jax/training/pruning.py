@@ -5,13 +5,16 @@ prune" (2017): between two steps it rises steeply while many weights are left,
 then ever more slowly. The masks are a part of the optimizer's state, so they
 are checkpointed, resumed and vmapped with it.
 
-Kernels alone are pruned, each array of the trunk and the kernel of each head at
-the same share (`global_magnitude`: the trunk's arrays together), but not what
-training leaves as it is, nor the zeros that pad the heads.
+Of weights kernels alone are pruned, each array of the trunk and the kernel of
+each head at the same share (`global_magnitude`: the trunk's arrays together),
+but not what training leaves as it is, nor the zeros that pad the heads. Of
+units, see `models.units`, all parameters are pruned together, by the norm of
+their scores (Li et al., "Pruning filters for efficient convnets", 2017), and
+never the last one of a layer.
 """
 
-import math
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +22,8 @@ import jax.numpy as jnp
 import optax
 
 from imat_jax import config
-from imat_jax.models.trunks import Trunk
+from imat_jax.models import units
+from imat_jax.models.trunks import Trunk, UnitLayer
 
 
 class State(NamedTuple):
@@ -28,9 +32,11 @@ class State(NamedTuple):
   Attributes:
     inner: the state of the update that is pruned.
     count: the number of updates so far.
-    mask: like the parameters: whether each weight is left; True, one for all,
-      of arrays that are not pruned.
-    size: how many weights each array could have, a number per task of a head's.
+    mask: like the parameters: whether each weight is left, or each unit, with
+      axes of length 1 before it; True, one for all, of arrays that are not
+      pruned.
+    size: how many weights, or units, each array could have, a number per task
+      of a head's.
   """
 
   inner: optax.OptState
@@ -53,20 +59,21 @@ def pruned(
     trunk: tells which of its parameters are trained.
     num_updates: of the whole run.
   """
+  by_unit = pruning.prune_unit == 'unit'
 
   def init(params: dict[str, Any]) -> State:
-    is_pruned = jax.tree.map_with_path(
-      lambda path, _: _is_pruned(path, trunk), params
-    )
-    # Of a head's kernel, in × T × out, the zeros are padding.
-    mask = jax.tree.map(
-      lambda p, is_pruned: p != 0 if is_pruned else jnp.ones((), bool),
-      *(params, is_pruned),
-    )
-    size = jax.tree.map_with_path(
-      lambda path, m: m.sum((0, 2)) if _is_head(path) and m.ndim else m.sum(),
-      mask,
-    )
+    if by_unit:
+      mask = _all_units(params, units.layers(trunk, params))
+    else:
+      is_pruned = jax.tree.map_with_path(
+        lambda path, _: _is_pruned(path, trunk), params
+      )
+      # Of a head's kernel, in × T × out, the zeros are padding.
+      mask = jax.tree.map(
+        lambda p, is_pruned: p != 0 if is_pruned else jnp.ones((), bool),
+        *(params, is_pruned),
+      )
+    size = jax.tree.map_with_path(_size, mask)
     return State(inner.init(params), jnp.zeros((), jnp.int32), mask, size)
 
   def update(
@@ -79,9 +86,12 @@ def pruned(
     def prune() -> dict[str, Any]:
       after = optax.apply_updates(params, change)
       score = _scores(pruning.prune_by, after, gradient)
+      if by_unit:
+        layers = units.layers(trunk, params)
+        return _unit_masks(layers, score, state.mask, share)
       return _masks(pruning.prune_by, score, state.mask, state.size, share)
 
-    first, last = _interval(pruning, num_updates)
+    first, last = pruning.interval(num_updates)
     since = count - first
     is_due = (since % pruning.prune_steps == 0) | (count == last)
     is_due &= (first <= count) & (count <= last)
@@ -99,24 +109,10 @@ def share_at(
   pruning: config.Pruning, count: jax.Array, num_updates: int
 ) -> jax.Array:
   """The share of weights that are 0 after so many updates: equation 1."""
-  first, last = _interval(pruning, num_updates)
+  first, last = pruning.interval(num_updates)
   done = jnp.clip((count - first) / max(last - first, 1), 0, 1)
   done = jnp.where(count < last, done, 1)  # also where the two are one step
   return pruning.sparsity * (1 - (1 - done) ** 3)
-
-
-def last_step(optimizer: config.Optimizer, num_steps: int) -> int:
-  """The last step of a run that may prune; 0 where none does."""
-  if not optimizer.pruning.sparsity:
-    return 0
-  num_updates = num_steps // optimizer.accumulation
-  return _interval(optimizer.pruning, num_updates)[1] * optimizer.accumulation
-
-
-def _interval(pruning: config.Pruning, num_updates: int) -> tuple[int, int]:
-  """The first and the last update that may prune."""
-  first = max(1, math.ceil(pruning.prune_from * num_updates))
-  return first, max(first, math.floor(pruning.prune_until * num_updates))
 
 
 def _is_head(path: tuple) -> bool:
@@ -126,6 +122,13 @@ def _is_head(path: tuple) -> bool:
 def _is_pruned(path: tuple, trunk: Trunk) -> bool:
   is_trained = _is_head(path) or trunk.trains(path[1].key)
   return path[-1].key == 'kernel' and is_trained
+
+
+def _size(path: tuple, mask: jax.Array) -> jax.Array:
+  """How many weights or units a mask leaves, a number per task of a head's."""
+  if not _is_head(path) or not mask.ndim:
+    return mask.sum()
+  return mask.reshape(-1, *mask.shape[-2:]).sum((0, 2))
 
 
 def _scores(
@@ -190,6 +193,61 @@ def _masks(
     leaves[number] = flat[start:end].reshape(shape)
     start = end
   return masks | jax.tree.unflatten(tree, leaves)
+
+
+def _all_units(
+  params: dict[str, Any], layers: Sequence[UnitLayer]
+) -> dict[str, Any]:
+  """The masks in which all units are left."""
+  mask = jax.tree.map(lambda _: jnp.ones((), bool), params)
+  for layer in layers:
+    part = jax.tree.map(
+      lambda leaf, layer=layer: jnp.ones(_unit_shape(leaf, layer), bool),
+      units.get(params, layer.path),
+    )
+    mask = units.replaced(mask, layer.path, part)
+  return mask
+
+
+def _unit_shape(leaf: jax.Array, layer: UnitLayer) -> tuple[int, ...]:
+  """That of an array's mask."""
+  return tuple(
+    1 if axis in _summed_axes(leaf, layer) else length
+    for axis, length in enumerate(leaf.shape)
+  )
+
+
+def _summed_axes(leaf: jax.Array, layer: UnitLayer) -> tuple[int, ...]:
+  """Those of a layer's array that are not its units, nor a head's tasks."""
+  return tuple(range(leaf.ndim - (2 if units.is_head(layer) else 1)))
+
+
+def _unit_masks(
+  layers: Sequence[UnitLayer],
+  score: dict[str, Any],
+  mask: dict[str, Any],
+  share: jax.Array,
+) -> dict[str, Any]:
+  """The masks in which the units with the largest norms are left."""
+  for layer in layers:
+    masks, scores = units.get(mask, layer.path), units.get(score, layer.path)
+    # A row per task of a head, else one.
+    shape = -1, layer.num_units, layer.size
+    square_TxU = sum(
+      (leaf**2).sum(_summed_axes(leaf, layer)).reshape(shape).sum(-1)
+      for leaf in jax.tree.leaves(scores)
+    )
+    was_left_TxU = jax.tree.leaves(masks)[0].reshape(shape)[..., 0]
+    number = jnp.round((1 - share) * layer.num_units).astype(jnp.int32)
+    is_left_TxU = jax.vmap(_largest, (0, 0, None))(
+      *(square_TxU, was_left_TxU, jnp.maximum(1, number))
+    )
+    is_left_TxW = jnp.repeat(is_left_TxU, layer.size, 1)
+    part = jax.tree.map(
+      lambda of, is_left_TxW=is_left_TxW: is_left_TxW.reshape(of.shape), masks
+    )
+    mask = units.replaced(mask, layer.path, part)
+  return mask
 
 
 def _largest(score: jax.Array, mask: jax.Array, number: jax.Array) -> jax.Array:

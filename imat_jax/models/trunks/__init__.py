@@ -6,7 +6,8 @@ the fields are its flags. tests/toys/trunks has a small example.
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,28 @@ from imat_jax import options, validators
 # Of the photos of ImageNet, by channel, in [0, 1].
 IMAGENET_MEAN = 0.485, 0.456, 0.406
 IMAGENET_DEVIATION = 0.229, 0.224, 0.225
+
+
+class UnitLayer(NamedTuple):
+  """A layer whose units pruning may remove, as 0 comes out of one without them.
+
+  Attributes:
+    path: of its parameters, whose last axis has the outputs.
+    reader: path of the layer whose kernel reads them; none for the heads'.
+    width: how many outputs it has.
+    size: how many of them are one unit: more than one where they are
+      normalised together.
+  """
+
+  path: tuple[str, ...]
+  reader: tuple[str, ...]
+  width: int
+  size: int = 1
+
+  @property
+  def num_units(self) -> int:
+    """How many units it has."""
+    return self.width // self.size
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +77,15 @@ class Trunk(options.Part):
     """Whether training changes a top-level part of the trunk's parameters."""
     del name
     return True
+
+  @property
+  def unit_layers(self) -> tuple[UnitLayer, ...]:
+    """The layers whose units pruning may remove; of most trunks none."""
+    return ()
+
+  def with_units(self, width_L: Sequence[int]) -> 'Trunk':
+    """The same trunk with other widths of its `unit_layers`."""
+    raise NotImplementedError
 
   def held(self, params: dict[str, Any]) -> dict[str, Any]:
     """A network's parameters, as constants where training leaves them alone.

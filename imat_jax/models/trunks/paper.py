@@ -5,6 +5,7 @@ flattened features at 8,192, which two geometries give: see `--geometry`.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 import jax
@@ -65,6 +66,22 @@ class Paper(trunks.Trunk):
   @property
   def height(self) -> int:
     return self.image_size or _SIDES[self.geometry]
+
+  @property
+  def unit_layers(self) -> tuple[trunks.UnitLayer, ...]:
+    widths = *self.filters, *self.shared_widths
+    paths = [(f'conv_{n}',) for n in range(len(self.filters))]
+    paths += [(f'dense_{n}',) for n in range(len(self.shared_widths))]
+    readers = [*paths[1:], ()]
+    return tuple(map(trunks.UnitLayer, paths, readers, widths))
+
+  def with_units(self, width_L: Sequence[int]) -> 'Paper':
+    number = len(self.filters)
+    return dataclasses.replace(
+      *(self,),
+      filters=tuple(width_L[:number]),
+      shared_widths=tuple(width_L[number:]),
+    )
 
   def make(self) -> nn.Module:
     return _PaperTrunk(self)

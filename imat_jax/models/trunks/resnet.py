@@ -8,6 +8,7 @@ padding, shards and ensembles change nothing.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import ClassVar
 
 import jax
@@ -41,6 +42,12 @@ class ResNet(trunks.Trunk):
   blocks: tuple[int, ...] = options.option(
     'residual blocks of each stage', (1, 1, 1), validators.at_least(1)
   )
+  inner_widths: tuple[int, ...] = options.option(
+    "filters of each block's first convolution, multiples of 8; empty: as many "
+    'as its stage has',
+    (),
+    validators.at_least(8),
+  )
   dropout: float = options.option(
     'rate after the trunk', 0.2, validators.between(0, 0.99)
   )
@@ -58,6 +65,34 @@ class ResNet(trunks.Trunk):
       raise ValueError(
         f'--width={self.width}: must be a multiple of {group_norm.GROUP_SIZE}'
       )
+    if self.inner_widths and (
+      len(self.inner_widths) != sum(self.blocks)
+      or any(width % group_norm.GROUP_SIZE for width in self.inner_widths)
+    ):
+      raise ValueError(
+        f'--inner_widths={",".join(map(str, self.inner_widths))}: must be '
+        f'{sum(self.blocks)} multiples of {group_norm.GROUP_SIZE}, one for '
+        'each block'
+      )
+
+  @property
+  def unit_layers(self) -> tuple[trunks.UnitLayer, ...]:
+    names = [
+      (f'stage_{stage}_block_{block}', 2 ** (stage + 1) * self.width)
+      for stage, blocks in enumerate(self.blocks)
+      for block in range(blocks)
+    ]
+    widths = self.inner_widths or [width for _, width in names]
+    return tuple(
+      trunks.UnitLayer(
+        *((name, 'conv_0'), (name, 'conv_1', 'conv')),
+        *(width, group_norm.GROUP_SIZE),
+      )
+      for (name, _), width in zip(names, widths, strict=True)
+    )
+
+  def with_units(self, width_L: Sequence[int]) -> 'ResNet':
+    return dataclasses.replace(self, inner_widths=tuple(width_L))
 
   def make(self) -> nn.Module:
     return _ResNet(self)
@@ -74,13 +109,15 @@ class _ResNet(nn.Module):
     # From [0, 1] to about mean 0 and deviation 1.
     x_BxHxWxC = (trunks.as_float(image_BxHxWxC) - 0.5) / 0.25
     x_BxHxWxC = _ConvNorm(width, 2, name='stem')(x_BxHxWxC)
+    inner_widths = iter(layer.width for layer in self.config.unit_layers)
     for stage, blocks in enumerate(self.config.blocks):
       width, name = 2 * width, f'stage_{stage}'
       x_BxHxWxC = _ConvNorm(width, name=f'{name}_down')(x_BxHxWxC)
       # Its gradient is quicker on a CPU than that of nn.max_pool.
       x_BxHxWxC = pooling.halve(pooling.halve(x_BxHxWxC, 1), 2)
       for block in range(blocks):
-        x_BxHxWxC = _Residual(name=f'{name}_block_{block}')(x_BxHxWxC)
+        residual = _Residual(next(inner_widths), name=f'{name}_block_{block}')
+        x_BxHxWxC = residual(x_BxHxWxC)
     x_BxD = x_BxHxWxC.max((1, 2))
     return nn.Dropout(self.config.dropout)(x_BxD, deterministic=deterministic)
 
@@ -88,10 +125,12 @@ class _ResNet(nn.Module):
 class _Residual(nn.Module):
   """Adds what two convolutions find; at the start nothing."""
 
+  inner_width: int
+
   @nn.compact
   def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
     width = x_BxHxWxC.shape[-1]
-    change = _ConvNorm(width, name='conv_0')(x_BxHxWxC)
+    change = _ConvNorm(self.inner_width, name='conv_0')(x_BxHxWxC)
     change = _ConvNorm(width, scale=0.0, relu=False, name='conv_1')(change)
     return nn.relu(x_BxHxWxC + change)
 
