@@ -21,6 +21,7 @@ from imat_jax.label_space import (
   vectors,
 )
 from imat_jax.models import network
+from imat_jax.reporting import label_space_page
 from imat_jax.study import label_space
 from imat_jax.study.label_space_config import LabelSpace, Vae
 from imat_jax.training import scoring, trained_model
@@ -259,7 +260,7 @@ def test_a_build_takes_the_groups_of_every_embedder(
   )
   preflight.check_label_space(settings)
   label_space.run_label_space(settings)
-  assert 'Of 2 groups, as many as' in capsys.readouterr().out
+  assert 'in 2 groups, as many as' in capsys.readouterr().out
   found = json.loads((tmp_path / 'space/groups.json').read_text())
   assert (*found,) == names
   for of_embedder in found.values():
@@ -288,6 +289,33 @@ def test_a_build_takes_the_groups_of_every_embedder(
   assert page.count('data:image/png') == 3
   assert '<script' not in page
   preflight.check_label_space(settings)  # it may be started again
+
+
+@pytest.mark.parametrize(
+  'rand, p_value, expected',
+  [
+    ({'lab': 0.1, 'vae': 0.2}, 0.3, ['No groups agree']),
+    ({'lab': 0.1, 'vae': 0.9}, 0.01, ['The autoencoder agrees best']),
+    (
+      {'lab': 0.9, 'vae': 0.1},
+      *(0.01, ['The color of the centre agrees best', 'has not earned']),
+    ),
+  ],
+)
+def test_the_verdict_says_who_agrees_best(rand, p_value, expected):
+  groupings = [
+    clusters.Grouping(
+      *(name, None, None, None, {}, None, None),
+      clusters.Agreement(one, 0.5, 0.2, p_value),
+    )
+    for name, one in rand.items()
+  ]
+  labels = vectors.Labels(('red', 'blue', 'navy'), None, None, ('a', 'b', 'b'))
+  settings = LabelSpace(data_dir='data', workdir='space')
+  found = label_space_page.verdict(settings, labels, groupings)
+  assert len(found) == len(expected)
+  for line, text in zip(found, expected, strict=True):
+    assert text in line
 
 
 def test_labels_need_no_groups_by_hand(built, tmp_path):

@@ -1,9 +1,8 @@
 """Groups of points: how many, how stable, and how like another grouping.
 
 Ward's criterion joins the two groups whose union has the least additional
-variance, which suits points in units of the spread within a label. (Average
-linkage leaves labels with few photos, whose means are noisy, in groups of their
-own.)
+variance, which suits points in units of the spread within a label. Average
+linkage leaves more labels alone: of 13 colors in 5 groups 2.9 and not 1.5.
 """
 
 from typing import NamedTuple
@@ -146,9 +145,7 @@ def agreement(
 ) -> Agreement:
   """Agreement with a reference; random groupings are permuted ones."""
   rng = np.random.default_rng(0)
-  permuted_AxK = np.stack(
-    [rng.permutation(group_K) for _ in range(permutations)]
-  )
+  permuted_AxK = rng.permuted(np.tile(group_K, (permutations, 1)), axis=1)
   ((rand,),) = adjusted_rand(group_K[None], reference_K[None])
   random_A = adjusted_rand(permuted_AxK, reference_K[None])[:, 0]
   # 1e-9: a sum of the same numbers in another order is no better one.

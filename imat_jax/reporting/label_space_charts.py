@@ -38,7 +38,7 @@ def dendrogram(grouping: Grouping, labels: Labels) -> charts.Chart:
     alt.Chart(alt.Data(values=joints))
     .mark_line(strokeWidth=2, aria=False)
     .encode(
-      x=alt.X('distance:Q', title='distance in spreads'),
+      x=alt.X('distance:Q', axis=alt.Axis(tickCount=5)),
       y=y,
       color=color,
       detail='joint:N',

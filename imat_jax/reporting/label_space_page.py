@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from imat_jax.data import label_groups
+from imat_jax.label_space import clusters
 from imat_jax.label_space.clusters import Agreement, Grouping
 from imat_jax.label_space.vectors import Labels
 from imat_jax.reporting import html
@@ -101,6 +102,7 @@ def write(
     lines=lines,
     stable=stable,
     equal=equal,
+    between=between(groupings),
     groups=dict(zip((g.name for g in groupings), formed, strict=True)),
     embedders={grouping.name: TITLES[grouping.name] for grouping in groupings},
     pictures=pictures and shown(pictures, labels),
@@ -133,12 +135,16 @@ def verdict(
   number = len({*labels.reference})
   found = {g.name: g.agreement_at_equal for g in groupings}
   best = max(found, key=lambda name: found[name].rand)
-  lines = [
-    f'Of {number} groups, as many as {settings.curated} has, those of the '
-    f'{TITLES[best]} agree best with it: {_agreement(found[best])}'
-  ]
+  in_groups = f'in {number} groups, as many as {settings.curated} has'
   if found[best].p_value > ALPHA:
-    lines.append('That is no more than random groups do')
+    return [
+      'No groups agree with those by hand more than random ones do: '
+      f'{in_groups}, the adjusted Rand index is at most {found[best].rand:.2f}'
+    ]
+  lines = [
+    f'The {TITLES[best]} agrees best with the groups by hand: {in_groups}, '
+    f'{_agreement(found[best])}'
+  ]
   if 'vae' in found and found['vae'].rand < found[best].rand:
     lines.append(
       f'The {TITLES["vae"]} has not earned its place: '
@@ -170,6 +176,17 @@ def equal_row(grouping: Grouping, number: int) -> dict[str, Any]:
     'stability': grouping.stability.get(number),
     **_columns(grouping.agreement_at_equal),
   }
+
+
+def between(groupings: Sequence[Grouping]) -> list[dict[str, Any]]:
+  """The adjusted Rand index of each pair of embedders, most stable numbers."""
+  group_ExK = np.stack([grouping.group_K for grouping in groupings])
+  rand_ExE = clusters.adjusted_rand(group_ExK, group_ExK)
+  titles = [TITLES[grouping.name] for grouping in groupings]
+  return [
+    {'embedder': title, **dict(zip(titles, map(float, rand_E), strict=True))}
+    for title, rand_E in zip(titles, rand_ExE, strict=True)
+  ]
 
 
 def _columns(agreement: Agreement | None) -> dict[str, Any]:
