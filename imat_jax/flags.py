@@ -153,7 +153,10 @@ def help_text(about: str, maker: Maker) -> str:
   for field in arguments:
     lines += [f'  {field.metadata["arguments"]}', *_wrapped(field)]
   lines += ['', 'flags:'] if flagged else []
+  heading_of = _headings(maker)
   for field, default in flagged:
+    if heading := heading_of.pop(field.name, ''):
+      lines += ['', heading]
     required = default is dataclasses.MISSING
     default_text = '' if required else f'={options.text(default)}'
     lines += [f'  --{field.name}{default_text}', *_wrapped(field, required)]
@@ -243,6 +246,21 @@ def _fields(maker: Maker) -> Iterator[tuple[dataclasses.Field, Any]]:
       yield from _fields(functools.partial(type(default), **vars(default)))
 
 
+def _headings(maker: Maker) -> dict[str, str]:
+  """What the first field of each nested config is headed by: what it is."""
+  kind, overrides = _unwrap(maker)
+  headings = {}
+  for field in dataclasses.fields(kind):
+    default = _default(field, overrides)
+    if dataclasses.is_dataclass(default):
+      nested = functools.partial(type(default), **vars(default))
+      first = next((f.name for f, _ in _fields(nested)), None)
+      if first:
+        about = (type(default).__doc__ or '').partition('\n')[0].rstrip('.')
+        headings |= _headings(nested) | {first: f'{about}:'}
+  return headings
+
+
 def _with_parts(maker: Maker, argv: list[str]) -> Maker:
   """The maker with the parts that `argv` names, as in `--trunk=NAME`.
 
@@ -273,7 +291,10 @@ def _split(maker: Maker) -> tuple[list, list[dataclasses.Field]]:
   """The fields that are flags, with their defaults, and those that are not."""
   pairs = list(_fields(maker))
   names = [field.name for field, _ in pairs]
-  for name in names:
+  for field, _ in pairs:
+    name = field.name
+    if 'help' not in field.metadata:
+      raise TypeError(f'{name}: a field of a config is made by options.option')
     if names.count(name) > 1:
       raise ValueError(f'--{name}: two configs have this option; rename one')
   flagged = [pair for pair in pairs if 'arguments' not in pair[0].metadata]

@@ -110,7 +110,13 @@ def part(package: str, name: str) -> type['Part']:
       f'Trunk or a Strategy, and defines {len(kinds)}; helpers go into a file '
       'whose name begins with _'
     )
-  return kinds[0]
+  (kind,) = kinds
+  if any(isinstance(value, dataclasses.Field) for value in vars(kind).values()):
+    raise TypeError(
+      f'{module.__file__}: {kind.__name__} has options, so it needs '
+      '@dataclasses.dataclass(frozen=True, kw_only=True)'
+    )
+  return kind
 
 
 def part_from_text(package: str, text: str) -> 'Part':

@@ -210,6 +210,12 @@ def test_help_shows_the_values_of_a_preset():
   assert '--shared_widths=160,126\n' in text
 
 
+def test_help_says_what_options_belong_together():
+  text = flags.help_text('', config.Run)
+  about = config.Optimizer.__doc__.rstrip('.')
+  assert f'\n\n{about}:\n  --learning_rate=' in text
+
+
 def test_help_shows_the_choices():
   assert '(nearest, constant, reflect)' in flags.help_text('', config.Run)
 

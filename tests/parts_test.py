@@ -30,6 +30,7 @@ from imat_jax.models.network import Network
 from imat_jax.runtime import distributed
 from imat_jax.study import sweep
 from imat_jax.training import (
+  compiled,
   scoring,
   state,
   step,
@@ -250,6 +251,81 @@ def test_a_file_without_exactly_one_part(tmp_path, monkeypatch, number):
   assert options.part_names('imat_jax.strategies') == (f'odd_{number}',)
   with pytest.raises(TypeError, match='must define exactly one Part'):
     options.part('imat_jax.strategies', f'odd_{number}')
+
+
+TRUNK = """
+import dataclasses
+from imat_jax import options
+from imat_jax.models import trunks
+
+class _Module(trunks.nn.Module):
+  def __call__(self, image_BxHxWxC, *, deterministic):
+    return trunks.as_float(image_BxHxWxC)
+
+{decorator}
+class Wrong(trunks.Trunk):
+  grid: int = {default}
+
+  def make(self):
+    return _Module()
+"""
+STRATEGY = """
+from imat_jax.strategies import Strategy
+
+class Wrong(Strategy):
+  def init(self, num_tasks):
+    return 0
+
+  def update(self, evidence, state):
+    return evidence.weight_T, evidence.loss_T
+"""
+FROZEN = '@dataclasses.dataclass(frozen=True, kw_only=True)'
+OPTION = "options.option('cells', 3)"
+
+
+@pytest.mark.parametrize(
+  'name, code, message',
+  [
+    ('bare', TRUNK.format(decorator='', default=OPTION), 'needs @dataclasses'),
+    (
+      *('mute', TRUNK.format(decorator=FROZEN, default=3)),
+      'grid: a field of a config is made by options.option',
+    ),
+    (
+      *('flat', TRUNK.format(decorator=FROZEN, default=OPTION)),
+      '--trunk=flat: gives .*, which must be B × D',
+    ),
+    ('moody', STRATEGY, r'was int32\[\], and update gives float32\[2\]'),
+  ],
+)
+def test_what_is_wrong_with_a_part_is_said(
+  built, tmp_path, monkeypatch, name, code, message
+):
+  package = strategies if code == STRATEGY else trunks
+  (tmp_path / f'{name}.py').write_text(code)
+  monkeypatch.setattr(package, '__path__', [*package.__path__, str(tmp_path)])
+  kind = package.__name__.rpartition('.')[2].replace('strategies', 'strategy')
+  with pytest.raises((TypeError, ValueError), match=message):
+    _train(
+      *(built, tmp_path / 'run', f'--{kind.removesuffix("s")}={name}'),
+      *(() if package is trunks else tiny.FLAGS),
+    )
+
+
+def test_a_checkpoint_of_other_code_is_refused(trained, monkeypatch):
+  fresh_shapes = compiled.fresh_shapes
+
+  def wider(ensemble):
+    shapes = fresh_shapes(ensemble)
+    best = jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct((*x.shape[:-1], 99), x.dtype),
+      shapes.best_variables,
+    )
+    return shapes._replace(best_variables=best)
+
+  monkeypatch.setattr(compiled, 'fresh_shapes', wider)
+  with pytest.raises(errors.UserError, match=r'is \[.*\], not \[.*99\].*--wor'):
+    trained_model.load(trained)
 
 
 def test_a_method_with_the_gramian_trains(built, tmp_path):

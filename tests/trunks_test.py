@@ -43,7 +43,8 @@ SGD = config.Optimizer(update_rule='sgd', learning_rate=0.01)
 
 
 def test_all_trunks_are_in_the_table():
-  assert set(TRUNKS) == set(options.part_names('imat_jax.models.trunks'))
+  names = set(options.part_names('imat_jax.models.trunks'))
+  assert set(TRUNKS) == names, 'each trunk has an entry in TRUNKS'
 
 
 def test_stages_are_the_parts_of_the_parameters():

@@ -57,14 +57,21 @@ class Network(nn.Module):
     if image_BxHxWxC.ndim == 2:
       return image_BxHxWxC
     if deterministic or self.model.precision == 'float32':
-      return self.trunk(image_BxHxWxC, deterministic=deterministic)
-    in_half = nn.map_variables(
-      lambda self, image: self.trunk(image, deterministic=deterministic),
-      'params',
-      functools.partial(jax.tree.map, _in_half),
-    )
-    image_BxHxWxC = _in_half(trunks.as_float(image_BxHxWxC))
-    return in_half(self, image_BxHxWxC).astype(jnp.float32)
+      feature_BxD = self.trunk(image_BxHxWxC, deterministic=deterministic)
+    else:
+      in_half = nn.map_variables(
+        lambda self, image: self.trunk(image, deterministic=deterministic),
+        'params',
+        functools.partial(jax.tree.map, _in_half),
+      )
+      image_BxHxWxC = _in_half(trunks.as_float(image_BxHxWxC))
+      feature_BxD = in_half(self, image_BxHxWxC).astype(jnp.float32)
+    if feature_BxD.ndim != 2:
+      raise ValueError(
+        f'--trunk={self.model.trunk.kind}: gives {feature_BxD.shape}, which '
+        'must be B × D'
+      )
+    return feature_BxD
 
   def classify(self, feature: jax.Array) -> jax.Array:
     """The logits of features, B × D, or of a copy for each task, B × T × D."""

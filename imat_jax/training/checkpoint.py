@@ -256,6 +256,7 @@ def _restore(
         training=ocp.args.StandardRestore(_arrays(_to_disk(like)))
       ),
     )
+  _check_shapes(restored.training, _to_disk(like))
   arrays = _from_disk(restored.training, like)
   return Checkpoint(**arrays, best_variables=best, histories=histories)
 
@@ -284,11 +285,27 @@ def _restore_best(
         }
       ),
     )
+  for name, arrays in wanted.items():
+    if arrays:
+      _check_shapes(restored[name], arrays)
   histories = tuple(map(History.from_json, metadata['courses']))
   if len(histories) != jax.tree.leaves(like)[0].shape[0]:
     raise ValueError('facts are of another number of runs')
   collections = restored.best_collections if collections else {}
   return {'params': restored.best, **collections}, histories
+
+
+def _check_shapes(restored: Any, like: Any) -> None:
+  """Raises if the code makes other arrays, which orbax does not look at."""
+  leaves = jax.tree_util.tree_leaves_with_path
+  for (path, array), (_, shape) in zip(
+    leaves(restored), leaves(like), strict=True
+  ):
+    if array.shape != shape.shape:
+      raise ValueError(
+        f'{jax.tree_util.keystr(path)} is {list(array.shape)}, not '
+        f'{list(shape.shape)}'
+      )
 
 
 def _split(variables: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -418,7 +435,7 @@ def _read(folder: pathlib.Path) -> Iterator[None]:
     raise
   except Exception as error:
     raise errors.UserError(
-      f'{folder}: not a checkpoint of this network '
-      f'({errors.first_line(error)}); '
-      'move the folder away to use the one before'
+      f'{folder}: not a checkpoint of this network, optimizer and strategy '
+      f'({errors.first_line(error)}); if the code has changed give another '
+      '--workdir, else move the folder away to use the one before'
     ) from error

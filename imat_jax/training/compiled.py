@@ -273,17 +273,17 @@ def _fresh(
   model: config.Model,
   task_set: tasks.TaskSet,
   strategy: Strategy,
-  adam: config.Optimizer,
+  update: config.Optimizer,
 ) -> Callable:
   network = Network(model, task_set)
   # The schedule's length is no part of the state.
-  transformation = optimizer.make(adam, model.trunk, num_steps=1)
+  transformation = optimizer.make(update, model.trunk, num_steps=1)
 
   def of_run(seed, weight_T):
     first = create(
       *(network, transformation, strategy),
       *(trained_input(model.trunk), seed, weight_T),
-      averages=adam.average > 0,
+      averages=update.average > 0,
     )
     sums = (
       metrics.zeros(len(task_set), task_set.most_labels),

@@ -156,4 +156,20 @@ def _weights(
     key=rng.key(state.seed, 'strategy', state.step),
   )
   # The weights are constants of this step: no gradient flows through them.
-  return strategy.update(jax.lax.stop_gradient(evidence), state.strategy)
+  weight_T, next_state = strategy.update(
+    jax.lax.stop_gradient(evidence), state.strategy
+  )
+  before, after = _form(state.strategy), _form(next_state)
+  if before != after:
+    raise TypeError(
+      f'--strategy={strategy.kind}: its state was {before}, and update gives '
+      f'{after}; a state keeps its form, shapes and types'
+    )
+  return weight_T, next_state
+
+
+def _form(state: State) -> Any:
+  """The shapes and types of a state's arrays."""
+  return jax.tree.map(
+    lambda x: f'{jnp.result_type(x)}{list(jnp.shape(x))}', state
+  )

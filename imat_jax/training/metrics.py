@@ -1,4 +1,6 @@
-"""Metrics that add up on the device and are read once per epoch.
+"""Running sums on the device, which are read once per epoch.
+
+To add a metric see `imat_jax.training.scores.METRICS`.
 
 Per task: the loss as (sum, weight) and the confusion matrix, from which every
 score of `imat_jax.training.scores` follows.

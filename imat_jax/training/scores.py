@@ -17,12 +17,14 @@ class Metric(NamedTuple):
 
   Attributes:
     title: in pages and tables.
-    value: from the sums over a split that has labels; of confusion matrices,
-      … × K × K, one for each: so intervals resample them at once.
-    sums: of a batch, on the device: logits, B × T × K with -inf behind the last
-      label of a task, and labels, B × T with -1 where missing → a pytree of
-      sums, T in front, that add up over batches. None: the confusion matrix.
-      Such a metric is of evaluated splits alone.
+    value: of the confusion matrix of a task that has labels, or of many, R in
+      front, as intervals resample it. Where there are `sums` instead of those
+      of a task: the pytree over the whole split, numpy, without T.
+    sums: None for a metric of the confusion matrix. Else a function of a batch,
+      on the device: logits, B × T × K with -inf behind the last label of a
+      task, and labels, B × T with -1 where missing → a pytree of sums, T in
+      front, that add up over batches. A metric with sums is null for train, and
+      has no interval. tests/metrics_test.py has one.
     higher_is_better: or lower.
     every_epoch: whether `metrics.jsonl` has it.
     bounds: the lowest and the highest possible value.

@@ -84,5 +84,5 @@ def create(
     average=jax.tree.map(jnp.copy, params) if averages else {},
     collections=collections,
     opt_state=optimizer.init(params),
-    strategy=strategy.init(len(weight_T)),
+    strategy=jax.tree.map(jnp.asarray, strategy.init(len(weight_T))),
   )

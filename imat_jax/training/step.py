@@ -28,7 +28,8 @@ def train_step(
   Args:
     network: gives logits, B × T × K.
     optimizer: `optimizer.make` of the recipe's.
-    recipe: the multi-task method, the loss and how photos are mixed.
+    recipe: the multi-task method, the loss, how photos are mixed, and whether
+      parameters are averaged.
     state: before the update.
     batch: augmented photos.
     class_weight_TxK: of each label in its task's loss; None for all the same.

@@ -114,7 +114,8 @@ class Trunk(options.Part):
 
     Images are uint8, or float in [0, 1]: see `as_float`. Where deterministic is
     False it may use the rng stream `dropout` and update its collections, such
-    as batch statistics, which are checkpointed with the parameters.
+    as batch statistics, which are checkpointed with the parameters. A training
+    batch may end with black photos without labels, which fill it up.
     """
     raise NotImplementedError
 
@@ -195,7 +196,7 @@ class PretrainedTrunk(Trunk):
 
 
 def as_float(image_BxHxWxC: jax.Array) -> jax.Array:
-  """Images as float32 in [0, 1]."""
+  """Images in [0, 1]: bytes as float32, others as they are."""
   if image_BxHxWxC.dtype == jnp.uint8:
     return image_BxHxWxC.astype(jnp.float32) / 255
   return image_BxHxWxC
@@ -206,7 +207,7 @@ def standardized(
   mean: tuple[float, ...] = IMAGENET_MEAN,
   deviation: tuple[float, ...] = IMAGENET_DEVIATION,
 ) -> jax.Array:
-  """Images, as of `as_float`, to mean 0 and deviation 1 of each channel."""
+  """Images, bytes or in [0, 1], to mean 0 and deviation 1 of each channel."""
   x_BxHxWxC = as_float(image_BxHxWxC)
   mean_1x1x1xC, deviation_1x1x1xC = (
     jnp.array(numbers, x_BxHxWxC.dtype)[None, None, None]
