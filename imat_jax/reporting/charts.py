@@ -26,13 +26,14 @@ _LOOK = {
   'background': 'transparent',
   'font': 'system-ui, sans-serif',
   'view': {'stroke': None},
+  # Room for letters that are wider in the browser than in this layout.
+  'padding': {'left': 24, 'right': 24, 'top': 5, 'bottom': 5},
   'axis': _TEXT
   | {'gridColor': '#8884', 'domainColor': '#8888', 'tickColor': '#8888'}
   | _SIZES
   | {'titlePadding': 8},
   'legend': _TEXT
   | _SIZES
-  # The browser's letters may be wider than those that this is laid out with.
   | {'orient': 'top', 'labelLimit': 300, 'columns': 2, 'columnPadding': 28},
   'header': _TEXT,
   'title': {'color': 'currentColor', 'anchor': 'start', 'limit': 300},
