@@ -189,6 +189,7 @@ def test_spellings_and_repetitions_of_sets(built, tmp_path):
       'needs the photos on the device',
     ),
     ({'seeds': 0}, 'at least 1'),
+    ({'image_width': 32}, 'needs their height'),
   ],
 )
 def test_wrong_flags(knobs, message):
@@ -197,10 +198,10 @@ def test_wrong_flags(knobs, message):
 
 
 def test_all_networks_see_photos_of_one_size():
-  study = _config('built', 'study', image_size=24)
+  study = _config('built', 'study', image_size=24, image_width=16)
   cell = grid.Cell('public_3m', ('apparel',))
   run = grid.Grid(study, (cell,), ()).run(cell, 0)
-  assert run.model.trunk.shape == (24, 24)
+  assert run.model.trunk.shape == (24, 16)
   study = dataclasses.replace(study, image_size=20)
   with pytest.raises(errors.UserError, match='public_3m: --image_size=20'):
     grid.Grid(study, (cell,), ()).run(cell, 0)
@@ -323,6 +324,8 @@ def test_more_seeds_and_sets_train_only_what_is_new(
 ):
   path = tmp_path / 'study'
   shutil.copytree(whole, path)
+  for folder in [*path.rglob('checkpoints'), path / 'groups']:  # as published
+    shutil.rmtree(folder)
   trained = []
   plain = train.fit
   monkeypatch.setattr(
@@ -567,6 +570,15 @@ def test_docs_recompute_has_the_numbers_of_study_json(request, tmp_path, name):
   (study / 'study.json').write_text(json.dumps(found))
   with pytest.raises(SystemExit, match=r'apparel \+ color: p \(Holm\)'):
     main(study)
+
+
+@pytest.mark.parametrize(
+  'path',
+  sorted(ROOT.glob('docs/studies/*/tables/predictions.npz')),
+  ids=lambda path: path.parents[1].name,
+)
+def test_docs_recompute_has_the_numbers_of_published_studies(path):
+  runpy.run_path(str(ROOT / 'docs/recompute.py'))['main'](path.parents[1])
 
 
 def test_killed_anywhere_it_goes_on_exactly(built, tmp_path):
