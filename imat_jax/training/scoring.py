@@ -212,6 +212,7 @@ def _task_form(task: tasks.Task, result: dict[str, Any]) -> dict[str, Any]:
     'labels': list(task.labels),
     'count': int(confusion_KxK.sum()),
     'loss': result['loss'],
+    'accuracy': result['accuracy'],
     'confusion_matrix': confusion_KxK.tolist(),
     **{name: values_K.tolist() for name, values_K in per_label.items()},
     **{name: result[name] for name in scores.METRICS},
