@@ -27,5 +27,5 @@ fi
 # Few epochs, so less is drawn than in a long training; and no other colors, as
 # one task is the color.
 exec "$PYTHON" -m experiments.from_scratch --data_dir=data/demo/built \
-  --workdir="$demo" --tasks=apparel,color --image_size=48 --epochs=12 \
+  --workdir="$demo" --tasks=apparel,color --image_size=48 --epochs=7 \
   --batch_size=32 --crop=0.7 --color_jitter=0
