@@ -5,10 +5,13 @@ Skipped for several processes: none may exit before all have connected.
 """
 
 import pathlib
+from typing import TYPE_CHECKING
 
 from imat_jax import config, errors
 from imat_jax.runtime import extras, files, run_folders
-from imat_jax.study.label_space_config import LabelSpace
+
+if TYPE_CHECKING:
+  from imat_jax.study.label_space_config import LabelSpace
 
 
 def train(run: config.Run) -> None:
@@ -43,7 +46,7 @@ def check_search(search: config.Run) -> None:
   source.read_tasks(search.data_dir).select(search.tasks)
 
 
-def check_label_space(settings: LabelSpace) -> None:
+def check_label_space(settings: 'LabelSpace') -> None:
   """The same for groups of labels; their folder has `label_space.json`."""
   from imat_jax.data import source
 

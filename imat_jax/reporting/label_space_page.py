@@ -133,22 +133,22 @@ def verdict(
   if labels.reference is None:
     return []
   number = len({*labels.reference})
-  found = {g.name: g.agreement_at_equal for g in groupings}
-  best = max(found, key=lambda name: found[name].rand)
+  by_name = {g.name: g.agreement_at_equal for g in groupings}
+  best = max(by_name, key=lambda name: by_name[name].rand)
   in_groups = f'in {number} groups, as many as {settings.curated} has'
-  if found[best].p_value > ALPHA:
+  if by_name[best].p_value > ALPHA:
     return [
       'No groups agree with those by hand more than random ones do: '
-      f'{in_groups}, the adjusted Rand index is at most {found[best].rand:.2f}'
+      f'{in_groups}, the adjusted Rand index is at most {by_name[best].rand:.2f}'
     ]
   lines = [
     f'The {TITLES[best]} agrees best with the groups by hand: {in_groups}, '
-    f'{_agreement(found[best])}'
+    f'{_agreement(by_name[best])}'
   ]
-  if 'vae' in found and found['vae'].rand < found[best].rand:
+  if 'vae' in by_name and by_name['vae'].rand < by_name[best].rand:
     lines.append(
       f'The {TITLES["vae"]} has not earned its place: '
-      f'{_agreement(found["vae"])}'
+      f'{_agreement(by_name["vae"])}'
     )
   return lines
 
