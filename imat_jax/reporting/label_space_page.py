@@ -139,7 +139,8 @@ def verdict(
   if by_name[best].p_value > ALPHA:
     return [
       'No groups agree with those by hand more than random ones do: '
-      f'{in_groups}, the adjusted Rand index is at most {by_name[best].rand:.2f}'
+      f'{in_groups}, the adjusted Rand index is at most '
+      f'{by_name[best].rand:.2f}'
     ]
   lines = [
     f'The {TITLES[best]} agrees best with the groups by hand: {in_groups}, '
