@@ -72,6 +72,11 @@ def run(data_dir: str, workdir: str | pathlib.Path, **changes) -> str:
   return printed.getvalue()
 
 
+def without_progress(said: str) -> list[str]:
+  """The lines of stderr but those that only a busy machine prints."""
+  return [x for x in said.splitlines() if not re.search(r', elapsed \d+ s', x)]
+
+
 def results(path: str | pathlib.Path) -> dict[str, Any]:
   """All of a run that no interruption may change."""
   path = pathlib.Path(path)
