@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import pathlib
+import re
 from typing import Any
 
 import jax
