@@ -43,6 +43,53 @@ TRUNKS = {
 TRUNK_LABELS = 4
 
 
+class Layer(typing.NamedTuple):
+  """A convolution of `resnet`; photos × height × width × channels."""
+
+  side: int
+  channels: int
+  filters: int
+  stride: int = 1
+
+  @property
+  def inputs(self):
+    return 64, self.side, self.side, self.channels
+
+  @property
+  def outputs(self):
+    side = self.side // self.stride
+    return 64, side, side, self.filters
+
+  @property
+  def is_first(self):
+    """Nobody asks for the gradient of photos."""
+    return self.channels == 3
+
+  @property
+  def is_pooled(self):
+    return self.filters == 2 * self.channels
+
+
+RESNET_LAYERS = (
+  *(Layer(64, 3, 16, 2), Layer(32, 16, 32), Layer(16, 32, 32)),
+  *(Layer(16, 32, 64), Layer(8, 64, 64), Layer(8, 64, 128)),
+  Layer(4, 128, 128),
+)
+LAYER_REPETITIONS = 31
+
+
+def layer_row(layer, milliseconds):
+  """A line: the layer, and of each part its time, and its speed."""
+  million = 2e-6 * 9 * layer.channels * float(np.prod(layer.outputs))
+  cells = [
+    f'{part} {time:.2f}'
+    + (f' ({million / time:.0f})' if part.startswith(('for', 'of')) else '')
+    for part, time in milliseconds.items()
+  ]
+  name = f'{layer.side} x {layer.side}, {layer.channels} to {layer.filters}'
+  return f'{name:20} {", ".join(cells)}'
+
+
 def trunk_batch(work):
   """Pictures of noise, uint8, and a label number of each."""
   rng = np.random.default_rng(0)

@@ -8,6 +8,8 @@ namespace {
 using V = Vector<float, kLanes>;
 constexpr int kWide = kLanes / 8;  // registers of a block of filters
 constexpr int kSide = 8;           // places, or a filter's numbers, at once
+constexpr int kRgb = 3;             // channels of photos, whose gradient
+constexpr int kPhotoSize = 3;       // has kernels of its own for 3 x 3
 constexpr int64_t kChunk = 64;     // pixels that are a picture to 1 x 1
 constexpr int64_t kColumns = 32;   // filters of an item of a kernel's gradient
 constexpr int64_t kPlaces = 256;   // whose products it adds up in registers
@@ -87,14 +89,16 @@ struct Conv {
 };
 
 // Filters by blocks of registers, each with its bias; zeros behind the last.
-std::vector<float> packed(const float* kernel, const float* bias,
-                          int64_t numbers, int64_t co) {
-  std::vector<float> out;
+// Where a cache line begins, so that a register is read from one.
+std::vector<CacheLine> packed(const float* kernel, const float* bias,
+                              int64_t numbers, int64_t co) {
+  std::vector<CacheLine> out(round_up(co, kWide * kLanes) * (numbers + 1) / 16);
+  float* to = out[0].floats;
   for (int64_t b = 0; b < co; b += kWide * kLanes) {
     const int64_t width = co - b > kLanes ? kWide * kLanes : kLanes;
     for (int64_t n = 0; n <= numbers; n++)
       for (int64_t f = b; f < b + width; f++)
-        out.push_back(f >= co ? 0 : n < numbers ? kernel[n * co + f] : bias[f]);
+        *to++ = f >= co ? 0 : n < numbers ? kernel[n * co + f] : bias[f];
   }
   return out;
 }
@@ -166,7 +170,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias,
   const float* from = x.typed_data();
   auto work = [&](int64_t item, int, float* memory) {
     auto get = [=](int64_t i) { return from[i]; };
-    convolve(op.patches(item, from, get, true, memory), op.size, blocks.data(),
+    convolve(op.patches(item, from, get, true, memory), op.size, blocks[0].floats,
              clips, op.co, y->typed_data() + op.result(item) * op.co);
   };
   each_item(pool, op.items, op.memory(), work);
@@ -184,7 +188,7 @@ ffi::Error input_gradient(ffi::ThreadPool pool, Floats reversed, Floats zeros,
   auto work = [&](int64_t item, int, float* memory) {
     auto get = [=](int64_t i) { return passed(values, from, i, clips); };
     convolve(op.patches(item, from, get, !clips, memory), op.size,
-             blocks.data(), false, op.co,
+             blocks[0].floats, false, op.co,
              dx->typed_data() + op.result(item) * op.co);
   };
   each_item(pool, op.items, op.memory(), work);
@@ -202,40 +206,44 @@ void take_columns(const float* y, const float* dy, int64_t places, int64_t co,
   }
 }
 
-// Copies pictures as panels of kSide channels, padded, zeros behind the last:
+// Copies pictures as panels of `side` channels, padded, zeros behind the last:
 // read by panels, pixels that are a power of two apart do not share a cache's
 // few lines.
-void to_panels(const Grid& g, const float* x, int64_t ci, float* panels) {
-  std::fill_n(panels, g.places * round_up(ci, kSide), 0.f);
-  for (int64_t first = 0; first < ci; first += kSide)
+void to_panels(const Grid& g, const float* x, int64_t ci, int64_t side,
+               float* panels) {
+  std::fill_n(panels, g.places * round_up(ci, side), 0.f);
+  for (int64_t first = 0; first < ci; first += side)
     for (int64_t i = 0; i < g.pictures;
-         i++, panels += g.rows * g.columns * kSide)
+         i++, panels += g.rows * g.columns * side)
       for (int64_t r = 0; r < g.h; r++) {
         const float* from = x + (i * g.h + r) * g.w * ci + first;
-        float* to = panels + ((r + g.top) * g.columns + g.left) * kSide;
-        for (int64_t c = 0; c < g.w; c++, from += ci, to += kSide)
-          if (first + kSide <= ci)
-            std::copy_n(from, kSide, to);
-          else
-            std::copy_n(from, ci - first, to);
+        float* to = panels + ((r + g.top) * g.columns + g.left) * side;
+        if (side == ci)
+          std::copy_n(from, g.w * ci, to);
+        else
+          for (int64_t c = 0; c < g.w; c++, from += ci, to += side)
+            if (first + kSide <= ci)
+              std::copy_n(from, kSide, to);
+            else
+              std::copy_n(from, ci - first, to);
       }
 }
 
-// Adds the gradient of one of the kernel's places for kSide channels and NV
-// registers of filters.
-template <int NV>
-void correlate(const Grid& g, int64_t stride, const float* panel,
+// Adds the gradient of N of the kernel's numbers, which a panel has side by
+// side, for NV registers of filters.
+template <int N, int NV>
+void correlate(const Grid& g, int64_t stride, const float* panel, int64_t side,
                const float* dy, float* sums, int64_t pitch) {
-  V sum[kSide][NV] = {};
+  V sum[N][NV] = {};
   for (int64_t i = 0; i < g.pictures; i++)
     for (int64_t r = 0; r < g.oh; r++) {
-      const float* x = panel + (i * g.rows + r * stride) * g.columns * kSide;
-      for (int64_t c = 0; c < g.ow; c++, x += stride * kSide, dy += kColumns)
-        for (int j = 0; j < kSide; j++)
+      const float* x = panel + (i * g.rows + r * stride) * g.columns * side;
+      for (int64_t c = 0; c < g.ow; c++, x += stride * side, dy += kColumns)
+        for (int j = 0; j < N; j++)
           for (int v = 0; v < NV; v++)
             sum[j][v] += x[j] * *(V*)(dy + v * kLanes);
     }
-  for (int j = 0; j < kSide; j++)
+  for (int j = 0; j < N; j++)
     for (int v = 0; v < NV; v++)
       *(V*)(sums + j * pitch + v * kLanes) += sum[j][v];
 }
@@ -250,7 +258,11 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats kernel, Floats x,
   const Conv op(kernel.dimensions(), stride, x.dimensions(), dy.dimensions());
   const int64_t groups = sums->dimensions()[0], pitch = sums->dimensions()[2];
   const int64_t shares = kParts / groups, blocks = pitch / kColumns;
-  const int64_t ci = round_up(op.ci, kSide), numbers = op.size * op.size * ci;
+  // A panel of photos would be mostly zeros; theirs has a kernel's row at once.
+  const bool is_photo = op.ci == kRgb && op.size == kPhotoSize;
+  const int64_t side = is_photo ? kRgb : kSide;
+  const int64_t at_once = is_photo ? kPhotoSize * kRgb : kSide;
+  const int64_t ci = round_up(op.ci, side), numbers = op.size * op.size * ci;
   const int64_t together =
       std::max<int64_t>(kPlaces / op.largest(1).results, 1);
   const Grid largest = op.largest(together);
@@ -259,7 +271,7 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats kernel, Floats x,
     const int64_t group = item / shares, share = item % shares;
     const int64_t first = blocks * share / shares * kColumns;
     const int64_t behind = blocks * (share + 1) / shares * kColumns;
-    float* columns = panels + largest.places * ci;
+    float* columns = panels + round_up(largest.places * ci, kLanes);
     float* to = at(*sums, group);
     for (int64_t n = 0; n <= numbers; n++)
       std::fill(to + n * pitch + first, to + n * pitch + behind, 0.f);
@@ -267,19 +279,23 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats kernel, Floats x,
     for (int64_t i = op.items * group / groups, end; i < last; i = end) {
       end = std::min(i + together, last);
       const Grid g = op.grid(i, end);
-      to_panels(g, x.typed_data() + op.begin(i) * op.ci, op.ci, panels);
+      to_panels(g, x.typed_data() + op.begin(i) * op.ci, op.ci, side, panels);
       for (int64_t block = first; block < behind; block += kColumns) {
         const int64_t begin = op.result(i) * op.co + block;
         const int64_t filters = std::min(kColumns, op.co - block);
         take_columns(values + begin, from + begin, g.results, op.co, filters,
                      clips, columns, to + numbers * pitch + block);
-        for (int64_t n = 0; n < numbers; n += kSide) {
+        for (int64_t n = 0; n < numbers; n += at_once) {
           const int64_t place = n / ci, c = n % ci;
           const float* panel = panels + c * g.places +
-              (place / op.size * g.columns + place % op.size) * kSide;
+              (place / op.size * g.columns + place % op.size) * side;
           for (int64_t f = 0; f < filters; f += kWide * kLanes) {
-            auto add = filters - f <= kLanes ? correlate<1> : correlate<kWide>;
-            add(g, stride, panel, columns + f, to + n * pitch + block + f,
+            const bool is_narrow = filters - f <= kLanes;
+            auto add = is_photo ? is_narrow ? correlate<kPhotoSize * kRgb, 1>
+                                            : correlate<kPhotoSize * kRgb, kWide>
+                       : is_narrow ? correlate<kSide, 1>
+                                   : correlate<kSide, kWide>;
+            add(g, stride, panel, side, columns + f, to + n * pitch + block + f,
                 pitch);
           }
         }
@@ -287,7 +303,8 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats kernel, Floats x,
     }
   };
   each_item(pool, groups * shares,
-            largest.places * ci + largest.results * kColumns, work);
+            round_up(largest.places * ci, kLanes) + largest.results * kColumns,
+            work);
   return ffi::Error::Success();
 }
 
