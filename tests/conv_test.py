@@ -22,6 +22,7 @@ CASES = [  # size, stride, height and width, channels, filters
   (3, 1, (9, 11), 8, 40),
   (3, 1, (8, 16), 24, 96),
   (3, 2, (17, 20), 3, 16),
+  (3, 1, (9, 11), 3, 40),
 ]
 
 

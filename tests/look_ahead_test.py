@@ -1,5 +1,7 @@
 """The look one step ahead, and the tasks that a run's page proposes."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,6 +53,7 @@ def test_the_gain_is_that_of_two_steps():
   batch = _batch(0, [[0, 1, -1], [1, 0, -1], [-1, 1, -1], [2, -1, -1]])
   held_out = _batch(1, [[0, 0, 0], [2, 1, 1], [-1, 1, 1]])
 
+  @functools.partial(jax.jit, static_argnums=(0, 1))
   def gradient_of(first: int, last: int):
     """Of the weighted sum of some tasks' losses."""
 
@@ -63,20 +66,25 @@ def test_the_gain_is_that_of_two_steps():
 
     return jax.grad(total)(before.params)
 
-  def loss_at(params) -> float:
+  @jax.jit
+  def loss_at(params) -> jax.Array:
     logits_BxTxK = NETWORK.apply(
       {'params': params}, held_out.image_BxHxWxC, deterministic=True
     )
     log = jax.nn.log_softmax(logits_BxTxK[:2, 0])
-    return -float(log[0, 0] + log[1, 2]) / 2
+    return -(log[0, 0] + log[1, 2]) / 2
 
-  def loss_after(number: int) -> float:
+  @jax.jit
+  def gain(batch, held_out) -> jax.Array:
+    return look_ahead.gain(NETWORK, adam, before, batch, held_out)
+
+  def loss_after(number: int) -> jax.Array:
     """After a step on the first so many tasks."""
     gradient = gradient_of(0, number)
     update, _ = adam.update(gradient, before.opt_state, before.params)
     return loss_at(optax.apply_updates(before.params, update))
 
-  gain_T = look_ahead.gain(NETWORK, adam, before, batch, held_out)
+  gain_T = gain(batch, held_out)
   expected = 1 - loss_after(2) / loss_after(1)
   assert abs(expected) > 1e-5
   np.testing.assert_allclose(
@@ -87,15 +95,15 @@ def test_the_gain_is_that_of_two_steps():
   moved = jax.tree.map(
     lambda x, g: x - 0.5 * g, before.params, gradient_of(1, 2)
   )
-  after_L = look_ahead.loss_after(
-    *(NETWORK, plain, before.replace(opt_state=plain.init(before.params))),
+  after_L = jax.jit(functools.partial(look_ahead.loss_after, NETWORK, plain))(
+    before.replace(opt_state=plain.init(before.params)),
     *(batch, held_out, jnp.array([[0, 0, 0], [0, 0.95, 0]])),
   )
   at_L = [loss_at(before.params), loss_at(moved)]
   assert abs(at_L[1] - at_L[0]) > 1e-3
   np.testing.assert_allclose(after_L, at_L, rtol=1e-5)
   nothing = _batch(1, [[-1, 0, 0]])
-  assert np.isnan(look_ahead.gain(NETWORK, adam, before, batch, nothing)).all()
+  assert np.isnan(gain(batch, nothing)).all()
 
 
 def test_mutual_information_is_that_of_scikit_learn():

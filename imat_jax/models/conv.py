@@ -119,9 +119,9 @@ def _backward(stride, relu6, residuals, dy_BxHxWxC):
     _, pull = jax.vjp(lambda x: plain(x, kernel, bias_C, stride), x_BxHxWxC)
     passes = (y_BxHxWxC > 0) & (y_BxHxWxC < 6) if relu6 else True
     (dx_BxHxWxC,) = pull(jnp.where(passes, dy_BxHxWxC, 0))
-  blocks, rounded = -(-filters // _COLUMNS), -(-channels // _SIDE) * _SIDE
-  if channels == size == 3:  # of photos, which have no channels more
-    rounded = channels
+  is_photo = channels == size == 3
+  rounded = channels if is_photo else -(-channels // _SIDE) * _SIDE
+  blocks = -(-filters // _COLUMNS)
   # Groups of the batch: with little memory work for about 16 threads.
   groups = max(4, kernels.PARTS // blocks)
   shape = groups, size**2 * rounded + 1, blocks * _COLUMNS

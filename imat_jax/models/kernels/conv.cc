@@ -8,8 +8,8 @@ namespace {
 using V = Vector<float, kLanes>;
 constexpr int kWide = kLanes / 8;  // registers of a block of filters
 constexpr int kSide = 8;           // places, or a filter's numbers, at once
-constexpr int kRgb = 3;             // channels of photos, whose gradient
-constexpr int kPhotoSize = 3;       // has kernels of its own for 3 x 3
+constexpr int kRgb = 3;             // channels of photos
+constexpr int kRow = 3 * kRgb;      // numbers of a row of a 3 x 3 kernel
 constexpr int64_t kChunk = 64;     // pixels that are a picture to 1 x 1
 constexpr int64_t kColumns = 32;   // filters of an item of a kernel's gradient
 constexpr int64_t kPlaces = 256;   // whose products it adds up in registers
@@ -170,8 +170,9 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias,
   const float* from = x.typed_data();
   auto work = [&](int64_t item, int, float* memory) {
     auto get = [=](int64_t i) { return from[i]; };
-    convolve(op.patches(item, from, get, true, memory), op.size, blocks[0].floats,
-             clips, op.co, y->typed_data() + op.result(item) * op.co);
+    convolve(op.patches(item, from, get, true, memory), op.size,
+             blocks[0].floats, clips, op.co,
+             y->typed_data() + op.result(item) * op.co);
   };
   each_item(pool, op.items, op.memory(), work);
   return ffi::Error::Success();
@@ -251,7 +252,8 @@ void correlate(const Grid& g, int64_t stride, const float* panel, int64_t side,
 // That of the kernel and, behind it, of the bias, for each of the groups into
 // which the batch is cut: G x (places of the kernel x channels, rounded up, +
 // 1) x filters, rounded up to blocks of kColumns. A group's share of the blocks
-// is an item of work; there are kParts of them or a little less.
+// is an item of work; there are kParts of them or a little less. Channels of
+// photos are not rounded up.
 ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats kernel, Floats x,
                            Floats y, Floats dy, ToFloats sums, int64_t stride,
                            bool clips) {
@@ -259,9 +261,9 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats kernel, Floats x,
   const int64_t groups = sums->dimensions()[0], pitch = sums->dimensions()[2];
   const int64_t shares = kParts / groups, blocks = pitch / kColumns;
   // A panel of photos would be mostly zeros; theirs has a kernel's row at once.
-  const bool is_photo = op.ci == kRgb && op.size == kPhotoSize;
+  const bool is_photo = op.ci == kRgb && op.size * kRgb == kRow;
   const int64_t side = is_photo ? kRgb : kSide;
-  const int64_t at_once = is_photo ? kPhotoSize * kRgb : kSide;
+  const int64_t at_once = is_photo ? kRow : kSide;
   const int64_t ci = round_up(op.ci, side), numbers = op.size * op.size * ci;
   const int64_t together =
       std::max<int64_t>(kPlaces / op.largest(1).results, 1);
@@ -291,10 +293,10 @@ ffi::Error kernel_gradient(ffi::ThreadPool pool, Floats kernel, Floats x,
               (place / op.size * g.columns + place % op.size) * side;
           for (int64_t f = 0; f < filters; f += kWide * kLanes) {
             const bool is_narrow = filters - f <= kLanes;
-            auto add = is_photo ? is_narrow ? correlate<kPhotoSize * kRgb, 1>
-                                            : correlate<kPhotoSize * kRgb, kWide>
-                       : is_narrow ? correlate<kSide, 1>
-                                   : correlate<kSide, kWide>;
+            auto add = is_photo ? correlate<kRow, kWide>
+                                : correlate<kSide, kWide>;
+            if (is_narrow)
+              add = is_photo ? correlate<kRow, 1> : correlate<kSide, 1>;
             add(g, stride, panel, side, columns + f, to + n * pitch + block + f,
                 pitch);
           }
