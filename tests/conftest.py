@@ -15,7 +15,6 @@ from absl import flags
 from PIL import Image, ImageDraw
 
 from imat_jax.data import configs
-from imat_jax.runtime import files
 
 # Before anything imports jax; commands that tests start inherit it, but for the
 # four devices: they have what their machine has.
@@ -26,17 +25,12 @@ os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 # XLA has a thread per device or more, and sums in another order with more of
 # them; so here a process of one device has as many.
 os.environ['NPROC'] = '4'
-# Half the tests' time was the optimizer's of XLA's programs, which run for
-# milliseconds. Ours, in C++, are those of users.
-UNOPTIMIZED = (
-  '--xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1'
+os.environ['XLA_FLAGS'] = ' '.join(
+  [
+    os.environ.get('XLA_FLAGS', ''),
+    '--xla_force_host_platform_device_count=4',
+  ]
 )
-os.environ['XLA_FLAGS'] = (
-  f'{UNOPTIMIZED} --xla_force_host_platform_device_count=4'
-)
-# What one module has compiled the others find, as do processes and later tests.
-os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
-os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(files.cache_folder()))
 
 # The same examples each time, however busy the machine is.
 hypothesis.settings.register_profile(
@@ -69,7 +63,7 @@ def pytest_configure(config):
   import jax
 
   assert len(jax.devices()) == 4
-  os.environ['XLA_FLAGS'] = UNOPTIMIZED
+  del os.environ['XLA_FLAGS']
   config.addinivalue_line('filterwarnings', 'error:::imat_jax')
   # A deprecated protobuf call of tfds 4.9.10, which still works.
   config.addinivalue_line(

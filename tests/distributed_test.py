@@ -115,7 +115,7 @@ def test_processes_do_not_change_the_numbers(built, tmp_path):
     strategy=upgrad,
   )
   flags = '--strategy=upgrad', '--gradients_at=trunk', '--epochs=3'
-  first, *others = _train(2, built, tmp_path / 'run', *flags)
+  first, *others = _train(4, built, tmp_path / 'run', *flags)
   expected = pytest.approx(_losses(tmp_path / 'one'), rel=1e-4)
   assert _losses(tmp_path / 'run') == expected
   assert 'epoch 3/3' in first and 'report.html' in first

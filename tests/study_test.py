@@ -241,7 +241,7 @@ def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
 
 @pytest.mark.parametrize('model', ['public_3m', 'private_1_4m'])
 def test_runs_at_once_are_runs_in_turn(built, tmp_path, model):
-  for path, number in (('turn', 1), ('once', 6)):
+  for path, number in (('turn', 1), ('once', 4)):
     _run(_config(built, tmp_path / path, models=(model,), runs_at_once=number))
   turn, once = _folders(tmp_path / 'turn'), _folders(tmp_path / 'once')
   assert len(turn) == 6 and turn.keys() == once.keys()
