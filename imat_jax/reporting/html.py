@@ -90,14 +90,6 @@ def write(
   files.write_text(path, page)
 
 
-def no_better(task: str, accuracy: float, baseline: float) -> str:
-  """The warning where a network is no better than the commonest label."""
-  return (
-    f'an accuracy of {accuracy:.3f} in {task} is no better than always saying '
-    f'the commonest label ({baseline:.3f})'
-  )
-
-
 def confusion_table(
   title: str, runs: Sequence[Result], task: str
 ) -> dict[str, Any]:

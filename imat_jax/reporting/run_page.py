@@ -21,7 +21,8 @@ def write(workdir: Workdir) -> str:
     for name, of in evaluation.items()
   }
   warnings = [
-    html.no_better(name, evaluation[name]['accuracy'], baselines[name])
+    f'an accuracy of {evaluation[name]["accuracy"]:.3f} in {name} is no better '
+    f'than always saying the commonest label ({baselines[name]:.3f})'
     for name in labelled
     if evaluation[name]['accuracy'] <= baselines[name]
   ]

@@ -157,9 +157,11 @@ def _budget_chart(
     | {part: _percent(row[part]) for part in ('difference', 'low', 'high')}
     for row in rows
   ]
-  x = alt.X('labels:Q', title='labels of the added task').scale(
-    type='log', nice=False, padding=12
-  )
+  x = alt.X(
+    'labels:Q',
+    title='labels of the added task',
+    axis=alt.Axis(grid=False, tickCount=4, format='~s'),
+  ).scale(type='log', nice=False, padding=12)
   y = alt.Y('low:Q', title='percentage points; up is better').scale(
     domain=list(range_), nice=True
   )

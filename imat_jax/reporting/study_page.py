@@ -2,7 +2,7 @@
 
 import collections
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imat_jax import options
@@ -45,13 +45,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
     for name, of in cell['scores'].items()
   }
   findings['label_budget'] = label_budget.rows(findings, statistics)
-  findings['warnings'] += [
-    f'{cell["model"]} · {" + ".join(cell["tasks"])}: '
-    + html.no_better(name, of['accuracy']['mean'], baselines[name])
-    for cell in findings['cells']
-    for name, of in cell['scores'].items()
-    if of['count'] and of['accuracy']['mean'] <= baselines[name]
-  ]
+  findings['warnings'] += _no_better(findings['cells'], baselines)
   trained_by = results.trained_by(itertools.chain(*runs_by_cell.values()))
   if len(trained_by) > 1:
     findings['warnings'].append(
@@ -111,6 +105,30 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
   )
   paths = (workdir.report, workdir.path / 'study.json', directory)
   return html.summary([*findings['verdict'], *findings['warnings']], paths)
+
+
+def _no_better(
+  cells: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]
+) -> list[str]:
+  """A warning for each task in which a constant answer is as good."""
+  warnings = []
+  for task, baseline in baselines.items():
+    accuracies = {
+      f'{cell["model"]} · {" + ".join(cell["tasks"])}': of['accuracy']['mean']
+      for cell in cells
+      if (of := cell['scores'].get(task)) and of['count']
+    }
+    weak = [
+      f'{cell} ({accuracy:.3f})'
+      for cell, accuracy in accuracies.items()
+      if accuracy <= baseline
+    ]
+    if weak:
+      warnings.append(
+        f'in {task} no better than always saying the commonest label '
+        f'({baseline:.3f}): {"; ".join(weak)}'
+      )
+  return warnings
 
 
 def _by_model(
