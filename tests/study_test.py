@@ -24,7 +24,7 @@ from sklearn import metrics
 from imat_jax import config, errors, evaluate, tasks, train
 from imat_jax.data import source
 from imat_jax.models import presets
-from imat_jax.reporting import analysis, results, tables
+from imat_jax.reporting import analysis, results, study_page, tables
 from imat_jax.runtime import distributed
 from imat_jax.study import dry_run, grid, sweep
 from imat_jax.training import compiled, scores, trained_model
@@ -558,6 +558,29 @@ def test_labels_one_by_one_against_scikit_learn(whole, built):
       )
       assert with_mean - alone_mean == pytest.approx(mean)
       assert alone_mean == pytest.approx(alone)
+
+
+def test_a_task_has_one_warning_for_all_that_a_constant_answer_equals():
+  def cell(model, **accuracies):
+    scores = {
+      task: {'count': 9 * (mean >= 0), 'accuracy': {'mean': mean}}
+      for task, mean in accuracies.items()
+    }
+    return {'model': model, 'tasks': list(accuracies), 'scores': scores}
+
+  cells = [
+    cell('a', apparel=0.8, age=0.5),
+    cell('b', apparel=0.3, age=0.5),
+    cell('c', apparel=0.9, age=0.6),
+    cell('d', apparel=0.9, age=-1),  # no photo has a label
+  ]
+  assert study_page.no_better(cells, {'apparel': 0.4, 'age': 0.5}) == [
+    'in apparel no better than always saying the commonest label (0.400): '
+    'b · apparel + age (0.300)',
+    'in age no better than always saying the commonest label (0.500): '
+    'a · apparel + age (0.500); b · apparel + age (0.500)',
+  ]
+  assert not study_page.no_better(cells, {'apparel': 0.2})
 
 
 @pytest.mark.parametrize('name', ['whole', 'methods'])

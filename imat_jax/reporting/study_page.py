@@ -45,7 +45,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
     for name, of in cell['scores'].items()
   }
   findings['label_budget'] = label_budget.rows(findings, statistics)
-  findings['warnings'] += _no_better(findings['cells'], baselines)
+  findings['warnings'] += no_better(findings['cells'], baselines)
   trained_by = results.trained_by(itertools.chain(*runs_by_cell.values()))
   if len(trained_by) > 1:
     findings['warnings'].append(
@@ -107,21 +107,23 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
   return html.summary([*findings['verdict'], *findings['warnings']], paths)
 
 
-def _no_better(
+def no_better(
   cells: Sequence[Mapping[str, Any]], baselines: Mapping[str, float]
 ) -> list[str]:
-  """A warning for each task in which a constant answer is as good."""
+  """A warning for each task in which a constant answer is as good.
+
+  Args:
+    cells: of `study.json`.
+    baselines: the accuracy of the commonest train label, task by task.
+  """
   warnings = []
   for task, baseline in baselines.items():
-    accuracies = {
-      f'{cell["model"]} · {" + ".join(cell["tasks"])}': of['accuracy']['mean']
+    weak = [
+      f'{cell["model"]} · {" + ".join(cell["tasks"])} '
+      f'({of["accuracy"]["mean"]:.3f})'
       for cell in cells
       if (of := cell['scores'].get(task)) and of['count']
-    }
-    weak = [
-      f'{cell} ({accuracy:.3f})'
-      for cell, accuracy in accuracies.items()
-      if accuracy <= baseline
+      if of['accuracy']['mean'] <= baseline
     ]
     if weak:
       warnings.append(
