@@ -9,6 +9,7 @@ import tiny
 
 from imat_jax import errors
 from imat_jax.data import build, configs, description, source
+from imat_jax.data import kaggle as kaggle_files
 
 TEXT = """
 title = "Shapes <b>of</b> one color"
@@ -96,11 +97,8 @@ def test_a_bad_file_is_one_line(kaggle, tmp_path, text, message):
 
 
 def test_a_file_that_is_not_there(kaggle, tmp_path):
-  config = configs.Build(
-    annotations='', images='', data_dir='', description=str(tmp_path / 'no')
-  )
   with pytest.raises(errors.UserError, match='no: No such file'):
-    description.read(config)
+    description.read(str(tmp_path / 'no'), [])
 
 
 def test_the_description_of_the_study_names_its_tasks():
@@ -108,11 +106,7 @@ def test_the_description_of_the_study_names_its_tasks():
   clothing = experiments.parents[1] / 'shared/data/clothing'
   if not clothing.is_dir():
     pytest.skip('needs the shared photos of clothes')
-  config = configs.Build(
-    annotations=str(clothing),
-    images='',
-    data_dir='',
-    description=str(experiments / 'clothing.toml'),
-  )
-  labels = description.read(config)['description']['labels']
+  path = str(experiments / 'clothing.toml')
+  read = description.read(path, kaggle_files.task_names(clothing))
+  labels = read['description']['labels']
   assert 'pixels' in labels['color'] and labels['apparel'] == 'people'

@@ -31,7 +31,7 @@ import functools
 import hashlib
 import json
 import pathlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -114,9 +114,10 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
   """Builds in a local folder; False if the same data set already existed."""
   build_files.check(config, data_dir)
   selected = selection.select(config)
-  groupings = _groupings(config)
+  names = kaggle.task_names(config.annotations)
+  groupings = _groupings(config.groups, names)
   selected = [photos.with_groups(groupings) for photos in selected]
-  described = description.read(config)
+  described = description.read(config.description, names)
   data_dir.mkdir(parents=True, exist_ok=True)
   with scratch.folder(data_dir, '.build-') as work_dir:
     splits = {
@@ -199,11 +200,12 @@ def all_tasks(
   )
 
 
-def _groupings(config: configs.Build) -> list[label_groups.Grouping]:
+def _groupings(
+  paths: Iterable[str], names: Collection[str]
+) -> list[label_groups.Grouping]:
   """Those of all files; a task cannot be grouped twice by one name."""
-  names = kaggle.task_names(config.annotations)
   groupings = []
-  for file in config.groups:
+  for file in paths:
     groupings += label_groups.read(file, names)
   for grouping in groupings:
     if [g.name for g in groupings].count(grouping.name) > 1 or (

@@ -18,25 +18,27 @@ description makes no other data set.
 import collections
 import pathlib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from imat_jax import errors, tasks
-from imat_jax.data import configs, kaggle
 
 _KEY = 'description'
 _TEXTS = ('title', 'source', 'license')
 _LABELS = 'labels'
 
 
-def read(config: configs.Build) -> dict[str, Any]:
+def read(path: str, names: Collection[str]) -> dict[str, Any]:
   """The part of the metadata that holds the description; empty without one.
+
+  Args:
+    path: of the file; may be empty.
+    names: of the tasks that the annotations have.
 
   Raises:
     UserError: the file is missing or not of this form, or names a task that the
       annotations lack.
   """
-  path = config.description
   if not path:
     return {}
   try:
@@ -59,9 +61,8 @@ def read(config: configs.Build) -> dict[str, Any]:
   for name, text in texts:
     if not isinstance(text, str) or not text.strip():
       raise errors.UserError(f'{path}: {name} must be a text')
-  names = kaggle.task_names(config.annotations)
   labels = {tasks.resolve(name, names): text for name, text in labels.items()}
-  if unknown := labels.keys() - names:
+  if unknown := labels.keys() - set(names):
     raise errors.UserError(
       f"{path}: [labels] has no task '{sorted(unknown)[0]}'; available: "
       f'{", ".join(sorted(n for n in names if ":" not in n))}'

@@ -10,12 +10,11 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from imat_jax import config, errors, options
+from imat_jax import errors, options
 from imat_jax.data import description, source
 from imat_jax.reporting import results
 from imat_jax.reporting.results import Result
 from imat_jax.runtime import environment, files
-from imat_jax.study.label_space_config import LabelSpace
 from imat_jax.training import scores
 
 _PAGES = jinja2.Environment(
@@ -54,7 +53,8 @@ _PAGES.filters |= {'number': number, 'p_value': p_value, 'minus': minus}
 def write(
   path: pathlib.Path,
   template: str,
-  settings: config.Training | LabelSpace,
+  data_dir: str,
+  settings: options.Config,
   tasks: Sequence[str],
   figures: Mapping[str, Sequence[Mapping[str, Any]]],
   **content: Any,
@@ -64,14 +64,15 @@ def write(
   Args:
     path: of the page.
     template: its name.
-    settings: the config of the run, the study or the label space.
+    data_dir: of the data set.
+    settings: what the command was told.
     tasks: whose labels in the data set are listed.
     figures: by name, each a list of charts.
     content: what else the template shows.
   """
   from imat_jax.reporting import charts  # loads altair, in a second
 
-  statistics = results.statistics(settings.data_dir)
+  statistics = results.statistics(data_dir)
   page = _PAGES.get_template(template).render(
     tasks=tasks,
     statistics=statistics,

@@ -82,6 +82,7 @@ def write(
   html.write(
     root / 'report.html',
     'label_space.html',
+    settings.data_dir,
     settings,
     [settings.task],
     {

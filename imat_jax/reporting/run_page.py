@@ -54,6 +54,7 @@ def write(workdir: Workdir) -> str:
   html.write(
     workdir.report,
     'run.html',
+    result.run.data_dir,
     result.run,
     result.task_set.names,
     specs,

@@ -45,6 +45,7 @@ def write(
   html.write(
     root / 'report.html',
     'search.html',
+    search.data_dir,
     search,
     search.tasks[:1],
     figures,

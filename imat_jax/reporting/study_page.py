@@ -70,6 +70,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
   html.write(
     workdir.report,
     'study.html',
+    study.data_dir,
     study,
     planned.task_names,
     _figures(findings, with_task),
