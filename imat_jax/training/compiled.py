@@ -291,4 +291,8 @@ def _fresh(
     )
     return first, first.variables, *sums
 
-  return jax.jit(vmap_runs(of_run, (0, 0)))
+  # It runs once. LLVM's full effort takes seconds for its random numbers, and
+  # the numbers are the same without.
+  on_cpu = jax.default_backend() == 'cpu'
+  options = {'xla_backend_optimization_level': 1} if on_cpu else None
+  return jax.jit(vmap_runs(of_run, (0, 0)), compiler_options=options)
