@@ -23,7 +23,7 @@ def _config(data_dir: str, path: pathlib.Path, **knobs) -> config.Run:
   return config.Run(
     data_dir=data_dir,
     workdir=str(path),
-    **{'tasks': TASKS, 'model': tiny.MODEL, 'epochs': 3, 'batch_size': 16}
+    **{'tasks': TASKS, 'model': tiny.SMALL, 'epochs': 3, 'batch_size': 16}
     | knobs,
   )
 

@@ -16,7 +16,7 @@ from experiments import public_3m
 from imat_jax import config, flags, options, tasks
 from imat_jax.data.types import Batch
 from imat_jax.models import trunks
-from imat_jax.models.network import Network, trained_input
+from imat_jax.models.network import Network
 from imat_jax.models.presets import imagenet
 from imat_jax.models.trunks.paper import Paper
 from imat_jax.strategies.weighted_sum import WeightedSum
@@ -86,16 +86,7 @@ def _batch(label_BxT, size: int = 8) -> Batch:
 
 @functools.cache
 def _start(model, strategy, weight_T=(1, 0.5, 0.7)) -> state.TrainState:
-  network = Network(model, TASKS)
-
-  @jax.jit
-  def create():
-    return state.create(
-      *(network, optax.sgd(0.1), strategy, trained_input(model.trunk)),
-      *(jnp.uint32(3), jnp.array(weight_T)),
-    )
-
-  return create()
+  return tiny.fresh(Network(model, TASKS), optax.sgd(0.1), weight_T, strategy)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -35,11 +35,7 @@ def _batch(seed: int, label_BxT) -> Batch:
 
 
 def _start(adam: optax.GradientTransformation) -> state.TrainState:
-  strategy = config.Training(data_dir='', workdir='').strategy
-  first = state.create(
-    *(NETWORK, adam, strategy),
-    *(jnp.zeros((1, 32, 32, 3)), jnp.uint32(3), WEIGHT_T),
-  )
+  first = tiny.fresh(NETWORK, adam, WEIGHT_T)
   # With moments, as in the middle of a run.
   gradient = jax.tree.map(lambda x: 0.01 * jnp.ones_like(x), first.params)
   _, opt_state = adam.update(gradient, first.opt_state, first.params)
@@ -53,18 +49,14 @@ def test_the_gain_is_that_of_two_steps():
   batch = _batch(0, [[0, 1, -1], [1, 0, -1], [-1, 1, -1], [2, -1, -1]])
   held_out = _batch(1, [[0, 0, 0], [2, 1, 1], [-1, 1, 1]])
 
-  @functools.partial(jax.jit, static_argnums=(0, 1))
-  def gradient_of(first: int, last: int):
-    """Of the weighted sum of some tasks' losses."""
-
-    def total(params):
-      logits_BxTxK, _ = gradients.forward(
-        NETWORK, before, params, batch.image_BxHxWxC
-      )
-      loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
-      return (WEIGHT_T * loss.value_T())[first:last].sum()
-
-    return jax.grad(total)(before.params)
+  @jax.jit
+  @functools.partial(jax.grad, argnums=1)
+  def gradient_of(weight_T, params):
+    logits_BxTxK, _ = gradients.forward(
+      NETWORK, before, params, batch.image_BxHxWxC
+    )
+    loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
+    return jnp.where(weight_T, weight_T * loss.value_T(), 0).sum()
 
   @jax.jit
   def loss_at(params) -> jax.Array:
@@ -74,17 +66,15 @@ def test_the_gain_is_that_of_two_steps():
     log = jax.nn.log_softmax(logits_BxTxK[:2, 0])
     return -(log[0, 0] + log[1, 2]) / 2
 
-  @jax.jit
-  def gain(batch, held_out) -> jax.Array:
-    return look_ahead.gain(NETWORK, adam, before, batch, held_out)
-
   def loss_after(number: int) -> jax.Array:
     """After a step on the first so many tasks."""
-    gradient = gradient_of(0, number)
+    of_first_T = jnp.arange(3) < number
+    gradient = gradient_of(WEIGHT_T * of_first_T, before.params)
     update, _ = adam.update(gradient, before.opt_state, before.params)
     return loss_at(optax.apply_updates(before.params, update))
 
-  gain_T = gain(batch, held_out)
+  gain = jax.jit(functools.partial(look_ahead.gain, NETWORK, adam))
+  gain_T = gain(before, batch, held_out)
   expected = 1 - loss_after(2) / loss_after(1)
   assert abs(expected) > 1e-5
   np.testing.assert_allclose(
@@ -92,9 +82,8 @@ def test_the_gain_is_that_of_two_steps():
   )
   # Fifty et al.'s: no step, and a plain one on color alone.
   plain = optax.sgd(0.5)
-  moved = jax.tree.map(
-    lambda x, g: x - 0.5 * g, before.params, gradient_of(1, 2)
-  )
+  of_color = gradient_of(jnp.array([0, 0.95, 0]), before.params)
+  moved = jax.tree.map(lambda x, g: x - 0.5 * g, before.params, of_color)
   after_L = jax.jit(functools.partial(look_ahead.loss_after, NETWORK, plain))(
     before.replace(opt_state=plain.init(before.params)),
     *(batch, held_out, jnp.array([[0, 0, 0], [0, 0.95, 0]])),
@@ -102,8 +91,8 @@ def test_the_gain_is_that_of_two_steps():
   at_L = [loss_at(before.params), loss_at(moved)]
   assert abs(at_L[1] - at_L[0]) > 1e-3
   np.testing.assert_allclose(after_L, at_L, rtol=1e-5)
-  nothing = _batch(1, [[-1, 0, 0]])
-  assert np.isnan(gain(batch, nothing)).all()
+  nothing = _batch(1, [[-1, 0, 0], [-1, 1, 1], [-1, 1, 1]])
+  assert np.isnan(gain(before, batch, nothing)).all()
 
 
 def test_mutual_information_is_that_of_scikit_learn():

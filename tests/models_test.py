@@ -90,8 +90,8 @@ def test_the_first_of_tied_maxima_has_the_gradient():
 
 
 def test_dropout_only_in_training():
-  network = Network(tiny.MODEL, tasks.TaskSet((APPAREL,)))
-  image = jax.random.uniform(jax.random.key(3), (2, 128, 128, 3))
+  network = Network(tiny.SMALL, tasks.TaskSet((APPAREL,)))
+  image = jax.random.uniform(jax.random.key(3), (2, 32, 32, 3))
   params = network.init(jax.random.key(0), image, deterministic=True)
 
   def apply(seed, deterministic):

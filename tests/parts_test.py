@@ -7,7 +7,6 @@ import pathlib
 import signal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -142,16 +141,14 @@ def test_the_paper_at_another_size(built, tmp_path):
 
 
 def _start(strategy: strategies.Strategy) -> state.TrainState:
-  return state.create(
-    *(Network(tiny.MODEL, TASKS), optax.sgd(0.1), strategy),
-    *(jnp.zeros((1, 128, 128, 3)), jnp.uint32(3), jnp.array([1, 0.5])),
-  )
+  network = Network(tiny.SMALL, TASKS)
+  return tiny.fresh(network, optax.sgd(0.1), [1, 0.5], strategy)
 
 
 def _batch(label_BxT) -> Batch:
   label_BxT = np.array(label_BxT, np.int32)
   image_BxHxWxC = np.random.default_rng(0).integers(
-    0, 256, (len(label_BxT), 128, 128, 3), np.uint8
+    0, 256, (len(label_BxT), 32, 32, 3), np.uint8
   )
   return Batch(image_BxHxWxC, label_BxT)
 
@@ -160,7 +157,7 @@ def test_a_method_decides_the_weights():
   """Of two tasks in turn, each moves its own head and not the other's."""
   recipe, sgd = _parse('--strategy=take_turns').recipe, optax.sgd(0.1)
   one_step = jax.jit(
-    functools.partial(step.train_step, Network(tiny.MODEL, TASKS), sgd, recipe)
+    functools.partial(step.train_step, Network(tiny.SMALL, TASKS), sgd, recipe)
   )
   now, batch = _start(recipe.strategy), _batch([[0, 1], [1, 0]])
   for turn in range(2):

@@ -24,7 +24,6 @@ from imat_jax.training import (
   inputs,
   losses,
   optimizer,
-  state,
   step,
 )
 from imat_jax.training.state import TrainState
@@ -90,12 +89,8 @@ def test_a_long_gradient_is_scaled():
 
 
 def _start(averages: bool = False) -> TrainState:
-  return state.create(
-    *(Network(MODEL, TASKS), optax.sgd(0.1), config.Training(
-      data_dir='', workdir='').strategy),
-    *(jnp.zeros((1, 16, 16, 3)), jnp.uint32(3), jnp.array([1, 0.95])),
-    averages=averages,
-  )  # fmt: skip
+  network = Network(MODEL, TASKS)
+  return tiny.fresh(network, optax.sgd(0.1), [1, 0.95], averages=averages)
 
 
 def _batch() -> Batch:
@@ -134,11 +129,7 @@ def test_a_mean_of_gradients_is_one_update():
   recipe = _recipe(optimizer=options)
   rule = optimizer.make(options, MODEL.trunk, num_steps=4)
   network = Network(MODEL, TASKS)
-  now = state.create(
-    *(network, rule, recipe.strategy, jnp.zeros((1, 16, 16, 3))),
-    *(0, jnp.ones(2)),
-    averages=True,
-  )
+  now = tiny.fresh(network, rule, [1, 1], averages=True)
   one_step = jax.jit(functools.partial(step.train_step, network, rule, recipe))
   first, second = _batch(), _batch()
   after, _ = one_step(now, first)

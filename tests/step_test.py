@@ -13,7 +13,6 @@ import tiny
 from imat_jax import config, tasks
 from imat_jax.data.types import Batch
 from imat_jax.models.network import Network
-from imat_jax.strategies.weighted_sum import WeightedSum
 from imat_jax.training import (
   compiled,
   inputs,
@@ -30,9 +29,9 @@ TASKS = tasks.TaskSet(
   (tasks.Task('color', ('red', 'blue', 'green')), tasks.Task('age', ('a', 'b')))
 )
 RUN = config.Run(
-  data_dir='', workdir='', tasks=('color', 'age'), model=tiny.MODEL, seed=3
+  data_dir='', workdir='', tasks=('color', 'age'), model=tiny.SMALL, seed=3
 )
-NETWORK = Network(tiny.MODEL, TASKS)
+NETWORK = Network(tiny.SMALL, TASKS)
 STEP = jax.jit(
   functools.partial(
     step.train_step,
@@ -46,17 +45,13 @@ STEP = jax.jit(
 def _batch(label_BxT, seed=0) -> Batch:
   rng = np.random.default_rng(seed)
   label_BxT = np.array(label_BxT, np.int32)
-  shape = (len(label_BxT), 128, 128, 3)
+  shape = (len(label_BxT), 32, 32, 3)
   return Batch(rng.integers(0, 256, shape, np.uint8), label_BxT)
 
 
 def _start() -> state.TrainState:
-  weight_T = jnp.array([1.0, 0.95])
-  image_BxHxWxC = jnp.zeros((1, 128, 128, 3))
   adam = optimizer.make(RUN.optimizer, RUN.model.trunk, 1)
-  return state.create(
-    NETWORK, adam, WeightedSum(), image_BxHxWxC, jnp.uint32(3), weight_T
-  )
+  return tiny.fresh(NETWORK, adam, [1.0, 0.95])
 
 
 def _changed(before, after) -> bool:

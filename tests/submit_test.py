@@ -53,7 +53,7 @@ def all_tasks(built, tmp_path_factory) -> str:
   path = str(tmp_path_factory.mktemp('all') / 'run')
   all_tasks.main(
     all_tasks.DEFAULTS(
-      data_dir=built, workdir=path, model=tiny.MODEL, epochs=1, batch_size=16
+      data_dir=built, workdir=path, model=tiny.SMALL, epochs=1, batch_size=16
     )
   )
   return path

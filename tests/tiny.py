@@ -11,15 +11,19 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from imat_jax import config, train
+from imat_jax.models.network import Network, trained_input
 from imat_jax.models.trunks.paper import Paper
 from imat_jax.strategies import Strategy
-from imat_jax.training import trained_model
+from imat_jax.strategies.weighted_sum import WeightedSum
+from imat_jax.training import compiled, state, trained_model
 
 MODEL = config.Model(
   trunk=Paper(filters=(2, 3, 4), shared_widths=(8,)), head_widths=(4,)
 )
+WEIGHTED_SUM = WeightedSum()
 FLAGS = ('--filters=2,3,4', '--shared_widths=8', '--head_widths=4')
 # The same on photos of 32 pixels: a step takes a twentieth of the time.
 SMALL = dataclasses.replace(
@@ -49,6 +53,26 @@ class KeepsGramian(Strategy):
     is_here_T = norm_T > 0
     weight_T = evidence.weight_T / jnp.where(is_here_T, norm_T, 1)
     return jnp.where(is_here_T, weight_T, 0), evidence.gramian_TxT
+
+
+def fresh(
+  network: Network,
+  optimizer: optax.GradientTransformation,
+  weight_T,
+  strategy: Strategy = WEIGHTED_SUM,
+  averages: bool = False,
+) -> state.TrainState:
+  """The state at step 0 of seed 3."""
+
+  @compiled.jit_once
+  def create():
+    return state.create(
+      *(network, optimizer, strategy, trained_input(network.model.trunk)),
+      *(jnp.uint32(3), jnp.array(weight_T, jnp.float32)),
+      averages=averages,
+    )
+
+  return create()
 
 
 def model(**options) -> config.Model:

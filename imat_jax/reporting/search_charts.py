@@ -8,18 +8,23 @@ import altair as alt
 from imat_jax import options
 from imat_jax.reporting import charts
 from imat_jax.study.search_config import Trial
+from imat_jax.study.search_space import Dimension, Range
 
 # Values, of which an option with no more has an axis of names.
 _FEW = 4
 
 
-def slices(trials: Sequence[Trial], objective: str) -> list[charts.Chart]:
+def slices(
+  trials: Sequence[Trial], dimensions: Sequence[Dimension], objective: str
+) -> list[charts.Chart]:
   """The score of each trial against each of its options."""
-  names = dict.fromkeys(name for trial in trials for name in trial.values)
-  return [_slice(trials, name, objective) for name in names]
+  return [_slice(trials, dimension, objective) for dimension in dimensions]
 
 
-def _slice(trials: Sequence[Trial], name: str, objective: str) -> charts.Chart:
+def _slice(
+  trials: Sequence[Trial], dimension: Dimension, objective: str
+) -> charts.Chart:
+  name = dimension.name
   rows = [
     {
       'trial': trial.number,
@@ -38,13 +43,11 @@ def _slice(trials: Sequence[Trial], name: str, objective: str) -> charts.Chart:
   )
   for row in rows:
     row[name] = row[name] if is_number else options.text(row[name])
-  values = [row[name] for row in rows if is_number]
-  # Over a factor of 30 a logarithmic axis shows more.
-  is_log = bool(values) and min(values) > 0 and max(values) / min(values) > 30
+  is_log = is_number and isinstance(dimension, Range) and dimension.is_log
   axis = alt.X(
     f'{name}:{"Q" if is_number else "N"}',
     scale=alt.Scale(type='log', nice=False) if is_log else alt.Undefined,
-    axis=alt.Axis(labelAngle=0),
+    axis=alt.Axis(labelAngle=0, tickCount=4) if is_number else alt.Axis(),
   )
   if is_number and not is_log:
     axis = axis.scale(zero=False)

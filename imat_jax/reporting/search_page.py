@@ -34,7 +34,9 @@ def write(
   rows = compare(finalists, search.objective[0])
   lines = verdict(rows, search)
   figures = {
-    'slices': search_charts.slices(trials, search.objective[0]),
+    'slices': search_charts.slices(
+      trials, search.dimensions, search.objective[0]
+    ),
     'finalists': search_charts.finalists(rows, search.objective[0]),
   }
   if importances:
@@ -87,12 +89,12 @@ def compare(
 
   The interval is Student's t over the differences of the seeds.
   """
-  given = np.array(finalists[0].scores)
-  rows = []
+  given, rows = finalists[0], []
   for finalist in finalists:
-    scores = np.array(finalist.scores)
-    difference = scores - given
-    interval = statistics.interval(statistics.over_seeds(difference))
+    reported, reported_given = (
+      [scores[objective] for scores in one.reported]
+      for one in (finalist, given)
+    )
     rows.append(
       {
         'name': (
@@ -101,17 +103,23 @@ def compare(
         'values': ', '.join(
           f'{name}={_short(x)}' for name, x in finalist.values.items()
         ),
-        'scores': list(map(float, scores)),
-        'mean': float(scores.mean()),
-        'deviation': float(scores.std(ddof=1)),
-        'difference': interval.mean,
-        'low': interval.low,
-        'high': interval.high,
+        'scores': finalist.scores,
+        'mean': float(np.mean(finalist.scores)),
+        'deviation': float(np.std(finalist.scores, ddof=1)),
+        'difference': _paired(finalist.scores, given.scores),
         'split': finalist.reported[0]['split'],
-        'reported': float(np.mean([of[objective] for of in finalist.reported])),
+        'reported': float(np.mean(reported)),
+        'reported_difference': _paired(reported, reported_given),
       }
     )
   return rows
+
+
+def _paired(
+  scores: Sequence[float], others: Sequence[float]
+) -> statistics.Interval:
+  differences = np.subtract(scores, others)
+  return statistics.interval(statistics.over_seeds(differences))
 
 
 def verdict(rows: Sequence[Mapping[str, Any]], search: Search) -> list[str]:
@@ -125,19 +133,24 @@ def verdict(rows: Sequence[Mapping[str, Any]], search: Search) -> list[str]:
       f'{_spread(given)} on validation photos over {search.seeds} seeds'
     ]
   lines = [
-    f'{best["name"]} ({best["values"]}) has the best {objective} on validation '
-    f'photos, {_spread(best)} over {search.seeds} seeds; as given '
-    f'{_spread(given)}'
+    f'Of the finalists {best["name"]} ({best["values"]}) has the best '
+    f'{objective} on validation photos, {_spread(best)} over '
+    f'{search.seeds} seeds; as given {_spread(given)}'
   ]
-  if not best['high'] < 0 and not best['low'] > 0:
+  if _holds_zero(best['difference']):
     lines.append(
       'Its lead over the options as given is within the noise of the seeds'
     )
-  for row in rows[1:]:
-    difference = np.subtract(row['scores'], best['scores'])
-    interval = statistics.interval(statistics.over_seeds(difference))
-    if row is not best and interval.low <= 0 <= interval.high:
-      lines.append(f'{row["name"]} is as good, within the noise of the seeds')
+  rivals = [
+    row['name']
+    for row in rows[1:]
+    if row is not best and _holds_zero(_paired(row['scores'], best['scores']))
+  ]
+  if rivals:
+    lines.append(
+      'Within the noise of the seeds it is not told apart from '
+      f'{" and ".join(rivals)}'
+    )
   if best['split'] == 'validation':
     lines.append(
       'There is no test split: the options were chosen on the photos that '
@@ -146,9 +159,18 @@ def verdict(rows: Sequence[Mapping[str, Any]], search: Search) -> list[str]:
   else:
     lines.append(
       f'On the {best["split"]} photos, which chose nothing: {objective} '
-      f'{best["reported"]:.3f}, as given {given["reported"]:.3f}'
+      f'{best["reported"]:.3f}, as given {given["reported"]:.3f}; difference '
+      f'{_interval(best["reported_difference"])}'
     )
   return lines
+
+
+def _holds_zero(interval: statistics.Interval) -> bool:
+  return interval.low <= 0 <= interval.high
+
+
+def _interval(interval: statistics.Interval) -> str:
+  return f'{interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f})'
 
 
 def _spread(row: Mapping[str, Any]) -> str:

@@ -69,6 +69,16 @@ def fresh(
   return Checkpoint(first, first.variables, *sums, (History(),) * len(ensemble))
 
 
+def jit_once(function: Callable) -> Callable:
+  """`jax.jit` for a program that runs once, such as one of random numbers.
+
+  LLVM's full effort would take seconds, for the same numbers.
+  """
+  on_cpu = jax.default_backend() == 'cpu'
+  options = {'xla_backend_optimization_level': 1} if on_cpu else None
+  return jax.jit(function, compiler_options=options)
+
+
 def fresh_shapes(ensemble: Ensemble) -> Checkpoint:
   """The shapes and types of the arrays of `fresh`."""
   shapes = jax.eval_shape(
@@ -291,8 +301,4 @@ def _fresh(
     )
     return first, first.variables, *sums
 
-  # It runs once. LLVM's full effort takes seconds for its random numbers, and
-  # the numbers are the same without.
-  on_cpu = jax.default_backend() == 'cpu'
-  options = {'xla_backend_optimization_level': 1} if on_cpu else None
-  return jax.jit(vmap_runs(of_run, (0, 0)), compiler_options=options)
+  return jit_once(vmap_runs(of_run, (0, 0)))
