@@ -1,6 +1,7 @@
 """One run on several processes of this machine, which meet over loopback."""
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -9,12 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import pytest
 import tiny
 
-from imat_jax import config, errors, options, train
+from imat_jax import config, errors, options
 from imat_jax.runtime import distributed
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -96,72 +98,89 @@ def _wait_for_step(path: pathlib.Path, step: int, process) -> None:
     time.sleep(0.05)
 
 
-@pytest.fixture(scope='module')
-def whole(built, tmp_path_factory) -> pathlib.Path:
-  """A run of one process."""
-  path = tmp_path_factory.mktemp('whole')
-  tiny.run(built, path, tasks=('apparel', 'color'), batch_size=16)
-  return path
-
-
-def test_processes_do_not_change_the_numbers(built, tmp_path):
-  """Here with the Gramian of the photos of all; `whole` has none."""
-  upgrad = options.part('imat_jax.strategies', 'upgrad')(gradients_at='trunk')
-  tiny.run(
-    built,
-    tmp_path / 'one',
-    tasks=('apparel', 'color'),
-    batch_size=16,
-    strategy=upgrad,
-  )
-  flags = '--strategy=upgrad', '--gradients_at=trunk', '--epochs=3'
-  first, *others = _train(4, built, tmp_path / 'run', *flags)
-  expected = pytest.approx(_losses(tmp_path / 'one'), rel=1e-4)
-  assert _losses(tmp_path / 'run') == expected
-  assert 'epoch 3/3' in first and 'report.html' in first
-  for said in others:  # one speaks for all
-    assert 'epoch' not in said and 'report.html' not in said
-
-
-@pytest.mark.parametrize('cached', [False, True])
-def test_event_files_have_photos_of_the_whole_batch(built, tmp_path, cached):
-  knobs = {'epochs': 1, 'tensorboard': True, 'cache_on_device': cached}
-  flags = [f'--{name}={value}' for name, value in knobs.items()]
-  _train(2, built, tmp_path / 'two', *flags)
-  one = config.Run(
-    data_dir=built,
-    workdir=str(tmp_path / 'one'),
-    tasks=('apparel', 'color'),
-    batch_size=16,
-    model=tiny.SMALL,
-    **knobs,
-  )
-  train.train(one)
-  assert _first_batch(tmp_path / 'two') == _first_batch(tmp_path / 'one')
-
-
 def _first_batch(path: pathlib.Path) -> bytes:
   """The PNG in the first of the event files, one of which is each epoch's."""
-  first, last = sorted((path / 'tensorboard').iterdir())
-  assert b'validation/total_loss' in last.read_bytes()
-  content = first.read_bytes()
+  content = min((path / 'tensorboard').iterdir()).read_bytes()
   return content[content.index(b'\x89PNG') : content.index(b'IEND')]
 
 
+def _first_batch_of_one(built, path: pathlib.Path, **options) -> bytes:
+  """The same, of a run of one process."""
+  options |= {'tasks': ('apparel', 'color'), 'batch_size': 16}
+  tiny.run(built, path, **options, epochs=1, tensorboard=True)
+  return _first_batch(path)
+
+
+def test_photos_on_the_devices_are_those_of_the_whole_batch(built, tmp_path):
+  flags = '--epochs=1', '--tensorboard', '--cache_on_device'
+  _train(2, built, tmp_path / 'two', *flags)
+  of_one = _first_batch_of_one(built, tmp_path / 'one', cache_on_device=True)
+  assert _first_batch(tmp_path / 'two') == of_one
+  last = max((tmp_path / 'two/tensorboard').iterdir())
+  assert b'validation/total_loss' in last.read_bytes()
+
+
+UPGRAD = '--strategy=upgrad', '--gradients_at=trunk'
+
+
+class Killed(NamedTuple):
+  path: pathlib.Path
+  returncode: int
+  said: str
+  seconds: float
+
+
+@pytest.fixture(scope='module')
+def killed(built, tmp_path_factory) -> Callable[[int], Killed]:
+  """Of two processes one is killed: what becomes of the other."""
+
+  @functools.cache
+  def job(victim: int) -> Killed:
+    path = tmp_path_factory.mktemp('run')
+    flags = *UPGRAD, '--epochs=4', '--save_steps=1'
+    with _job([_command(built, path, *flags)] * 2) as processes:
+      _wait_for_step(path, 3, processes[0])
+      processes[victim].kill()
+      start = time.monotonic()
+      other = processes[1 - victim]
+      said = other.communicate(timeout=120)[0]
+      seconds = time.monotonic() - start
+    return Killed(path, other.returncode, said, seconds)
+
+  return job
+
+
 @pytest.mark.parametrize('victim', [0, 1])
-def test_a_killed_process_ends_the_others(built, whole, tmp_path, victim):
-  path = tmp_path / 'run'
-  command = _command(built, path, '--epochs=300', '--save_steps=1')
-  with _job([command] * 2) as processes:
-    _wait_for_step(path, 3, processes[0])
-    processes[victim].kill()
-    start = time.monotonic()
-    other = processes[1 - victim]
-    said = other.communicate(timeout=120)[0]
-    assert time.monotonic() - start < 3 * HEARTBEAT
-  assert other.returncode != 0
-  assert 'a process of this job died' in said
-  assert 'restart all processes' in said
+def test_a_killed_process_ends_the_others(killed, victim):
+  job = killed(victim)
+  assert job.returncode != 0
+  assert job.seconds < 3 * HEARTBEAT
+  assert 'a process of this job died' in job.said
+  assert 'restart all processes' in job.said
+
+
+def test_killed_on_2_processes_it_goes_on_on_4_and_on_1(
+  built, killed, tmp_path
+):
+  """To the numbers of one; the Gramian is of the photos of all."""
+  upgrad = options.part('imat_jax.strategies', 'upgrad')(gradients_at='trunk')
+  tiny.run(
+    built,
+    tmp_path,
+    tasks=('apparel', 'color'),
+    batch_size=16,
+    epochs=5,
+    strategy=upgrad,
+  )
+  path = killed(0).path
+  first, *others = _train(4, built, path, *UPGRAD, '--epochs=4')
+  assert 'resumes at step' in first
+  assert 'epoch 4/4' in first and 'report.html' in first
+  for said in others:  # one speaks for all
+    assert 'epoch' not in said and 'report.html' not in said
+  (said,) = _train(1, built, path, *UPGRAD, '--epochs=5')
+  assert 'resumes at step 16' in said
+  assert _losses(path) == pytest.approx(_losses(tmp_path), rel=1e-4)
 
 
 def test_a_silent_process_ends_the_others(built, tmp_path):
@@ -176,22 +195,10 @@ def test_a_silent_process_ends_the_others(built, tmp_path):
   assert 'a process of this job died' in said
 
 
-def test_killed_on_2_processes_it_goes_on_on_4_and_on_1(built, whole, tmp_path):
-  path = tmp_path / 'run'
-  command = _command(built, path, '--epochs=1', '--save_steps=1')
-  with _job([command] * 2) as processes:
-    _wait_for_step(path, 2, processes[0])
-    for process in processes:
-      process.kill()
-  _train(4, built, path, '--epochs=2')
-  (said,) = _train(1, built, path, '--epochs=3')
-  assert 'resumes at step 8' in said
-  assert _losses(path) == pytest.approx(_losses(whole), rel=1e-4)
-
-
 def test_a_signal_to_one_process_saves_and_ends_all(built, tmp_path):
+  """And what was plotted by then is of the whole batch."""
   path = tmp_path / 'run'
-  command = _command(built, path, '--epochs=300')
+  command = _command(built, path, '--epochs=300', '--tensorboard')
   with _job([command] * 2) as processes:
     _wait_for_step(path, 4, processes[0])
     processes[1].send_signal(signal.SIGTERM)
@@ -200,6 +207,8 @@ def test_a_signal_to_one_process_saves_and_ends_all(built, tmp_path):
   assert 'saved at step' in said[0]
   (at,) = [word for word in said[0].split() if word.isdigit()][-1:]
   assert (path / 'checkpoints' / at / 'SEAL.json').exists()
+  of_one = _first_batch_of_one(built, tmp_path / 'one')
+  assert _first_batch(path) == of_one
 
 
 def test_another_data_set_in_one_process_is_refused(built, tmp_path):
