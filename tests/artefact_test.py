@@ -17,11 +17,11 @@ import pytest
 from imat_jax import artefact, config, errors, inference, tasks
 from imat_jax.data.garments import render, sample
 from imat_jax.data.types import Batch
-from imat_jax.models.network import Network
+from imat_jax.models.network import Network, trained_input
 from imat_jax.models.presets import paper
 from imat_jax.models.trunks.paper import Paper
 from imat_jax.models.trunks.resnet import ResNet
-from imat_jax.training import history
+from imat_jax.training import compiled, history
 from imat_jax.training.evaluation import logits
 from imat_jax.training.trained_model import TrainedModel
 
@@ -57,11 +57,10 @@ NETWORKS = {
 def network(name: str) -> TrainedModel:
   """A network whose numbers are all from a dice, its biases too."""
   run = config.Run(data_dir='', workdir='', model=NETWORKS[name])
-  variables = Network(run.model, TASKS).init(
-    jax.random.key(0),
-    np.zeros((1, *run.model.trunk.shape, 3)),
-    deterministic=True,
+  init = compiled.jit_once(
+    functools.partial(Network(run.model, TASKS).init, deterministic=True)
   )
+  variables = init(jax.random.key(0), trained_input(run.model.trunk))
   rng = np.random.default_rng(0)
   shaken = jax.tree.map(
     lambda leaf: (

@@ -15,6 +15,7 @@ from imat_jax.models import network as network_lib
 from imat_jax.models import pooling
 from imat_jax.models.network import Network
 from imat_jax.models.presets import paper
+from imat_jax.training import compiled
 
 APPAREL = tasks.Task('apparel', ('dress', 'outerwear', 'pants', 'shoe'))
 MATERIAL = tasks.Task('material', tuple(f'material {n}' for n in range(34)))
@@ -92,7 +93,8 @@ def test_the_first_of_tied_maxima_has_the_gradient():
 def test_dropout_only_in_training():
   network = Network(tiny.SMALL, tasks.TaskSet((APPAREL,)))
   image = jax.random.uniform(jax.random.key(3), (2, 32, 32, 3))
-  params = network.init(jax.random.key(0), image, deterministic=True)
+  init = functools.partial(network.init, deterministic=True)
+  params = compiled.jit_once(init)(jax.random.key(0), image)
 
   def apply(seed, deterministic):
     return network.apply(

@@ -14,7 +14,7 @@ from flax import linen as nn
 from imat_jax import config, tasks
 from imat_jax.models import network as network_lib
 from imat_jax.models.network import Network
-from imat_jax.training import losses
+from imat_jax.training import compiled, losses
 
 SMALL = dataclasses.replace(tiny.MODEL, head_widths=(128,))
 ACTIVATIONS = {'relu': nn.relu, 'tanh': jnp.tanh}
@@ -92,7 +92,7 @@ def _padding(stacked, model) -> dict:
 
 def _start(model) -> dict:
   """Parameters in which no task's part is zero, biases neither."""
-  init = jax.jit(network_lib.Heads(model, TASKS).init)
+  init = compiled.jit_once(network_lib.Heads(model, TASKS).init)
   params = init(jax.random.key(0), FEATURE_BxD)
   params = jax.tree.map(np.array, params['params'])
   for t, task in enumerate(TASKS):
@@ -201,7 +201,9 @@ def test_a_start_does_not_depend_on_the_other_tasks():
   def start_of_type(*names):
     network = Network(model, TASKS.select(names))
     image = jnp.zeros((1, 128, 128, 3))
-    init = jax.jit(functools.partial(network.init, deterministic=True))
+    init = compiled.jit_once(
+      functools.partial(network.init, deterministic=True)
+    )
     params = init(jax.random.key(5), image)['params']
     head = _cut(params['heads'], model, TASKS['type'], names.index('type'))
     return params['trunk'], head
@@ -213,9 +215,8 @@ def test_a_start_does_not_depend_on_the_other_tasks():
 def test_a_start_is_glorot_uniform():
   model = dataclasses.replace(SMALL, head_widths=(60,))
   pair = tasks.TaskSet((_task('type', 4), _task('color', 34)))
-  params = network_lib.Heads(model, pair).init(
-    jax.random.key(0), jnp.zeros((1, 100))
-  )['params']
+  init = compiled.jit_once(network_lib.Heads(model, pair).init)
+  params = init(jax.random.key(0), jnp.zeros((1, 100)))['params']
   for t, task in enumerate(pair):
     for layer in _cut(params, model, task, t).values():
       limit = (6 / sum(layer['kernel'].shape)) ** 0.5

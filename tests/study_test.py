@@ -612,6 +612,7 @@ def test_killed_anywhere_it_goes_on_exactly(built, tmp_path):
     'seeds': 1,
     'epochs': 2,
     'batch_size': 16,
+    'image_size': 32,
     'save_steps': 1,
   }
 

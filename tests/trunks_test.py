@@ -117,7 +117,6 @@ def test_predictions_are_those_of_both_exports(run, kaggle):
   of_stablehlo = exported.call(image_BxHxWxC)
   for t, task in enumerate(model.task_set):
     expected_BxK = probability_BxTxK[:, t, : len(task.labels)]
-    print('PTP', np.ptp(expected_BxK, 0).max())
     for actual_BxK in (of_stablehlo[task.name], of_onnx[t]):
       np.testing.assert_allclose(actual_BxK, expected_BxK, rtol=0, atol=1e-4)
 
