@@ -106,3 +106,14 @@ def test_dropout_only_in_training():
 
   np.testing.assert_array_equal(apply(1, True), apply(2, True))
   assert not np.allclose(apply(1, False), apply(2, False))
+
+
+def test_a_start_compiled_with_less_effort_is_the_same():
+  network = Network(tiny.SMALL, tasks.TaskSet((APPAREL,)))
+  init = functools.partial(network.init, deterministic=True)
+  arguments = jax.random.key(0), network_lib.trained_input(tiny.SMALL.trunk)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    compiled.jit_once(init)(*arguments),
+    jax.jit(init)(*arguments),
+  )
