@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tiny
 from optuna.trial import TrialState
+from scipy import stats
 
 from imat_jax import config, errors, flags
+from imat_jax.reporting import search_page
 from imat_jax.study import search, search_config, search_space
 from imat_jax.writers.base import Summary
 
@@ -191,6 +193,38 @@ def test_the_best_options_are_flags(built, tmp_path, formula):
   assert run.batch_size == best['values']['batch_size']
   page = (tmp_path / 'search/report.html').read_text()
   assert f'trial {best["trial"]}' in page
+
+
+@pytest.mark.parametrize('split', ['test', 'validation'])
+def test_the_verdict_names_what_seeds_do_not_tell_apart(split):
+  scores = {
+    None: (1.00, 1.02, 0.98),
+    3: (0.70, 0.71, 0.74),
+    5: (0.75, 0.70, 0.72),
+    8: (0.90, 0.91, 0.93),
+  }
+  reported = {trial: np.array(loss) + 0.1 for trial, loss in scores.items()}
+  reported[3][1] += 0.02
+  finalists = [
+    search_config.Finalist(
+      *(trial, {}, loss),
+      tuple({'split': split, 'loss': x} for x in reported[trial]),
+    )
+    for trial, loss in scores.items()
+  ]
+  one = _search('data', 'search')
+  rows = search_page.compare(finalists, 'loss')
+  expected = stats.ttest_rel(reported[3], reported[None])
+  np.testing.assert_allclose(
+    rows[1]['reported_difference'][1:], expected.confidence_interval()
+  )
+  best, rivals, told = search_page.verdict(rows, one)
+  assert best.startswith('Of the finalists trial 3 ')
+  assert rivals.endswith('not told apart from trial 5')
+  if split == 'validation':
+    assert 'so they flatter' in told
+  else:
+    assert 'difference -0.277 (' in told
 
 
 def test_tpe_finds_better_options_than_chance(built, tmp_path, formula):
