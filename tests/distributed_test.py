@@ -104,6 +104,14 @@ def _first_batch(path: pathlib.Path) -> bytes:
   return content[content.index(b'\x89PNG') : content.index(b'IEND')]
 
 
+def _has_scores(path: pathlib.Path) -> bool:
+  """Whether an epoch's are in an event file, too."""
+  return any(
+    b'validation/total_loss' in file.read_bytes()
+    for file in (path / 'tensorboard').iterdir()
+  )
+
+
 def _first_batch_of_one(built, path: pathlib.Path, **options) -> bytes:
   """The same, of a run of one process."""
   options |= {'tasks': ('apparel', 'color'), 'batch_size': 16}
@@ -111,13 +119,15 @@ def _first_batch_of_one(built, path: pathlib.Path, **options) -> bytes:
   return _first_batch(path)
 
 
-def test_photos_on_the_devices_are_those_of_the_whole_batch(built, tmp_path):
+def test_processes_with_photos_on_the_devices_are_as_one(built, tmp_path):
+  """Their losses, and the photos of the whole batch that they plot."""
   flags = '--epochs=1', '--tensorboard', '--cache_on_device'
   _train(2, built, tmp_path / 'two', *flags)
   of_one = _first_batch_of_one(built, tmp_path / 'one', cache_on_device=True)
   assert _first_batch(tmp_path / 'two') == of_one
-  last = max((tmp_path / 'two/tensorboard').iterdir())
-  assert b'validation/total_loss' in last.read_bytes()
+  expected = pytest.approx(_losses(tmp_path / 'one'), rel=1e-4)
+  assert _losses(tmp_path / 'two') == expected
+  assert _has_scores(tmp_path / 'two')
 
 
 UPGRAD = '--strategy=upgrad', '--gradients_at=trunk'
@@ -209,6 +219,7 @@ def test_a_signal_to_one_process_saves_and_ends_all(built, tmp_path):
   assert (path / 'checkpoints' / at / 'SEAL.json').exists()
   of_one = _first_batch_of_one(built, tmp_path / 'one')
   assert _first_batch(path) == of_one
+  assert _has_scores(path)
 
 
 def test_another_data_set_in_one_process_is_refused(built, tmp_path):

@@ -15,7 +15,7 @@ import tiny
 from PIL import Image, ImageEnhance
 
 from imat_jax import config, errors, tasks
-from imat_jax.data import input_pipeline, pixels, random
+from imat_jax.data import pixels, random
 from imat_jax.data.types import Batch
 from imat_jax.models.network import Network
 from imat_jax.models.trunks.resnet import ResNet
@@ -174,7 +174,7 @@ def test_class_weights_are_those_of_scikit_learn():
 def test_an_epoch_has_all_labels_equally_often():
   """Each photo as often as its share, rounded up or down."""
   label_N = np.repeat([0, 1, 2, -1], [3, 60, 17, 20])
-  end_N = input_pipeline.balanced_ends(label_N)
+  end_N = random.balanced_ends(label_N)
   assert end_N[-1] == pytest.approx(100)
   share_N = np.diff(end_N, prepend=0)
   seen_NxE = np.empty((100, 50))

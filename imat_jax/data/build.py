@@ -31,7 +31,7 @@ import functools
 import hashlib
 import json
 import pathlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -115,7 +115,7 @@ def _build(config: configs.Build, data_dir: pathlib.Path) -> bool:
   build_files.check(config, data_dir)
   selected = selection.select(config)
   names = kaggle.task_names(config.annotations)
-  groupings = _groupings(config.groups, names)
+  groupings = label_groups.read_all(config.groups, names)
   selected = [photos.with_groups(groupings) for photos in selected]
   described = description.read(config.description, names)
   data_dir.mkdir(parents=True, exist_ok=True)
@@ -198,23 +198,6 @@ def all_tasks(
       for n in names
     )
   )
-
-
-def _groupings(
-  paths: Iterable[str], names: Collection[str]
-) -> list[label_groups.Grouping]:
-  """Those of all files; a task cannot be grouped twice by one name."""
-  groupings = []
-  for file in paths:
-    groupings += label_groups.read(file, names)
-  for grouping in groupings:
-    if [g.name for g in groupings].count(grouping.name) > 1 or (
-      grouping.name in names
-    ):
-      raise errors.UserError(
-        f'--groups: there would be two tasks {grouping.name}; rename the file'
-      )
-  return groupings
 
 
 def _metadata(

@@ -38,20 +38,6 @@ def num_steps(num_examples: int, batch_size: int) -> int:
   return math.ceil(num_examples / batch_size)
 
 
-def balanced_ends(label_N: np.ndarray) -> np.ndarray:
-  """For `random.resampled`: an epoch has all labels equally often.
-
-  Examples without a label, -1, are seen once.
-  """
-  share_N = np.ones(len(label_N))
-  labelled_N = label_N >= 0
-  _, label_M, count_K = np.unique(
-    label_N[labelled_N], return_inverse=True, return_counts=True
-  )
-  share_N[labelled_N] = len(label_M) / (len(count_K) * count_K[label_M])
-  return np.cumsum(share_N)
-
-
 def train_dataset(
   examples: source.Source,
   shape: tuple[int, int],

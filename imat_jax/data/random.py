@@ -90,5 +90,19 @@ def resampled(seed: int, epoch: int, place, end_N: np.ndarray) -> np.ndarray:
   return np.where(place < number, drawn, place).astype(np.int32)
 
 
+def balanced_ends(label_N: np.ndarray) -> np.ndarray:
+  """`end_N` of `resampled` for epochs that have all labels equally often.
+
+  Examples without a label, -1, are seen once.
+  """
+  share_N = np.ones(len(label_N))
+  labelled_N = label_N >= 0
+  _, label_M, count_K = np.unique(
+    label_N[labelled_N], return_inverse=True, return_counts=True
+  )
+  share_N[labelled_N] = len(label_M) / (len(count_K) * count_K[label_M])
+  return np.cumsum(share_N)
+
+
 def _key(seed, name: str):
   return seed, np.uint32(zlib.crc32(name.encode()))

@@ -8,7 +8,13 @@ import jax
 import numpy as np
 
 from imat_jax import config, errors, tasks
-from imat_jax.data import device_dataset, input_pipeline, pixels, source
+from imat_jax.data import (
+  device_dataset,
+  input_pipeline,
+  pixels,
+  random,
+  source,
+)
 from imat_jax.data.types import Batch
 from imat_jax.models.trunks import Trunk
 from imat_jax.training import losses, sharding
@@ -95,7 +101,7 @@ class StreamedInputs:
       return None
     names = self._examples.task_set.names
     task = names.index(tasks.resolve(name, names))
-    return input_pipeline.balanced_ends(self._examples.label_NxT()[:, task])
+    return random.balanced_ends(self._examples.label_NxT()[:, task])
 
   @functools.cached_property
   def _class_weight_TxK(self) -> jax.Array | None:

@@ -16,7 +16,7 @@ import collections
 import dataclasses
 import difflib
 import pathlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import yaml
 
@@ -39,6 +39,24 @@ class Grouping:
     for label, group in self.group_of.items():
       groups[group].append(label)
     return {'task': self.task, 'groups': dict(groups)}
+
+
+def read_all(
+  files: Iterable[str], task_names: Collection[str]
+) -> list[Grouping]:
+  """The groupings of all files, see `read`.
+
+  Raises:
+    UserError: as `read`; or one has the name of another, or of a task.
+  """
+  groupings = [one for file in files for one in read(file, task_names)]
+  count = collections.Counter(grouping.name for grouping in groupings)
+  for grouping in groupings:
+    if count[grouping.name] > 1 or grouping.name in task_names:
+      raise errors.UserError(
+        f'--groups: there would be two tasks {grouping.name}; rename the file'
+      )
+  return groupings
 
 
 def read(
