@@ -18,6 +18,7 @@ import onnxruntime
 
 from benchmarks import stepping
 from imat_jax import artefact
+from imat_jax.data.types import Resize
 from imat_jax.models import kernels
 from imat_jax.models.network import Network
 from imat_jax.training import history
@@ -32,7 +33,9 @@ def main() -> None:
   variables = jax.jit(lambda key, x: network.init(key, x, deterministic=True))(
     jax.random.key(0), np.zeros((1, 128, 128, 3), np.float32)
   )
-  trained = TrainedModel(RUN, TASKS, variables, history.History())
+  trained = TrainedModel(
+    RUN, TASKS, variables, history.History(), Resize.of(128)
+  )
   contestants = {
     f'in process ({"kernel" if kernels.kernels() else "XLA"})': jax.jit(
       artefact.probabilities(trained)

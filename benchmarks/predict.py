@@ -56,9 +56,9 @@ def parts(run: str, paths: list[str]) -> dict[str, Callable[[], object]]:
 
   predictor = inference.Predictor(run)
   shape = predictor.shape
-  stored_side = preprocess.stored_side(max(shape))
+  resize = predictor.trained.resize
   files = [pathlib.Path(path) for path in paths]
-  square = [preprocess.square(f, stored_side) for f in files]
+  square = [preprocess.square(f, resize) for f in files]
   jpegs = [
     source.Record(preprocess.compressed(p), '', np.empty(0)) for p in square
   ]
@@ -73,7 +73,7 @@ def parts(run: str, paths: list[str]) -> dict[str, Callable[[], object]]:
   return {
     'decode': lambda: [decode(f) for f in files],
     'decode, turn, squash': lambda: [
-      preprocess.square(f, stored_side) for f in files
+      preprocess.square(f, resize) for f in files
     ],
     'compress': lambda: [preprocess.compressed(p) for p in square],
     'decode again': lambda: [input_pipeline.decode(r) for r in jpegs],

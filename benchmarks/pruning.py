@@ -19,6 +19,7 @@ import onnxruntime
 
 from benchmarks import stepping
 from imat_jax import artefact
+from imat_jax.data.types import Resize
 from imat_jax.models import network, presets, units
 from imat_jax.training.history import History
 from imat_jax.training.trained_model import TrainedModel
@@ -50,7 +51,8 @@ def exported(model) -> bytes:
   variables = jax.jit(lambda key, x: of.init(key, x, deterministic=True))(
     jax.random.key(0), image_BxHxWxC
   )
-  return artefact.onnx(TrainedModel(run, TASKS, variables, History()))
+  trained = TrainedModel(run, TASKS, variables, History(), Resize.of(128))
+  return artefact.onnx(trained)
 
 
 def milliseconds(files, shape, size) -> list[float]:

@@ -137,8 +137,8 @@ def about(trained: TrainedModel) -> dict[str, Any]:
   `preprocessing` describes how the evaluation turns a photo into the input.
   """
   run, stopping = trained.run, trained.history.stopping
-  height, width = shape = run.model.trunk.shape
-  stored = preprocess.stored_side(max(shape))
+  height, width = run.model.trunk.shape
+  stored, resampling = trained.resize
   return {
     'tasks': trained.task_set.to_json(),
     'input': {
@@ -149,12 +149,13 @@ def about(trained: TrainedModel) -> dict[str, Any]:
     },
     'preprocessing': {
       'stored_side': stored,
+      'filter': resampling,
       'jpeg_quality': preprocess.QUALITY,
       'image_shape': [height, width],
       'steps': [
         'turn the photo upright as its EXIF data say; RGB, transparency on '
         'white',
-        f'squash it to {stored} × {stored} pixels, bilinear, antialiased',
+        f'squash it to {stored} × {stored} pixels, {resampling}, antialiased',
         f'encode it as JPEG of quality {preprocess.QUALITY} and decode it',
         f'sample it at {height} × {width} places, bilinear, not antialiased; '
         f'of n places, p lies at pixel (p + 1/2) {stored} / n - 1/2',

@@ -138,7 +138,9 @@ def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
     image_validation.check(body, min_side)
   except image_validation.InvalidImage as error:
     raise errors.UserError(_MESSAGES[str(error)]) from None
-  image_HxWxC = inference.prepare(io.BytesIO(body), predictor.shape)
+  image_HxWxC = inference.prepare(
+    io.BytesIO(body), predictor.shape, predictor.trained.resize
+  )
   if isinstance(image_HxWxC, str):
     is_slow = image_HxWxC == preprocess.TOO_SLOW
     raise errors.UserError(_MESSAGES['too_slow' if is_slow else 'damaged'])

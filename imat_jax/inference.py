@@ -1,7 +1,7 @@
 """Labels photo files with a trained run.
 
 Photos are preprocessed as in `build` and the evaluation, so probabilities equal
-those of the evaluation bit for bit, given a data set built for the same size.
+those of the evaluation bit for bit.
 """
 
 import collections
@@ -17,7 +17,7 @@ import numpy as np
 
 from imat_jax import tasks
 from imat_jax.data import augment, input_pipeline, preprocess, source
-from imat_jax.data.types import Batch
+from imat_jax.data.types import Batch, Resize
 from imat_jax.training import compiled, trained_model
 from imat_jax.training.ensemble import Ensemble
 
@@ -86,7 +86,7 @@ class Predictor:
     return logits_BxTxK[:number]
 
   def _read(self, path: str) -> tuple[str, np.ndarray | str]:
-    return path, prepare(pathlib.Path(path), self.shape)
+    return path, prepare(pathlib.Path(path), self.shape, self.trained.resize)
 
   def _label(self, chunk: list[tuple[str, Any]]) -> Iterator[Prediction]:
     images = [image for _, image in chunk if not isinstance(image, str)]
@@ -99,7 +99,7 @@ class Predictor:
 
 
 def prepare(
-  file: pathlib.Path | io.BytesIO, shape: tuple[int, int]
+  file: pathlib.Path | io.BytesIO, shape: tuple[int, int], resize: Resize
 ) -> np.ndarray | str:
   """The image that the network sees, or why the photo cannot be read.
 
@@ -107,7 +107,7 @@ def prepare(
     uint8, `shape` × 3.
   """
   # JPEG-compressed as in a data set, which changes pixels a little.
-  encoded = preprocess.encoded(file, preprocess.stored_side(max(shape)))
+  encoded = preprocess.encoded(file, resize)
   if isinstance(encoded, str):
     return encoded
   record = source.Record(encoded.jpeg, str(file), np.empty(0))

@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ import numpy as np
 
 from imat_jax import config, errors
 from imat_jax.data import source
+from imat_jax.data.types import Resize
 from imat_jax.models import kernels, pretrained
 from imat_jax.reporting import results
 from imat_jax.runtime import (
@@ -89,7 +91,7 @@ def train(
     workdir_lib.lock(workdir),
     workdir_lib.synced(workdir),
   ):
-    fingerprint = check_fingerprint(run.data_dir)
+    data_set = check_data_set(run.data_dir)
     task_set = source.read_tasks(run.data_dir).select(run.tasks)
     run = dataclasses.replace(
       run, tasks=task_set.names, model=pretrained.resolve(run.model)
@@ -100,9 +102,7 @@ def train(
 
     def init_or_check() -> str:
       begun = bool(steps(workdir.checkpoints))
-      return workdir_lib.init_or_check(
-        workdir, run, task_set, fingerprint, begun
-      )
+      return workdir_lib.init_or_check(workdir, run, task_set, data_set, begun)
 
     # Before a step is compiled: another config in the folder is refused now.
     config_hash = distributed.broadcast_from_primary(init_or_check)
@@ -127,7 +127,8 @@ def train(
       distributed.broadcast_from_primary(report)
   variables = jax.tree.map(lambda leaf_R: leaf_R[0], end.best_variables)
   variables = pretrained.complete(run.model.trunk, variables)
-  return TrainedModel(run, task_set, variables, end.histories[0])
+  resize = Resize.of(data_set['image_size'], data_set['exact_size'])
+  return TrainedModel(run, task_set, variables, end.histories[0], resize)
 
 
 def fit(
@@ -264,19 +265,19 @@ def prepared(batch_size: int, uses_kernels: bool):
   return sharding.set_mesh(batch_size)
 
 
-def check_fingerprint(data_dir: str) -> str:
-  """The data set's fingerprint, the same in all processes.
+def check_data_set(data_dir: str) -> dict[str, Any]:
+  """The data set's identity, the same in all processes; see `source`.
 
   Raises:
     UserError: there is no data set, or the first process has another one.
   """
-  fingerprint = source.read_metadata(data_dir)['fingerprint']
-  if fingerprint != distributed.broadcast_from_primary(lambda: fingerprint):
+  data_set = source.identity(data_dir)
+  if data_set != distributed.broadcast_from_primary(lambda: data_set):
     raise errors.UserError(
       f'{data_dir}: not the data set that the first process has; give all '
       'processes the same one'
     )
-  return fingerprint
+  return data_set
 
 
 def _restore_or_init(

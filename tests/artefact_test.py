@@ -16,7 +16,7 @@ import pytest
 
 from imat_jax import artefact, config, errors, inference, tasks
 from imat_jax.data.garments import render, sample
-from imat_jax.data.types import Batch
+from imat_jax.data.types import Batch, Resize
 from imat_jax.models.network import Network, trained_input
 from imat_jax.models.presets import paper
 from imat_jax.models.trunks.paper import Paper
@@ -71,7 +71,7 @@ def network(name: str) -> TrainedModel:
     variables,
   )
   shaken = jax.tree.map(lambda leaf: leaf.astype(np.float32), shaken)
-  return TrainedModel(run, TASKS, shaken, history.History())
+  return TrainedModel(run, TASKS, shaken, history.History(), Resize.of(128))
 
 
 @functools.cache
@@ -82,7 +82,9 @@ def photos(kind: str, shape: tuple[int, int]) -> np.ndarray:
   else:
     drawn = sample.photos(0, 'validation', NUMBER)
     paths = map(io.BytesIO, map(render.jpeg, drawn))
-  return np.stack([inference.prepare(file, shape) for file in paths])
+  return np.stack(
+    [inference.prepare(file, shape, Resize.of(max(shape))) for file in paths]
+  )
 
 
 def expected(

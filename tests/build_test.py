@@ -378,7 +378,12 @@ def overwrite_refused(shop, **flags):
 
 @pytest.mark.parametrize(
   'change',
-  [{'image_size': 16}, {'min_label_share': 0.2}, {'require_any_of': ('age',)}],
+  [
+    {'image_size': 16},
+    {'exact_size': True},
+    {'min_label_share': 0.2},
+    {'require_any_of': ('age',)},
+  ],
 )
 def test_other_options_do_not_replace_a_data_set_unasked(shop, change):
   shop.build()

@@ -196,7 +196,7 @@ def test_the_docs_prepare_a_photo_as_the_evaluation_does(
   exec(_blocks()['prepare.py'], names)
   for path in photos:
     image = names['prepare'](path, **about['preprocessing'])
-    expected = inference.prepare(path, trunk.shape)
+    expected = inference.prepare(path, trunk.shape, of_run.resize)
     # Of other places than these of a square, OpenCV rounds to 1/32 of a pixel.
     atol = 1 if trunk.image_width else 0
     np.testing.assert_allclose(image.astype(int), expected, rtol=0, atol=atol)

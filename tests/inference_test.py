@@ -5,11 +5,13 @@ import pathlib
 import jax
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 
-from imat_jax import config, errors, inference, tasks
-from imat_jax.data import preprocess
-from imat_jax.training import scoring, trained_model
+from imat_jax import config, errors, inference, tasks, train
+from imat_jax.data import build, configs, preprocess
+from imat_jax.data.types import Resize
+from imat_jax.training import scoring
 
 CLASSES = ('dress', 'outerwear', 'pants', 'shoe')
 
@@ -24,12 +26,10 @@ def paths(kaggle) -> list[str]:
   return [str(kaggle.images / f'validation/{i}.jpg') for i in range(21)]
 
 
-def test_a_photo_has_the_probabilities_of_its_evaluation(
-  predictor, paths, trained, built
-):
+def assert_predicts_its_evaluation(predictor, paths, data_dir):
   stored = scoring.outputs(
-    trained_model.load(trained),
-    built,
+    predictor.trained,
+    data_dir,
     'validation',
     batch_size=8,
     loader=config.Loader(),
@@ -39,6 +39,36 @@ def test_a_photo_has_the_probabilities_of_its_evaluation(
     labelled.probability_TxK for labelled in predictor.label(paths)
   ]
   np.testing.assert_array_equal(np.stack(predictions), expected_NxTxK)
+
+
+def test_a_photo_has_the_probabilities_of_its_evaluation(
+  predictor, paths, built
+):
+  assert_predicts_its_evaluation(predictor, paths, built)
+
+
+@pytest.mark.parametrize(
+  'options',
+  [{'image_size': 47}, {'image_size': 32, 'exact_size': True}],
+)
+def test_so_it_has_with_a_data_set_of_another_form(
+  options, paths, kaggle, tmp_path
+):
+  data_dir, run = str(tmp_path / 'built'), str(tmp_path / 'run')
+  folders = {'annotations': str(kaggle[0]), 'images': str(kaggle[1])}
+  build.main(configs.Build(data_dir=data_dir, **folders, **options))
+  train.train(
+    config.Run(
+      data_dir=data_dir,
+      workdir=run,
+      tasks=('apparel',),
+      model=tiny.SMALL,
+      epochs=1,
+      batch_size=16,
+    )
+  )
+  predictor = inference.Predictor(run, batch_size=8)
+  assert_predicts_its_evaluation(predictor, paths, data_dir)
 
 
 @pytest.mark.parametrize('number', [0, 1, 7, 8, 9, 21])
@@ -96,7 +126,7 @@ def test_the_likeliest_labels_come_first():
 
 def test_images_in_memory_equal_files(predictor, paths):
   body = io.BytesIO(pathlib.Path(paths[0]).read_bytes())
-  image_HxWxC = inference.prepare(body, predictor.shape)
+  image_HxWxC = inference.prepare(body, predictor.shape, Resize.of(128))
   assert image_HxWxC.shape == (128, 128, 3)
   assert image_HxWxC.dtype == np.uint8
   (probability_TxK,) = predictor.probabilities(image_HxWxC[None])
@@ -125,7 +155,8 @@ def test_exif_orientation_is_applied(predictor, tmp_path):
   exif[0x0112] = 6  # to be turned by 90° to the right
   image.rotate(90, expand=True).save(lying, exif=exif)
   np.testing.assert_array_equal(
-    inference.prepare(lying, (128, 128)), inference.prepare(upright, (128, 128))
+    inference.prepare(lying, (128, 128), Resize.of(128)),
+    inference.prepare(upright, (128, 128), Resize.of(128)),
   )
 
 

@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from imat_jax import inference
 from imat_jax.data import image_validation, png, preprocess
+from imat_jax.data.types import Resize
 
 RNG = np.random.default_rng(0)
 IMAGE = Image.fromarray(RNG.integers(0, 256, (20, 30, 3), np.uint8))
@@ -61,9 +62,9 @@ def test_notes_cost_no_photo(tmp_path, name, place):
   assert image_validation.check(body, 8).width == 30
   path = tmp_path / 'a.jpg'
   path.write_bytes(body)
-  clean = preprocess.encoded(io.BytesIO(PLAIN), 16).jpeg
-  assert preprocess.encoded(path, 16).jpeg == clean
-  assert inference.prepare(path, (12, 12)).shape == (12, 12, 3)
+  clean = preprocess.encoded(io.BytesIO(PLAIN), Resize(16)).jpeg
+  assert preprocess.encoded(path, Resize(16)).jpeg == clean
+  assert inference.prepare(path, (12, 12), Resize(16)).shape == (12, 12, 3)
 
 
 def test_no_chunk_of_the_image_is_dropped():
@@ -94,8 +95,8 @@ def test_an_editor_may_say_in_a_text_how_it_is_turned(how, packed):
 
 def test_the_first_frame_of_an_animation():
   body = saved(save_all=True, append_images=[Image.new('RGB', IMAGE.size)])
-  assert preprocess.encoded(io.BytesIO(body), 16).jpeg == (
-    preprocess.encoded(io.BytesIO(PLAIN), 16).jpeg
+  assert preprocess.encoded(io.BytesIO(body), Resize(16)).jpeg == (
+    preprocess.encoded(io.BytesIO(PLAIN), Resize(16)).jpeg
   )
 
 

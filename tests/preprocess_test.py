@@ -9,6 +9,7 @@ from PIL import Image
 
 from imat_jax import inference
 from imat_jax.data import image_validation, preprocess
+from imat_jax.data.types import Resize
 
 SIDE = 16
 RED, GREEN, BLUE = (200, 40, 40), (40, 180, 60), (40, 60, 200)
@@ -41,7 +42,7 @@ def square(tmp_path):
   def of(content: bytes) -> np.ndarray:
     path = tmp_path / 'photo.jpg'
     path.write_bytes(content)
-    stored = preprocess.square(path, SIDE)
+    stored = preprocess.square(path, Resize(SIDE))
     assert stored.mode == 'RGB'
     assert stored.size == (SIDE, SIDE)
     return np.asarray(stored, int)
@@ -171,7 +172,7 @@ def test_a_photo_that_does_not_decode_is_counted(tmp_path, name):
   source.mkdir()
   target.mkdir()
   (source / 'bad.jpg').write_bytes(bad_bodies()[name])
-  stored, failed = preprocess.store(['bad'], source, target, SIDE)
+  stored, failed = preprocess.store(['bad'], source, target, Resize(SIDE))
   assert (stored, failed) == ({}, {'bad': 'does not decode'})
   assert list(target.iterdir()) == []
 
@@ -184,7 +185,7 @@ def test_store_reports_each_photo(tmp_path):
     Image.new('RGB', (40, 30), color).save(source / f'{name}.jpg')
   (source / 'c.jpg').write_bytes(b'no photo')
   ids = ['d', 'gone', 'b', 'c', 'a', 'not/there', 'x' * 300]
-  stored, failed = preprocess.store(ids, source, target, SIDE)
+  stored, failed = preprocess.store(ids, source, target, Resize(SIDE))
   assert list(stored) == ['d', 'b', 'a']
   assert failed == {
     'gone': 'no file',
@@ -206,7 +207,7 @@ def test_a_photo_gives_the_same_bytes_each_time(tmp_path):
   jpegs = []
   for name in ('one', 'two'):
     (tmp_path / name).mkdir()
-    stored, _ = preprocess.store(['a'], tmp_path, tmp_path / name, SIDE)
+    stored, _ = preprocess.store(['a'], tmp_path, tmp_path / name, Resize(SIDE))
     jpegs.append(stored['a'].read())
   one, two = jpegs
   assert one == two and Image.open(io.BytesIO(one)).size == (SIDE, SIDE)
@@ -215,7 +216,7 @@ def test_a_photo_gives_the_same_bytes_each_time(tmp_path):
 def _store(tmp_path, body):
   (tmp_path / 'target').mkdir()
   (tmp_path / 'a.jpg').write_bytes(body)
-  return preprocess.store(['a'], tmp_path, tmp_path / 'target', 16)
+  return preprocess.store(['a'], tmp_path, tmp_path / 'target', Resize(16))
 
 
 def _encoded(image, kind, **options):
@@ -240,10 +241,19 @@ def test_a_photo_with_damaged_exif_is_kept(tmp_path):
   assert list(stored) == ['a']
 
 
+def test_a_photo_of_the_exact_size_is_resized_once_bicubic(tmp_path):
+  rng = np.random.default_rng(0)
+  photo = Image.fromarray(rng.integers(0, 256, (40, 30, 3), np.uint8))
+  photo.save(tmp_path / 'a.png')
+  stored = preprocess.square(tmp_path / 'a.png', Resize.of(24, exact_size=True))
+  expected = photo.resize((24, 24), Image.Resampling.BICUBIC)
+  np.testing.assert_array_equal(np.asarray(stored), np.asarray(expected))
+
+
 def test_16_bit_gray_keeps_its_tone(tmp_path):
   gray = Image.fromarray(np.full((20, 20), 100 * 257, np.uint16))
   (tmp_path / 'a.jpg').write_bytes(_encoded(gray, 'PNG'))
-  stored = preprocess.square(tmp_path / 'a.jpg', 16)
+  stored = preprocess.square(tmp_path / 'a.jpg', Resize(16))
   assert stored.getpixel((8, 8)) == pytest.approx((100,) * 3, abs=3)
 
 
@@ -293,7 +303,9 @@ def test_an_id_leads_to_no_file_outside(tmp_path):
   folder.mkdir()
   quadrants().save(tmp_path / 'secret.jpg')
   ids = ['../secret', str(tmp_path / 'secret'), 'a\0', 'x' * 300]
-  stored, failed = preprocess.store(ids, folder, tmp_path / 'target', 16)
+  stored, failed = preprocess.store(
+    ids, folder, tmp_path / 'target', Resize(16)
+  )
   assert not stored and set(failed.values()) == {'no file'}
 
 
@@ -326,16 +338,20 @@ def test_a_photo_that_keeps_its_decoder_busy(tmp_path):
   (tmp_path / 'slow.jpg').write_bytes(slow_jpeg())
   quadrants().save(tmp_path / 'good.jpg')
   stored, failed = preprocess.store(
-    ['slow', 'good'], tmp_path, tmp_path / 'target', SIDE
+    ['slow', 'good'], tmp_path, tmp_path / 'target', Resize(SIDE)
   )
   assert list(stored) == ['good'] and failed == {'slow': 'too_slow'}
   # The same in a run that labels photos.
-  assert inference.prepare(tmp_path / 'slow.jpg', (SIDE, SIDE)) == 'too_slow'
+  assert (
+    inference.prepare(tmp_path / 'slow.jpg', (SIDE, SIDE), Resize(SIDE))
+    == 'too_slow'
+  )
 
 
 _MEASURE = """
 import os, pathlib, sys, threading, time
 from imat_jax.data import preprocess
+from imat_jax.data.types import Resize
 
 def resident():
   pids = [pathlib.Path(f'/proc/{os.getpid()}')]
@@ -353,7 +369,7 @@ peaks, before = [], resident()
 threading.Thread(target=watch, daemon=True).start()
 source, target = map(pathlib.Path, sys.argv[1:])
 ids = sorted(path.stem for path in source.iterdir())
-stored, failed = preprocess.store(ids, source, target, 160)
+stored, failed = preprocess.store(ids, source, target, Resize(160))
 print(len(stored), len(failed), max(peaks) - before)
 """
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from imat_jax import inference
+from imat_jax.data.types import Resize
 from imat_jax.models import saliency
 from imat_jax.models.network import Network
 
@@ -21,7 +22,9 @@ def _maps(run, image_HxWxC):
 
 @pytest.fixture(scope='module')
 def image_HxWxC(kaggle) -> np.ndarray:
-  return inference.prepare(kaggle.images / 'validation/3.jpg', (128, 128))
+  return inference.prepare(
+    kaggle.images / 'validation/3.jpg', (128, 128), Resize.of(128)
+  )
 
 
 def test_a_map_of_each_task_from_0_to_1(trained_run, image_HxWxC):
@@ -60,7 +63,7 @@ def test_it_is_how_the_answer_changes_with_a_pixel(trained_run, monkeypatch):
   # Where it matters most: elsewhere float32 loses the differences.
   for task in range(2):
     place = np.argmax(found_TxHxW[task])
-    y, x = np.unravel_index(place, (128, 128))
+    y, x = np.unravel_index(place, (128, 128), Resize.of(128))
     steps = []
     for color in range(3):
       change = jnp.zeros_like(at).at[y, x, color].set(2e-3)
@@ -80,7 +83,7 @@ def test_a_network_that_sees_nothing_has_an_empty_map(trained_run, image_HxWxC):
 
 
 def test_the_overlay_is_orange_where_the_map_is_1(image_HxWxC):
-  map_HxW = np.zeros((128, 128))
+  map_HxW = np.zeros((128, 128), Resize.of(128))
   map_HxW[:64] = 1
   drawn = np.asarray(saliency.overlay(image_HxWxC, map_HxW))
   np.testing.assert_array_equal(

@@ -67,7 +67,9 @@ def test_its_training_is_restored(run):
 def test_its_config_is_that_of_the_same_command_today(run):
   stored, task_set = workdir.read_run(workdir.Workdir(run))
   former = json.loads((run / 'config.json').read_text())
-  described = workdir.describe(stored, task_set, former['data_set'])
+  described = workdir.describe(
+    stored, task_set, {'data_set': former['data_set']}
+  )
   assert described['config'].keys() != former['config'].keys()
   digests = {
     workdir.config_hash(config.Run, one) for one in (former, described)

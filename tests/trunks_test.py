@@ -13,7 +13,7 @@ import tiny
 
 from imat_jax import artefact, config, inference, options, train
 from imat_jax.data import source
-from imat_jax.data.types import Batch
+from imat_jax.data.types import Batch, Resize
 from imat_jax.models import pretrained
 from imat_jax.models.trunks import (
   PretrainedTrunk,
@@ -107,7 +107,10 @@ def test_predictions_are_those_of_both_exports(run, kaggle):
     [prediction.probability_TxK for prediction in predictor.label(photos)]
   )
   image_BxHxWxC = np.stack(
-    [inference.prepare(pathlib.Path(p), run.model.trunk.shape) for p in photos]
+    [
+      inference.prepare(pathlib.Path(p), run.model.trunk.shape, Resize.of(128))
+      for p in photos
+    ]
   )
   model = trained_model.load(run.workdir)
   stablehlo = zipfile.ZipFile(io.BytesIO(artefact.stablehlo(model)))

@@ -19,6 +19,7 @@ import numpy as np
 
 from imat_jax import errors
 from imat_jax.data import preprocess
+from imat_jax.data.types import Resize
 from imat_jax.runtime import extras, files
 
 
@@ -26,7 +27,7 @@ def store(
   image_ids: Sequence[str],
   source: str,
   target: pathlib.Path,
-  side: int,
+  resize: Resize,
   options: str,
 ) -> tuple[dict[str, preprocess.Stored], dict[str, str]]:
   """See `preprocess.store`.
@@ -35,7 +36,7 @@ def store(
     image_ids: names of the photos, `f'{source}/{image_id}.jpg'`.
     source: a folder or URL that every worker can read.
     target: an empty local folder for the `Spool`.
-    side: stored width and height in pixels.
+    resize: to what, and how.
     options: the pipeline's, as on the command line of a Beam program.
 
   Raises:
@@ -51,7 +52,7 @@ def store(
         pipeline
         | beam.Create(list(enumerate(image_ids)))
         | beam.Reshuffle()
-        | beam.Map(_line, source, side)
+        | beam.Map(_line, source, resize)
         | beam.io.WriteToText(parts)
       )
     for number, result in _lines(parts):
@@ -95,17 +96,19 @@ def _filesystems():
   return FileSystems
 
 
-def _line(numbered: tuple[int, str], source: str, side: int) -> str:
+def _line(numbered: tuple[int, str], source: str, resize: Resize) -> str:
   """A photo as JSON: its number, then JPEG and hash, or the error."""
   number, image_id = numbered
-  result = _encoded(image_id, source, side)
+  result = _encoded(image_id, source, resize)
   if isinstance(result, preprocess.Encoded):
     jpeg = base64.b64encode(result.jpeg).decode()
     return json.dumps([number, jpeg, result.hash_4.tolist()])
   return json.dumps([number, result])
 
 
-def _encoded(image_id: str, source: str, side: int) -> preprocess.Encoded | str:
+def _encoded(
+  image_id: str, source: str, resize: Resize
+) -> preprocess.Encoded | str:
   from apache_beam.io.filesystem import BeamIOError
 
   if not files.is_safe_name(image_id):
@@ -115,7 +118,7 @@ def _encoded(image_id: str, source: str, side: int) -> preprocess.Encoded | str:
       body = file.read()
   except (FileNotFoundError, BeamIOError):
     return preprocess.NO_FILE
-  return preprocess.encoded(io.BytesIO(body), side)
+  return preprocess.encoded(io.BytesIO(body), resize)
 
 
 def _lines(parts: str) -> Iterator[tuple[int, preprocess.Encoded | str]]:

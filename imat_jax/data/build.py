@@ -47,14 +47,13 @@ from imat_jax.data import (
   label_notes,
   lost_photos,
   near_duplicates,
-  preprocess,
   selection,
   source,
   statistics,
   tfds_builder,
 )
 from imat_jax.data.selection import Labels, Photos
-from imat_jax.data.types import TEST, TRAIN, VALIDATION
+from imat_jax.data.types import TEST, TRAIN, VALIDATION, Resize
 from imat_jax.runtime import files, outputs, progress, scratch, storage
 
 
@@ -217,9 +216,10 @@ def _metadata(
     groupings: of labels, see `label_groups`.
   """
   paths += kaggle.map_paths(config.annotations)
+  resize = Resize.of(config.image_size, config.exact_size)
   metadata = {
     'image_size': config.image_size,
-    'stored_side': preprocess.stored_side(config.image_size),
+    'stored_side': resize.side,
     'min_label_share': config.min_label_share,
     'require_any_of': list(config.require_any_of),
     'drop_duplicates': config.drop_duplicates,
@@ -230,6 +230,8 @@ def _metadata(
   # A data set without these keeps the fingerprint that it had.
   if groupings:
     metadata['groups'] = {g.name: g.to_json() for g in groupings}
+  if config.exact_size:
+    metadata['exact_size'] = True
   if config.test_share:
     metadata['test_share'] = config.test_share
   digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())

@@ -139,6 +139,12 @@ class Build(options.Config):
     128,
     validators.between(8, 4096),
   )
+  exact_size: bool = options.option(
+    'store photos at image_size itself, resized once, bicubic, as pre-trained '
+    'networks were shown theirs: for the features of a frozen one, which sees '
+    'no augmented photos',
+    False,
+  )
   min_label_share: float = options.option(
     "labels on a smaller share of a task's labelled train photos become "
     "'other', unless they together cover over 36%",

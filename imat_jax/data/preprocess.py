@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import io
-import math
 import os
 import pathlib
 import threading
@@ -13,12 +12,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from imat_jax.data import bounded, image_validation, near_duplicates
+from imat_jax.data.types import Resize
 from imat_jax.runtime import files, progress
 
 QUALITY = 92  # of the stored JPEG
-# The warp zooms in to 0.8 of a photo at most: with a quarter more pixels there
-# is still a stored pixel per output pixel.
-_MARGIN = 1.25
 NO_FILE = 'no file'
 NOT_DECODED = 'does not decode'
 TOO_LARGE = 'too many pixels'
@@ -64,21 +61,18 @@ class Spool:
     return Stored(self._path, start, len(photo.jpeg), photo.hash_4)
 
 
-def stored_side(image_size: int) -> int:
-  """Pixels of a stored photo for a training size."""
-  return math.ceil(image_size * _MARGIN)
-
-
-def square(file: pathlib.Path | io.BytesIO, side: int) -> Image.Image:
-  """The photo upright, squashed to `side` × `side` pixels.
+def square(file: pathlib.Path | io.BytesIO, resize: Resize) -> Image.Image:
+  """The photo upright, squashed to a square.
 
   Transparent pixels become white. Like Pillow, raises nearly anything for a bad
   file; see `image_validation`.
   """
   with image_validation.opened(file) as image:
-    image.draft('RGB', (side, side))  # JPEG: decode at a half, quarter, …
+    size = (resize.side, resize.side)
+    image.draft('RGB', size)  # JPEG: decode at a half, quarter, …
     rgb = upright_rgb(image)
-    return rgb.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    resampling = Image.Resampling[resize.filter.upper()]
+    return rgb.resize(size, resampling, reducing_gap=3.0)
 
 
 def upright_rgb(image: Image.Image) -> Image.Image:
@@ -106,21 +100,21 @@ def _rgb(image: Image.Image) -> Image.Image:
   return image.convert('RGB')
 
 
-def encoded(file: pathlib.Path | io.BytesIO, side: int) -> Encoded | str:
+def encoded(file: pathlib.Path | io.BytesIO, resize: Resize) -> Encoded | str:
   """The photo as stored, encoded in another process; or why it cannot be."""
   if isinstance(file, os.PathLike):
     file = pathlib.Path(os.path.abspath(file))
   try:
-    return bounded.call(_encoded, file, side)
+    return bounded.call(_encoded, file, resize)
   except bounded.TooSlowError:
     return TOO_SLOW
   except bounded.CrashError:
     return NOT_DECODED
 
 
-def _encoded(file: pathlib.Path | io.BytesIO, side: int) -> Encoded | str:
+def _encoded(file: pathlib.Path | io.BytesIO, resize: Resize) -> Encoded | str:
   try:
-    image = square(file, side)
+    image = square(file, resize)
     return Encoded(compressed(image), near_duplicates.perceptual_hash(image))
   except FileNotFoundError:
     return NO_FILE
@@ -141,7 +135,7 @@ def store(
   image_ids: Sequence[str],
   source: pathlib.Path,
   target: pathlib.Path,
-  side: int,
+  resize: Resize,
 ) -> tuple[dict[str, Stored], dict[str, str]]:
   """Stores a square JPEG of each photo that can be read.
 
@@ -149,7 +143,7 @@ def store(
     image_ids: names of the photos, `source / f'{image_id}.jpg'`.
     source: folder of the photos.
     target: an empty folder for the `Spool`.
-    side: stored width and height in pixels.
+    resize: to what, and how.
 
   Returns:
     image id → `Stored`, in the order of `image_ids`; image id → the error.
@@ -160,7 +154,7 @@ def store(
   def store_one(image_id: str) -> Stored | str:
     if not files.is_safe_name(image_id):
       return NO_FILE
-    result = encoded(source / f'{image_id}.jpg', side)
+    result = encoded(source / f'{image_id}.jpg', resize)
     return result if isinstance(result, str) else spool.put(result)
 
   stored, failed = {}, {}

@@ -18,7 +18,7 @@ from imat_jax.data import (
   preprocess,
   splits,
 )
-from imat_jax.data.types import TEST, TRAIN, VALIDATION
+from imat_jax.data.types import TEST, TRAIN, VALIDATION, Resize
 
 Labels = Mapping[str, str]  # task name → label name
 
@@ -132,12 +132,12 @@ def decode(
   name, image_ids = photos.split.name, list(photos.labels)
   folder, target = f'{config.images}/{name}', work_dir / name
   target.mkdir()
-  side = preprocess.stored_side(config.image_size)
+  resize = Resize.of(config.image_size, config.exact_size)
   if config.beam:
-    stored, failed = beam.store(image_ids, folder, target, side, config.beam)
+    stored, failed = beam.store(image_ids, folder, target, resize, config.beam)
   else:
     stored, failed = preprocess.store(
-      image_ids, pathlib.Path(folder), target, side
+      image_ids, pathlib.Path(folder), target, resize
     )
   entries = manifest.read(manifest.path(config.images, name))
   reasons = {}

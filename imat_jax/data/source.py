@@ -174,6 +174,16 @@ def read_metadata(data_dir: str | pathlib.Path) -> dict[str, Any]:
   return metadata
 
 
+def identity(data_dir: str | pathlib.Path) -> dict[str, Any]:
+  """What the `config.json` of a training holds of its data set."""
+  metadata = read_metadata(data_dir)
+  return {
+    'data_set': metadata['fingerprint'],
+    'image_size': metadata['image_size'],
+    'exact_size': metadata.get('exact_size', False),
+  }
+
+
 def read_tasks(data_dir: str | pathlib.Path) -> tasks.TaskSet:
   """The tasks of the data set."""
   return tasks.TaskSet.from_json(read_metadata(data_dir)['tasks'])

@@ -1,8 +1,13 @@
 """Types that loaders and steps exchange, and the splits; numpy only."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
+
+# The warp zooms in to 0.8 of a photo at most: with a quarter more pixels there
+# is still a stored pixel per output pixel.
+_MARGIN = 1.25
 
 
 class Batch(NamedTuple):
@@ -20,6 +25,27 @@ class Shard(NamedTuple):
 
 
 ALL = Shard(0, 1)
+
+
+class Resize(NamedTuple):
+  """How photos become the squares that a data set stores; antialiased."""
+
+  side: int  # pixels
+  filter: str = 'bilinear'  # or bicubic
+
+  @classmethod
+  def of(cls, image_size: int, exact_size: bool = False) -> 'Resize':
+    """That of a data set.
+
+    Args:
+      image_size: what networks see, in pixels.
+      exact_size: resized only once, to that, and as pre-trained networks were
+        shown their photos; there is no margin to zoom into.
+    """
+    if exact_size:
+      return cls(image_size, 'bicubic')
+    return cls(math.ceil(image_size * _MARGIN))
+
 
 # The splits, as folders and files are named.
 TRAIN, VALIDATION, TEST = 'train', 'validation', 'test'

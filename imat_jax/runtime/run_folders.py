@@ -76,6 +76,8 @@ def read_config(path: pathlib.Path, kind: type) -> dict[str, Any]:
     tasks.TaskSet.from_json(stored['tasks'])
     if not isinstance(stored['data_set'], str):
       raise ValueError('data_set is not a fingerprint')
+    if not isinstance(stored.get('image_size', 0), int):
+      raise ValueError('image_size is no number')
   except (ValueError, KeyError, TypeError) as error:
     raise errors.UserError(f'{path / CONFIG}: damaged: {error}') from None
   return stored

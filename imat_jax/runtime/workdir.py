@@ -108,7 +108,7 @@ def init_or_check(
   workdir: Workdir,
   settings: config.Training,
   task_set: tasks.TaskSet,
-  fingerprint: str,
+  data_set: dict[str, Any],
   begun: bool,
 ) -> str:
   """Writes `config.json`, or checks that the existing one is the same.
@@ -117,7 +117,7 @@ def init_or_check(
     workdir: of a run or a study.
     settings: its config.
     task_set: its tasks.
-    fingerprint: of the data set.
+    data_set: see `source.identity`.
     begun: whether something was saved; before that the config may change.
 
   Returns:
@@ -126,7 +126,7 @@ def init_or_check(
   Raises:
     UserError: another config or data set; names the differences, old → new.
   """
-  current, kind = describe(settings, task_set, fingerprint), type(settings)
+  current, kind = describe(settings, task_set, data_set), type(settings)
   _refuse_other_kind(workdir, kind)
   if begun and workdir.config.exists():
     stored = run_folders.read_config(workdir.path, kind)
@@ -145,13 +145,13 @@ def init_or_check(
 
 
 def describe(
-  settings: config.Training, task_set: tasks.TaskSet, fingerprint: str
+  settings: config.Training, task_set: tasks.TaskSet, data_set: dict[str, Any]
 ) -> dict[str, Any]:
   """The content of `config.json`."""
   return {
     'config': options.to_json(settings),
     'tasks': task_set.to_json(),
-    'data_set': fingerprint,
+    **data_set,
   }
 
 

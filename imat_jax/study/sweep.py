@@ -62,7 +62,7 @@ def _run_study(study: config.Study) -> None:
   with workdir_lib.lock(workdir), workdir_lib.synced(workdir):
     task_set = built.select(planned.task_names)
     distributed.broadcast_from_primary(
-      lambda: _claim(workdir, study, task_set, sweep.fingerprint)
+      lambda: _claim(workdir, study, task_set, sweep.data_set)
     )
     sweep.train_all()
     distributed.broadcast_from_primary(
@@ -74,7 +74,7 @@ def _claim(
   workdir: workdir_lib.Workdir,
   study: config.Study,
   task_set: tasks.TaskSet,
-  fingerprint: str,
+  data_set: dict[str, Any],
 ) -> None:
   begun = any((workdir.path / n).exists() for n in ('runs', 'groups'))
   if begun and not workdir.config.exists():
@@ -82,7 +82,7 @@ def _claim(
       f'{workdir.path}: runs are here, but {workdir.config.name} is gone; '
       'put it back or give another --workdir'
     )
-  workdir_lib.init_or_check(workdir, study, task_set, fingerprint, begun)
+  workdir_lib.init_or_check(workdir, study, task_set, data_set, begun)
 
 
 class Sweep:
@@ -93,7 +93,7 @@ class Sweep:
     self._study = planned.study
     self._data = None
     self._root = workdir_lib.Workdir(self._study.workdir).path
-    self.fingerprint = train.check_fingerprint(self._study.data_dir)
+    self.data_set = train.check_data_set(self._study.data_dir)
 
   def whole_ensembles(self) -> dict[str, Ensemble]:
     """All runs of each method."""
@@ -170,7 +170,7 @@ class Sweep:
   def _described(self, ensemble: Ensemble) -> list[dict[str, Any]]:
     """What the `config.json` of each run will hold."""
     return [
-      workdir_lib.describe(run, ensemble.own_tasks(r), self.fingerprint)
+      workdir_lib.describe(run, ensemble.own_tasks(r), self.data_set)
       for r, run in enumerate(ensemble.runs)
     ]
 

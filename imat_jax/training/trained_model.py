@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from imat_jax import config, errors, tasks
+from imat_jax.data.types import Resize
 from imat_jax.models import pretrained
 from imat_jax.runtime import checksums, files, run_folders
 from imat_jax.runtime import workdir as workdir_lib
@@ -21,6 +22,7 @@ class TrainedModel(NamedTuple):
   task_set: tasks.TaskSet
   variables: dict[str, Any]  # parameters, and collections if there are any
   history: History
+  resize: Resize  # of the photos that it was trained on
 
 
 def load(path: str | pathlib.Path) -> TrainedModel:
@@ -53,4 +55,7 @@ def load(path: str | pathlib.Path) -> TrainedModel:
     raise errors.UserError(f'{workdir.path}: no epoch of this run is finished')
   variables = jax.tree.map(lambda leaf_R: leaf_R[0], variables)
   variables = pretrained.complete(run.model.trunk, variables)
-  return TrainedModel(run, task_set, variables, history)
+  # Runs of before 2026-12 do not say what their data set was built for.
+  image_size = stored.get('image_size', max(run.model.trunk.shape))
+  resize = Resize.of(image_size, stored.get('exact_size', False))
+  return TrainedModel(run, task_set, variables, history, resize)

@@ -11,6 +11,7 @@ import atheris
 
 with atheris.instrument_imports():
   from imat_jax.data import image_validation, preprocess
+  from imat_jax.data.types import Resize
 
 FOLDER = pathlib.Path(tempfile.mkdtemp())
 (FOLDER / 'target').mkdir()
@@ -23,7 +24,9 @@ def one_input(body: bytes) -> None:
     found = image_validation.check(body, 8)
     assert found.width * found.height <= image_validation.MAX_PIXELS
   (FOLDER / 'a.jpg').write_bytes(body)
-  stored, failed = preprocess.store(['a'], FOLDER, FOLDER / 'target', 16)
+  stored, failed = preprocess.store(
+    ['a'], FOLDER, FOLDER / 'target', Resize(16)
+  )
   assert len(stored) + len(failed) == 1
   for path, _ in stored.values():
     with image_validation.opened(io.BytesIO(path.read_bytes())) as image:
