@@ -397,7 +397,7 @@ def _summary(
   # Few photos are best labelled on the features of a network that has seen
   # many; from scratch takes smaller photos.
   experiment, size = (
-    ('linear_probe', ' --image_size=224')
+    ('linear_probe', ' --image_size=224 --exact_size')
     if len(photos) < _MANY
     else ('from_scratch', '')
   )
