@@ -63,12 +63,14 @@ def loaders(
   """Ours, and the peers with each of their ways to load photos."""
   photos = f'--annotations={flags.annotations}', f'--images={flags.images}'
   theirs = [*what, *photos]
-  found = [ours(*what, f'--data_dir={flags.data_dir}')]
+  contestants = [ours(*what, f'--data_dir={flags.data_dir}')]
   for kind in keras_inputs:
-    found += peer(
+    contestants += peer(
       'keras', f'keras {kind}', flags.keras, *theirs, f'--input={kind}'
     )
   for workers in (0, 2):
     name = f'torch workers_{workers}'
-    found += peer('torch', name, flags.torch, *theirs, f'--workers={workers}')
-  return found
+    contestants += peer(
+      'torch', name, flags.torch, *theirs, f'--workers={workers}'
+    )
+  return contestants

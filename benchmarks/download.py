@@ -43,15 +43,15 @@ def main() -> None:
   with soak.serving(flags.photos) as url:
     for faulty in (0.0, 0.3):
       images = make_images(flags.images, faulty)
-      found = {name: [] for name in contestants}
+      seconds = {name: [] for name in contestants}
       for _ in range(flags.repetitions):
         for name, contestant in contestants.items():
           # Links of its own each time: some are busy at the first request.
           mark = f'.{next(marks)}'
           marked = {k: [x + mark for x in v] for k, v in images.items()}
-          found[name].append(timed(contestant, marked, url))
-      mine = found['ours']
-      for name, results in found.items():
+          seconds[name].append(timed(contestant, marked, url))
+      mine = seconds['ours']
+      for name, results in seconds.items():
         seconds = statistics.median(s for s, _ in results)
         ratio = statistics.median(
           s / m for (s, _), (m, _) in zip(results, mine, strict=True)

@@ -236,19 +236,19 @@ class Report:
       for label, results in self._duels.items()
       for row in rows(results)
     ]
-    found = [r for results in self._duels.values() for r in results]
+    results = [r for of_duel in self._duels.values() for r in of_duel]
     print(table((self._title, *HEAD), body))
-    print(f'\nMedians of {self._flags.repetitions} in turn. {about(found)}.')
+    print(f'\nMedians of {self._flags.repetitions} in turn. {about(results)}.')
     if self._flags.json:
       self._write(pathlib.Path(self._flags.json))
-    return int(any(result.died for result in found))
+    return int(any(result.died for result in results))
 
   def _write(self, path: pathlib.Path) -> None:
-    found = {
+    content = {
       label: [dataclasses.asdict(result) for result in results]
       for label, results in self._duels.items()
     }
-    path.write_text(json.dumps(found, indent=2) + '\n')
+    path.write_text(json.dumps(content, indent=2) + '\n')
 
 
 def flag_parser(about: str) -> argparse.ArgumentParser:

@@ -48,8 +48,8 @@ def main() -> None:
     photos = rng.integers(0, 256, (size, 128, 128, 3), np.uint8)
     rates = rate(contestants.values(), photos)
     cells = (
-      f'{found:{len(name)},.0f}'
-      for name, found in zip(contestants, rates, strict=True)
+      f'{rate:{len(name)},.0f}'
+      for name, rate in zip(contestants, rates, strict=True)
     )
     print(f'{size:14}', *cells, sep='  ')
 

@@ -54,7 +54,7 @@ def milliseconds(layer: workload.Layer) -> dict[str, float]:
   def pool(x):
     return pooling.halve(pooling.halve(x, 1), 2)
 
-  found = {
+  seconds = {
     'forward': timed(convolve, x, kernel),
     'of kernel': timed(
       lambda x, k, dy: jax.vjp(lambda k: convolve(x, k), k)[1](dy),
@@ -66,16 +66,16 @@ def milliseconds(layer: workload.Layer) -> dict[str, float]:
     ),
   }
   if not layer.is_first:
-    found['of input'] = timed(
+    seconds['of input'] = timed(
       lambda x, k, dy: jax.vjp(lambda x: convolve(x, k), x)[1](dy),
       *(x, kernel, dy),
     )
   if layer.is_pooled:
-    found['pool'] = timed(pool, dy)
-    found['pool, both'] = timed(
+    seconds['pool'] = timed(pool, dy)
+    seconds['pool, both'] = timed(
       lambda x, dy: jax.vjp(pool, x)[1](dy), dy, dy[:, ::2, ::2]
     )
-  return found
+  return seconds
 
 
 def timed(part, *arguments: jax.Array) -> float:

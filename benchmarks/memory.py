@@ -63,12 +63,12 @@ def sampled(
 
 def memory(pid: int) -> tuple[float, float]:
   """MiB now and at most; zeros for a process that is ending."""
-  found = {'VmRSS': 0.0, 'VmHWM': 0.0}
+  size_by_name = {'VmRSS': 0.0, 'VmHWM': 0.0}
   for line in pathlib.Path(f'/proc/{pid}/status').read_text().splitlines():
     name, _, value = line.partition(':')
-    if name in found:
-      found[name] = int(value.split()[0]) / 1024
-  return found['VmRSS'], found['VmHWM']
+    if name in size_by_name:
+      size_by_name[name] = int(value.split()[0]) / 1024
+  return size_by_name['VmRSS'], size_by_name['VmHWM']
 
 
 def finished_epochs(metrics: pathlib.Path) -> int:
@@ -83,10 +83,10 @@ def rows(samples: list[tuple[int, float]], epochs: int) -> list[list[str]]:
   return [
     [
       'evaluation' if done == epochs else str(done + 1),
-      f'{found[-1]:,.0f}',
-      f'{max(found):,.0f}',
+      f'{sizes[-1]:,.0f}',
+      f'{max(sizes):,.0f}',
     ]
-    for done, found in by_epoch.items()
+    for done, sizes in by_epoch.items()
   ]
 
 

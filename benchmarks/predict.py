@@ -29,8 +29,8 @@ def main() -> int:
   os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
   from imat_jax import predict
 
-  found = predict.photos_in(flags.images)
-  paths = list(itertools.islice(found, flags.photos))
+  photos = predict.photos_in(flags.images)
+  paths = list(itertools.islice(photos, flags.photos))
   passes = parts(flags.run, paths)
   seconds = {name: [] for name in passes}
   for number in range(flags.repetitions + 1):

@@ -172,10 +172,10 @@ def link_copies(
 def link_split(
   flags: argparse.Namespace, raw: pathlib.Path, split: str, count: int
 ) -> None:
-  found = workload.read(flags.annotations, f'{split}.data')
+  content = workload.read(flags.annotations, f'{split}.data')
   photos = pathlib.Path(flags.images) / split
   by_image: dict[str, list[dict]] = {}
-  for row in found['annotations']:
+  for row in content['annotations']:
     by_image.setdefault(row['imageId'], []).append(row)
   there = [key for key in by_image if (photos / f'{key}.jpg').exists()]
   (raw / split).mkdir()
@@ -186,7 +186,7 @@ def link_split(
     images.append({'imageId': str(number), 'url': ['http://localhost/']})
     rows += [row | {'imageId': str(number)} for row in by_image[key]]
   path = raw / f'fgvc4_iMat.{split}.data.json'
-  path.write_text(json.dumps(found | {'images': images, 'annotations': rows}))
+  path.write_text(json.dumps(content | {'images': images, 'annotations': rows}))
 
 
 def link(photo: pathlib.Path, target: pathlib.Path) -> None:

@@ -116,7 +116,7 @@ def run(
     time.sleep(0.2)
   if process.returncode != (-9 if kill_after else 0):
     raise SystemExit(f'the download ended with status {process.returncode}')
-  return [found for found in samples if found]
+  return [sample for sample in samples if sample]
 
 
 def read_lines(folder: pathlib.Path) -> dict[str, dict]:

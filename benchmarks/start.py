@@ -28,16 +28,16 @@ def main() -> None:
   parser.add_argument('--data_dir', required=True)
   parser.add_argument('--repetitions', type=int, default=5)
   flags = parser.parse_args()
-  found = {'--help': [], 'cold cache': [], 'warm cache': []}
+  seconds_by_kind = {'--help': [], 'cold cache': [], 'warm cache': []}
   help_seconds()  # brings the files into memory
   for _ in range(flags.repetitions):
-    found['--help'].append(help_seconds())
+    seconds_by_kind['--help'].append(help_seconds())
     with tempfile.TemporaryDirectory() as cache:
       for kind in ('cold cache', 'warm cache'):
-        found[kind].append(first_step_seconds(flags.data_dir, cache))
+        seconds_by_kind[kind].append(first_step_seconds(flags.data_dir, cache))
   body = [
     [kind, f'{statistics.median(seconds):.2f}', f'{min(seconds):.2f}']
-    for kind, seconds in found.items()
+    for kind, seconds in seconds_by_kind.items()
   ]
   print(duel.table(('start', 'seconds', 'least'), body))
   print(f'\nMedians of {flags.repetitions}. {duel.about(())}.')

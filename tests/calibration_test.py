@@ -23,11 +23,11 @@ def _photos(seed: int, number: int, labels: int, scale: float = 2.0):
 
 def test_the_published_error():
   """The example of torchmetrics' documentation, 0.2900."""
-  found = calibration.bins(
+  bins = calibration.bins(
     np.array([False, False, True, True, True]),
     np.array([0.25, 0.25, 0.55, 0.75, 0.75]),
   )
-  assert calibration.expected_error(found) == pytest.approx(0.29)
+  assert calibration.expected_error(bins) == pytest.approx(0.29)
 
 
 @given(
@@ -36,7 +36,7 @@ def test_the_published_error():
   )
 )
 def test_bins_against_a_slow_loop(photos):
-  found = calibration.bins(
+  bins = calibration.bins(
     np.array([right for right, _ in photos]),
     np.array([thousandths / 1000 for _, thousandths in photos]),
   )
@@ -48,34 +48,34 @@ def test_bins_against_a_slow_loop(photos):
       if Fraction(m, 15) < Fraction(thousandths, 1000) <= Fraction(m + 1, 15)
       or (m == 0 and thousandths == 0)
     ]
-    assert found.count_M[m] == len(inside)
+    assert bins.count_M[m] == len(inside)
     if inside:
       accuracy = Fraction(sum(right for right, _ in inside), len(inside))
       confidence = sum(sure for _, sure in inside) / len(inside)
-      assert found.accuracy_M[m] == pytest.approx(float(accuracy))
-      assert found.confidence_M[m] == pytest.approx(float(confidence))
+      assert bins.accuracy_M[m] == pytest.approx(float(accuracy))
+      assert bins.confidence_M[m] == pytest.approx(float(confidence))
       error += abs(accuracy - confidence) * len(inside) / len(photos)
     else:
-      assert found.accuracy_M[m] == found.confidence_M[m] == 0
-  assert calibration.expected_error(found) == pytest.approx(float(error))
+      assert bins.accuracy_M[m] == bins.confidence_M[m] == 0
+  assert calibration.expected_error(bins) == pytest.approx(float(error))
 
 
 def test_a_confidence_above_one_by_rounding_is_in_the_last_bin():
-  found = calibration.bins(np.array([True]), np.array([1 + 1e-12]))
-  assert found.count_M.tolist() == [0] * 14 + [1]
+  bins = calibration.bins(np.array([True]), np.array([1 + 1e-12]))
+  assert bins.count_M.tolist() == [0] * 14 + [1]
 
 
 @pytest.mark.parametrize('confidence', [0.3, 0.8, 0.97])
 @pytest.mark.parametrize('number', [20, 200])
 def test_by_chance_of_one_confidence_is_binomial(confidence, number):
-  found = calibration.by_chance(np.full(number, confidence))
+  by_chance = calibration.by_chance(np.full(number, confidence))
   law = stats.binom(number, confidence)
   error = law.expect(lambda right: abs(right / number - confidence))
-  assert found.error == pytest.approx(error, rel=0.1)
+  assert by_chance.error == pytest.approx(error, rel=0.1)
   m = int(np.ceil(confidence * 15)) - 1
   # A thousand draws find these to one photo.
-  assert abs(found.low_M[m] * number - law.ppf(0.025)) < 1.01
-  assert abs(found.high_M[m] * number - law.ppf(0.975)) < 1.01
+  assert abs(by_chance.low_M[m] * number - law.ppf(0.025)) < 1.01
+  assert abs(by_chance.high_M[m] * number - law.ppf(0.975)) < 1.01
 
 
 def test_by_chance_against_calibrated_networks():
@@ -139,7 +139,7 @@ def _sklearn_loss(logits_NxK, label_N, temperature: float) -> float:
 @pytest.mark.parametrize('scale', [0.3, 1, 5])
 def test_the_temperature_has_the_least_log_loss(labels, scale):
   logits_NxK, label_N = _photos(labels, 300, labels, scale)
-  found = assessment.fit_temperature(logits_NxK, label_N)
+  temperature = assessment.fit_temperature(logits_NxK, label_N)
   least = optimize.minimize(
     lambda t: _sklearn_loss(logits_NxK, label_N, float(t[0])),
     [1.0],
@@ -147,8 +147,8 @@ def test_the_temperature_has_the_least_log_loss(labels, scale):
     bounds=[(0.05, 20)],
     options={'xatol': 1e-6, 'fatol': 1e-12},
   )
-  assert found == pytest.approx(least.x[0], rel=1e-3)
-  assert 0.1 < found < 15  # no end of the range
+  assert temperature == pytest.approx(least.x[0], rel=1e-3)
+  assert 0.1 < temperature < 15  # no end of the range
 
 
 def test_where_no_temperature_is_best_an_end_is_taken():
@@ -161,5 +161,5 @@ def test_where_no_temperature_is_best_an_end_is_taken():
   assert (cold, hot) == (pytest.approx(0.05, 1e-3), pytest.approx(20, 1e-3))
   # One photo, one label, equal logits: nothing to find, nothing that fails.
   for logits in ([[1.0, 0.0]], [[4.0]], [[0.0, 0.0]]):
-    found = assessment.fit_temperature(np.array(logits), np.array([0]))
-    assert 0.05 <= found <= 20
+    temperature = assessment.fit_temperature(np.array(logits), np.array([0]))
+    assert 0.05 <= temperature <= 20

@@ -58,9 +58,9 @@ def test_kernel_equals_plain_with_ties(channels, filters, stride, side):
     f'conv_pool_forward_{channels}_{filters}_{stride}'
   )
   arguments = _arguments(channels, filters, side)
-  found = _value_and_gradients(conv_pool.conv_pool, *arguments, stride)
+  actual = _value_and_gradients(conv_pool.conv_pool, *arguments, stride)
   expected = _value_and_gradients(conv_pool.plain, *arguments, stride)
-  jax.tree.map(np.testing.assert_array_equal, found, expected)
+  jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
 @needs_kernel
@@ -110,8 +110,8 @@ def test_bytes_are_255ths(channels, filters, stride, side):
     )
     return y, pull_back(y)
 
-  found, expected = value_and_gradients(False, x), value_and_gradients(True, x)
-  jax.tree.map(np.testing.assert_array_equal, found, expected)
+  actual, expected = value_and_gradients(False, x), value_and_gradients(True, x)
+  jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
 def test_plain_equals_linen():
@@ -119,24 +119,24 @@ def test_plain_equals_linen():
   conv = nn.Conv(16, (4, 4))
   convolved = conv.apply({'params': {'kernel': kernel, 'bias': bias_C}}, x)
   expected = nn.relu(nn.max_pool(convolved, (4, 4), (2, 2), 'SAME'))
-  found = conv_pool.plain(x, kernel, bias_C, 2)
-  np.testing.assert_array_equal(found, expected)
+  actual = conv_pool.plain(x, kernel, bias_C, 2)
+  np.testing.assert_array_equal(actual, expected)
 
 
 def test_batch_smaller_than_the_parts_and_odd():
   for batch in (1, 17):
     arguments = _arguments(8, 16, 64, batch)
-    found = _value_and_gradients(conv_pool.conv_pool, *arguments, 2)
+    actual = _value_and_gradients(conv_pool.conv_pool, *arguments, 2)
     expected = _value_and_gradients(conv_pool.plain, *arguments, 2)
-    jax.tree.map(np.testing.assert_array_equal, found, expected)
+    jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
 @pytest.mark.parametrize('side', [4, 8, 14, 16, 18, 30])
 def test_narrow_pictures(side):
   arguments = _arguments(8, 16, side)
-  found = _value_and_gradients(conv_pool.conv_pool, *arguments, 2)
+  actual = _value_and_gradients(conv_pool.conv_pool, *arguments, 2)
   expected = _value_and_gradients(conv_pool.plain, *arguments, 2)
-  jax.tree.map(np.testing.assert_array_equal, found, expected)
+  jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
 def test_a_broken_filter_shows():

@@ -41,8 +41,8 @@ def test_the_slope_is_scipys_over_seeds():
   curves = _noisy(CURVES['still falling'][0])
   slope_S = [stats.linregress(range(7), curve[-7:]).slope for curve in curves]
   expected = stats.ttest_1samp(slope_S, 0).confidence_interval()
-  found = convergence.slope(curves)
-  assert found == pytest.approx((np.mean(slope_S), *expected))
+  slope = convergence.slope(curves)
+  assert slope == pytest.approx((np.mean(slope_S), *expected))
 
 
 def test_runs_that_stopped_early_and_those_too_short():

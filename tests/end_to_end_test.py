@@ -51,8 +51,8 @@ def _rows(path: pathlib.Path) -> list[dict]:
 
 
 def test_evaluation_has_the_form_of_the_contract(whole):
-  found = json.loads((whole / 'evaluation.json').read_text())
-  assert found.keys() == {
+  evaluation = json.loads((whole / 'evaluation.json').read_text())
+  assert evaluation.keys() == {
     'epoch',
     'step',
     'stopped_early',
@@ -60,17 +60,19 @@ def test_evaluation_has_the_form_of_the_contract(whole):
     'num_examples',
     'tasks',
   }
-  assert (found['split'], found['num_examples']) == ('validation', 21)
-  assert found['step'] == found['epoch'] * 4  # 50 photos in batches of 16
-  assert tuple(found['tasks']) == TASKS
-  apparel = found['tasks']['apparel']
+  assert (evaluation['split'], evaluation['num_examples']) == ('validation', 21)
+  assert (
+    evaluation['step'] == evaluation['epoch'] * 4
+  )  # 50 photos in batches of 16
+  assert tuple(evaluation['tasks']) == TASKS
+  apparel = evaluation['tasks']['apparel']
   assert apparel['labels'] == ['dress', 'outerwear', 'pants', 'shoe']
   assert apparel['count'] == 21
   assert apparel['support'] == [6, 5, 5, 5]
   assert np.sum(apparel['confusion_matrix'], 1).tolist() == [6, 5, 5, 5]
   right = np.trace(apparel['confusion_matrix'])
   assert apparel['accuracy'] == pytest.approx(right / 21)
-  assert found['tasks']['material']['count'] == 1
+  assert evaluation['tasks']['material']['count'] == 1
   assert len(apparel['precision']) == len(apparel['recall']) == 4
 
 
@@ -87,11 +89,11 @@ def test_metrics_have_a_row_per_epoch(whole):
 
 
 def test_evaluation_is_the_best_row(whole):
-  found = json.loads((whole / 'evaluation.json').read_text())
-  row = _rows(whole)[found['epoch'] - 1]
+  evaluation = json.loads((whole / 'evaluation.json').read_text())
+  row = _rows(whole)[evaluation['epoch'] - 1]
   for name in TASKS:
     for score in ('loss', 'accuracy'):
-      assert found['tasks'][name][score] == row['validation'][name][score]
+      assert evaluation['tasks'][name][score] == row['validation'][name][score]
 
 
 def test_files_can_be_read_and_seen(whole):
@@ -102,11 +104,11 @@ def test_files_can_be_read_and_seen(whole):
   assert label.shape == guess.shape == (21, 3)
   evaluation = json.loads((whole / 'evaluation.json').read_text())
   for number, name in enumerate(TASKS):
-    found = evaluation['tasks'][name]
+    of_task = evaluation['tasks'][name]
     labelled = label[:, number] >= 0
     right = (label == guess)[labelled, number].mean()
-    assert found['count'] == labelled.sum()
-    assert found['accuracy'] == pytest.approx(right)
+    assert of_task['count'] == labelled.sum()
+    assert of_task['accuracy'] == pytest.approx(right)
   page = (whole / 'report.html').read_text()
   assert 'src="http' not in page
   assert page.count('id="chart-') == 2
@@ -198,13 +200,11 @@ def test_augmented_evaluation_differs(built, whole, tmp_path):
 
 def test_photos_on_the_device_train_the_same_run(built, whole, tmp_path):
   _run(_config(built, tmp_path / 'run', cache_on_device=True, epochs=1))
-  found = _rows(tmp_path / 'run')[0]
+  row = _rows(tmp_path / 'run')[0]
   for split in ('train', 'validation'):
     for task, scores in _rows(whole)[0][split].items():
       # The pictures are the same to one grey level.
-      assert found[split][task]['loss'] == pytest.approx(
-        scores['loss'], rel=1e-3
-      )
+      assert row[split][task]['loss'] == pytest.approx(scores['loss'], rel=1e-3)
 
 
 def test_photos_on_the_device_go_on_exactly(built, tmp_path):

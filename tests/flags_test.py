@@ -64,8 +64,10 @@ def test_flags_reach_nested_fields_and_leave_the_others():
 
 def test_arguments_may_stand_anywhere_beside_the_flags():
   given = ['predict', 'a.jpg', '--run=x', '-', '--top', '2', 'b.jpg']
-  found = flags.parse(predict.Predict, given)
-  assert found == predict.Predict(run='x', top=2, paths=('a.jpg', '-', 'b.jpg'))
+  parsed = flags.parse(predict.Predict, given)
+  assert parsed == predict.Predict(
+    run='x', top=2, paths=('a.jpg', '-', 'b.jpg')
+  )
   given = ['predict', '--run=x', '--', '--odd.jpg']
   assert flags.parse(predict.Predict, given).paths == ('--odd.jpg',)
 
@@ -395,8 +397,8 @@ def test_every_path_is_expanded_and_not_empty(kind, field, monkeypatch):
 
   def made(value):
     argument = f'--{field.name}={value}'
-    found = flags.parse(kind, ['command', *needed, argument])
-    return getattr(found, field.name)
+    parsed = flags.parse(kind, ['command', *needed, argument])
+    return getattr(parsed, field.name)
 
   assert made(f'~/x{ending}') == f'/home/me/x{ending}'
   with pytest.raises(ValueError, match='home folder'):
@@ -411,8 +413,8 @@ def test_every_path_is_expanded_and_not_empty(kind, field, monkeypatch):
 def test_arguments_are_expanded_and_not_empty(monkeypatch):
   monkeypatch.setenv('HOME', '/home/me')
   argv = ['predict', '--run=x', '~/a.jpg', 'b~.jpg', '-']
-  found = flags.parse(predict.Predict, argv).paths
-  assert found == ('/home/me/a.jpg', 'b~.jpg', '-')
+  paths = flags.parse(predict.Predict, argv).paths
+  assert paths == ('/home/me/a.jpg', 'b~.jpg', '-')
   with pytest.raises(ValueError, match='must not be empty'):
     flags.parse(predict.Predict, ['predict', '--run=x', 'a.jpg', ''])
 

@@ -280,9 +280,9 @@ def test_sparsity_is_that_of_the_paper(photos):
 
 @pytest.mark.parametrize('attribute, least', [('color', 4), ('material', 3)])
 def test_some_labels_are_rare(photos, attribute, least):
-  found = shares(labels_of(photos, attribute))
-  assert sum(share < 0.01 for share in found.values()) >= least
-  assert sum(share > 0.02 for share in found.values()) >= 8
+  share_by_label = shares(labels_of(photos, attribute))
+  assert sum(share < 0.01 for share in share_by_label.values()) >= least
+  assert sum(share > 0.02 for share in share_by_label.values()) >= 8
 
 
 def test_attributes_depend_on_the_class(photos):

@@ -49,8 +49,8 @@ def rng() -> np.random.Generator:
   ],
 )
 def test_lab_of_published_colors(srgb, expected):
-  found = lab.from_srgb(np.array(srgb, np.uint8))
-  np.testing.assert_allclose(found, expected, atol=0.02)
+  color = lab.from_srgb(np.array(srgb, np.uint8))
+  np.testing.assert_allclose(color, expected, atol=0.02)
 
 
 def test_the_centre_is_the_middle_third():
@@ -148,15 +148,15 @@ def test_seeds_options_and_data_sets_have_an_autoencoder_each():
 def test_a_label_is_mean_and_spread_of_its_photos(rng):
   label_N = np.repeat([0, 1, 2], [5, 400, 30])
   feature_NxD = rng.normal(label_N[:, None], [[1, 3]], (435, 2))
-  found = vectors.of_labels(feature_NxD, label_N)
+  measured = vectors.of_labels(feature_NxD, label_N)
   for label in range(3):
     own_MxD = feature_NxD[label_N == label]
     mean_D, spread_D = own_MxD.mean(0), own_MxD.std(0)
-    np.testing.assert_allclose(found.mean_AxKxD[label], mean_D)
-    np.testing.assert_allclose(found.spread_AxKxD[label], spread_D)
+    np.testing.assert_allclose(measured.mean_AxKxD[label], mean_D)
+    np.testing.assert_allclose(measured.spread_AxKxD[label], spread_D)
   # The means of draws vary as the standard error of a mean.
   draws = vectors.drawn(feature_NxD, label_N, 2000, 0)
-  error_D = found.spread_AxKxD[1] / 400**0.5
+  error_D = measured.spread_AxKxD[1] / 400**0.5
   np.testing.assert_allclose(draws.mean_AxKxD[:, 1].std(0), error_D, rtol=0.1)
 
 
@@ -201,11 +201,11 @@ def test_p_is_the_share_of_all_permutations():
   every_AxK = np.array([*itertools.permutations(group_K)])
   score_A = [metrics.adjusted_rand_score(a, reference_K) for a in every_AxK]
   own = metrics.adjusted_rand_score(group_K, reference_K)
-  found = clusters.agreement(group_K, reference_K)
-  np.testing.assert_allclose(found.rand, own)
+  agreement = clusters.agreement(group_K, reference_K)
+  np.testing.assert_allclose(agreement.rand, own)
   expected = np.mean(np.array(score_A) >= own - 1e-9)
-  np.testing.assert_allclose(found.p_value, expected, atol=0.02)
-  assert np.mean(np.array(score_A) > found.random_rand + 1e-9) <= 0.05
+  np.testing.assert_allclose(agreement.p_value, expected, atol=0.02)
+  assert np.mean(np.array(score_A) > agreement.random_rand + 1e-9) <= 0.05
 
 
 @pytest.fixture(scope='module')
@@ -261,9 +261,9 @@ def test_a_build_takes_the_groups_of_every_embedder(
   preflight.check_label_space(settings)
   label_space.run_label_space(settings)
   assert 'in 2 groups, as many as' in capsys.readouterr().out
-  found = json.loads((tmp_path / 'space/groups.json').read_text())
-  assert (*found,) == names
-  for of_embedder in found.values():
+  content = json.loads((tmp_path / 'space/groups.json').read_text())
+  assert (*content,) == names
+  for of_embedder in content.values():
     labels = sorted(itertools.chain(*of_embedder['groups'].values()))
     assert labels == ['blue', 'green', 'red']
     is_curated = ['red'] in of_embedder['groups'].values()
@@ -280,7 +280,7 @@ def test_a_build_takes_the_groups_of_every_embedder(
   groups = source.read_metadata(tmp_path / 'built')['groups']
   for name in names:
     of_build = groups[f'color_groups_{name}']['groups']
-    expected = found[name]['groups']
+    expected = content[name]['groups']
     assert {n: {*labels} for n, labels in of_build.items()} == {
       n: {*labels} for n, labels in expected.items()
     }
@@ -312,17 +312,17 @@ def test_the_verdict_says_who_agrees_best(rand, p_value, expected):
   ]
   labels = vectors.Labels(('red', 'blue', 'navy'), None, None, ('a', 'b', 'b'))
   settings = LabelSpace(data_dir='data', workdir='space')
-  found = label_space_page.verdict(settings, labels, groupings)
-  assert len(found) == len(expected)
-  for line, text in zip(found, expected, strict=True):
+  lines = label_space_page.verdict(settings, labels, groupings)
+  assert len(lines) == len(expected)
+  for line, text in zip(lines, expected, strict=True):
     assert text in line
 
 
 def test_labels_need_no_groups_by_hand(built, tmp_path):
   settings = _settings(built, tmp_path, curated='', embedders=('lab',))
   label_space.run_label_space(settings)
-  found = json.loads((tmp_path / 'groups.json').read_text())
-  assert found['lab']['equal'] is None
+  content = json.loads((tmp_path / 'groups.json').read_text())
+  assert content['lab']['equal'] is None
 
 
 def test_what_does_not_fit_is_refused(built, curated, tmp_path):

@@ -89,13 +89,13 @@ def _imports(path: pathlib.Path) -> set[str]:
     for node in body
     if not (isinstance(node, ast.If) and '__main__' in ast.unparse(node.test))
   ]
-  found = set()
+  imported = set()
   for node in (n for top in guarded for n in ast.walk(top)):
     if isinstance(node, ast.Import):
-      found |= {alias.name for alias in node.names}
+      imported |= {alias.name for alias in node.names}
     elif isinstance(node, ast.ImportFrom):
-      found |= {f'{node.module}.{alias.name}' for alias in node.names}
-  return found
+      imported |= {f'{node.module}.{alias.name}' for alias in node.names}
+  return imported
 
 
 def _is_in(name: str, package: str) -> bool:

@@ -23,7 +23,7 @@ def _example(size=12):
 
 def test_equals_the_loss_of_the_labelled_rows():
   logits_BxTxK, label_BxT = _example()
-  found = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
+  sums = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
   for t, number in enumerate(NUM_LABELS[:2]):
     kept_B = np.asarray(label_BxT)[:, t] >= 0
     expected = log_loss(
@@ -31,15 +31,15 @@ def test_equals_the_loss_of_the_labelled_rows():
       np.asarray(jax.nn.softmax(logits_BxTxK[kept_B, t, :number])),
       labels=range(number),
     )
-    assert found.weight_T[t] == kept_B.sum()
-    assert float(found.value_T()[t]) == pytest.approx(expected, rel=1e-5)
+    assert sums.weight_T[t] == kept_B.sum()
+    assert float(sums.value_T()[t]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_task_with_a_single_label_has_no_loss():
   logits_BxTxK, label_BxT = _example()
-  found = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
-  assert found.weight_T[2] > 0
-  assert found.value_T()[2] == 0
+  sums = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
+  assert sums.weight_T[2] > 0
+  assert sums.value_T()[2] == 0
 
 
 def test_halves_merge_to_the_whole():
@@ -77,7 +77,7 @@ def test_what_is_no_label_has_no_gradient():
 
 def test_total_is_the_weighted_sum():
   logits_BxTxK, label_BxT = _example()
-  found = losses.masked_cross_entropy(logits_BxTxK, label_BxT.at[:, 1].set(-1))
-  expected = found.value_T()[0] + 0.25 * found.value_T()[2]
-  total = losses.weighted_sum(found, jnp.array([1.0, 0.5, 0.25]))
+  sums = losses.masked_cross_entropy(logits_BxTxK, label_BxT.at[:, 1].set(-1))
+  expected = sums.value_T()[0] + 0.25 * sums.value_T()[2]
+  total = losses.weighted_sum(sums, jnp.array([1.0, 0.5, 0.25]))
   assert float(total) == pytest.approx(float(expected), rel=1e-6)

@@ -34,8 +34,8 @@ def _parts(size=20):
 
 
 def _of(logits_BxTxK, label_BxT):
-  found = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
-  return metrics.from_batch(logits_BxTxK, found, label_BxT)
+  sums = losses.masked_cross_entropy(logits_BxTxK, label_BxT)
+  return metrics.from_batch(logits_BxTxK, sums, label_BxT)
 
 
 def test_merge_of_halves_is_the_whole():
@@ -49,28 +49,30 @@ def test_merge_of_halves_is_the_whole():
     halves[1],
   )
   whole = scoring.compute(_of(logits_BxTxK, label_BxT), TASKS)
-  for name, found in scoring.compute(merged, TASKS).items():
+  for name, of_task in scoring.compute(merged, TASKS).items():
     expected = whole[name]
-    np.testing.assert_array_equal(found['confusion'], expected['confusion'])
-    assert found['loss'] == pytest.approx(expected['loss'], rel=1e-6)
+    np.testing.assert_array_equal(of_task['confusion'], expected['confusion'])
+    assert of_task['loss'] == pytest.approx(expected['loss'], rel=1e-6)
 
 
 def test_confusion_counts_the_labelled():
   logits_BxTxK, label_BxT = _parts()
   read = scoring.compute(jax.jit(_of)(logits_BxTxK, label_BxT), TASKS)
   for t, task in enumerate(TASKS):
-    found, number = read[task.name], len(task.labels)
+    of_task, number = read[task.name], len(task.labels)
     true_B = np.asarray(label_BxT[:, t])
     guess_B = np.asarray(logits_BxTxK[:, t, :number].argmax(1))
     expected_KxK = scores.confusion_matrix(true_B, guess_B, number)
-    np.testing.assert_array_equal(found['confusion'], expected_KxK)
-    assert found['accuracy'] == np.mean((true_B == guess_B)[true_B >= 0])
+    np.testing.assert_array_equal(of_task['confusion'], expected_KxK)
+    assert of_task['accuracy'] == np.mean((true_B == guess_B)[true_B >= 0])
 
 
 def test_nothing_labelled_has_no_score():
-  found = scoring.compute(metrics.zeros(len(TASKS), TASKS.most_labels), TASKS)
-  assert [of['loss'] for of in found.values()] == [None, None]
-  assert [of['accuracy'] for of in found.values()] == [None, None]
+  of_tasks = scoring.compute(
+    metrics.zeros(len(TASKS), TASKS.most_labels), TASKS
+  )
+  assert [of['loss'] for of in of_tasks.values()] == [None, None]
+  assert [of['accuracy'] for of in of_tasks.values()] == [None, None]
 
 
 def test_one_entry_makes_a_metric(built, tmp_path, monkeypatch):

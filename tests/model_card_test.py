@@ -68,12 +68,12 @@ def test_the_head_has_the_scores_of_the_run(trained, built):
   assert head['pipeline_tag'] == 'image-classification'
   assert head['datasets'] == ['imaterialist']
   assert 'license' not in head
-  found = evaluate.evaluate(evaluate.Evaluate(run=trained, data_dir=built))
+  evaluation = evaluate.evaluate(evaluate.Evaluate(run=trained, data_dir=built))
   (index,) = head['model-index']
   assert index['name'] == 'run'
   assert [r['task']['name'] for r in index['results']] == ['color', 'apparel']
   for result in index['results']:
-    of_task = found['tasks'][result['task']['name']]
+    of_task = evaluation['tasks'][result['task']['name']]
     assert result['dataset']['split'] == 'validation'
     accuracy, macro_f1 = result['metrics']
     assert (accuracy['type'], macro_f1['type']) == ('accuracy', 'f1')
@@ -87,12 +87,12 @@ def test_the_head_has_the_scores_of_the_run(trained, built):
 
 def test_the_tables_have_the_numbers_of_the_run(trained, built):
   text = (pathlib.Path(trained) / 'README.md').read_text()
-  found = evaluate.evaluate(evaluate.Evaluate(run=trained, data_dir=built))
+  evaluation = evaluate.evaluate(evaluate.Evaluate(run=trained, data_dir=built))
   tables = [
     [list(map(_words, row)) for row in rows] for rows in _tables(_tokens(text))
   ]
   scored, data, of_color, of_apparel, calibration = tables
-  color = found['tasks']['color']
+  color = evaluation['tasks']['color']
   low, high = color['accuracy_interval']
   said = f'{color["accuracy"]:.3f} ({low:.3f} to {high:.3f})'
   assert scored[1][:3] == ['color', '3', '17']
@@ -105,7 +105,7 @@ def test_the_tables_have_the_numbers_of_the_run(trained, built):
     ['with apparel', '50', '21'],
   ]
   assert [row[0] for row in of_color[1:]] == ['blue', 'green', 'red']
-  apparel = found['tasks']['apparel']
+  apparel = evaluation['tasks']['apparel']
   for row, label, number, precision, recall, f1 in zip(
     of_apparel[1:],
     *(apparel[n] for n in ('labels', 'support', 'precision', 'recall', 'f1')),
@@ -159,10 +159,10 @@ def test_config_and_checkpoints_are_all_that_is_needed(
     path = pathlib.Path(trained) / name
     copy = shutil.copytree if path.is_dir() else shutil.copy
     copy(path, tmp_path / name)
-  found = evaluate.evaluate(
+  evaluation = evaluate.evaluate(
     evaluate.Evaluate(run=str(tmp_path), data_dir=built)
   )
-  assert found['num_examples'] == 21
+  assert evaluation['num_examples'] == 21
 
 
 def _again(trained: str, built: str, path: pathlib.Path) -> str:
@@ -207,8 +207,8 @@ def test_a_run_without_its_card_is_not_finished(trained, tmp_path, monkeypatch):
     raise OSError(28, 'No space left on device')
 
   monkeypatch.setattr(model_card, 'write', fail)
-  found = results.read(trained)
-  scored = scoring.Scored(found.evaluation, found.guesses)
+  result = results.read(trained)
+  scored = scoring.Scored(result.evaluation, result.guesses)
   with pytest.raises(OSError, match='No space left'):
     results.write(workdir.Workdir(tmp_path), scored)
   assert not results.is_finished(tmp_path)
@@ -374,11 +374,11 @@ def test_a_hub_reads_it(named, name):
   head = read.data.to_dict()
   assert head['library_name'] == 'imat_jax'
   assert read.data.model_name == index['name']
-  found = [
+  rows = [
     (r.task_name, r.dataset_config, r.metric_type, r.metric_value)
     for r in read.data.eval_results
   ]
-  assert found == [
+  assert rows == [
     (r['task']['name'], r['task']['name'], m['type'], m['value'])
     for r in index['results']
     for m in r['metrics']
@@ -419,7 +419,7 @@ def test_the_commonest_label_is_that_of_train(commonest):
 def test_settings_are_those_of_the_run():
   task_set = tasks.TaskSet((tasks.Task('color', ('red', 'blue')),))
   (shown,) = re.findall('```json\n(.*?)```', _render(task_set), re.DOTALL)
-  found = json.loads(shown)
-  assert found['seed'] == RUN.seed
-  assert found['model']['trunk']['filters'] == [1, 1, 1]
-  assert not {'data_dir', 'workdir'} & found.keys()
+  content = json.loads(shown)
+  assert content['seed'] == RUN.seed
+  assert content['model']['trunk']['filters'] == [1, 1, 1]
+  assert not {'data_dir', 'workdir'} & content.keys()

@@ -163,8 +163,8 @@ def test_padding_stays_zero(model):
 
   def loss(params):
     logits_BxTxK = stack.apply({'params': params}, FEATURE_BxD)
-    found = losses.masked_cross_entropy(logits_BxTxK, LABEL_BxT)
-    return losses.weighted_sum(found, jnp.ones(len(TASKS)))
+    sums = losses.masked_cross_entropy(logits_BxTxK, LABEL_BxT)
+    return losses.weighted_sum(sums, jnp.ones(len(TASKS)))
 
   @jax.jit
   def step(params, opt_state):

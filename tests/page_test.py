@@ -134,8 +134,8 @@ def test_the_page_opens_without_error_or_request(browser, study, width, scheme):
     assert not re.search(r'(?<![\w.])-\d', text)  # a hyphen is no minus
     assert '0.0000' not in text  # no p is 0
     # What was found is on the screen, without scrolling.
-    found = page.locator('#comparison-table td.finding + td').first
-    box = found.bounding_box()
+    highlighted = page.locator('#comparison-table td.finding + td').first
+    box = highlighted.bounding_box()
     assert box['x'] + box['width'] <= width
 
 
@@ -148,12 +148,12 @@ def test_closed_sections_are_printed(browser, study):
 
 
 def test_the_tables_have_the_numbers_of_study_json(browser, study):
-  found = json.loads((study / 'study.json').read_text())
+  content = json.loads((study / 'study.json').read_text())
   with _opened(browser, study / 'report.html', 1300, 'light') as page:
-    assert page.locator('#verdict').inner_text() == ' '.join(found['verdict'])
+    assert page.locator('#verdict').inner_text() == ' '.join(content['verdict'])
     rows = page.locator('#comparison-table tbody tr:has(td)')
-    assert rows.count() == len(found['comparisons']) == 2
-    for number, compared in enumerate(found['comparisons']):
+    assert rows.count() == len(content['comparisons']) == 2
+    for number, compared in enumerate(content['comparisons']):
       cells = rows.nth(number).locator('td').all_inner_texts()
       scores = compared['scores']
       assert cells[0] == ' + '.join(compared['tasks'][1:])
@@ -166,7 +166,7 @@ def test_the_tables_have_the_numbers_of_study_json(browser, study):
         assert said == pytest.approx(wanted, abs=6e-4)
     rows = page.locator('#score-table tbody tr:has(td)')
     values = [
-      scores for cell in found['cells'] for scores in cell['scores'].values()
+      scores for cell in content['cells'] for scores in cell['scores'].values()
     ]
     assert rows.count() == len(values) == 5
     for number, scores in enumerate(values):

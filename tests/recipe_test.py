@@ -324,8 +324,8 @@ def test_jitter_is_that_of_pillow():
     strict=True,
   ):
     expected = kind(expected).enhance(factor)
-  found = pixels.jitter(image / np.float32(255), jnp.array([factors]))
-  assert np.abs(255 * found[0] - np.asarray(expected, float)).max() <= 3
+  jittered = pixels.jitter(image / np.float32(255), jnp.array([factors]))
+  assert np.abs(255 * jittered[0] - np.asarray(expected, float)).max() <= 3
 
 
 def test_colors_are_kept_where_a_protected_task_has_a_label():

@@ -27,14 +27,14 @@ def test_agrees_with_sklearn(seed, num_labels):
     confusion_KxK,
     sklearn_metrics.confusion_matrix(true_B, guess_B, labels=every),
   )
-  found = scores.per_label(confusion_KxK)
+  by_label = scores.per_label(confusion_KxK)
   expected = sklearn_metrics.precision_recall_fscore_support(
     true_B, guess_B, labels=every, zero_division=0
   )
   for name, values in zip(
     ('precision', 'recall', 'f1', 'support'), expected, strict=True
   ):
-    np.testing.assert_allclose(found[name], values, err_msg=name)
+    np.testing.assert_allclose(by_label[name], values, err_msg=name)
   assert scores.accuracy(confusion_KxK) == pytest.approx(
     sklearn_metrics.accuracy_score(true_B, guess_B)
   )
@@ -65,10 +65,10 @@ def test_many_matrices_at_once_are_each_alone(num_labels):
       for seed in range(10)
     ]
   )
-  found = scores.per_label(matrices)
+  by_label = scores.per_label(matrices)
   for r, confusion_KxK in enumerate(matrices):
     for name, value_K in scores.per_label(confusion_KxK).items():
-      np.testing.assert_array_equal(found[name][r], value_K)
+      np.testing.assert_array_equal(by_label[name][r], value_K)
     alone = scores.accuracy(confusion_KxK), scores.macro_f1(confusion_KxK)
     at_once = scores.accuracy(matrices)[r], scores.macro_f1(matrices)[r]
     assert at_once == alone

@@ -74,14 +74,14 @@ def test_labels_are_found_by_name_not_by_number(built):
 
 def test_an_unknown_label_becomes_other(built):
   usual = read(built, COLOR)[:, 0]
-  found = read(built, tasks.Task('color', ('red', 'other')))[:, 0]
-  np.testing.assert_array_equal(found, np.array([1, 1, 0, -1])[usual])
+  numbers = read(built, tasks.Task('color', ('red', 'other')))[:, 0]
+  np.testing.assert_array_equal(numbers, np.array([1, 1, 0, -1])[usual])
 
 
 def test_an_unknown_label_is_missing_where_there_is_no_other(built):
   usual = read(built, COLOR)[:, 0]
-  found = read(built, tasks.Task('color', ('red', 'pink')))[:, 0]
-  np.testing.assert_array_equal(found, np.array([-1, -1, 0, -1])[usual])
+  numbers = read(built, tasks.Task('color', ('red', 'pink')))[:, 0]
+  np.testing.assert_array_equal(numbers, np.array([-1, -1, 0, -1])[usual])
 
 
 def test_the_task_of_a_class_is_labelled_on_that_class_alone(built):
@@ -96,10 +96,10 @@ def test_the_task_of_a_class_is_labelled_on_that_class_alone(built):
 
 
 def test_read_tasks_has_apparel_first(built):
-  found = source.read_tasks(built)
-  assert found.names[:4] == ('apparel', 'age', 'color', 'material')
-  assert found['apparel'] == APPAREL
-  assert found['color'] == COLOR
+  task_set = source.read_tasks(built)
+  assert task_set.names[:4] == ('apparel', 'age', 'color', 'material')
+  assert task_set['apparel'] == APPAREL
+  assert task_set['color'] == COLOR
 
 
 def test_no_data_set(tmp_path):

@@ -67,11 +67,11 @@ def _head(now: state.TrainState, name: str) -> list[jax.Array]:
 
 def test_a_head_without_labels_stays_where_it_is():
   before = _start()
-  after, found = STEP(before, _batch([[0, -1], [2, -1]]))
+  after, sums = STEP(before, _batch([[0, -1], [2, -1]]))
   assert not _changed(_head(before, 'age'), _head(after, 'age'))
   assert _changed(_head(before, 'color'), _head(after, 'color'))
   assert _changed(before.params['trunk'], after.params['trunk'])
-  assert scoring.compute(found, TASKS)['age']['loss'] is None
+  assert scoring.compute(sums, TASKS)['age']['loss'] is None
 
 
 def test_a_weight_of_zero_stops_every_gradient_of_a_task():
@@ -85,10 +85,10 @@ def test_a_weight_of_zero_stops_every_gradient_of_a_task():
 
 def test_a_batch_of_padding_changes_nothing_but_the_step():
   before = _start()
-  after, found = STEP(before, _batch([[-1, -1]] * 2))
+  after, sums = STEP(before, _batch([[-1, -1]] * 2))
   assert not _changed(before.params, after.params)
   assert after.step == 1
-  assert [x['loss'] for x in scoring.compute(found, TASKS).values()] == [
+  assert [x['loss'] for x in scoring.compute(sums, TASKS).values()] == [
     None
   ] * 2
 
@@ -129,9 +129,9 @@ def test_the_first_update_is_that_of_adam():
 def test_metrics_belong_to_their_task():
   now = _start()
   batch = _batch([[0, 1], [1, -1], [2, 0]])
-  found, guesses = eval_step(NETWORK, now.variables, batch)
-  found = scoring.compute(found, TASKS)
-  color, age = found['color']['confusion'], found['age']['confusion']
+  scored, guesses = eval_step(NETWORK, now.variables, batch)
+  scored = scoring.compute(scored, TASKS)
+  color, age = scored['color']['confusion'], scored['age']['confusion']
   assert color.shape == (3, 3)
   np.testing.assert_array_equal(color.sum(1), [1, 1, 1])
   np.testing.assert_array_equal(age.sum(1), [1, 1])
@@ -146,7 +146,7 @@ def test_metrics_belong_to_their_task():
   )
   logits_BxK = logits_BxTxK[:, 1]
   expected = -jax.nn.log_softmax(logits_BxK)[jnp.array([0, 2]), [1, 0]].mean()
-  assert found['age']['loss'] == pytest.approx(float(expected), rel=1e-5)
+  assert scored['age']['loss'] == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_is_known_by_its_task():
@@ -157,10 +157,10 @@ def test_a_loss_that_is_not_finite_is_known_by_its_task():
     | {'logits': logits | {'bias': logits['bias'].at[1, 0].set(jnp.nan)}}
   }
   batch = _batch([[0, 1], [1, 0]])
-  _, found = STEP(before.replace(params=broken), batch)
-  assert found.nonfinite_T.tolist() == [0, 1]
-  _, found = STEP(before, batch)
-  assert found.nonfinite_T.tolist() == [0, 0]
+  _, sums = STEP(before.replace(params=broken), batch)
+  assert sums.nonfinite_T.tolist() == [0, 1]
+  _, sums = STEP(before, batch)
+  assert sums.nonfinite_T.tolist() == [0, 0]
 
 
 def test_a_broken_gradient_of_the_trunk_counts_for_every_task():
@@ -193,7 +193,7 @@ def test_steps_seeds_and_task_sets_are_one_trace(monkeypatch):
     step, 'train_step', lambda *args: traces.append(1) or plain(*args)
   )
   compiled._train_step.cache_clear()
-  found = []
+  trained = []
   for seed, names in ((3, ('color', 'age')), (4, ('age',))):
     run = dataclasses.replace(RUN, seed=seed, tasks=names)
     group = Ensemble((run,), TASKS)
@@ -202,6 +202,6 @@ def test_steps_seeds_and_task_sets_are_one_trace(monkeypatch):
     for number in range(2):
       fed = inputs.StepInput(_batch([[0, 1], [1, 0]], seed=number), None)
       now, so_far = update(now, so_far, fed)
-    found.append(now.params)
+    trained.append(now.params)
   assert len(traces) == 1
-  assert _changed(*found)
+  assert _changed(*trained)

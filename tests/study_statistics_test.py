@@ -30,9 +30,9 @@ DARWIN = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
 
 
 def test_fishers_t():
-  found = statistics.over_seeds(DARWIN)
-  assert found.mean / found.error == pytest.approx(2.148, abs=5e-4)
-  assert statistics.p_value(found) == pytest.approx(0.0497, abs=5e-5)
+  estimate = statistics.over_seeds(DARWIN)
+  assert estimate.mean / estimate.error == pytest.approx(2.148, abs=5e-4)
+  assert statistics.p_value(estimate) == pytest.approx(0.0497, abs=5e-5)
 
 
 VALUES = st.lists(
@@ -43,17 +43,19 @@ VALUES = st.lists(
 @given(VALUES)
 def test_one_sample_against_scipy(value_S):
   expected = stats.ttest_1samp(value_S, 0)
-  found = statistics.over_seeds(value_S)
-  assert statistics.p_value(found) == pytest.approx(expected.pvalue)
+  estimate = statistics.over_seeds(value_S)
+  assert statistics.p_value(estimate) == pytest.approx(expected.pvalue)
   bounds = expected.confidence_interval()
-  np.testing.assert_allclose(statistics.interval(found)[1:], bounds)
+  np.testing.assert_allclose(statistics.interval(estimate)[1:], bounds)
 
 
 @given(VALUES, st.floats(0.001, 0.2))
 def test_equivalence_against_statsmodels(value_S, margin):
   expected = weightstats.DescrStatsW(value_S).ttost_mean(-margin, margin)[0]
-  found = statistics.equivalence_p_value(statistics.over_seeds(value_S), margin)
-  assert found == pytest.approx(expected)
+  p_value = statistics.equivalence_p_value(
+    statistics.over_seeds(value_S), margin
+  )
+  assert p_value == pytest.approx(expected)
 
 
 def test_intervals_end_where_a_score_does():
@@ -66,9 +68,9 @@ def test_intervals_end_where_a_score_does():
 
 def test_values_that_tell_no_error():
   for value_S in ([0.5], [0.5, 0.5], [0.5] * 8):
-    found = statistics.interval(statistics.over_seeds(value_S))
-    assert found.mean == 0.5
-    assert np.isnan([found.low, found.high]).all()
+    interval = statistics.interval(statistics.over_seeds(value_S))
+    assert interval.mean == 0.5
+    assert np.isnan([interval.low, interval.high]).all()
   # All on one side: as of the sign test.
   same = statistics.over_seeds([0.1] * 8)
   expected = stats.binomtest(8, 8).pvalue
@@ -95,9 +97,9 @@ def test_mcnemar_against_statsmodels(seed, number):
     [(~first_N & second_N).sum(), (~first_N & ~second_N).sum()],
   ]
   expected = contingency_tables.mcnemar(table, exact=True)
-  found = statistics.mcnemar(first_N, second_N)
-  assert found.p_value == pytest.approx(expected.pvalue)
-  assert (found.only_first, found.only_second) == (table[0][1], table[1][0])
+  result = statistics.mcnemar(first_N, second_N)
+  assert result.p_value == pytest.approx(expected.pvalue)
+  assert (result.only_first, result.only_second) == (table[0][1], table[1][0])
 
 
 # The truth is 0. Of scores, exponential and lognormal ones are far more skewed
@@ -126,8 +128,8 @@ def test_coverage_is_as_documented(shape):
     for values, expected in zip(
       (alone, with_ - alone), COVERAGE[shape], strict=True
     ):
-      found = [statistics.p_value(statistics.over_seeds(v)) for v in values]
-      covered = np.mean(np.array(found) > 0.05)  # so the interval has 0
+      p_values = [statistics.p_value(statistics.over_seeds(v)) for v in values]
+      covered = np.mean(np.array(p_values) > 0.05)  # so the interval has 0
       error = np.sqrt(0.05 * 0.95 / number)
       assert covered == pytest.approx(expected[place], abs=4 * error)
 
@@ -201,14 +203,14 @@ def _photos(rng, seeds, photos, spread_of_photos):
 @pytest.mark.parametrize('spread', [0.0, 0.3, 1.0])
 def test_two_levels_cover_other_seeds_and_other_photos(seeds, spread):
   rng = np.random.default_rng(14)
-  found = [
+  p_values = [
     statistics.p_value(
       statistics.over_seeds_and_photos(_photos(rng, seeds, 372, spread))
     )
     for _ in range(400)
   ]
   # It errs on the wide side, up to all.
-  assert np.mean(np.array(found) > 0.05) > 0.95 - 0.035
+  assert np.mean(np.array(p_values) > 0.05) > 0.95 - 0.035
 
 
 def test_components_against_statsmodels():
@@ -228,12 +230,12 @@ def test_components_against_statsmodels():
     ).fit()
   )
   of_seeds, of_photos, rest = table['mean_sq']
-  found = statistics.components(difference_SxN)
-  assert found == pytest.approx(
+  components = statistics.components(difference_SxN)
+  assert components == pytest.approx(
     (of_seeds / 25, (of_photos - rest) / 4, rest, 25)
   )
   # Owen's: the variances of both means, the rest counted in each.
-  error, _ = found.error(4)
+  error, _ = components.error(4)
   assert error**2 == pytest.approx((of_seeds + of_photos) / 100)
 
 
@@ -246,8 +248,8 @@ def test_two_levels_without_a_difference_between_seeds():
 
 def test_two_levels_of_many_photos_are_those_of_seeds():
   seed_S = np.random.default_rng(4).normal(0, 0.1, 6)
-  found = statistics.over_seeds_and_photos(np.tile(seed_S[:, None], (1, 50)))
-  assert found == pytest.approx(statistics.over_seeds(seed_S))
+  estimate = statistics.over_seeds_and_photos(np.tile(seed_S[:, None], (1, 50)))
+  assert estimate == pytest.approx(statistics.over_seeds(seed_S))
 
 
 def _judged(margin=0.02):
@@ -312,11 +314,11 @@ def test_equivalence_has_its_own_verdict():
 @pytest.mark.parametrize('comparisons', [1, 6])
 @pytest.mark.parametrize('seeds', [5, 8, 40])
 def test_detectable_differences_against_statsmodels(seeds, comparisons):
-  found = power.detectable(seeds**-0.5, seeds - 1, comparisons)
+  smallest = power.detectable(seeds**-0.5, seeds - 1, comparisons)
   expected = stats_power.TTestPower().solve_power(
     nobs=seeds, alpha=0.05 / comparisons, power=0.8
   )
-  assert found == pytest.approx(expected, rel=1e-3)
+  assert smallest == pytest.approx(expected, rel=1e-3)
 
 
 def _found(rng, seeds, mean, margin=None, comparisons=6, number=2000):
@@ -335,8 +337,8 @@ def _found(rng, seeds, mean, margin=None, comparisons=6, number=2000):
 def test_the_power_of_the_design():
   """A difference that is called detectable is found in 80 of 100 studies."""
   size = power.detectable(0.02 / np.sqrt(8), 7, 6)
-  found = _found(np.random.default_rng(7), 8, size)
-  assert found == pytest.approx(0.8, abs=4 * np.sqrt(0.8 * 0.2 / 2000))
+  share = _found(np.random.default_rng(7), 8, size)
+  assert share == pytest.approx(0.8, abs=4 * np.sqrt(0.8 * 0.2 / 2000))
 
 
 def test_the_seeds_that_a_margin_takes():
@@ -400,13 +402,13 @@ def test_the_interval_over_photos_is_scipys(of_photos, of_matrices, number):
     method='BCa',
     rng=np.random.default_rng(5),
   ).confidence_interval
-  found = intervals.photo_interval(
+  interval = intervals.photo_interval(
     scores.confusion_matrix(true_N, guess_N, 4), of_matrices
   )
   width = expected.high - expected.low
   # An accuracy moves in steps of a photo.
   tolerance = max(0.05 * width, 1.01 / number)
-  np.testing.assert_allclose(found, expected, atol=tolerance)
+  np.testing.assert_allclose(interval, expected, atol=tolerance)
 
 
 @pytest.mark.parametrize('score', [scores.accuracy, scores.macro_f1])
@@ -416,8 +418,8 @@ def test_intervals_over_photos_cover_the_truth(monkeypatch, score):
   share_KxK = 0.6 * np.diag(share_K) + 0.4 * np.outer(share_K, share_K)
   rng, truth = np.random.default_rng(15), score(share_KxK)
   drawn = rng.multinomial(150, share_KxK.ravel(), 600).reshape(-1, 4, 4)
-  found = [intervals.photo_interval(matrix, score) for matrix in drawn]
-  covered = [low <= truth <= high for low, high in found]
+  bounds = [intervals.photo_interval(matrix, score) for matrix in drawn]
+  covered = [low <= truth <= high for low, high in bounds]
   assert np.mean(covered) == pytest.approx(0.95, abs=0.025)
 
 
@@ -441,7 +443,7 @@ def test_photos_that_say_nothing_have_no_interval(score, counts):
 @settings(max_examples=30)
 def test_intervals_over_few_photos_are_scores(score, counts):
   confusion_KxK = np.reshape(counts, (3, 3))
-  found = intervals.photo_interval(confusion_KxK, score)
-  if found is not None:
-    low, high = found
+  interval = intervals.photo_interval(confusion_KxK, score)
+  if interval is not None:
+    low, high = interval
     assert 0 <= low <= high <= 1

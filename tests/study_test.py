@@ -99,8 +99,8 @@ def _signal_before(at: int):
 
 
 def _folders(path: pathlib.Path) -> dict[str, pathlib.Path]:
-  found = sorted(path.glob('runs/*/*/*/evaluation.json'))
-  return {str(f.parent.relative_to(path)): f.parent for f in found}
+  paths = sorted(path.glob('runs/*/*/*/evaluation.json'))
+  return {str(f.parent.relative_to(path)): f.parent for f in paths}
 
 
 def _rows(folder: pathlib.Path) -> list[dict]:
@@ -154,8 +154,8 @@ def test_the_reports_grid():
 
 def test_sets_that_the_data_lacks_are_left_out(built, tmp_path):
   study = _config(built, tmp_path, task_sets='')
-  found = source.read_tasks(built)
-  planned = grid.make(study, found)
+  all_tasks = source.read_tasks(built)
+  planned = grid.make(study, all_tasks)
   assert [cell.tasks[1:] for cell in planned.cells] == [
     (),
     ('material',),
@@ -167,7 +167,7 @@ def test_sets_that_the_data_lacks_are_left_out(built, tmp_path):
   )
   only = dataclasses.replace(study, task_sets='apparel,gender')
   with pytest.raises(errors.UserError, match='no gender; it has: apparel'):
-    grid.make(only, found)
+    grid.make(only, all_tasks)
 
 
 def test_spellings_and_repetitions_of_sets(built, tmp_path):
@@ -230,12 +230,12 @@ def test_a_run_of_a_study_is_a_run_alone(built, whole, tmp_path):
   assert names[1] - names[0] == {'report.html', 'starts.jsonl', 'lock'}
   assert 'README.md' in names[0]
   # And can be used as one.
-  found = evaluate.evaluate(
+  evaluation = evaluate.evaluate(
     evaluate.Evaluate(run=str(of_study), data_dir=built)
   )
   wanted = json.loads((of_study / 'evaluation.json').read_text())
   for name, of_task in wanted['tasks'].items():
-    same = {key: found['tasks'][name][key] for key in of_task}
+    same = {key: evaluation['tasks'][name][key] for key in of_task}
     assert _numbers(same) == pytest.approx(_numbers(of_task))
 
 
@@ -368,8 +368,8 @@ def test_what_does_not_fit_is_halved(built, tmp_path, monkeypatch):
 
 def test_memory_decides_how_many_runs_go_at_once(built, tmp_path, monkeypatch):
   study = _config(built, tmp_path)
-  found = source.read_tasks(built)
-  sweeping = sweep.Sweep(grid.make(study, found), found)
+  all_tasks = source.read_tasks(built)
+  sweeping = sweep.Sweep(grid.make(study, all_tasks), all_tasks)
   group = sweeping.whole_ensembles()['public_3m']
   data = sweeping.data(group)
   assert dry_run.runs_that_fit(group, data) == 1  # on a CPU
@@ -405,8 +405,8 @@ def test_dry_run_trains_nothing(built, tmp_path):
 def test_dry_run_tells_how_many_seeds_a_margin_takes(built, whole):
   study = _config(built, whole)
   said = dry_run.seeds_table(grid.make(study, source.read_tasks(built)))
-  found = json.loads((whole / 'study.json').read_text())['comparisons']
-  for row, compared in zip(said.splitlines()[2:4], found, strict=True):
+  compared_rows = json.loads((whole / 'study.json').read_text())['comparisons']
+  for row, compared in zip(said.splitlines()[2:4], compared_rows, strict=True):
     of_power = compared['power']
     cells = re.split('  +', row)
     assert cells[0] == f'public_3m · {" + ".join(compared["tasks"])}'
@@ -440,11 +440,11 @@ def test_a_dry_run_refuses_the_folder_of_anything_else(built, tmp_path):
 
 
 def test_study_json_is_made_of_the_runs(whole):
-  found = json.loads((whole / 'study.json').read_text())
-  assert found['task'] == 'apparel'
-  assert len(found['verdict']) == 3  # of color, of age, and the baseline
-  assert found['made_by']['versions'].keys() >= {'jax', 'flax', 'python'}
-  (trained_by,) = found['trained_by']  # all by this process
+  content = json.loads((whole / 'study.json').read_text())
+  assert content['task'] == 'apparel'
+  assert len(content['verdict']) == 3  # of color, of age, and the baseline
+  assert content['made_by']['versions'].keys() >= {'jax', 'flax', 'python'}
+  (trained_by,) = content['trained_by']  # all by this process
   assert trained_by['runs'] == 6
   assert trained_by['threads'] and trained_by['kernels']
   head = subprocess.run(
@@ -452,8 +452,8 @@ def test_study_json_is_made_of_the_runs(whole):
   )
   if head.returncode == 0:
     assert trained_by['commit'].startswith(head.stdout.strip())
-  assert any('2 seeds: too few' in w for w in found['warnings'])
-  for cell in found['cells']:
+  assert any('2 seeds: too few' in w for w in content['warnings'])
+  for cell in content['cells']:
     name = '+'.join(cell['tasks'])
     values = [
       json.loads(
@@ -465,9 +465,9 @@ def test_study_json_is_made_of_the_runs(whole):
     ]
     assert cell['scores']['apparel']['accuracy']['values'] == values
     assert cell['scores']['apparel']['accuracy']['mean'] == np.mean(values)
-  of_color = found['comparisons'][0]
+  of_color = content['comparisons'][0]
   with_, alone = (
-    found['cells'][n]['scores']['apparel']['loss']['values'] for n in (1, 0)
+    content['cells'][n]['scores']['apparel']['loss']['values'] for n in (1, 0)
   )
   assert of_color['tasks'] == ['apparel', 'color']
   assert of_color['scores']['loss']['mean'] == pytest.approx(
@@ -478,19 +478,19 @@ def test_study_json_is_made_of_the_runs(whole):
 
 
 def test_affinity_is_noted_of_each_pair_that_is_learned(whole):
-  found = json.loads((whole / 'study.json').read_text())
-  pairs = {tuple(a['tasks']): a['pair'] for a in found['affinity']}
+  content = json.loads((whole / 'study.json').read_text())
+  pairs = {tuple(a['tasks']): a['pair'] for a in content['affinity']}
   assert pairs == {
     ('apparel', 'color'): ['apparel', 'color'],
     ('apparel', 'age'): ['apparel', 'age'],
   }
-  for of_pair in found['affinity']:
+  for of_pair in content['affinity']:
     assert of_pair['epochs'] == [1, 2]
     assert all(-1 <= cosine <= 1 for cosine in of_pair['cosine'])
 
 
 def test_tables_say_what_study_json_says(whole):
-  found = json.loads((whole / 'study.json').read_text())
+  content = json.loads((whole / 'study.json').read_text())
   names = {path.stem for path in (whole / 'tables').glob('*.csv')}
   assert names == {
     'scores',
@@ -510,7 +510,7 @@ def test_tables_say_what_study_json_says(whole):
       return list(csv.DictReader(file))
 
   assert len(read('runs')) == 6
-  scores = found['cells'][1]['scores']['apparel']
+  scores = content['cells'][1]['scores']['apparel']
   of_color = read('report_loss')[1]
   assert of_color['tasks'] == 'apparel + color'
   assert float(of_color['public_3m']) == scores['loss']['mean']
@@ -588,9 +588,9 @@ def test_docs_recompute_has_the_numbers_of_study_json(request, tmp_path, name):
   study = shutil.copytree(request.getfixturevalue(name), tmp_path / 'study')
   main = runpy.run_path(str(ROOT / 'docs/recompute.py'))['main']
   main(study)
-  found = json.loads((study / 'study.json').read_text())
-  found['comparisons'][0]['scores']['accuracy']['p_holm'] *= 0.99
-  (study / 'study.json').write_text(json.dumps(found))
+  content = json.loads((study / 'study.json').read_text())
+  content['comparisons'][0]['scores']['accuracy']['p_holm'] *= 0.99
+  (study / 'study.json').write_text(json.dumps(content))
   with pytest.raises(SystemExit, match=r'apparel \+ color: p \(Holm\)'):
     main(study)
 
@@ -765,36 +765,36 @@ def test_models_with_other_sets_have_a_column_each():
     scores = {'count': 9, 'loss': summary, 'labels': ['a'], 'support': [9]}
     return {'model': model, 'tasks': names, 'scores': {'apparel': scores}}
 
-  found = {
+  content = {
     'task': 'apparel',
     'cells': [
       cell('public_3m', ['apparel', 'age'], 0.5),
       cell('public_3m_three_tasks', ['apparel', 'age', 'color'], 0.6),
     ],
   }
-  rows = tables._as_reported(found, 'loss')
+  rows = tables._as_reported(content, 'loss')
   assert [list(row) for row in rows] == [list(rows[0])] * 2
   assert [row['public_3m'] for row in rows] == [0.5, None]
   assert [row['public_3m_three_tasks'] for row in rows] == [None, 0.6]
 
 
 def test_without_a_labelled_photo_nothing_is_compared(whole):
-  found = {
+  runs_by_cell = {
     grid.Cell('m', names): [
       results.read(whole / f'runs/public_3m/{"+".join(names)}/seed_{seed}')
       for seed in (0, 1)
     ]
     for names in (('apparel',), ('apparel', 'age'))
   }
-  for of_cell in found.values():
+  for of_cell in runs_by_cell.values():
     for result in of_cell:
       result.evaluation['tasks']['apparel'].update(
         count=0, loss=None, accuracy=None, macro_f1=None, weighted_f1=None
       )
   counts = results.statistics(
-    found[grid.Cell('m', ('apparel',))][0].run.data_dir
+    runs_by_cell[grid.Cell('m', ('apparel',))][0].run.data_dir
   )
-  facts = analysis.collect(found, counts, 0.02)
+  facts = analysis.collect(runs_by_cell, counts, 0.02)
   assert not facts['comparisons']
   assert 'no validation photo has a label for apparel' in facts['warnings']
 

@@ -234,11 +234,11 @@ def test_runs_at_once_and_on_several_devices(with_test, tmp_path, monkeypatch):
   for path in runs:
     evaluation = results.read(path).evaluation
     assert (evaluation['split'], evaluation['num_examples']) == ('test', number)
-    found = evaluate.evaluate(
+    again = evaluate.evaluate(
       evaluate.Evaluate(run=str(path), data_dir=with_test)
     )
     for name, scores in evaluation['tasks'].items():
-      assert found['tasks'][name]['loss'] == pytest.approx(scores['loss'])
+      assert again['tasks'][name]['loss'] == pytest.approx(scores['loss'])
   page = (tmp_path / 'study/report.html').read_text()
   assert 'Scores on the test photos' in page
   assert 'on which\nit is measured' not in page

@@ -31,20 +31,20 @@ def milliseconds(layer):
     return F.relu(F.group_norm(y, layer.filters // 8, scale, scale))
 
   with torch.no_grad():
-    found = {
+    seconds = {
       'forward': timed(lambda: F.conv2d(x, kernel, None, layer.stride, 1)),
       'of kernel': timed(lambda: backward(False, True)),
       'norm': timed(normalize),
     }
     if not layer.is_first:
-      found['of input'] = timed(lambda: backward(True, False))
+      seconds['of input'] = timed(lambda: backward(True, False))
     if layer.is_pooled:
-      found['pool'] = timed(lambda: F.max_pool2d(y, 2))
-  found['norm, both'] = timed(lambda: normalize().backward(dy))
+      seconds['pool'] = timed(lambda: F.max_pool2d(y, 2))
+  seconds['norm, both'] = timed(lambda: normalize().backward(dy))
   if layer.is_pooled:
     half = dy[:, :, ::2, ::2].contiguous(memory_format=torch.channels_last)
-    found['pool, both'] = timed(lambda: F.max_pool2d(y, 2).backward(half))
-  return found
+    seconds['pool, both'] = timed(lambda: F.max_pool2d(y, 2).backward(half))
+  return seconds
 
 
 def noise(photos, height, width, channels):

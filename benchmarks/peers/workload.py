@@ -125,10 +125,12 @@ def task_weights(number):
 
 def train_photos(annotations, images, tasks=EPOCH_TASKS):
   """The train photos that exist: paths, {task: labels' names}, numbers."""
-  found = read_labels(annotations, 'train')
-  paths = {key: os.path.join(images, 'train', f'{key}.jpg') for key in found}
-  there = [key for key in found if os.path.exists(paths[key])]
-  rows = [found[key] for key in there]
+  labels_by_id = read_labels(annotations, 'train')
+  paths = {
+    key: os.path.join(images, 'train', f'{key}.jpg') for key in labels_by_id
+  }
+  there = [key for key in labels_by_id if os.path.exists(paths[key])]
+  rows = [labels_by_id[key] for key in there]
   names = {task: vocabulary(rows, task) for task in tasks}
   return [paths[key] for key in there], names, encode(rows, names)
 
@@ -150,11 +152,11 @@ def commonest(names):
   return collections.Counter(names).most_common(1)[0][0]
 
 
-def one_garment(found):
+def one_garment(rows):
   """{task: label} of a photo from its [(apparel, attribute, label)]."""
-  apparel = commonest(kind for kind, _, _ in found)
+  apparel = commonest(kind for kind, _, _ in rows)
   labels = collections.defaultdict(list)
-  for kind, attribute, label in found:
+  for kind, attribute, label in rows:
     if kind == apparel:
       labels[attribute].append(label)
   return {'apparel': apparel} | {k: commonest(v) for k, v in labels.items()}
@@ -163,11 +165,13 @@ def one_garment(found):
 def read_labels(folder, split):
   """Returns {image id: {task: label name}}; apparel is one of the tasks."""
   tasks, labels = read_names(folder, 'task'), read_names(folder, 'label')
-  found = collections.defaultdict(list)
+  rows_by_id = collections.defaultdict(list)
   for row in read(folder, f'{split}.data')['annotations']:
     apparel, attribute = tasks[row['taskId']].split(':', 1)
-    found[row['imageId']].append((apparel, attribute, labels[row['labelId']]))
-  return {image_id: one_garment(rows) for image_id, rows in found.items()}
+    rows_by_id[row['imageId']].append(
+      (apparel, attribute, labels[row['labelId']])
+    )
+  return {image_id: one_garment(rows) for image_id, rows in rows_by_id.items()}
 
 
 def vocabulary(labels, task):

@@ -1,4 +1,4 @@
-"""Types that loaders and steps exchange, and the splits; numpy only."""
+"""Types that loaders and steps exchange, the splits, the form of photos; numpy only."""
 
 import math
 from typing import NamedTuple

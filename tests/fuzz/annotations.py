@@ -59,13 +59,13 @@ def content(data: atheris.FuzzedDataProvider) -> dict[str, bytes]:
   }
   files = {}
   for name, lists in shapes.items():
-    found = {
+    record_lists = {
       key: [record(data, *names) for _ in range(data.ConsumeIntInRange(0, 4))]
       for key, names in lists.items()
     }
     if data.ConsumeIntInRange(0, 9) == 0:
-      found = value(data)
-    files[name] = json.dumps(found).encode()
+      record_lists = value(data)
+    files[name] = json.dumps(record_lists).encode()
     if data.ConsumeIntInRange(0, 19) == 0:
       files[name] = data.ConsumeBytes(40)
   return files

@@ -21,8 +21,8 @@ resource.setrlimit(resource.RLIMIT_AS, (8 * 2**30, 8 * 2**30))
 
 def one_input(body: bytes) -> None:
   with contextlib.suppress(image_validation.InvalidImage):
-    found = image_validation.check(body, 8)
-    assert found.width * found.height <= image_validation.MAX_PIXELS
+    size = image_validation.check(body, 8)
+    assert size.width * size.height <= image_validation.MAX_PIXELS
   (FOLDER / 'a.jpg').write_bytes(body)
   stored, failed = preprocess.store(
     ['a'], FOLDER, FOLDER / 'target', Resize(16)
