@@ -1,4 +1,4 @@
-"""Types that loaders and steps exchange, the splits, the form of photos; numpy only."""
+"""Types of batches and of stored photos, and the splits; numpy only."""
 
 import math
 from typing import NamedTuple
