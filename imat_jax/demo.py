@@ -129,7 +129,6 @@ def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
   Raises:
     UserError: not a valid photo.
   """
-  from imat_jax import inference
   from imat_jax.data import image_validation, preprocess
   from imat_jax.models import saliency
 
@@ -138,9 +137,7 @@ def look(predictor: 'inference.Predictor', path: str, min_side: int) -> list:
     image_validation.check(body, min_side)
   except image_validation.InvalidImage as error:
     raise errors.UserError(_MESSAGES[str(error)]) from None
-  image_HxWxC = inference.prepare(
-    io.BytesIO(body), predictor.shape, predictor.trained.resize
-  )
+  image_HxWxC = predictor.prepare(io.BytesIO(body))
   if isinstance(image_HxWxC, str):
     is_slow = image_HxWxC == preprocess.TOO_SLOW
     raise errors.UserError(_MESSAGES['too_slow' if is_slow else 'damaged'])

@@ -85,8 +85,12 @@ class Predictor:
     (logits_BxTxK,) = jax.device_get(self._logits(self._variables_R, batch))
     return logits_BxTxK[:number]
 
+  def prepare(self, file: pathlib.Path | io.BytesIO) -> np.ndarray | str:
+    """The image that the run sees, or why not; see `inference.prepare`."""
+    return prepare(file, self.shape, self.trained.resize)
+
   def _read(self, path: str) -> tuple[str, np.ndarray | str]:
-    return path, prepare(pathlib.Path(path), self.shape, self.trained.resize)
+    return path, self.prepare(pathlib.Path(path))
 
   def _label(self, chunk: list[tuple[str, Any]]) -> Iterator[Prediction]:
     images = [image for _, image in chunk if not isinstance(image, str)]

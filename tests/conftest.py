@@ -53,6 +53,7 @@ SHAPES = {
   'shoe': [(0.1, 0.6), (0.5, 0.6), (0.9, 0.75), (0.9, 0.9), (0.1, 0.9)],
 }
 AGES = ('adult', 'kids')
+_MOST_BYTES = 1_500_000_000
 
 
 class Kaggle(NamedTuple):
@@ -100,11 +101,20 @@ def one_device() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope='module')
 def compiled_programs() -> Iterator[None]:
-  """Those of a module go with it: they would fill the memory.
-
-  The C library keeps what they took, for more of them, unless told otherwise.
-  """
+  """Those of a module go with it: they would fill the memory."""
   yield
+  _forget_programs()
+
+
+@pytest.fixture(autouse=True)
+def memory() -> Iterator[None]:
+  """In a module with many programs they go earlier; the disk has them, too."""
+  yield
+  if _resident_bytes() > _MOST_BYTES:
+    _forget_programs()
+
+
+def _forget_programs() -> None:
   import jax
 
   from imat_jax.training import compiled
@@ -114,8 +124,16 @@ def compiled_programs() -> Iterator[None]:
       programs.cache_clear()
   jax.clear_caches()
   gc.collect()
-  if sys.platform == 'linux':
+  if sys.platform == 'linux':  # the C library keeps freed memory otherwise
     ctypes.CDLL(None).malloc_trim(0)
+
+
+def _resident_bytes() -> int:
+  """Of this process; 0 where the system does not say."""
+  statm = pathlib.Path('/proc/self/statm')
+  if not statm.exists():
+    return 0
+  return int(statm.read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
 @pytest.fixture(autouse=True)

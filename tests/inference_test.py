@@ -126,7 +126,7 @@ def test_the_likeliest_labels_come_first():
 
 def test_images_in_memory_equal_files(predictor, paths):
   body = io.BytesIO(pathlib.Path(paths[0]).read_bytes())
-  image_HxWxC = inference.prepare(body, predictor.shape, Resize.of(128))
+  image_HxWxC = predictor.prepare(body)
   assert image_HxWxC.shape == (128, 128, 3)
   assert image_HxWxC.dtype == np.uint8
   (probability_TxK,) = predictor.probabilities(image_HxWxC[None])

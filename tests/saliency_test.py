@@ -63,7 +63,7 @@ def test_it_is_how_the_answer_changes_with_a_pixel(trained_run, monkeypatch):
   # Where it matters most: elsewhere float32 loses the differences.
   for task in range(2):
     place = np.argmax(found_TxHxW[task])
-    y, x = np.unravel_index(place, (128, 128), Resize.of(128))
+    y, x = np.unravel_index(place, (128, 128))
     steps = []
     for color in range(3):
       change = jnp.zeros_like(at).at[y, x, color].set(2e-3)
@@ -83,7 +83,7 @@ def test_a_network_that_sees_nothing_has_an_empty_map(trained_run, image_HxWxC):
 
 
 def test_the_overlay_is_orange_where_the_map_is_1(image_HxWxC):
-  map_HxW = np.zeros((128, 128), Resize.of(128))
+  map_HxW = np.zeros((128, 128))
   map_HxW[:64] = 1
   drawn = np.asarray(saliency.overlay(image_HxWxC, map_HxW))
   np.testing.assert_array_equal(
