@@ -75,15 +75,35 @@ def pytest_configure(config):
   )
   config.addinivalue_line('markers', 'devices(number): devices of a test')
   config.addinivalue_line('markers', 'processes: starts commands, so is slow')
+  config.addinivalue_line('markers', 'to_the_byte: compares with a command')
   # Grain's worker processes read absl's flags, which a command has parsed.
   flags.FLAGS(['tests'])
 
 
 def pytest_collection_modifyitems(items):
-  """Modules that start processes: `-m 'not processes'` is for daily work."""
+  """Modules that start processes: `-m 'not processes'` is for daily work.
+
+  And those in which numbers of commands equal `uninterrupted` to the byte.
+  """
+  to_the_byte = {x.module for x in items if 'uninterrupted' in x.fixturenames}
   for item in items:
     if hasattr(item.module, 'subprocess') or hasattr(item.module, 'nbclient'):
       item.add_marker(pytest.mark.processes)
+    if item.module in to_the_byte:
+      item.add_marker(pytest.mark.to_the_byte)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+  """Programs are compiled with little effort: that is most of what tests cost.
+
+  Commands that tests start compile as their users' do, and so do modules that
+  compare with them to the byte.
+  """
+  import jax
+
+  little = item.get_closest_marker('to_the_byte') is None
+  jax.config.update('jax_disable_most_optimizations', little)
 
 
 @pytest.fixture(autouse=True, scope='session')
@@ -217,7 +237,7 @@ def trained(built, tmp_path_factory) -> str:
         data_dir=built,
         workdir=path,
         tasks=('color', 'apparel'),
-        model=tiny.MODEL,
+        model=tiny.SMALL,
         epochs=2,
         batch_size=16,
       )

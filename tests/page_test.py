@@ -44,7 +44,7 @@ def _run_study(data_dir: str, path: pathlib.Path, sets: str) -> pathlib.Path:
     task_sets=sets,
     seeds=2,
     epochs=3,
-    batch_size=16,
+    batch_size=8,
     cache_on_device=True,
     affinity_steps=2,
   )
@@ -52,7 +52,7 @@ def _run_study(data_dir: str, path: pathlib.Path, sets: str) -> pathlib.Path:
     pytest.MonkeyPatch.context() as patched,
     contextlib.redirect_stdout(io.StringIO()),
   ):
-    patched.setattr(presets, 'by_name', lambda name: tiny.MODEL)
+    patched.setattr(presets, 'by_name', lambda name: tiny.SMALL)
     sweep.run_study(given)
   return path
 

@@ -179,7 +179,7 @@ def test_a_method_decides_the_weights():
 
 
 def test_a_method_with_a_state_is_resumed(built, tmp_path):
-  argv = (*tiny.FLAGS, '--strategy=take_turns', '--steps_per_turn=3')
+  argv = (*tiny.SMALL_FLAGS, '--strategy=take_turns', '--steps_per_turn=3')
   straight = _train(built, tmp_path / 'straight', *argv, '--epochs=2')
   _train(built, tmp_path / 'resumed', *argv, '--epochs=1')
   resumed = _train(built, tmp_path / 'resumed', *argv, '--epochs=2')
@@ -214,7 +214,7 @@ def test_a_method_in_a_study_is_as_alone(
   built, tmp_path, monkeypatch, strategy
 ):
   """There the ensemble has the tasks of all its runs."""
-  monkeypatch.setattr(presets, 'by_name', lambda name: tiny.MODEL)
+  monkeypatch.setattr(presets, 'by_name', lambda name: tiny.SMALL)
   run = _parse(f'--strategy={strategy}', '--epochs=1', '--batch_size=16')
   study = config.Study(
     data_dir=built,
@@ -230,7 +230,9 @@ def test_a_method_in_a_study_is_as_alone(
   with contextlib.redirect_stdout(io.StringIO()):
     sweep.run_study(study)
   argv = (f'--strategy={strategy}', '--epochs=1', '--cache_on_device')
-  alone = _train(built, tmp_path / 'run', *tiny.FLAGS, *argv, '--tasks=apparel')
+  alone = _train(
+    built, tmp_path / 'run', *tiny.SMALL_FLAGS, *argv, '--tasks=apparel'
+  )
   folder = tmp_path / 'study/runs/public_3m/apparel/seed_0'
   in_study = trained_model.load(folder).history.rows[0]['train']
   assert in_study['apparel']['loss'] == pytest.approx(
@@ -305,7 +307,7 @@ def test_what_is_wrong_with_a_part_is_said(
   with pytest.raises((TypeError, ValueError), match=message):
     _train(
       *(built, tmp_path / 'run', f'--{kind.removesuffix("s")}={name}'),
-      *(() if package is trunks else tiny.FLAGS),
+      *(() if package is trunks else tiny.SMALL_FLAGS),
     )
 
 
@@ -327,7 +329,11 @@ def test_a_checkpoint_of_other_code_is_refused(trained, monkeypatch):
 
 def test_a_method_with_the_gramian_trains(built, tmp_path):
   trained = _train(
-    built, tmp_path / 'run', *tiny.FLAGS, '--strategy=equal_norms', '--epochs=2'
+    built,
+    tmp_path / 'run',
+    *tiny.SMALL_FLAGS,
+    '--strategy=equal_norms',
+    '--epochs=2',
   )
   first, last = (row['train']['color']['loss'] for row in trained.history.rows)
   assert last < first

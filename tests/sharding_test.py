@@ -80,7 +80,7 @@ def trained_on(built, monkeypatch):
     with contextlib.redirect_stdout(io.StringIO()):
       trained = train.train(
         config.Run(
-          data_dir=built, workdir=str(path), model=tiny.MODEL, **options
+          data_dir=built, workdir=str(path), model=tiny.SMALL, **options
         )
       )
     return list(trained.history.rows)

@@ -44,7 +44,7 @@ class Logs(NamedTuple):
 
 
 def _config(data_dir: str, path: pathlib.Path, **overrides) -> config.Run:
-  options = {'tasks': TASKS, 'model': tiny.MODEL, 'epochs': 3, 'batch_size': 4}
+  options = {'tasks': TASKS, 'model': tiny.SMALL, 'epochs': 3, 'batch_size': 4}
   return config.Run(data_dir=data_dir, workdir=str(path), **options | overrides)
 
 
@@ -234,6 +234,7 @@ def _tiles(sheet: Image.Image, number: int, side: int = 128) -> np.ndarray:
 @pytest.mark.parametrize('cached', [False, True])
 def test_the_first_batch_is_what_the_network_sees(built, tmp_path, cached):
   overrides = {
+    'model': tiny.MODEL,
     'batch_size': 10,
     'epochs': 1,
     'seed': 3,
@@ -268,7 +269,13 @@ def test_the_first_batch_is_what_the_network_sees(built, tmp_path, cached):
 
 
 def test_of_a_large_batch_32_photos_are_shown(built, tmp_path):
-  _run(built, tmp_path, tensorboard=True, batch_size=50, epochs=1)
+  _run(
+    *(built, tmp_path),
+    tensorboard=True,
+    model=tiny.MODEL,
+    batch_size=50,
+    epochs=1,
+  )
   (sheet,) = _tensorboard(tmp_path).pictures['photos/first_batch'].values()
   assert sheet.size == (8 * 132 - 4, 4 * 148 - 4)
 
@@ -339,7 +346,7 @@ def test_stopped_and_continued_equals_uninterrupted(built, whole, tmp_path):
 def _start(data_dir: str, path: pathlib.Path, cwd: pathlib.Path, *flags: str):
   command = [sys.executable, '-m', 'experiments.public_3m', '--batch_size=4']
   command += [f'--data_dir={data_dir}', f'--workdir={path}', '--epochs=3']
-  command += [*tiny.FLAGS]
+  command += [*tiny.SMALL_FLAGS]
   # It is not to use the process that wandb started for this one.
   env = {k: v for k, v in os.environ.items() if k != 'WANDB_SERVICE'}
   return subprocess.Popen(
