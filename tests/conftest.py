@@ -28,11 +28,15 @@ os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 # XLA has a thread per device or more, and sums in another order with more of
 # them; so here a process of one device has as many.
 os.environ['NPROC'] = '4'
+# Compiling is most of what tests cost. They do it with little effort; commands
+# that they start do it as their users' do, but for those of `little_effort`.
+_LITTLE_EFFORT = {
+  'XLA_FLAGS': os.environ.get('XLA_FLAGS', '')
+  + ' --xla_cpu_use_fusion_emitters=false',
+  'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
+}
 os.environ['XLA_FLAGS'] = ' '.join(
-  [
-    os.environ.get('XLA_FLAGS', ''),
-    '--xla_force_host_platform_device_count=4',
-  ]
+  [_LITTLE_EFFORT['XLA_FLAGS'], '--xla_force_host_platform_device_count=4']
 )
 
 # The same examples each time, however busy the machine is.
@@ -67,6 +71,7 @@ def pytest_configure(config):
   import jax
 
   assert len(jax.devices()) == 4
+  jax.config.update('jax_disable_most_optimizations', True)
   del os.environ['XLA_FLAGS']
   config.addinivalue_line('filterwarnings', 'error:::imat_jax')
   # A deprecated protobuf call of tfds 4.9.10, which still works.
@@ -75,35 +80,15 @@ def pytest_configure(config):
   )
   config.addinivalue_line('markers', 'devices(number): devices of a test')
   config.addinivalue_line('markers', 'processes: starts commands, so is slow')
-  config.addinivalue_line('markers', 'to_the_byte: compares with a command')
   # Grain's worker processes read absl's flags, which a command has parsed.
   flags.FLAGS(['tests'])
 
 
 def pytest_collection_modifyitems(items):
-  """Modules that start processes: `-m 'not processes'` is for daily work.
-
-  And those in which numbers of commands equal `uninterrupted` to the byte.
-  """
-  to_the_byte = {x.module for x in items if 'uninterrupted' in x.fixturenames}
+  """Modules that start processes: `-m 'not processes'` is for daily work."""
   for item in items:
     if hasattr(item.module, 'subprocess') or hasattr(item.module, 'nbclient'):
       item.add_marker(pytest.mark.processes)
-    if item.module in to_the_byte:
-      item.add_marker(pytest.mark.to_the_byte)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item):
-  """Programs are compiled with little effort: that is most of what tests cost.
-
-  Commands that tests start compile as their users' do, and so do modules that
-  compare with them to the byte.
-  """
-  import jax
-
-  little = item.get_closest_marker('to_the_byte') is None
-  jax.config.update('jax_disable_most_optimizations', little)
 
 
 @pytest.fixture(autouse=True, scope='session')
@@ -154,6 +139,15 @@ def _resident_bytes() -> int:
   if not statm.exists():
     return 0
   return int(statm.read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
+@pytest.fixture(scope='module')
+def little_effort() -> Iterator[None]:
+  """For a module whose commands give the bits of this process."""
+  with pytest.MonkeyPatch.context() as patch:
+    for name, value in _LITTLE_EFFORT.items():
+      patch.setenv(name, value)
+    yield
 
 
 @pytest.fixture(autouse=True)
@@ -237,7 +231,7 @@ def trained(built, tmp_path_factory) -> str:
         data_dir=built,
         workdir=path,
         tasks=('color', 'apparel'),
-        model=tiny.SMALL,
+        model=tiny.MODEL,
         epochs=2,
         batch_size=16,
       )

@@ -88,6 +88,7 @@ def test_a_long_gradient_is_scaled():
   assert optax.global_norm(moved) == pytest.approx(0.05, rel=1e-5)
 
 
+@functools.cache
 def _start(averages: bool = False) -> TrainState:
   network = Network(MODEL, TASKS)
   return tiny.fresh(network, optax.sgd(0.1), [1, 0.95], averages=averages)
@@ -137,6 +138,7 @@ def test_a_mean_of_gradients_is_one_update():
   jax.tree.map(np.testing.assert_array_equal, after.average, now.params)
   after, _ = one_step(after, second)
 
+  @jax.jit
   def gradient_of(batch):
     _, loss_of = losses.objective(recipe, now, batch)
     return gradients.of_sum(
@@ -193,16 +195,24 @@ def test_an_epoch_has_all_labels_equally_often():
 def test_half_precision_is_in_training_alone():
   batch, now = _batch(), _start()
   half = dataclasses.replace(MODEL, precision='bfloat16')
-  gradient_of, logits_of = {}, {}
-  for model in MODEL, half:
-    network, recipe = Network(model, TASKS), _recipe()
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def gradient(network, now, batch):
+    recipe = _recipe()
     _, loss_of = losses.objective(recipe, now, batch)
-    gradient_of[model] = gradients.of_sum(
+    return gradients.of_sum(
       network, recipe.strategy, loss_of, now, batch.image_BxHxWxC
     ).gradient
-    logits_of[model] = network.apply(
-      now.variables, batch.image_BxHxWxC, deterministic=True
-    )
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def logits(network, variables, image_BxHxWxC):
+    return network.apply(variables, image_BxHxWxC, deterministic=True)
+
+  gradient_of, logits_of = {}, {}
+  for model in MODEL, half:
+    network = Network(model, TASKS)
+    gradient_of[model] = gradient(network, now, batch)
+    logits_of[model] = logits(network, now.variables, batch.image_BxHxWxC)
   np.testing.assert_array_equal(logits_of[half], logits_of[MODEL])
   kernel, exact = (
     np.asarray(gradient_of[model]['trunk']['stem']['conv']['kernel'])
@@ -296,10 +306,10 @@ def test_mixed_photos_have_their_shares():
     config.Augmentation(mixup=1.0), config.Augmentation(cutmix=1.0),
     config.Augmentation(mixup=1.0, cutmix=1.0),
   ):  # fmt: skip
-    kinds = set()
+    mix, kinds = jax.jit(functools.partial(losses.mix, augmentation)), set()
     for number in range(8):
       at = _start().replace(step=jnp.int32(number))
-      mixed = losses.mix(augmentation, at, image_BxHxWxC)
+      mixed = mix(at, image_BxHxWxC)
       other = image_BxHxWxC[mixed.partner_B]
       expected = mixed.share * image_BxHxWxC + (1 - mixed.share) * other
       np.testing.assert_allclose(

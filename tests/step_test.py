@@ -49,6 +49,7 @@ def _batch(label_BxT, seed=0) -> Batch:
   return Batch(rng.integers(0, 256, shape, np.uint8), label_BxT)
 
 
+@functools.cache
 def _start() -> state.TrainState:
   adam = optimizer.make(RUN.optimizer, RUN.model.trunk, 1)
   return tiny.fresh(NETWORK, adam, [1.0, 0.95])
