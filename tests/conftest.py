@@ -28,15 +28,11 @@ os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 # XLA has a thread per device or more, and sums in another order with more of
 # them; so here a process of one device has as many.
 os.environ['NPROC'] = '4'
-# Compiling is most of what tests cost. They do it with little effort; commands
-# that they start do it as their users' do, but for those of `little_effort`.
-_LITTLE_EFFORT = {
-  'XLA_FLAGS': os.environ.get('XLA_FLAGS', '')
-  + ' --xla_cpu_use_fusion_emitters=false',
-  'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
-}
 os.environ['XLA_FLAGS'] = ' '.join(
-  [_LITTLE_EFFORT['XLA_FLAGS'], '--xla_force_host_platform_device_count=4']
+  [
+    os.environ.get('XLA_FLAGS', ''),
+    '--xla_force_host_platform_device_count=4',
+  ]
 )
 
 # The same examples each time, however busy the machine is.
@@ -71,7 +67,6 @@ def pytest_configure(config):
   import jax
 
   assert len(jax.devices()) == 4
-  jax.config.update('jax_disable_most_optimizations', True)
   del os.environ['XLA_FLAGS']
   config.addinivalue_line('filterwarnings', 'error:::imat_jax')
   # A deprecated protobuf call of tfds 4.9.10, which still works.
@@ -139,15 +134,6 @@ def _resident_bytes() -> int:
   if not statm.exists():
     return 0
   return int(statm.read_text().split()[1]) * os.sysconf('SC_PAGE_SIZE')
-
-
-@pytest.fixture(scope='module')
-def little_effort() -> Iterator[None]:
-  """For a module whose commands give the bits of this process."""
-  with pytest.MonkeyPatch.context() as patch:
-    for name, value in _LITTLE_EFFORT.items():
-      patch.setenv(name, value)
-    yield
 
 
 @pytest.fixture(autouse=True)

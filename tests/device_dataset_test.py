@@ -64,18 +64,6 @@ def test_the_loader_and_the_device_give_the_same(
     assert apart.mean() < 0.01
 
 
-@pytest.fixture
-def full_effort():
-  """With little, XLA computes a place twice and rounds it in two ways.
-
-  It then takes the pixel of the one and the distance of the other.
-  """
-  jax.config.update('jax_disable_most_optimizations', False)
-  yield
-  jax.config.update('jax_disable_most_optimizations', True)
-
-
-@pytest.mark.usefixtures('full_effort')
 @pytest.mark.parametrize('fill', ['nearest', 'constant', 'reflect'])
 def test_warps_of_noise_to_the_last_pixel(fill):
   """Where the photo ends, a place must not jump to the other side."""

@@ -24,8 +24,6 @@ from imat_jax import errors
 from imat_jax.runtime import checksums, distributed, workdir
 from imat_jax.training import trained_model
 
-pytestmark = pytest.mark.usefixtures('little_effort')
-
 STEPS = 13 * 3  # 50 photos in batches of 4, three epochs
 
 

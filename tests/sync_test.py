@@ -28,9 +28,6 @@ MARKS = (checksums.NAME, 'evaluation.json')
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-pytestmark = pytest.mark.usefixtures('little_effort')
-
-
 @pytest.fixture
 def shop(tmp_path):
   """A bucket; its folder on this machine."""

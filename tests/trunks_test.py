@@ -152,7 +152,7 @@ def _joined(*of_runs):
 
 def _after_steps(ensemble: Ensemble, state, sums) -> tuple:
   """Parameters and losses after two steps, R in front."""
-  rng = np.random.default_rng(1)
+  rng = np.random.default_rng(0)
   shape = ensemble.model.trunk.shape
   batch = Batch(
     rng.integers(0, 256, (16, *shape, 3), np.uint8),
