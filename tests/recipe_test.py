@@ -306,7 +306,8 @@ def test_mixed_photos_have_their_shares():
     config.Augmentation(mixup=1.0), config.Augmentation(cutmix=1.0),
     config.Augmentation(mixup=1.0, cutmix=1.0),
   ):  # fmt: skip
-    mix, kinds = jax.jit(functools.partial(losses.mix, augmentation)), set()
+    mix = jax.jit(functools.partial(losses.mix, augmentation))
+    kinds = set()
     for number in range(8):
       at = _start().replace(step=jnp.int32(number))
       mixed = mix(at, image_BxHxWxC)
