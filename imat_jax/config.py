@@ -112,7 +112,7 @@ class Model(Config):
     super().__post_init__()
     if self.average_mirrored and self.trunk.is_frozen:
       raise ValueError(
-        '--average_mirrored: a frozen trunk has seen no mirror images'
+        '--average_mirrored: not with a frozen trunk, which has --mirrored'
       )
     if self.precision != 'float32' and self.trunk.is_frozen:
       raise ValueError(

@@ -16,10 +16,10 @@ import tiny
 
 from experiments import linear_probe
 from imat_jax import artefact, config, errors, flags, inference
-from imat_jax.data import device_dataset
+from imat_jax.data import device_dataset, input_pipeline, source
 from imat_jax.models import pretrained, weights
 from imat_jax.models.trunks.efficientnet_lite import EfficientNetLite
-from imat_jax.training import scoring, trained_model
+from imat_jax.training import features, scoring, trained_model
 
 GOLDEN = pathlib.Path(__file__).parent / 'golden'
 # Features of two pictures each, and a file of tensors in both of PyTorch's
@@ -233,8 +233,6 @@ def probe(built, tmp_path_factory):
 
 def test_frozen_features_are_computed_once(built, probe, monkeypatch, tmp_path):
   """A second run, of other tasks, reads them; a killed one resumes."""
-  from imat_jax.training import features
-
   monkeypatch.setattr(features, '_compute', lambda *_: 1 / 0)
   changes = {'model': _model(train_trunk='head')}
   tiny.run(built, tmp_path / 'run', **changes, epochs=1)
@@ -245,9 +243,6 @@ def test_frozen_features_are_computed_once(built, probe, monkeypatch, tmp_path):
 
 def test_views_of_the_train_photos(built, tmp_path):
   """The first is the photo; a step draws each about as often."""
-  from imat_jax.data import source
-  from imat_jax.training import features
-
   model = pretrained.resolve(_model(train_trunk='head', views=2))
   run = config.Run(data_dir=built, workdir='', model=model)
   examples = source.Source(built, 'train', source.read_tasks(built))
@@ -287,7 +282,38 @@ def test_a_frozen_run_saves_only_its_head(probe):
   assert set(trained.variables['params']) == {'trunk', 'heads'}
 
 
-def test_a_frozen_run_is_evaluated_and_exported_from_photos(built, probe):
+@pytest.fixture(scope='module')
+def mirrored_probe(built, tmp_path_factory):
+  """A run on the mean features of photos and their mirror images."""
+  path = tmp_path_factory.mktemp('probe') / 'mirrored'
+  tiny.run(built, path, model=_model(train_trunk='head', mirrored=True))
+  return path
+
+
+def test_features_of_mirror_images(built, mirrored_probe):
+  model = trained_model.load(mirrored_probe).run.model
+  settings = config.Training(data_dir=built, workdir='')
+  examples = source.Source(built, 'validation', source.read_tasks(built))
+  mean_Nx1xD, _ = features.read(settings, model.trunk, examples)
+  image_NxHxWxC = input_pipeline.eval_dataset(
+    examples, model.trunk.shape, len(examples)
+  )[0].image_BxHxWxC
+  params, module = pretrained.params(model.trunk), model.trunk.make()
+  plain_NxD, mirrored_NxD = (
+    module.apply({'params': params}, image, deterministic=True)
+    for image in (image_NxHxWxC, np.flip(image_NxHxWxC, 2))
+  )
+  assert np.abs(plain_NxD - mirrored_NxD).max() > 0.1
+  np.testing.assert_allclose(
+    mean_Nx1xD[:, 0], (plain_NxD + mirrored_NxD) / 2, atol=1e-4
+  )
+
+
+@pytest.mark.parametrize('path', ['probe', 'mirrored_probe'])
+def test_a_frozen_run_is_evaluated_and_exported_from_photos(
+  built, path, request
+):
+  probe = request.getfixturevalue(path)
   trained = trained_model.load(probe)
   outputs = scoring.outputs(
     trained, built, 'validation', batch_size=16, loader=trained.run.loader

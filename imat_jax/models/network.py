@@ -10,6 +10,7 @@ import functools
 import itertools
 import operator
 import zlib
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -44,11 +45,9 @@ class Network(nn.Module):
     def logits_of(image_BxHxWxC):
       return self.classify(self.features(image_BxHxWxC, deterministic))
 
-    logits_BxTxK = logits_of(image_BxHxWxC)
     if deterministic and self.model.average_mirrored:
-      mirrored_BxTxK = logits_of(image_BxHxWxC[:, :, ::-1])
-      logits_BxTxK = (logits_BxTxK + mirrored_BxTxK) / 2
-    return logits_BxTxK
+      return mirrored_mean(logits_of, image_BxHxWxC)
+    return logits_of(image_BxHxWxC)
 
   def features(
     self, image_BxHxWxC: jax.Array, deterministic: bool
@@ -57,7 +56,8 @@ class Network(nn.Module):
     if image_BxHxWxC.ndim == 2:
       return image_BxHxWxC
     if deterministic or self.model.precision == 'float32':
-      feature_BxD = self.trunk(image_BxHxWxC, deterministic=deterministic)
+      trunk = functools.partial(self.trunk, deterministic=deterministic)
+      feature_BxD = features_of(self.model.trunk, trunk, image_BxHxWxC)
     else:
       in_half = nn.map_variables(
         lambda self, image: self.trunk(image, deterministic=deterministic),
@@ -76,6 +76,24 @@ class Network(nn.Module):
   def classify(self, feature: jax.Array) -> jax.Array:
     """The logits of features, B × D, or of a copy for each task, B × T × D."""
     return self.heads(seen_by_heads(self.model, feature))
+
+
+def features_of(
+  config: trunks.Trunk,
+  trunk: Callable[[jax.Array], jax.Array],
+  image_BxHxWxC: jax.Array,
+) -> jax.Array:
+  """The features, B × D, that a trunk's module gives with its options."""
+  if config.mirrored:
+    return mirrored_mean(trunk, image_BxHxWxC)
+  return trunk(image_BxHxWxC)
+
+
+def mirrored_mean(
+  function: Callable[[jax.Array], jax.Array], image_BxHxWxC: jax.Array
+) -> jax.Array:
+  """The mean of what a function gives of photos and of their mirror images."""
+  return (function(image_BxHxWxC) + function(image_BxHxWxC[:, :, ::-1])) / 2
 
 
 def seen_by_heads(model: config.Model, feature: jax.Array) -> jax.Array:

@@ -16,8 +16,7 @@ import numpy as np
 from imat_jax import config, options, tasks
 from imat_jax.data import device_dataset, input_pipeline, source
 from imat_jax.data.types import Batch
-from imat_jax.models import pretrained
-from imat_jax.models.network import trained_input
+from imat_jax.models import network, pretrained
 from imat_jax.models.trunks import PretrainedTrunk
 from imat_jax.runtime import distributed, files, progress
 from imat_jax.training import inputs, sharding
@@ -90,7 +89,7 @@ def read(
   else:
     feature_NxVxD = None
   if stored:
-    width = trained_input(trunk).shape[1]
+    width = network.trained_input(trunk).shape[1]
     shape = jax.ShapeDtypeStruct((len(examples), views, width), np.float32)
     feature_NxVxD = distributed.broadcast_arrays(feature_NxVxD, shape)
   return feature_NxVxD[rows], label_NxT
@@ -139,9 +138,10 @@ def _compute(
 
   @jax.jit
   def features_of(params, image_BxHxWxC):
-    feature_BxD = module.apply(
-      {'params': params}, image_BxHxWxC, deterministic=True
+    module_of = functools.partial(
+      module.apply, {'params': params}, deterministic=True
     )
+    feature_BxD = network.features_of(trunk, module_of, image_BxHxWxC)
     return sharding.constrain_replicated(feature_BxD)
 
   parts, number = [], len(examples)

@@ -48,8 +48,9 @@ class Trunk(options.Part):
 
   # Whether a CPU trains it with the compiled kernels of `models.kernels`.
   uses_kernels: ClassVar[bool] = False
-  # The weights that it starts from: see `PretrainedTrunk`.
+  # The weights that it starts from, and its features: see `PretrainedTrunk`.
   pretrained: ClassVar[str] = ''
+  mirrored: ClassVar[bool] = False
 
   image_size: int = options.option(
     'width and height in pixels of the photos that the network sees',
@@ -149,11 +150,18 @@ class PretrainedTrunk(Trunk):
     0,
     validators.at_least(0),
   )
+  mirrored: bool = options.option(
+    "of a frozen trunk: features are the mean of a photo's and its mirror "
+    "image's, and take twice as long",
+    False,
+  )
 
   def __post_init__(self):
     super().__post_init__()
-    if self.views and not self.is_frozen:
-      raise ValueError(f'--views={self.views}: needs --train_trunk=head')
+    for name in ('views', 'mirrored'):
+      if getattr(self, name) and not self.is_frozen:
+        value = options.text(getattr(self, name))
+        raise ValueError(f'--{name}={value}: needs --train_trunk=head')
     if self.is_frozen and not self.pretrained:
       raise ValueError(
         '--train_trunk=head: needs --pretrained; random features are not worth '
