@@ -144,11 +144,7 @@ def num_params(
     task_set: its tasks.
     sparsity: the share of the weights of kernels that do not count.
   """
-  params = jax.eval_shape(
-    functools.partial(Network(model, task_set).init, deterministic=True),
-    jax.random.key(0),
-    trained_input(model.trunk),
-  )['params']
+  params = _param_shapes(model, task_set)
   first = 'dense_0' if model.head_widths else 'logits'
   num_features = params['heads'][first]['kernel'].shape[0]
   in_trunk = sum(
@@ -167,6 +163,14 @@ def num_params(
       )
     )
   )
+
+
+@functools.cache
+def _param_shapes(model: config.Model, task_set: tasks.TaskSet) -> dict:
+  """Cached, as tracing takes 0.1 s and a study asks of each run twice."""
+  init = functools.partial(Network(model, task_set).init, deterministic=True)
+  trained_BxHxWxC = trained_input(model.trunk)
+  return jax.eval_shape(init, jax.random.key(0), trained_BxHxWxC)['params']
 
 
 def trained_input(trunk: trunks.Trunk) -> jax.Array:
