@@ -49,11 +49,9 @@ def run(main: Callable[[Any], None], maker: Maker) -> None:
   command = sys.modules['__main__']
   name = command.__spec__.name if command.__spec__ else sys.argv[0]
   name = name.removesuffix('.__main__')
-  wants_help = bool({'--help', '-help', '-h'} & set(sys.argv[1:]))
-  if not wants_help:
-    _set_malloc()
+  set_malloc()
   try:
-    if wants_help:
+    if _wants_help():
       text = help_text(command.__doc__ or '', _with_parts(maker, sys.argv))
       sys.exit(_status(lambda: print(text), name))
     parsed = parse(maker, sys.argv)
@@ -95,9 +93,17 @@ def _set_home() -> None:
     os.environ['HOME'] = str(files.temporary_folder())
 
 
-def _set_malloc() -> None:
-  """Starts the process again with `MALLOC`, once: it is read at a start."""
-  if sys.platform == 'linux' and 'GLIBC_TUNABLES' not in os.environ:
+def _wants_help() -> bool:
+  return bool({'--help', '-help', '-h'} & set(sys.argv[1:]))
+
+
+def set_malloc() -> None:
+  """Starts the process again with `MALLOC`, once: it is read at a start.
+
+  To be called before jax is imported, which takes a second or two.
+  """
+  is_set = sys.platform != 'linux' or 'GLIBC_TUNABLES' in os.environ
+  if not is_set and not _wants_help():
     os.environ['GLIBC_TUNABLES'] = MALLOC
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 

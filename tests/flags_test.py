@@ -12,6 +12,7 @@ from imat_jax import config, errors, flags, options, predict
 from imat_jax.data import configs
 from imat_jax.models.trunks.paper import Paper
 
+ROOT = pathlib.Path(__file__).parent.parent
 KINDS = [k for k in options.Config.__subclasses__() if k is not options.Part]
 PRESET = functools.partial(
   config.Run,
@@ -352,6 +353,25 @@ def test_a_reader_that_leaves_early_is_no_fault():
   assert (done.returncode, done.stderr) == (0, b'')
 
 
+def _without_malloc() -> dict[str, str]:
+  return {k: v for k, v in os.environ.items() if k != 'GLIBC_TUNABLES'}
+
+
+def test_an_experiment_imports_jax_once():
+  """After it has started itself again."""
+  done = subprocess.run(
+    [sys.executable, '-X', 'importtime', '-m', 'experiments.public_3m'],
+    cwd=ROOT,
+    env=_without_malloc(),
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+  assert done.returncode == 2
+  names = [line.split('|')[-1].strip() for line in done.stderr.splitlines()]
+  assert names.count('jax') == 1
+  assert names.count('site') == 1 + (sys.platform == 'linux')
+
+
 def test_a_command_starts_itself_once_to_set_malloc(tmp_path):
   (tmp_path / 'command.py').write_text(
     'import os\n'
@@ -362,13 +382,11 @@ def test_a_command_starts_itself_once_to_set_malloc(tmp_path):
     "if __name__ == '__main__':\n"
     '  flags.run(main, config.Model)\n'
   )
-  kept = {k: v for k, v in os.environ.items() if k != 'GLIBC_TUNABLES'}
-  root = str(pathlib.Path(__file__).parent.parent)
   command = [sys.executable, '-m', 'command', '--dropout=0.25']
   process = subprocess.Popen(
     command,
     cwd=tmp_path,
-    env=kept | {'PYTHONPATH': root},
+    env=_without_malloc() | {'PYTHONPATH': str(ROOT)},
     stdout=subprocess.PIPE,
     text=True,
   )
@@ -486,11 +504,10 @@ def test_a_user_without_a_home_gets_one(tmp_path):
     'flags.run(main, configs.Download)\n'
   )
   environment = {k: v for k, v in os.environ.items() if k != 'HOME'}
-  root = str(pathlib.Path(__file__).parent.parent)
   done = subprocess.run(
     [sys.executable, '-c', code, *GOOD],
     env=environment
-    | {'PYTHONPATH': f'{tmp_path}:{root}', 'TMPDIR': str(tmp_path)},
+    | {'PYTHONPATH': f'{tmp_path}:{ROOT}', 'TMPDIR': str(tmp_path)},
     capture_output=True,
     text=True,
   )

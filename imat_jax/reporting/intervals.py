@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats takes a second to import
 
 from imat_jax.training import scores
 
@@ -67,11 +67,11 @@ def photo_interval(
   share_below = ((score_R < observed).mean() + (score_R <= observed).mean()) / 2
   # At least half a resample is assumed to lie on either side.
   smallest = 0.5 / _RESAMPLES
-  bias = stats.norm.ppf(np.clip(share_below, smallest, 1 - smallest))
-  bound = bias + stats.norm.ppf([ALPHA / 2, 1 - ALPHA / 2])
+  bias = special.ndtri(np.clip(share_below, smallest, 1 - smallest))
+  bound = bias + special.ndtri([ALPHA / 2, 1 - ALPHA / 2])
   # The divisor is above 0: the bounds are within ±6, acceleration within ±1/6.
   bound /= 1 - _acceleration(confusion_KxK, score) * bound
-  low, high = np.quantile(score_R, stats.norm.cdf(bias + bound))
+  low, high = np.quantile(score_R, special.ndtr(bias + bound))
   return float(low), float(high)
 
 

@@ -3,7 +3,7 @@
 import bisect
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize, special
 
 from imat_jax.reporting.intervals import ALPHA
 from imat_jax.reporting.statistics import Components
@@ -23,7 +23,7 @@ def detectable(error: float, dof: float, comparisons: int) -> float:
     comparisons: of the study.
   """
   alpha = ALPHA / comparisons
-  far = 10 * stats.t.isf(alpha / 2, dof)
+  far = -10 * special.stdtrit(dof, alpha / 2)
   shift = optimize.brentq(
     lambda shift: _of_difference(shift, dof, alpha) - POWER, 0, far
   )
@@ -67,17 +67,18 @@ def seeds_needed(
 
 def _of_difference(shift: float, dof: float, alpha: float) -> float:
   """Of the two-sided t test, if the mean is `shift` errors from 0."""
-  bound_Q = stats.t.isf(alpha / 2, dof) * _chi(dof)
-  seen_Q = stats.norm.cdf(shift - bound_Q) + stats.norm.cdf(-shift - bound_Q)
+  bound_Q = -special.stdtrit(dof, alpha / 2) * _chi(dof)
+  seen_Q = special.ndtr(shift - bound_Q) + special.ndtr(-shift - bound_Q)
   return float(seen_Q.mean())
 
 
 def _of_equivalence(shift: float, dof: float, alpha: float) -> float:
   """Of the two one-sided tests, if the mean is 0, the margin `shift` errors."""
-  room_Q = shift - stats.t.isf(alpha, dof) * _chi(dof)
-  return float(np.maximum(2 * stats.norm.cdf(room_Q) - 1, 0).mean())
+  room_Q = shift + special.stdtrit(dof, alpha) * _chi(dof)
+  return float(np.maximum(2 * special.ndtr(room_Q) - 1, 0).mean())
 
 
 def _chi(dof: float) -> np.ndarray:
   """Estimated over true standard error, in quantiles."""
-  return np.sqrt(stats.chi2.ppf((np.arange(1000) + 0.5) / 1000, dof) / dof)
+  share_Q = (np.arange(1000) + 0.5) / 1000
+  return np.sqrt(special.chdtri(dof, 1 - share_Q) / dof)

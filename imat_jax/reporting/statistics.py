@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats takes a second to import
 
 from imat_jax.reporting.intervals import ALPHA
 
@@ -127,7 +127,7 @@ def interval(
   mean, error, dof = estimate
   if not error > 0:
     return Interval(mean, math.nan, math.nan)
-  half = stats.t.isf(ALPHA / 2, dof) * error
+  half = -special.stdtrit(dof, ALPHA / 2) * error
   low, high = np.clip([mean - half, mean + half], *bounds)
   return Interval(mean, float(low), float(high))
 
@@ -168,10 +168,9 @@ def mcnemar(first_N: np.ndarray, second_N: np.ndarray) -> McNemar:
   only_first = int((first_N & ~second_N).sum())
   only_second = int((~first_N & second_N).sum())
   discordant = only_first + only_second
-  p_value = (
-    stats.binomtest(only_first, discordant).pvalue if discordant else 1.0
-  )
-  return McNemar(only_first, only_second, float(p_value))
+  fewer = min(only_first, only_second)
+  one_sided = special.bdtr(fewer, discordant, 0.5)
+  return McNemar(only_first, only_second, min(1.0, 2 * float(one_sided)))
 
 
 def verdict(gain: float, p_value: float, p_equivalence: float = 1.0) -> str:
@@ -197,7 +196,7 @@ def _above(estimate: Estimate, bound: float) -> float:
     return 1.0
   if error == 0:
     return 0.5 ** (dof + 1) if mean > bound else 1.0
-  return float(stats.t.sf((mean - bound) / error, dof))
+  return float(special.stdtr(dof, (bound - mean) / error))
 
 
 def _below(estimate: Estimate, bound: float) -> float:
