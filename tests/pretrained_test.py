@@ -1,6 +1,7 @@
 """Weights of others: read safely, equal to the reference, frozen or tuned."""
 
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -223,18 +224,21 @@ def test_photos_that_are_not_there_are_not_mixed():
     )  # fmt: skip
 
 
+PROBE = _model(train_trunk='head', mirrored=True)
+
+
 @pytest.fixture(scope='module')
 def probe(built, tmp_path_factory):
-  """A run on frozen features."""
+  """A run on frozen features, of photos and their mirror images."""
   path = tmp_path_factory.mktemp('probe') / 'run'
-  tiny.run(built, path, model=_model(train_trunk='head'))
+  tiny.run(built, path, model=PROBE)
   return path
 
 
 def test_frozen_features_are_computed_once(built, probe, monkeypatch, tmp_path):
   """A second run, of other tasks, reads them; a killed one resumes."""
   monkeypatch.setattr(features, '_compute', lambda *_: 1 / 0)
-  changes = {'model': _model(train_trunk='head')}
+  changes = {'model': PROBE}
   tiny.run(built, tmp_path / 'run', **changes, epochs=1)
   tiny.run(built, tmp_path / 'run', **changes)
   assert tiny.results(tmp_path / 'run') == tiny.results(probe)
@@ -282,16 +286,8 @@ def test_a_frozen_run_saves_only_its_head(probe):
   assert set(trained.variables['params']) == {'trunk', 'heads'}
 
 
-@pytest.fixture(scope='module')
-def mirrored_probe(built, tmp_path_factory):
-  """A run on the mean features of photos and their mirror images."""
-  path = tmp_path_factory.mktemp('probe') / 'mirrored'
-  tiny.run(built, path, model=_model(train_trunk='head', mirrored=True))
-  return path
-
-
-def test_features_of_mirror_images(built, mirrored_probe):
-  model = trained_model.load(mirrored_probe).run.model
+def test_features_of_mirror_images(built, probe):
+  model = trained_model.load(probe).run.model
   settings = config.Training(data_dir=built, workdir='')
   examples = source.Source(built, 'validation', source.read_tasks(built))
   mean_Nx1xD, _ = features.read(settings, model.trunk, examples)
@@ -299,8 +295,9 @@ def test_features_of_mirror_images(built, mirrored_probe):
     examples, model.trunk.shape, len(examples)
   )[0].image_BxHxWxC
   params, module = pretrained.params(model.trunk), model.trunk.make()
+  of_trunk = jax.jit(functools.partial(module.apply, deterministic=True))
   plain_NxD, mirrored_NxD = (
-    module.apply({'params': params}, image, deterministic=True)
+    of_trunk({'params': params}, image)
     for image in (image_NxHxWxC, np.flip(image_NxHxWxC, 2))
   )
   assert np.abs(plain_NxD - mirrored_NxD).max() > 0.1
@@ -309,11 +306,7 @@ def test_features_of_mirror_images(built, mirrored_probe):
   )
 
 
-@pytest.mark.parametrize('path', ['probe', 'mirrored_probe'])
-def test_a_frozen_run_is_evaluated_and_exported_from_photos(
-  built, path, request
-):
-  probe = request.getfixturevalue(path)
+def test_a_frozen_run_is_evaluated_and_exported_from_photos(built, probe):
   trained = trained_model.load(probe)
   outputs = scoring.outputs(
     trained, built, 'validation', batch_size=16, loader=trained.run.loader

@@ -77,6 +77,7 @@ def _commit() -> str | None:
     return None
 
 
+@functools.cache
 def versions() -> dict[str, str]:
   """Of Python and the packages that compute the numbers."""
   packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
