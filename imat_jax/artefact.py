@@ -70,6 +70,9 @@ def onnx(trained: TrainedModel) -> bytes:
     return tuple(network(image_BxHxWxC).values())
 
   jax2onnx = converter()
+  import onnx_ir
+  from onnx_ir.passes import common
+
   with kernels.portable():
     model = jax2onnx.to_onnx(
       in_order,
@@ -78,7 +81,11 @@ def onnx(trained: TrainedModel) -> bytes:
       opset=OPSET,
       input_names=[INPUT],
       output_names=trained.task_set.names,
+      return_mode='ir',
     )
+  # A mirror image goes through the same weights, which are there twice.
+  common.DeduplicateHashedInitializersPass()(model)
+  model = onnx_ir.to_proto(model)
   model.metadata_props.add(key='metadata', value=_text(trained))
   return model.SerializeToString(deterministic=True)
 

@@ -45,7 +45,9 @@ NETWORKS = {
     trunk=Paper(geometry='original', shared_widths=(160, 126))
   ),
   'resnet': config.Model(
-    trunk=ResNet(image_size=48, width=8, blocks=(1, 2)), head_widths=()
+    trunk=ResNet(image_size=48, width=8, blocks=(1, 2)),
+    head_widths=(),
+    average_mirrored=True,
   ),
   'no hidden layers': config.Model(
     trunk=Paper(shared_widths=()), head_widths=()
@@ -226,6 +228,14 @@ def test_the_model_is_valid_onnx():
   model = package.load_from_string(onnx('public_3m'))
   package.checker.check_model(model, full_check=True)
   assert [(o.domain, o.version) for o in model.opset_import] == [('', 21)]
+
+
+def test_photos_and_mirror_images_share_the_weights():
+  library = pytest.importorskip('onnx')
+  graph = library.load_from_string(onnx('resnet')).graph
+  weights = [array.raw_data for array in graph.initializer]
+  large = [weight for weight in weights if len(weight) > 100]
+  assert len(large) == len(set(large)) > 5
 
 
 def test_neither_names_a_path_of_this_machine(name, archive):
