@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from imat_jax import options
 from imat_jax.strategies import Evidence, _solvers, gradvac, pcgrad
@@ -57,7 +58,7 @@ def _evidence(
   return Evidence(*(jnp.asarray(x, dtype) for x in parts), jax.random.key(seed))
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@functools.partial(tiny.jit, static_argnums=0)
 def _update(strategy, evidence, state):
   return strategy.update(evidence, state)
 
@@ -179,7 +180,7 @@ def test_golden_in_float32(name, kwargs, golden, compared, inputs):
 @pytest.mark.parametrize('bits', [64, 32])
 def test_golden_in_order(bits):
   """PCGrad and GradVac in the order of the tasks, GradVac and PCD in turn."""
-  project, vaccinate = jax.jit(pcgrad.projected), jax.jit(gradvac.vaccinated)
+  project, vaccinate = tiny.jit(pcgrad.projected), tiny.jit(gradvac.vaccinated)
   with jax.enable_x64(bits == 64):
     usual_TxT, order_TxT = jnp.zeros((4, 4)), jnp.tile(jnp.arange(4), (4, 1))
     for case in INPUTS:
@@ -226,7 +227,7 @@ def test_mgda_is_the_shortest(case, bits):
   ).all()
 
 
-FAIR_POINT = jax.jit(_solvers.fair_point)
+FAIR_POINT = tiny.jit(_solvers.fair_point)
 
 
 @pytest.mark.parametrize('alpha', [0.5, 1, 2])
@@ -247,7 +248,7 @@ def test_the_fair_point(alpha):
 def test_the_quadratic_program(number):
   """x ≥ 0, Ax − b ≥ 0, and one of them 0; in float32."""
   rng = np.random.default_rng(number)
-  solve = jax.jit(_solvers.nonnegative_qp)
+  solve = tiny.jit(_solvers.nonnegative_qp)
   for scale in (0, 2):
     factor = rng.normal(size=(number, 2 * number))
     factor *= 10 ** rng.uniform(-scale, scale, (number, 1))
@@ -512,7 +513,7 @@ def test_a_task_without_a_label_changes_nothing(name):
     )
     for step, last in enumerate(many)
   ]
-  update = jax.jit(jax.vmap(strategy.update))
+  update = tiny.jit(jax.vmap(strategy.update))
   state = jax.tree.map(lambda leaf: jnp.stack(4 * [leaf]), strategy.init(45))
   steps = []
   for evidence in together:
@@ -569,7 +570,7 @@ def test_the_order_of_the_tasks(name):
   if name in RANDOM:
     strategy, keys = _strategy(name), jax.random.split(jax.random.key(0), 4000)
 
-    @jax.jit
+    @tiny.jit
     def mean(evidence):
       update = jax.vmap(
         lambda key: strategy.update(

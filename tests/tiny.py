@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import io
 import json
 import pathlib
@@ -36,6 +37,16 @@ RUN_FLAGS = (
   '--tasks=apparel,age',
   '--batch_size=4',
   '--epochs=3',
+)
+
+# `jax.jit` for a formula that runs a few times: with the compiler's full effort
+# most of a test's time would go by in it.
+jit = functools.partial(
+  jax.jit,
+  compiler_options={
+    'xla_backend_optimization_level': 0,
+    'xla_cpu_use_fusion_emitters': False,
+  },
 )
 
 
