@@ -13,6 +13,7 @@ import zipfile
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from imat_jax import artefact, config, errors, inference, tasks
 from imat_jax.data.garments import render, sample
@@ -21,7 +22,7 @@ from imat_jax.models.network import Network, trained_input
 from imat_jax.models.presets import paper
 from imat_jax.models.trunks.paper import Paper
 from imat_jax.models.trunks.resnet import ResNet
-from imat_jax.training import compiled, history
+from imat_jax.training import history
 from imat_jax.training.evaluation import logits
 from imat_jax.training.trained_model import TrainedModel
 
@@ -59,7 +60,7 @@ NETWORKS = {
 def network(name: str) -> TrainedModel:
   """A network whose numbers are all from a dice, its biases too."""
   run = config.Run(data_dir='', workdir='', model=NETWORKS[name])
-  init = compiled.jit_once(
+  init = tiny.jit(
     functools.partial(Network(run.model, TASKS).init, deterministic=True)
   )
   variables = init(jax.random.key(0), trained_input(run.model.trunk))
@@ -93,7 +94,7 @@ def expected(
   trained: TrainedModel, image_BxHxWxC: np.ndarray
 ) -> dict[str, np.ndarray]:
   """Softmax, in numpy's doubles, of the logits that the evaluation takes."""
-  probability = jax.jit(functools.partial(logits, _module(trained)))
+  probability = tiny.jit(functools.partial(logits, _module(trained)))
   logits_BxTxK = probability(trained.variables, Batch(image_BxHxWxC, None))
   probability_by_task = {}
   for t, task in enumerate(trained.task_set):
@@ -173,8 +174,9 @@ def test_onnx_equals_the_network(trained, session, image_BxHxWxC):
 
 def test_stablehlo_equals_the_network(trained, exported, image_BxHxWxC):
   reference = expected(trained, image_BxHxWxC)
+  call = tiny.jit(exported.call)
   for size in SIZES:
-    probability_by_task = exported.call(image_BxHxWxC[:size])
+    probability_by_task = call(image_BxHxWxC[:size])
     assert_close(
       probability_by_task,
       {name: probability[:size] for name, probability in reference.items()},

@@ -89,7 +89,7 @@ def _start(model, strategy, weight_T=(1, 0.5, 0.7)) -> state.TrainState:
   return tiny.fresh(Network(model, TASKS), optax.sgd(0.1), weight_T, strategy)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(tiny.jit, static_argnums=(0, 1))
 def _result(model, strategy, before, batch) -> gradients.Result:
   compute = (
     gradients.with_gramian if strategy.gradients_at else gradients.of_sum
@@ -107,7 +107,7 @@ def _gramian(model, at, before, batch) -> jax.Array:
   return _result(model, tiny.KeepsGramian(at), before, batch).strategy
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(tiny.jit, static_argnums=(0, 1))
 def _slow_gramian(model, at, before, batch) -> jax.Array:
   """A gradient for each of the run's tasks, by itself."""
   network, trunk = Network(model, TASKS), before.params['trunk']

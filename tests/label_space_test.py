@@ -7,6 +7,7 @@ import json
 import jax
 import numpy as np
 import pytest
+import tiny
 from scipy import stats
 from sklearn import metrics
 
@@ -64,7 +65,7 @@ def test_the_bound_is_that_of_a_slow_reference(rng):
   """Reconstruction beside scipy; the KL divergence beside Monte Carlo."""
   image_BxHxWxC = rng.integers(0, 256, (2, 16, 16, 3), np.uint8)
   model, key = vae.Autoencoder(SMALL), jax.random.key(1)
-  apply = jax.jit(model.apply, static_argnames='method')
+  apply = tiny.jit(model.apply, static_argnames='method')
   params = vae_training._init(SMALL, 0).params
   params['params']['to_latent']['kernel'] *= 5  # away from the prior
   terms = apply(params, image_BxHxWxC, key)

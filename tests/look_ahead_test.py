@@ -49,7 +49,7 @@ def test_the_gain_is_that_of_two_steps():
   batch = _batch(0, [[0, 1, -1], [1, 0, -1], [-1, 1, -1], [2, -1, -1]])
   held_out = _batch(1, [[0, 0, 0], [2, 1, 1], [-1, 1, 1]])
 
-  @jax.jit
+  @tiny.jit
   @functools.partial(jax.grad, argnums=1)
   def gradient_of(weight_T, params):
     logits_BxTxK, _ = gradients.forward(
@@ -58,7 +58,7 @@ def test_the_gain_is_that_of_two_steps():
     loss = losses.masked_cross_entropy(logits_BxTxK, batch.label_BxT)
     return jnp.where(weight_T, weight_T * loss.value_T(), 0).sum()
 
-  @jax.jit
+  @tiny.jit
   def loss_at(params) -> jax.Array:
     logits_BxTxK = NETWORK.apply(
       {'params': params}, held_out.image_BxHxWxC, deterministic=True
@@ -73,7 +73,7 @@ def test_the_gain_is_that_of_two_steps():
     update, _ = adam.update(gradient, before.opt_state, before.params)
     return loss_at(optax.apply_updates(before.params, update))
 
-  gain = jax.jit(functools.partial(look_ahead.gain, NETWORK, adam))
+  gain = tiny.jit(functools.partial(look_ahead.gain, NETWORK, adam))
   gain_T = gain(before, batch, held_out)
   expected = 1 - loss_after(2) / loss_after(1)
   assert abs(expected) > 1e-5
@@ -84,7 +84,7 @@ def test_the_gain_is_that_of_two_steps():
   plain = optax.sgd(0.5)
   of_color = gradient_of(jnp.array([0, 0.95, 0]), before.params)
   moved = jax.tree.map(lambda x, g: x - 0.5 * g, before.params, of_color)
-  after_L = jax.jit(functools.partial(look_ahead.loss_after, NETWORK, plain))(
+  after_L = tiny.jit(functools.partial(look_ahead.loss_after, NETWORK, plain))(
     before.replace(opt_state=plain.init(before.params)),
     *(batch, held_out, jnp.array([[0, 0, 0], [0, 0.95, 0]])),
   )

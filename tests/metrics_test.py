@@ -57,7 +57,7 @@ def test_merge_of_halves_is_the_whole():
 
 def test_confusion_counts_the_labelled():
   logits_BxTxK, label_BxT = _parts()
-  read = scoring.compute(jax.jit(_of)(logits_BxTxK, label_BxT), TASKS)
+  read = scoring.compute(tiny.jit(_of)(logits_BxTxK, label_BxT), TASKS)
   for t, task in enumerate(TASKS):
     of_task, number = read[task.name], len(task.labels)
     true_B = np.asarray(label_BxT[:, t])

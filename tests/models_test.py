@@ -15,7 +15,6 @@ from imat_jax.models import network as network_lib
 from imat_jax.models import pooling
 from imat_jax.models.network import Network
 from imat_jax.models.presets import paper
-from imat_jax.training import compiled
 
 APPAREL = tasks.Task('apparel', ('dress', 'outerwear', 'pants', 'shoe'))
 MATERIAL = tasks.Task('material', tuple(f'material {n}' for n in range(34)))
@@ -75,7 +74,7 @@ def test_pooling_equals_max_pool(pool, window, stride, padding, size):
   np.testing.assert_array_equal(pool(x), plain(x))
   weight = jax.random.normal(jax.random.key(2), plain(x).shape)
 
-  @functools.partial(jax.jit, static_argnums=0)
+  @functools.partial(tiny.jit, static_argnums=0)
   def gradient(pooled, x):
     return jax.grad(lambda x: jnp.sum(pooled(x) * weight))(x)
 
@@ -94,7 +93,7 @@ def test_dropout_only_in_training():
   network = Network(tiny.SMALL, tasks.TaskSet((APPAREL,)))
   image = jax.random.uniform(jax.random.key(3), (2, 32, 32, 3))
   init = functools.partial(network.init, deterministic=True)
-  params = compiled.jit_once(init)(jax.random.key(0), image)
+  params = tiny.jit(init)(jax.random.key(0), image)
 
   def apply(seed, deterministic):
     return network.apply(
@@ -114,6 +113,6 @@ def test_a_start_compiled_with_less_effort_is_the_same():
   arguments = jax.random.key(0), network_lib.trained_input(tiny.SMALL.trunk)
   jax.tree.map(
     np.testing.assert_array_equal,
-    compiled.jit_once(init)(*arguments),
-    jax.jit(init)(*arguments),
+    tiny.jit(init)(*arguments),
+    tiny.jit(init)(*arguments),
   )

@@ -14,7 +14,7 @@ from flax import linen as nn
 from imat_jax import config, tasks
 from imat_jax.models import network as network_lib
 from imat_jax.models.network import Network
-from imat_jax.training import compiled, losses
+from imat_jax.training import losses
 
 SMALL = dataclasses.replace(tiny.MODEL, head_widths=(128,))
 ACTIVATIONS = {'relu': nn.relu, 'tanh': jnp.tanh}
@@ -92,7 +92,7 @@ def _padding(stacked, model) -> dict:
 
 def _start(model) -> dict:
   """Parameters in which no task's part is zero, biases neither."""
-  init = compiled.jit_once(network_lib.Heads(model, TASKS).init)
+  init = tiny.jit(network_lib.Heads(model, TASKS).init)
   params = init(jax.random.key(0), FEATURE_BxD)
   params = jax.tree.map(np.array, params['params'])
   for t, task in enumerate(TASKS):
@@ -148,7 +148,7 @@ def test_the_stack_equals_single_heads(model):
 
   params = jax.tree.map(jnp.asarray, _start(model))
   value, gradient = (
-    jax.jit(jax.value_and_grad(loss, (0, 1)))(params, FEATURE_BxD)
+    tiny.jit(jax.value_and_grad(loss, (0, 1)))(params, FEATURE_BxD)
     for loss in (stacked, single)
   )
   close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
@@ -166,7 +166,7 @@ def test_padding_stays_zero(model):
     sums = losses.masked_cross_entropy(logits_BxTxK, LABEL_BxT)
     return losses.weighted_sum(sums, jnp.ones(len(TASKS)))
 
-  @jax.jit
+  @tiny.jit
   def step(params, opt_state):
     gradient = jax.grad(loss)(params)
     update, opt_state = adam.update(gradient, opt_state)
@@ -201,9 +201,7 @@ def test_a_start_does_not_depend_on_the_other_tasks():
   def start_of_type(*names):
     network = Network(model, TASKS.select(names))
     image = jnp.zeros((1, 128, 128, 3))
-    init = compiled.jit_once(
-      functools.partial(network.init, deterministic=True)
-    )
+    init = tiny.jit(functools.partial(network.init, deterministic=True))
     params = init(jax.random.key(5), image)['params']
     head = _cut(params['heads'], model, TASKS['type'], names.index('type'))
     return params['trunk'], head
@@ -215,7 +213,7 @@ def test_a_start_does_not_depend_on_the_other_tasks():
 def test_a_start_is_glorot_uniform():
   model = dataclasses.replace(SMALL, head_widths=(60,))
   pair = tasks.TaskSet((_task('type', 4), _task('color', 34)))
-  init = compiled.jit_once(network_lib.Heads(model, pair).init)
+  init = tiny.jit(network_lib.Heads(model, pair).init)
   params = init(jax.random.key(0), jnp.zeros((1, 100)))['params']
   for t, task in enumerate(pair):
     for layer in _cut(params, model, task, t).values():

@@ -156,7 +156,7 @@ def _batch(label_BxT) -> Batch:
 def test_a_method_decides_the_weights():
   """Of two tasks in turn, each moves its own head and not the other's."""
   recipe, sgd = _parse('--strategy=take_turns').recipe, optax.sgd(0.1)
-  one_step = jax.jit(
+  one_step = tiny.jit(
     functools.partial(step.train_step, Network(tiny.SMALL, TASKS), sgd, recipe)
   )
   now, batch = _start(recipe.strategy), _batch([[0, 1], [1, 0]])

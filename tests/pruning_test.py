@@ -30,7 +30,7 @@ def _after(options: config.Optimizer, updates: int, num_updates: int) -> tuple:
   """Parameters and state after updates with random gradients."""
   rule = optimizer.make(options, tiny.MODEL.trunk, num_updates)
   params, state = PARAMS, rule.init(PARAMS)
-  step = jax.jit(rule.update)
+  step = tiny.jit(rule.update)
   rng = np.random.default_rng(1)
   for _ in range(updates):
     gradient = jax.tree.map(

@@ -106,7 +106,7 @@ def _recipe(**options) -> config.Recipe:
 def test_the_average_of_the_parameters_is_evaluated():
   decay = 0.7
   recipe = _recipe(optimizer=config.Optimizer(average=decay))
-  one_step = jax.jit(
+  one_step = tiny.jit(
     functools.partial(
       step.train_step, Network(MODEL, TASKS), optax.sgd(0.1), recipe
     )
@@ -131,14 +131,14 @@ def test_a_mean_of_gradients_is_one_update():
   rule = optimizer.make(options, MODEL.trunk, num_steps=4)
   network = Network(MODEL, TASKS)
   now = tiny.fresh(network, rule, [1, 1], averages=True)
-  one_step = jax.jit(functools.partial(step.train_step, network, rule, recipe))
+  one_step = tiny.jit(functools.partial(step.train_step, network, rule, recipe))
   first, second = _batch(), _batch()
   after, _ = one_step(now, first)
   jax.tree.map(np.testing.assert_array_equal, after.params, now.params)
   jax.tree.map(np.testing.assert_array_equal, after.average, now.params)
   after, _ = one_step(after, second)
 
-  @jax.jit
+  @tiny.jit
   def gradient_of(batch):
     _, loss_of = losses.objective(recipe, now, batch)
     return gradients.of_sum(
@@ -196,7 +196,7 @@ def test_half_precision_is_in_training_alone():
   batch, now = _batch(), _start()
   half = dataclasses.replace(MODEL, precision='bfloat16')
 
-  @functools.partial(jax.jit, static_argnums=0)
+  @functools.partial(tiny.jit, static_argnums=0)
   def gradient(network, now, batch):
     recipe = _recipe()
     _, loss_of = losses.objective(recipe, now, batch)
@@ -204,7 +204,7 @@ def test_half_precision_is_in_training_alone():
       network, recipe.strategy, loss_of, now, batch.image_BxHxWxC
     ).gradient
 
-  @functools.partial(jax.jit, static_argnums=0)
+  @functools.partial(tiny.jit, static_argnums=0)
   def logits(network, variables, image_BxHxWxC):
     return network.apply(variables, image_BxHxWxC, deterministic=True)
 
@@ -306,7 +306,7 @@ def test_mixed_photos_have_their_shares():
     config.Augmentation(mixup=1.0), config.Augmentation(cutmix=1.0),
     config.Augmentation(mixup=1.0, cutmix=1.0),
   ):  # fmt: skip
-    mix = jax.jit(functools.partial(losses.mix, augmentation))
+    mix = tiny.jit(functools.partial(losses.mix, augmentation))
     kinds = set()
     for number in range(8):
       at = _start().replace(step=jnp.int32(number))

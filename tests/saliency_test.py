@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny
 
 from imat_jax import inference
 from imat_jax.data.types import Resize
@@ -51,7 +52,7 @@ def test_it_is_how_the_answer_changes_with_a_pixel(trained_run, monkeypatch):
   )
   network = Network(run.run.model, run.task_set)
 
-  @jax.jit
+  @tiny.jit
   def log_prob(image_HxWxC):
     logits_BxTxK = network.apply(
       run.variables, image_HxWxC[None], deterministic=True

@@ -32,7 +32,7 @@ RUN = config.Run(
   data_dir='', workdir='', tasks=('color', 'age'), model=tiny.SMALL, seed=3
 )
 NETWORK = Network(tiny.SMALL, TASKS)
-STEP = jax.jit(
+STEP = tiny.jit(
   functools.partial(
     step.train_step,
     NETWORK,
@@ -97,7 +97,7 @@ def test_a_batch_of_padding_changes_nothing_but_the_step():
 def test_padding_does_not_move_the_update():
   before = _start()
   model = tiny.model(dropout=0.0)
-  one_step = jax.jit(
+  one_step = tiny.jit(
     functools.partial(
       step.train_step,
       Network(model, TASKS),

@@ -42,7 +42,7 @@ def _params(model: config.Model) -> dict:
     network.Network(model, TASKS).init, deterministic=True
   )
   image = network.trained_input(model.trunk)
-  params = jax.jit(init)(jax.random.key(0), image)['params']
+  params = tiny.jit(init)(jax.random.key(0), image)['params']
   rng = np.random.default_rng(0)
 
   def moved(path: tuple, leaf: jax.Array) -> np.ndarray:
@@ -62,7 +62,7 @@ def _pruned(model: config.Model, params: dict, **options) -> tuple:
   rule = pruning.pruned(optax.set_to_zero(), given, model.trunk, 1)
   gradient = jax.tree.map(lambda p: np.cos(40 * p), params)
 
-  @jax.jit
+  @tiny.jit
   def update():
     change, state = rule.update(gradient, rule.init(params), params)
     return optax.apply_updates(params, change), state.mask
@@ -76,7 +76,7 @@ def _logits(model: config.Model, params: dict) -> np.ndarray:
   apply = functools.partial(
     network.Network(model, TASKS).apply, deterministic=True
   )
-  return np.asarray(jax.jit(apply)({'params': params}, image))
+  return np.asarray(tiny.jit(apply)({'params': params}, image))
 
 
 @pytest.mark.parametrize('name', MODELS)
