@@ -72,6 +72,9 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
   from imat_jax.reporting import assessment, grouped, results
   from imat_jax.training import scoring, sharding
 
+  split = command.split or source.reported_split(command.data_dir)
+  for named in filter(None, (split, command.temperature_from)):
+    source.check_split(command.data_dir, named)
   trained = trained_model.load(command.run)
 
   def outputs(split: str) -> scoring.Outputs:
@@ -84,7 +87,6 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
     )
 
   with sharding.set_mesh(command.batch_size):
-    split = command.split or source.reported_split(command.data_dir)
     evaluated = outputs(split)
     evaluation = assessment.assess(trained, evaluated, split)
     statistics = results.statistics(command.data_dir)

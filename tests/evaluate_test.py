@@ -15,7 +15,7 @@ from PIL import Image
 from imat_jax import errors, evaluate, tasks
 from imat_jax.data import build, configs
 from imat_jax.reporting import assessment, calibration
-from imat_jax.training import scoring
+from imat_jax.training import scoring, trained_model
 
 TASKS = ('color', 'apparel', 'material')
 
@@ -254,11 +254,16 @@ def test_the_command_draws(run, built, tmp_path):
     assert drawn.size[0] > two_columns[0] and drawn.size[1] < two_columns[1]
 
 
+def test_splits_are_checked_before_the_run_is_loaded(run, built, monkeypatch):
+  monkeypatch.setattr(trained_model, 'load', lambda _: 1 / 0)
+  with pytest.raises(errors.UserError, match="no split 'valid'; available: t"):
+    _evaluate(run, built, temperature_from='valid')
+
+
 @pytest.mark.parametrize(
   ('flags', 'status', 'message'),
   [
     (('--split=test',), 1, "no split 'test'; available: train, validation"),
-    (('--temperature_from=valid',), 1, "no split 'valid'; available: train"),
     (('--reliability=a.jpg',), 2, '--reliability=a.jpg: must end in .png'),
     (
       ('--run=nowhere',),

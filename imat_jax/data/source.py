@@ -56,11 +56,7 @@ class Source:
     label_NxT: np.ndarray | None = None,
   ):
     metadata = read_metadata(data_dir)
-    if split not in metadata['num_examples']:
-      raise errors.UserError(
-        f"{data_dir}: no split '{split}'; available: "
-        f'{", ".join(metadata["num_examples"])}'
-      )
+    check_split(data_dir, split)
     built = tasks.TaskSet.from_json(metadata['tasks'])
     self.stored_side = metadata['stored_side']
     self.data_dir = data_dir
@@ -187,6 +183,15 @@ def identity(data_dir: str | pathlib.Path) -> dict[str, Any]:
 def read_tasks(data_dir: str | pathlib.Path) -> tasks.TaskSet:
   """The tasks of the data set."""
   return tasks.TaskSet.from_json(read_metadata(data_dir)['tasks'])
+
+
+def check_split(data_dir: str | pathlib.Path, split: str) -> None:
+  """Raises `UserError` if a data set does not have a split."""
+  splits = read_metadata(data_dir)['num_examples']
+  if split not in splits:
+    raise errors.UserError(
+      f"{data_dir}: no split '{split}'; available: {', '.join(splits)}"
+    )
 
 
 def reported_split(data_dir: str | pathlib.Path) -> str:
