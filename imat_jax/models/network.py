@@ -169,8 +169,8 @@ def num_params(
 def _param_shapes(model: config.Model, task_set: tasks.TaskSet) -> dict:
   """Cached, as tracing takes 0.1 s and a study asks of each run twice."""
   init = functools.partial(Network(model, task_set).init, deterministic=True)
-  trained_BxHxWxC = trained_input(model.trunk)
-  return jax.eval_shape(init, jax.random.key(0), trained_BxHxWxC)['params']
+  example = trained_input(model.trunk)
+  return jax.eval_shape(init, jax.random.key(0), example)['params']
 
 
 def trained_input(trunk: trunks.Trunk) -> jax.Array:
