@@ -273,6 +273,7 @@ def test_views_of_the_train_photos(built, tmp_path):
     1 / 3, abs=0.04
   )
   tiny.run(built, tmp_path / 'run', model=model, epochs=1)
+  _assert_evaluated_from_photos(built, tmp_path / 'run')
 
 
 def test_a_frozen_run_saves_only_its_head(probe):
@@ -306,18 +307,24 @@ def test_features_of_mirror_images(built, probe):
   )
 
 
-def test_a_frozen_run_is_evaluated_and_exported_from_photos(built, probe):
-  trained = trained_model.load(probe)
+def _assert_evaluated_from_photos(built: str, path: pathlib.Path) -> None:
+  """With the losses that training had from stored features."""
+  trained = trained_model.load(path)
   outputs = scoring.outputs(
     trained, built, 'validation', batch_size=16, loader=trained.run.loader
   )
-  stored = json.loads((probe / 'evaluation.json').read_text())
+  stored = json.loads((path / 'evaluation.json').read_text())
   for name, task in scoring.score(trained, outputs, 'validation')[
     'tasks'
   ].items():
     assert task['loss'] == pytest.approx(
       stored['tasks'][name]['loss'], rel=1e-3
     )
+
+
+def test_a_frozen_run_is_evaluated_and_exported_from_photos(built, probe):
+  _assert_evaluated_from_photos(built, probe)
+  trained = trained_model.load(probe)
   image_BxHxWxC = np.random.default_rng(0).integers(
     0, 256, (3, IMAGE_SIZE, IMAGE_SIZE, 3), np.uint8
   )

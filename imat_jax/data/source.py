@@ -55,8 +55,7 @@ class Source:
     rows: np.ndarray | None = None,
     label_NxT: np.ndarray | None = None,
   ):
-    metadata = read_metadata(data_dir)
-    check_split(data_dir, split)
+    metadata = check_split(data_dir, split)
     built = tasks.TaskSet.from_json(metadata['tasks'])
     self.stored_side = metadata['stored_side']
     self.data_dir = data_dir
@@ -185,13 +184,19 @@ def read_tasks(data_dir: str | pathlib.Path) -> tasks.TaskSet:
   return tasks.TaskSet.from_json(read_metadata(data_dir)['tasks'])
 
 
-def check_split(data_dir: str | pathlib.Path, split: str) -> None:
-  """Raises `UserError` if a data set does not have a split."""
-  splits = read_metadata(data_dir)['num_examples']
+def check_split(data_dir: str | pathlib.Path, split: str) -> dict[str, Any]:
+  """The metadata of a data set, once it is known to have a split.
+
+  Raises:
+    UserError: no such data set or split.
+  """
+  metadata = read_metadata(data_dir)
+  splits = metadata['num_examples']
   if split not in splits:
     raise errors.UserError(
       f"{data_dir}: no split '{split}'; available: {', '.join(splits)}"
     )
+  return metadata
 
 
 def reported_split(data_dir: str | pathlib.Path) -> str:
