@@ -32,6 +32,7 @@ from imat_jax.reporting import results, statistics, suggestion
 from imat_jax.runtime import run_folders
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.study import grid
+from imat_jax.study.config import Study
 from imat_jax.training import (
   compiled,
   gradient_similarity,
@@ -91,8 +92,8 @@ def main() -> None:
 
 def read_truth(folder: pathlib.Path) -> Truth:
   """Of the seeds whose runs are finished."""
-  stored = run_folders.read_config(folder, config.Study)
-  study = options.from_json(config.Study, stored['config'])
+  stored = run_folders.read_config(folder, Study)
+  study = options.from_json(Study, stored['config'])
   study = dataclasses.replace(study, workdir=str(folder))
   planned = grid.make(study, source.read_tasks(study.data_dir))
   cells = sorted(planned.cells, key=lambda cell: len(cell.tasks))

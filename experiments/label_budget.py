@@ -18,7 +18,8 @@ Needs a data set whose attribute is labelled on most photos. It is a study
 import functools
 
 from experiments import study
-from imat_jax import config, flags
+from imat_jax import flags
+from imat_jax.study.config import Study
 
 DEFAULTS = functools.partial(
   study.DEFAULTS,
@@ -29,7 +30,7 @@ DEFAULTS = functools.partial(
 )
 
 
-def main(settings: config.Study) -> None:
+def main(settings: Study) -> None:
   study.main(settings)
 
 

@@ -18,7 +18,8 @@ embedder's are in WORKDIR/groups_EMBEDDER.yaml, for the data set:
   python -m imat_jax.data.build … --groups=spaces/color/groups_lab.yaml
 """
 
-from imat_jax import flags, preflight
+from imat_jax import flags
+from imat_jax.study import preflight
 from imat_jax.study.label_space_config import LabelSpace
 
 

@@ -22,6 +22,7 @@ from imat_jax import config, flags, options, validators
 from imat_jax.models import presets
 from imat_jax.reporting import results as results_lib
 from imat_jax.runtime import environment, files
+from imat_jax.study.config import MODELS
 
 COLUMNS = (
   *('name', 'model', 'tasks', 'options', 'task', 'split', 'photos', 'score'),
@@ -136,7 +137,7 @@ def _model(model: config.Model) -> str:
   if trunk.pretrained:  # what training found of its file
     trunk = dataclasses.replace(trunk, weights_hash='')
     model = dataclasses.replace(model, trunk=trunk)
-  names = [name for name in config.MODELS if presets.by_name(name) == model]
+  names = [name for name in MODELS if presets.by_name(name) == model]
   return names[0] if names else model.trunk.kind
 
 
@@ -146,7 +147,7 @@ def _options(run: config.Run) -> str:
   Of a network that has no name its options, too.
   """
   model = run.model
-  if _model(model) not in config.MODELS:
+  if _model(model) not in MODELS:
     model = config.Model(trunk=type(model.trunk)())
   plain = dict(_flat(config.Run(data_dir='', workdir='', model=model)))
   skipped = 'tasks', 'weights_hash'

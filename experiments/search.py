@@ -21,8 +21,8 @@ import functools
 import importlib
 import sys
 
-from imat_jax import flags, preflight
-from imat_jax.study import search_config
+from imat_jax import flags
+from imat_jax.study import preflight, search_config
 
 EXPERIMENTS = (
   *('private_1_4m', 'public_1_4m', 'public_3m', 'public_3m_three_tasks'),

@@ -16,7 +16,8 @@ It is a study (experiments.study), and stopped at any moment it resumes.
 import functools
 
 from experiments import study
-from imat_jax import config, flags
+from imat_jax import flags
+from imat_jax.study.config import FEWER_UNITS, Study
 
 DEFAULTS = functools.partial(
   study.DEFAULTS,
@@ -25,13 +26,13 @@ DEFAULTS = functools.partial(
   sparsities=(0.5, 0.8, 0.9, 0.95, 0.98),
   pruners=(
     *('magnitude', 'random', 'unit_magnitude', 'unit_random'),
-    config.FEWER_UNITS,
+    FEWER_UNITS,
   ),
   affinity_steps=0,
 )
 
 
-def main(settings: config.Study) -> None:
+def main(settings: Study) -> None:
   study.main(settings)
 
 

@@ -17,10 +17,12 @@ task sets or models it trains only what is new.
 
 import functools
 
-from imat_jax import config, flags, preflight
+from imat_jax import config, flags
+from imat_jax.study import preflight
+from imat_jax.study.config import Study
 
 DEFAULTS = functools.partial(
-  config.Study,
+  Study,
   cache_on_device=True,
   affinity_steps=20,
   # All arms on equal terms: by the task that is compared.
@@ -29,7 +31,7 @@ DEFAULTS = functools.partial(
 )
 
 
-def main(study: config.Study) -> None:
+def main(study: Study) -> None:
   preflight.check_study(study)
   from imat_jax.study import sweep  # here: a typo is reported before this loads
 

@@ -14,8 +14,8 @@ In reading order:
              pretrained and weights: what others have trained; units: what
              pruning may remove; conv_pool, conv, depthwise and group_norm with
              their compiled kernels, pooling; saliency
-  config     the options of runs and studies, with recipe: those of a step;
-             options: what an option is
+  config     the options of a run, with recipe: those of a step; options: what
+             an option is
   tasks, errors, validators    labels and their weights; errors of users; checks
   data       input_pipeline, augment, pixels, random, source, device_dataset;
              and making a data set: kaggle, own, downloading, build and more
@@ -31,8 +31,9 @@ In reading order:
              photo_predictions, study_charts, study_page; of `evaluate`:
              assessment, grouped, reliability_diagrams; and the pages of
              searches and label spaces
-  study      which runs (grid), and running them (sweep, dry_run); searches
-             (search_space, search_config, search); label_space
+  study      config, which runs (grid), and running them (sweep, dry_run);
+             searches (search_space, search_config, search); label_space;
+             preflight: checks of all three before jax is loaded
   evaluate, predict, prune, submit, export, demo, doctor    commands on trained
              runs
   flags, commands, preflight    options as absl flags; checks before jax is

@@ -1,4 +1,4 @@
-"""The recipe of a run and of a study: each option with its default.
+"""The recipe of a run: each option with its default.
 
 The options of other commands are in their own modules. No jax here.
 """
@@ -14,36 +14,18 @@ from imat_jax.options import (
   group,
   one_of,
   option,
-  part_from_text,
 )
 from imat_jax.recipe import Augmentation, Loss, Optimizer, Recipe
 from imat_jax.recipe import PruneBy as PruneBy  # with the others, for users
 from imat_jax.recipe import PruneUnit as PruneUnit
 from imat_jax.recipe import Pruning as Pruning
 
-# Networks of a study: the report's, and two of today; see `models.presets`.
-MODELS = (
-  *('private_1_4m', 'public_1_4m', 'public_3m', 'public_3m_three_tasks'),
-  *('modern', 'linear_probe', 'finetuned'),
-)
-
-# Ways to a smaller network in a study: what is pruned, and by what; or one that
-# has fewer units from the start.
-PRUNERS = {
-  by: {'prune_by': by}
-  for by in ('magnitude', 'global_magnitude', 'saliency', 'random')
-} | {
-  f'unit_{by}': {'prune_unit': 'unit', 'prune_by': by}
-  for by in ('magnitude', 'saliency', 'random')
-}
-FEWER_UNITS = 'fewer_units'
-
 # jax folds larger seeds onto smaller ones.
 SEED = validators.between(0, 2**32 - 1)
 
 
 # Of options that say where and how fast a run is trained, not what comes of it.
-_HOW = {'may_change': True, 'changes_result': False}
+HOW = {'may_change': True, 'changes_result': False}
 
 
 def folder(help, default=dataclasses.MISSING):
@@ -214,8 +196,8 @@ class Cluster(Config):
 class Training(Config):
   """How to train, whatever the network, the tasks and the seed."""
 
-  data_dir: str = place('folder with the built data set', **_HOW)
-  workdir: str = place('folder of the results; start again to resume', **_HOW)
+  data_dir: str = place('folder with the built data set', **HOW)
+  workdir: str = place('folder of the results; start again to resume', **HOW)
   task_weight_decay: float = option(
     'weight of a task over that of the task before',
     0.95,
@@ -257,9 +239,9 @@ class Training(Config):
   optimizer: Optimizer = group(Optimizer)
   loss: Loss = group(Loss)
   stopping: Stopping = group(Stopping)
-  saving: Saving = group(Saving, **_HOW)
-  loader: Loader = group(Loader, **_HOW)
-  cluster: Cluster = group(Cluster, **_HOW)
+  saving: Saving = group(Saving, **HOW)
+  loader: Loader = group(Loader, **HOW)
+  cluster: Cluster = group(Cluster, **HOW)
 
   @property
   def recipe(self) -> Recipe:
@@ -310,19 +292,19 @@ class Run(Training):
   profile: bool = option(
     'trace ten steps into WORKDIR/profile for TensorBoard and Perfetto',
     False,
-    **_HOW,
+    **HOW,
   )
   tensorboard: bool = option(
     'write event files for TensorBoard into WORKDIR/tensorboard: scores, the '
     'first batch, confusion matrices',
     False,
-    **_HOW,
+    **HOW,
   )
   wandb: bool = option(
     'log the same to Weights & Biases; with WANDB_MODE=offline into '
     'WORKDIR/wandb',
     False,
-    **_HOW,
+    **HOW,
   )
   model: Model = group(Model)
 
@@ -364,138 +346,3 @@ class Run(Training):
     """Task → the share of its train labels that is kept."""
     pairs = (text.partition('=') for text in self.label_share)
     return {name: float(share) for name, _, share in pairs}
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Study(Training):
-  """The grid models × task sets × seeds: the config of `experiments.study`."""
-
-  models: tuple[str, ...] = option(
-    f'some of {", ".join(MODELS)}',
-    ('private_1_4m', 'public_1_4m', 'public_3m'),
-    validators.some_of(MODELS),
-    may_change=True,
-  )
-  task_sets: str = option(
-    "such as 'apparel;apparel,color;apparel,age': all begin with the task that "
-    'is compared, and the others are compared with the set of that task alone; '
-    "empty for the report's",
-    '',
-    validators.task_sets,
-    may_change=True,
-  )
-  strategies: tuple[str, ...] = option(
-    'multi-task methods to compare: some of --strategy, each with options such '
-    "as 'weighted_sum:others=0.3'. The best weighted_sum, of which there must "
-    'be one, is what the others are compared with; empty: --strategy alone',
-    (),
-    may_change=True,
-  )
-  main_label_shares: tuple[float, ...] = option(
-    'shares of the train labels of the compared task that are kept, each a '
-    'part of the grid: such as 0.01,0.1,1',
-    (1.0,),
-    validators.distinct_shares,
-    may_change=True,
-  )
-  other_label_shares: tuple[float, ...] = option(
-    'the same of the other tasks; each share is compared with the compared '
-    'task alone',
-    (1.0,),
-    validators.distinct_shares,
-    may_change=True,
-  )
-  sparsities: tuple[float, ...] = option(
-    'shares of the weights, or of the units, that each of --pruners removes: '
-    'such as 0.5,0.9. Each network is compared with the whole one',
-    (),
-    validators.sparsities,
-    may_change=True,
-  )
-  pruners: tuple[str, ...] = option(
-    f'some of {", ".join((*PRUNERS, FEWER_UNITS))}: which weights or units '
-    f'training prunes; {FEWER_UNITS} is a network as small as those without '
-    'units, from the start',
-    ('magnitude', 'random'),
-    validators.some_of((*PRUNERS, FEWER_UNITS)),
-    may_change=True,
-  )
-  seeds: int = option(
-    'how many: 0, 1, …', 8, validators.at_least(1), may_change=True
-  )
-  margin: float = option(
-    'the smallest difference in accuracy that matters; the page tells smaller '
-    'ones from what the study cannot see, and how many seeds it would take',
-    0.02,
-    validators.between(0.001, 0.5),
-    **_HOW,
-  )
-  geometry: Literal['report', 'original'] = option(
-    'of all networks; report: 128x128, original: 256x256', 'report'
-  )
-  image_size: int = option(
-    'height in pixels of the photos that all networks see; 0: of each its own',
-    0,
-    validators.between(0, 4096),
-  )
-  image_width: int = option(
-    'their width; 0: as their height', 0, validators.between(0, 4096)
-  )
-  runs_at_once: int = option(
-    'runs in one program, which needs --cache_on_device; 0: on a CPU one, '
-    'elsewhere as many as the memory holds',
-    0,
-    validators.at_least(0),
-    **_HOW,
-  )
-  dry_run: bool = option(
-    'only print the grid, its parameters, the time and memory it needs, and '
-    'from the runs that are there how many seeds the margin takes',
-    False,
-    **_HOW,
-  )
-
-  def __post_init__(self):
-    super().__post_init__()
-    try:
-      kinds = [
-        part_from_text('imat_jax.strategies', text).kind
-        for text in self.strategies
-      ]
-    except ValueError as error:
-      raise ValueError(
-        f'--strategies={",".join(self.strategies)}: {error}'
-      ) from error
-    if len({*self.strategies}) < len(kinds) or (
-      kinds and 'weighted_sum' not in kinds
-    ):
-      raise ValueError(
-        f'--strategies={",".join(self.strategies)}: each once, with a '
-        'weighted_sum, with which the others are compared'
-      )
-    if self.image_width and not self.image_size:
-      raise ValueError(
-        f'--image_width={self.image_width}: needs their height, --image_size'
-      )
-    budgets = {*self.main_label_shares, *self.other_label_shares} - {1}
-    if self.strategies and budgets:
-      raise ValueError(
-        f'--strategies={",".join(self.strategies)}: not with shares of labels'
-      )
-    if self.sparsities and (
-      self.strategies or budgets or self.optimizer.pruning.sparsity
-    ):
-      raise ValueError(
-        f'--sparsities={",".join(map(str, self.sparsities))}: not with '
-        '--strategies, shares of labels or --sparsity'
-      )
-    if self.runs_at_once > 1 and budgets:
-      raise ValueError(
-        f'--runs_at_once={self.runs_at_once}: not with shares of labels, which '
-        'each run draws'
-      )
-    if self.runs_at_once > 1 and not self.cache_on_device:
-      raise ValueError(
-        f'--runs_at_once={self.runs_at_once}: needs the photos on the device '
-        '(--cache_on_device)'
-      )

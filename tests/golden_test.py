@@ -23,8 +23,9 @@ import pytest
 import tiny
 
 from experiments import public_3m, study
-from imat_jax import config, flags, preflight
+from imat_jax import flags, preflight
 from imat_jax.models import presets
+from imat_jax.study.config import Study
 from imat_jax.training import trained_model
 
 STORED = pathlib.Path(__file__).parent / 'golden'
@@ -90,7 +91,7 @@ def test_a_study(built, tmp_path, monkeypatch, cached):
   path = tmp_path / 'study'
   _run(
     study.main,
-    config.Study,
+    Study,
     f'--data_dir={built}',
     f'--workdir={path}',
     '--task_sets=apparel;apparel,color',

@@ -12,6 +12,7 @@ from imat_jax.data import random, source
 from imat_jax.models import presets
 from imat_jax.reporting import results
 from imat_jax.study import grid, sweep
+from imat_jax.study.config import Study
 from imat_jax.training import features, inputs
 
 NAMES = ('apparel', 'color', 'age')
@@ -146,9 +147,9 @@ def test_bad_shares(shares, message):
     config.Run(data_dir='', workdir='', tasks=('color',), label_share=shares)
 
 
-def _study(built, tmp_path, **options) -> config.Study:
+def _study(built, tmp_path, **options) -> Study:
   shared = {'models': ('public_3m',), 'seeds': 2, 'epochs': 2, 'batch_size': 16}
-  return config.Study(
+  return Study(
     data_dir=built,
     workdir=str(tmp_path / 'study'),
     task_sets='apparel;apparel,color',

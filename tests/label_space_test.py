@@ -11,7 +11,7 @@ import tiny
 from scipy import stats
 from sklearn import metrics
 
-from imat_jax import config, errors, preflight
+from imat_jax import config, errors
 from imat_jax.data import build, configs, source
 from imat_jax.label_space import (
   clusters,
@@ -23,7 +23,7 @@ from imat_jax.label_space import (
 )
 from imat_jax.models import network
 from imat_jax.reporting import label_space_page
-from imat_jax.study import label_space
+from imat_jax.study import label_space, preflight
 from imat_jax.study.label_space_config import LabelSpace, Vae
 from imat_jax.training import scoring, trained_model
 

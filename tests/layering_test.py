@@ -17,8 +17,9 @@ LAYERS = (
   ('runtime',),
   ('data', 'models'),
   ('strategies',),
-  ('study.grid', 'study.search_config', 'study.search_space'),
+  ('study.config', 'study.grid', 'study.search_config', 'study.search_space'),
   ('study.label_space_config',),
+  ('study.preflight',),
   ('training', 'writers'),
   ('label_space',),
   ('reporting',),
@@ -67,8 +68,8 @@ USERS = {
 # no loader's work.
 WITHOUT_JAX = (
   *('errors', 'tasks', 'validators', 'options', 'recipe', 'config', 'data'),
-  *('study.grid', 'study.search_config', 'study.search_space'),
-  *('study.label_space_config', 'runtime.storage'),
+  *('study.config', 'study.grid', 'study.search_config', 'study.search_space'),
+  *('study.label_space_config', 'study.preflight', 'runtime.storage'),
   *('runtime.files', 'runtime.progress', 'runtime.outputs', 'runtime.scratch'),
   *('runtime.extras', 'runtime.run_folders', 'preflight'),
 )

@@ -10,11 +10,11 @@ import shutil
 import pytest
 import tiny
 
-from imat_jax import config
 from imat_jax.data import build, configs
 from imat_jax.models import presets
 from imat_jax.reporting import charts
 from imat_jax.study import sweep
+from imat_jax.study.config import Study
 
 TAG = '</script><img src=x onerror=console.error(1)>'
 CHROMIUM = shutil.which('chromium') or shutil.which('google-chrome')
@@ -37,7 +37,7 @@ def study(built, tmp_path_factory) -> pathlib.Path:
 
 
 def _run_study(data_dir: str, path: pathlib.Path, sets: str) -> pathlib.Path:
-  given = config.Study(
+  given = Study(
     data_dir=data_dir,
     workdir=str(path),
     models=('public_3m',),

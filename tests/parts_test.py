@@ -15,7 +15,6 @@ import tiny
 from experiments import public_3m
 from imat_jax import (
   artefact,
-  config,
   errors,
   flags,
   options,
@@ -28,6 +27,7 @@ from imat_jax.models import network, presets, trunks
 from imat_jax.models.network import Network
 from imat_jax.runtime import distributed
 from imat_jax.study import sweep
+from imat_jax.study.config import Study
 from imat_jax.training import (
   compiled,
   scoring,
@@ -216,7 +216,7 @@ def test_a_method_in_a_study_is_as_alone(
   """There the ensemble has the tasks of all its runs."""
   monkeypatch.setattr(presets, 'by_name', lambda name: tiny.SMALL)
   run = _parse(f'--strategy={strategy}', '--epochs=1', '--batch_size=16')
-  study = config.Study(
+  study = Study(
     data_dir=built,
     workdir=str(tmp_path / 'study'),
     models=('public_3m',),

@@ -5,8 +5,9 @@ import pathlib
 
 import pytest
 
-from imat_jax import config, errors, options
+from imat_jax import errors, options
 from imat_jax.runtime import run_folders
+from imat_jax.study.config import Study
 
 
 @pytest.fixture
@@ -14,7 +15,7 @@ def study(tmp_path) -> pathlib.Path:
   """The files of a study of four runs."""
   path = tmp_path / 'study'
   path.mkdir()
-  settings = config.Study(data_dir='built', workdir='study')
+  settings = Study(data_dir='built', workdir='study')
   stored = json.dumps(
     {'config': options.to_json(settings), 'tasks': {}, 'data_set': ''}
   )

@@ -4,10 +4,10 @@ import pathlib
 
 import pytest
 
-from imat_jax import config
 from imat_jax.study import grid
+from imat_jax.study.config import Study
 
-STUDY = config.Study(data_dir='d', workdir='w')
+STUDY = Study(data_dir='d', workdir='w')
 
 
 def _folder(*names: str) -> pathlib.Path:

@@ -13,7 +13,7 @@ from scipy import stats
 
 from imat_jax import config, errors, flags
 from imat_jax.reporting import search_page
-from imat_jax.study import search, search_config, search_space
+from imat_jax.study import preflight, search, search_config, search_space
 from imat_jax.writers.base import Summary
 
 RUN = config.Run(data_dir='data', workdir='runs', model=tiny.SMALL)
@@ -273,6 +273,11 @@ def test_another_space_is_refused_in_the_same_folder(built, tmp_path, formula):
     search.run_search(other)
 
 
+def test_a_run_keeps_its_page(built, trained):
+  with pytest.raises(errors.UserError, match='has files of no search'):
+    preflight.check_search(_search(built, trained))
+
+
 def test_more_trials_go_on(built, tmp_path, formula):
   one = _search(built, tmp_path / 'search', trials=3, finalists=1)
   search.run_search(one)
@@ -319,7 +324,9 @@ def test_a_real_search_trains_runs(built, tmp_path):
     finalists=1,
     seeds=2,
   )
+  preflight.check_search(one)
   search.run_search(one)
+  preflight.check_search(one)  # it may be started again
   study = search._study(one, tmp_path / 'search')
   assert {t.state for t in study.trials} == {TrialState.COMPLETE}
   assert (tmp_path / 'search/trials/0000/evaluation.json').exists()

@@ -14,14 +14,15 @@ from imat_jax.data import source
 from imat_jax.models import presets
 from imat_jax.reporting import results, sparsity
 from imat_jax.study import dry_run, grid, sweep
+from imat_jax.study.config import Study
 from imat_jax.training import trained_model
 
 TASKS = 'apparel', 'color'
 RECOMPUTE = pathlib.Path(__file__).parents[1] / 'docs/recompute.py'
 
 
-def _study(built, workdir, **options) -> config.Study:
-  return config.Study(
+def _study(built, workdir, **options) -> Study:
+  return Study(
     **{
       'data_dir': built,
       'workdir': str(workdir),
@@ -39,7 +40,7 @@ def _study(built, workdir, **options) -> config.Study:
 
 
 @pytest.fixture(scope='module')
-def study(built, tmp_path_factory) -> config.Study:
+def study(built, tmp_path_factory) -> Study:
   study = _study(built, tmp_path_factory.mktemp('sparsity') / 'study')
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(presets, 'by_name', lambda name: tiny.SMALL)

@@ -27,6 +27,7 @@ from imat_jax.models import presets
 from imat_jax.reporting import analysis, results, study_page, tables
 from imat_jax.runtime import distributed
 from imat_jax.study import dry_run, grid, sweep
+from imat_jax.study.config import Study
 from imat_jax.training import compiled, scores, trained_model
 from imat_jax.training.ensemble import Ensemble
 
@@ -46,7 +47,7 @@ def small_models(monkeypatch):
   )
 
 
-def _config(data_dir, path, **knobs) -> config.Study:
+def _config(data_dir, path, **knobs) -> Study:
   given = {
     'models': ('public_3m',),
     'task_sets': SETS,
@@ -57,10 +58,10 @@ def _config(data_dir, path, **knobs) -> config.Study:
     'affinity_steps': 2,
     'saving': config.Saving(save_epochs=False),
   }
-  return config.Study(data_dir=data_dir, workdir=str(path), **given | knobs)
+  return Study(data_dir=data_dir, workdir=str(path), **given | knobs)
 
 
-def _run(study: config.Study) -> str:
+def _run(study: Study) -> str:
   said = io.StringIO()
   with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
     sweep.run_study(study)
@@ -139,7 +140,7 @@ def _assert_same(first: pathlib.Path, second: pathlib.Path) -> None:
 
 
 def test_the_reports_grid():
-  study = config.Study(data_dir='d', workdir='w')
+  study = Study(data_dir='d', workdir='w')
   names = ('apparel', 'age', 'color', 'gender', 'material')
   built = tasks.TaskSet(tuple(tasks.Task(n, ('a', 'b')) for n in names))
   planned = grid.make(study, built)
@@ -709,7 +710,7 @@ def test_tasks_that_differ_in_case_alone_do_not_share_a_folder(tmp_path):
 
 def test_many_long_names_of_tasks_fit_into_a_folder():
   cell = grid.Cell('public_3m', tuple(f'признак {i}' * 5 for i in range(9)))
-  study = config.Study(data_dir='d', workdir='w')
+  study = Study(data_dir='d', workdir='w')
   folder = pathlib.Path(grid.run_folder(study, cell, 0))
   assert max(len(part.encode()) for part in folder.parts) <= 200
 

@@ -16,11 +16,12 @@ import bucket
 import pytest
 import tiny
 
-from imat_jax import config, errors, evaluate
+from imat_jax import errors, evaluate
 from imat_jax import train as train_lib
 from imat_jax.models import presets
 from imat_jax.runtime import checksums, files, storage, sync
 from imat_jax.study import sweep
+from imat_jax.study.config import Study
 from imat_jax.training import trained_model
 
 URL = 's3://shop/run'
@@ -508,7 +509,7 @@ def _study(data_dir: str, place: str, seeds: int) -> str:
   output = io.StringIO()
   with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
     sweep.run_study(
-      config.Study(
+      Study(
         data_dir=data_dir,
         workdir=place,
         models=('public_3m',),

@@ -15,6 +15,7 @@ from imat_jax.data import build, configs, kaggle, preprocess, selection, source
 from imat_jax.models import presets
 from imat_jax.reporting import results
 from imat_jax.study import sweep
+from imat_jax.study.config import Study
 from imat_jax.training import features
 
 
@@ -214,7 +215,7 @@ def test_frozen_features_of_the_test_photos(with_test, monkeypatch):
 def test_runs_at_once_and_on_several_devices(with_test, tmp_path, monkeypatch):
   """A study says everywhere that its numbers are of the test photos."""
   monkeypatch.setattr(presets, 'by_name', lambda name: tiny.SMALL)
-  study = config.Study(
+  study = Study(
     data_dir=with_test,
     workdir=str(tmp_path / 'study'),
     models=('public_3m',),

@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from imat_jax import config, errors, options, tasks
+from imat_jax import errors, options, tasks
 from imat_jax.runtime import files
 
 CONFIG = 'config.json'
@@ -26,7 +26,7 @@ def check(path: str | pathlib.Path) -> None:
   if files.is_url(path):
     return
   path = pathlib.Path(path)
-  if (path / CONFIG).is_file() and not is_of(path, config.Study):
+  if (path / CONFIG).is_file() and kind_of(path) != 'study':
     return
   raise errors.UserError(f'{path}: not a trained run{_hint(path)}')
 
@@ -43,7 +43,7 @@ def refuse_foreign(path: str | pathlib.Path) -> None:
   if files.is_url(path):
     return
   path = pathlib.Path(path)
-  if is_of(path, config.Run) or is_of(path, config.Study):
+  if kind_of(path):
     return
   if (path / LOCK).exists() or any(path.glob(f'{CHECKPOINTS}/*/{SEAL}')):
     return
@@ -55,13 +55,21 @@ def refuse_foreign(path: str | pathlib.Path) -> None:
       )
 
 
-def is_of(path: pathlib.Path, kind: type) -> bool:
-  """Whether a folder is that of a run (`config.Run`) or a study."""
+def kind_of(path: pathlib.Path) -> str:
+  """What a folder is of, `run` or `study`; empty if its config does not say.
+
+  A run has one model, a study several.
+  """
   try:
-    read_config(path, kind)
+    stored = files.read_json(path / CONFIG)
   except errors.UserError:
-    return False
-  return True
+    return ''
+  match stored:
+    case {'config': {'models': _}, 'tasks': _, 'data_set': _}:
+      return 'study'
+    case {'config': {'model': _}, 'tasks': _, 'data_set': _}:
+      return 'run'
+  return ''
 
 
 def read_config(path: pathlib.Path, kind: type) -> dict[str, Any]:
@@ -106,7 +114,7 @@ def _hint(path: pathlib.Path) -> str:
 
 def _looks_like_run(path: pathlib.Path) -> bool:
   has_files = (path / CONFIG).is_file() and (path / CHECKPOINTS).is_dir()
-  return has_files and not is_of(path, config.Study)
+  return has_files and kind_of(path) != 'study'
 
 
 def _below(path: pathlib.Path) -> Iterator[str]:

@@ -213,12 +213,11 @@ def read_rows(workdir: Workdir) -> list[dict[str, Any]]:
 
 def _refuse_other_kind(workdir: Workdir, kind: type) -> None:
   """Raises if a study is started in a run's folder, or a run in a study's."""
-  for other in {config.Run, config.Study} - {kind}:
-    if run_folders.is_of(workdir.path, other):
-      raise errors.UserError(
-        f'{workdir.path}: has a {other.__name__.lower()}; choose another '
-        '--workdir'
-      )
+  stored = run_folders.kind_of(workdir.path)
+  if stored not in ('', kind.__name__.lower()):
+    raise errors.UserError(
+      f'{workdir.path}: has a {stored}; choose another --workdir'
+    )
 
 
 def _fixed(kind: type, stored: dict[str, Any]) -> dict[str, Any]:

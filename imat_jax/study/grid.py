@@ -15,6 +15,7 @@ from imat_jax import config, errors, tasks
 from imat_jax.models import presets, pretrained, units
 from imat_jax.options import part_from_text
 from imat_jax.runtime import files
+from imat_jax.study.config import PRUNERS, Study
 
 # In the order of the report's tables.
 _ATTRIBUTES = ('material', 'color', 'gender', 'age')
@@ -24,7 +25,7 @@ class Cell(NamedTuple):
   """A model with a task set; its runs differ in their seeds.
 
   Attributes:
-    model: its name, one of `config.MODELS`.
+    model: its name, one of `study.config.MODELS`.
     tasks: by name, the compared one first.
     strategy: one of `--strategies`; empty for `--strategy`, and for one task
       alone, which is the same with all of them.
@@ -68,7 +69,7 @@ class Cell(NamedTuple):
 class Grid:
   """The cells that a data set allows, and what was left out of it."""
 
-  study: config.Study
+  study: Study
   cells: tuple[Cell, ...]
   left_out: tuple[str, ...]  # a line for each set with a task that is missing
 
@@ -112,7 +113,7 @@ class Grid:
         )
         model = dataclasses.replace(model, trunk=trunk)
       model = pretrained.resolve(model)
-      if cell.pruner in config.PRUNERS:
+      if cell.pruner in PRUNERS:
         options['optimizer'] = _with_pruning(self.study.optimizer, cell)
       elif cell.pruner:
         model = units.small(model, cell.sparsity)
@@ -121,7 +122,7 @@ class Grid:
       raise errors.UserError(f'{cell.model}: {error}') from error
 
 
-def make(study: config.Study, built: tasks.TaskSet) -> Grid:
+def make(study: Study, built: tasks.TaskSet) -> Grid:
   """The grid that the flags describe.
 
   Args:
@@ -163,15 +164,13 @@ def make(study: config.Study, built: tasks.TaskSet) -> Grid:
   return Grid(study, tuple(cells), tuple(left_out.values()))
 
 
-def _cells(
-  study: config.Study, model: str, names: tuple[str, ...]
-) -> list[Cell]:
+def _cells(study: Study, model: str, names: tuple[str, ...]) -> list[Cell]:
   if len(names) == 1 or not study.strategies:
     return [Cell(model, names)]
   return [Cell(model, names, strategy) for strategy in study.strategies]
 
 
-def _with_shares(study: config.Study, cell: Cell) -> list[Cell]:
+def _with_shares(study: Study, cell: Cell) -> list[Cell]:
   """The cell with each pair of shares of labels."""
   main, *others = cell.tasks
   return [
@@ -190,7 +189,7 @@ def _with_shares(study: config.Study, cell: Cell) -> list[Cell]:
   ]
 
 
-def _with_sparsities(study: config.Study, cell: Cell) -> list[Cell]:
+def _with_sparsities(study: Study, cell: Cell) -> list[Cell]:
   """The cell with each network that is pruned, the whole one first."""
   pruned = itertools.product(study.pruners, sorted(study.sparsities))
   return [
@@ -201,7 +200,7 @@ def _with_sparsities(study: config.Study, cell: Cell) -> list[Cell]:
 
 def _with_pruning(optimizer: config.Optimizer, cell: Cell) -> config.Optimizer:
   pruning = dataclasses.replace(
-    optimizer.pruning, sparsity=cell.sparsity, **config.PRUNERS[cell.pruner]
+    optimizer.pruning, sparsity=cell.sparsity, **PRUNERS[cell.pruner]
   )
   return dataclasses.replace(optimizer, pruning=pruning)
 
@@ -219,7 +218,7 @@ def _check_folders(cells: Sequence[Cell]) -> None:
       )
 
 
-def run_folder(study: config.Study, cell: Cell, seed: int) -> str:
+def run_folder(study: Study, cell: Cell, seed: int) -> str:
   """Where the results of a run lie: its workdir."""
   name = _folder_name(cell.tasks)
   parts = filter(
@@ -243,7 +242,7 @@ def _folder_name(names: Sequence[str]) -> str:
 
 
 def _task_sets(
-  study: config.Study, model: str, built: tasks.TaskSet
+  study: Study, model: str, built: tasks.TaskSet
 ) -> list[tuple[str, ...]]:
   """As given, or the paper's: apparel alone and with one more.
 

@@ -72,8 +72,9 @@ class _Reporter:
 def run_search(search: Search) -> None:
   """Trains the trials that are missing, then the finalists, and reports."""
   root = pathlib.Path(search.workdir)
-  (root / 'trials').mkdir(parents=True, exist_ok=True)
-  _claim(search, root)
+  root.mkdir(parents=True, exist_ok=True)
+  _claim(search, root)  # first, as the checks know the folder by its file
+  (root / 'trials').mkdir(exist_ok=True)
   study = _study(search, root)
   begun = len(_ended(study))
   with progress.Progress(search.trials, 'search', 'trial', begun) as bar:

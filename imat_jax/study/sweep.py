@@ -23,6 +23,7 @@ from imat_jax.reporting import results, study_page
 from imat_jax.runtime import distributed, files, progress, run_folders
 from imat_jax.runtime import workdir as workdir_lib
 from imat_jax.study import dry_run, grid
+from imat_jax.study.config import Study
 from imat_jax.training import checkpoint, inputs, scoring
 from imat_jax.training.ensemble import Ensemble
 from imat_jax.writers.multi import MultiWriter
@@ -33,7 +34,7 @@ _FULL = 'RESOURCE_EXHAUSTED'
 _OWN_FOLDER = re.compile('[0-9a-f]{16}')
 
 
-def run_study(study: config.Study) -> None:
+def run_study(study: Study) -> None:
   """Trains, compares and reports; resumes where it was stopped."""
   with (
     distributed.initialize(study.cluster),
@@ -42,7 +43,7 @@ def run_study(study: config.Study) -> None:
     _run_study(study)
 
 
-def _run_study(study: config.Study) -> None:
+def _run_study(study: Study) -> None:
   built = source.read_tasks(study.data_dir)
   planned = grid.make(study, built)
   if distributed.is_primary():
@@ -72,7 +73,7 @@ def _run_study(study: config.Study) -> None:
 
 def _claim(
   workdir: workdir_lib.Workdir,
-  study: config.Study,
+  study: Study,
   task_set: tasks.TaskSet,
   data_set: dict[str, Any],
 ) -> None:

@@ -15,7 +15,7 @@ _FILES = {
 
 
 def by_name(name: str) -> config.Model:
-  """One of `config.MODELS`; of a constant's name in lower case."""
+  """One of `study.config.MODELS`; of a constant's name in lower case."""
   file = _FILES.get(name, 'paper')
   module = importlib.import_module(f'{__name__}.{file}')
   return getattr(module, name.upper())
