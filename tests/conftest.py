@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import sys
+import types
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,12 +19,15 @@ from absl import flags
 from PIL import Image, ImageDraw
 
 from imat_jax.data import configs
+from imat_jax.runtime import files
 
 # Before anything imports jax; commands that tests start inherit it, but for the
 # four devices: they have what their machine has.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-# Unless it is set, flags.run sets it and starts the process, so pytest, again.
-os.environ.setdefault('GLIBC_TUNABLES', '')
+# Read where a process starts, so for workers and commands: with an arena for
+# each of XLA's threads, each keeps what it frees. Unless it is set, flags.run
+# sets it and starts the process, so pytest, again.
+os.environ.setdefault('GLIBC_TUNABLES', 'glibc.malloc.arena_max=2')
 os.environ['JAX_NUMPY_RANK_PROMOTION'] = 'raise'
 # XLA has a thread per device or more, and sums in another order with more of
 # them; so here a process of one device has as many.
@@ -53,7 +57,7 @@ SHAPES = {
   'shoe': [(0.1, 0.6), (0.5, 0.6), (0.9, 0.75), (0.9, 0.9), (0.1, 0.9)],
 }
 AGES = ('adult', 'kids')
-_MOST_BYTES = 1_500_000_000
+_MOST_BYTES = 1_200_000_000
 
 
 class Kaggle(NamedTuple):
@@ -67,6 +71,9 @@ def pytest_configure(config):
   import jax
 
   assert len(jax.devices()) == 4
+  # As trainings have them, so that other tests do not compile anew.
+  jax.config.update('jax_compilation_cache_dir', str(files.cache_folder()))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
   del os.environ['XLA_FLAGS']
   config.addinivalue_line('filterwarnings', 'error:::imat_jax')
   # A deprecated protobuf call of tfds 4.9.10, which still works.
@@ -100,9 +107,13 @@ def one_device() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope='module')
-def compiled_programs() -> Iterator[None]:
-  """Those of a module go with it: they would fill the memory."""
+def caches(request) -> Iterator[None]:
+  """A module's, and its programs, go with it: they would fill the memory."""
+  from imat_jax.models import pretrained
+
   yield
+  _clear(request.module)
+  _clear(pretrained)
   _forget_programs()
 
 
@@ -119,13 +130,18 @@ def _forget_programs() -> None:
 
   from imat_jax.training import compiled
 
-  for programs in vars(compiled).values():
-    if hasattr(programs, 'cache_clear'):
-      programs.cache_clear()
+  _clear(compiled)
   jax.clear_caches()
   gc.collect()
   if sys.platform == 'linux':  # the C library keeps freed memory otherwise
     ctypes.CDLL(None).malloc_trim(0)
+
+
+def _clear(module: types.ModuleType) -> None:
+  """Empties its `functools.cache`s."""
+  for cached in vars(module).values():
+    if hasattr(cached, 'cache_clear'):
+      cached.cache_clear()
 
 
 def _resident_bytes() -> int:
