@@ -302,7 +302,10 @@ def _split(maker: Maker) -> tuple[list, list[dataclasses.Field]]:
     if 'help' not in field.metadata:
       raise TypeError(f'{name}: a field of a config is made by options.option')
     if names.count(name) > 1:
-      raise ValueError(f'--{name}: two configs have this option; rename one')
+      raise ValueError(
+        f'--{name}: two configs have an option of this name, and flags share '
+        'one space of names; rename one'
+      )
   flagged = [pair for pair in pairs if 'arguments' not in pair[0].metadata]
   return flagged, [f for f, _ in pairs if 'arguments' in f.metadata]
 

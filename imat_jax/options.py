@@ -96,7 +96,10 @@ def part_names(package: str) -> tuple[str, ...]:
 
 def part(package: str, name: str) -> type['Part']:
   """The class of a part: the only one in its file."""
-  module = importlib.import_module(f'{package}.{name}')
+  try:
+    module = importlib.import_module(f'{package}.{name}')
+  except ValueError as error:  # else it would be taken for that of a flag
+    raise ImportError(f'{package}.{name}: {error}') from error
   kinds = [
     value
     for value in vars(module).values()

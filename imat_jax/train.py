@@ -224,12 +224,7 @@ def fit(
         seen_photos = compiled.seen_photos(ensemble, multi.NUM_PHOTOS)
         writers.write_batch(seen_photos(checkpoint.state, step_input))
         started += time.monotonic() - begun  # no part of the epoch's time
-      if _compares_gradients(ensemble, step):
-        compare = compiled.compare_gradients(ensemble)
-        cosines = compare(checkpoint.cosines, checkpoint.state, step_input)
-        checkpoint = checkpoint._replace(cosines=cosines)
-      if _looks_ahead(ensemble, step):
-        checkpoint = _look_ahead(ensemble, checkpoint, step, data, step_input)
+      checkpoint = _compare_tasks(ensemble, checkpoint, step, data, step_input)
       pending = checkpoint.metrics
       state, sums = train_step(checkpoint.state, pending, step_input)
       # One step ahead of the device and no further: batches in flight would
@@ -345,7 +340,7 @@ def _end_epoch(
   )
   histories = list(checkpoint.histories)
   # Before its end the network still loses weights: no such epoch is the best.
-  is_pruned = step >= ensemble.training.optimizer.last_pruning(
+  may_be_best = step >= ensemble.training.optimizer.last_pruning(
     ensemble.training.epochs * data.steps_per_epoch
   )
   for r in np.flatnonzero(active_R):
@@ -369,7 +364,7 @@ def _end_epoch(
       look_ahead=histories[r].look_ahead,
     )
     histories[r] = histories[r].append(
-      row, ensemble.training.stopping, is_pruned
+      row, ensemble.training.stopping, may_be_best=may_be_best
     )
     writers.write_epoch(row, scores['validation'])
   better_R = active_R & [h.stopping.best_epoch == epoch for h in histories]
@@ -416,18 +411,25 @@ def _is_due(saving: config.Saving, step: int, saved_at: float) -> bool:
   )
 
 
-def _compares_gradients(ensemble: Ensemble, step: int) -> bool:
-  """Whether gradients are to be compared before this step."""
+def _compare_tasks(
+  ensemble: Ensemble,
+  checkpoint: Checkpoint,
+  step: int,
+  data: inputs.StreamedInputs,
+  step_input: inputs.StepInput,
+) -> Checkpoint:
+  """With what `affinity_steps` and `suggest_tasks` ask for before this step."""
+  if ensemble.most_tasks == 1:
+    return checkpoint
   every = ensemble.training.affinity_steps
-  return bool(every) and step % every == 0 and ensemble.most_tasks > 1
-
-
-def _looks_ahead(ensemble: Ensemble, step: int) -> bool:
-  """Whether to ask, before this step, what the other tasks would do."""
+  if every and step % every == 0:
+    compare = compiled.compare_gradients(ensemble)
+    cosines = compare(checkpoint.cosines, checkpoint.state, step_input)
+    checkpoint = checkpoint._replace(cosines=cosines)
   (run, *more) = ensemble.runs
-  if more or not run.suggest_tasks:
-    return False
-  return step % run.suggest_tasks == 0 and ensemble.most_tasks > 1
+  if not more and run.suggest_tasks and step % run.suggest_tasks == 0:
+    checkpoint = _look_ahead(ensemble, checkpoint, step, data, step_input)
+  return checkpoint
 
 
 def _look_ahead(
@@ -437,6 +439,7 @@ def _look_ahead(
   data: inputs.StreamedInputs,
   step_input: inputs.StepInput,
 ) -> Checkpoint:
+  """With what each other task would do to the first one's loss."""
   (run,), (history,) = ensemble.runs, checkpoint.histories
   gain = compiled.look_ahead(ensemble, data.steps_per_epoch)
   held_out = data.held_out(step // run.suggest_tasks)

@@ -38,6 +38,12 @@ def _of(logits_BxTxK, label_BxT):
   return metrics.from_batch(logits_BxTxK, sums, label_BxT)
 
 
+def test_a_metric_of_one_matrix_alone_is_refused():
+  naive = scores.Metric('naive', lambda confusion: np.trace(confusion))
+  with pytest.raises(TypeError, match='naive gives no number for each of R'):
+    scores.check({'naive': naive})
+
+
 def test_merge_of_halves_is_the_whole():
   logits_BxTxK, label_BxT = _parts()
   halves = [

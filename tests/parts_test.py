@@ -5,6 +5,7 @@ import functools
 import io
 import pathlib
 import signal
+import zipfile
 
 import jax
 import numpy as np
@@ -92,6 +93,7 @@ def test_no_two_parts_share_a_flag(trunk, strategy):
 
 def test_a_trunk_with_batch_statistics(built, tmp_path):
   """They are updated, saved, resumed, evaluated with, selected, exported."""
+  onnxruntime = pytest.importorskip('onnxruntime')
   argv = ('--trunk=mean_color', '--cache_on_device')
   straight = _train(built, tmp_path / 'straight', *argv, '--epochs=2')
   mean_D = straight.variables['batch_stats']['trunk']['BatchNorm_0']['mean']
@@ -118,10 +120,14 @@ def test_a_trunk_with_batch_statistics(built, tmp_path):
   np.testing.assert_allclose(
     own_BxTxK[:, 0, :number], logits_BxTxK[:, 1, :number], rtol=1e-5
   )
-  exported = artefact.probabilities(resumed)(image_BxHxWxC)['color']
-  np.testing.assert_allclose(
-    exported, jax.nn.softmax(own_BxTxK[:, 0, :number]), rtol=1e-5
-  )
+  archive = zipfile.ZipFile(io.BytesIO(artefact.stablehlo(resumed)))
+  exported = jax.export.deserialize(bytearray(archive.read(artefact.NETWORK)))
+  session = onnxruntime.InferenceSession(artefact.onnx(resumed))
+  of_onnx = session.run(['color'], {artefact.INPUT: image_BxHxWxC})
+  for color_BxK in (exported.call(image_BxHxWxC)['color'], *of_onnx):
+    np.testing.assert_allclose(
+      color_BxK, jax.nn.softmax(own_BxTxK[:, 0, :number]), rtol=1e-5
+    )
   scored = scoring.outputs(
     resumed, built, 'validation', batch_size=16, loader=resumed.run.loader
   )
@@ -269,15 +275,18 @@ class Wrong(trunks.Trunk):
     return _Module()
 """
 STRATEGY = """
-from imat_jax.strategies import Strategy
+from imat_jax.strategies import Strategy, _masked
 
-class Wrong(Strategy):
+class Wrong({base}):
   def init(self, num_tasks):
-    return 0
+    return {state}
 
   def update(self, evidence, state):
-    return evidence.weight_T, evidence.loss_T
+    return {given}
 """
+MASKED = STRATEGY.replace('def update', 'def weigh').replace(
+  '{base}', '_masked.Masked'
+)
 FROZEN = '@dataclasses.dataclass(frozen=True, kw_only=True)'
 OPTION = "options.option('cells', 3)"
 
@@ -294,17 +303,36 @@ OPTION = "options.option('cells', 3)"
       *('flat', TRUNK.format(decorator=FROZEN, default=OPTION)),
       '--trunk=flat: gives .*, which must be B × D',
     ),
-    ('moody', STRATEGY, r'was int32\[\], and update gives float32\[2\]'),
+    (
+      'broken',
+      TRUNK.format(decorator=FROZEN, default=OPTION) + "int('eight')",
+      "broken: invalid literal .* 'eight'",
+    ),
+    (
+      'moody',
+      STRATEGY.format(
+        base='Strategy', state='0', given='evidence.weight_T, evidence.loss_T'
+      ),
+      r"'float32\[2\]'\), not \('float32\[2\]', 'int32\[\]'\)",
+    ),
+    (
+      *('forgetful', MASKED.format(state='()', given='evidence.weight_T')),
+      r"gives float32\[2\], not \('float32\[2\]', \(\)\)",
+    ),
+    (
+      *('counting', MASKED.format(state='0', given='evidence.weight_T, state')),
+      r'array of the shape \[\]; a method that is Masked',
+    ),
   ],
 )
 def test_what_is_wrong_with_a_part_is_said(
   built, tmp_path, monkeypatch, name, code, message
 ):
-  package = strategies if code == STRATEGY else trunks
+  package = strategies if 'strategies' in code else trunks
   (tmp_path / f'{name}.py').write_text(code)
   monkeypatch.setattr(package, '__path__', [*package.__path__, str(tmp_path)])
   kind = package.__name__.rpartition('.')[2].replace('strategies', 'strategy')
-  with pytest.raises((TypeError, ValueError), match=message):
+  with pytest.raises((TypeError, ValueError, ImportError), match=message):
     _train(
       *(built, tmp_path / 'run', f'--{kind.removesuffix("s")}={name}'),
       *(() if package is trunks else tiny.SMALL_FLAGS),

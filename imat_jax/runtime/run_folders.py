@@ -87,7 +87,9 @@ def read_config(path: pathlib.Path, kind: type) -> dict[str, Any]:
     if not isinstance(stored.get('image_size', 0), int):
       raise ValueError('image_size is no number')
   except (ValueError, KeyError, TypeError) as error:
-    raise errors.UserError(f'{path / CONFIG}: damaged: {error}') from None
+    raise errors.UserError(
+      f'{path / CONFIG}: damaged, or of another version: {error}'
+    ) from None
   return stored
 
 

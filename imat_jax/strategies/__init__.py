@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from imat_jax import options
 
@@ -44,7 +45,10 @@ class Evidence(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Strategy(options.Part):
-  """A method: pure functions, and its options as fields."""
+  """A method: pure functions, and its options as fields.
+
+  tests/strategies_test.py tests each method that is here.
+  """
 
   # With respect to what the gradients of the Gramian are: `features`, the
   # trunk's outputs, at little cost; or `trunk`, its trained parameters, at that
@@ -59,7 +63,8 @@ class Strategy(options.Part):
   def update(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
     """The weights of the losses whose sum is minimised, and the next state.
 
-    The weights are constants of the step: no gradient flows through them.
+    The weights, T, are constants of the step: no gradient flows through them.
+    The state keeps its form, shapes and types.
     """
     raise NotImplementedError
 
@@ -77,3 +82,26 @@ class Strategy(options.Part):
       return None
     pairs = zip(losses, weights, strict=True)
     return sum(weight * (loss or 0.0) for loss, weight in pairs)
+
+  def checked(
+    self, given: tuple[jax.Array, State], evidence: Evidence, state: State
+  ) -> tuple[jax.Array, State]:
+    """What a method's own code gives: see `update`.
+
+    Raises:
+      TypeError: it is something else.
+    """
+    wanted = _forms((evidence.weight_T, state))
+    if _forms(given) != wanted:
+      raise TypeError(
+        f'--strategy={self.kind}: gives {_forms(given)}, not {wanted}: a '
+        'weight per task, and a state of the same form, shapes and types'
+      )
+    return given
+
+
+def _forms(tree: Any) -> Any:
+  """The types and shapes of its arrays."""
+  return jax.tree.map(
+    lambda x: f'{jnp.result_type(x)}{list(jnp.shape(x))}', tree
+  )

@@ -33,6 +33,14 @@ class Masked(Strategy):
   def update(self, evidence: Evidence, state: State) -> tuple[jax.Array, State]:
     here_T = (evidence.weight_T > 0) & (evidence.count_T > 0)
     here_TxT = here_T[:, None] & here_T[None]
+    for leaf in jax.tree.leaves(state):
+      if leaf.shape not in (here_T.shape, here_TxT.shape):
+        raise TypeError(
+          f'--strategy={self.kind}: its state has an array of the shape '
+          f'{list(leaf.shape)}; a method that is Masked has arrays by task or '
+          f'by pair of tasks, here {list(here_T.shape)} and '
+          f'{list(here_TxT.shape)}'
+        )
     weight_T = jnp.where(here_T, evidence.weight_T, 0)
     least = jnp.finfo(evidence.loss_T.dtype).tiny
     gramian_TxT = evidence.gramian_TxT
@@ -43,7 +51,8 @@ class Masked(Strategy):
       weight_T=shares(weight_T),
       gramian_TxT=gramian_TxT,
     )
-    relative_T, next_state = self.weigh(seen, state)
+    given = self.weigh(seen, state)
+    relative_T, next_state = self.checked(given, seen, state)
     next_state = jax.tree.map(
       lambda new, old: jnp.where(
         here_T if new.ndim == 1 else here_TxT, new, old

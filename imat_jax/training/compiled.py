@@ -29,7 +29,7 @@ from imat_jax.training.checkpoint import Checkpoint
 from imat_jax.training.ensemble import Ensemble, vmap_runs
 from imat_jax.training.evaluation import Predictions
 from imat_jax.training.history import History
-from imat_jax.training.inputs import StepInput
+from imat_jax.training.inputs import STEP_INPUT_AXES, StepInput
 from imat_jax.training.metrics import Metrics
 from imat_jax.training.state import TrainState, create
 
@@ -153,12 +153,11 @@ def _train_step(
   transformation = optimizer.make(recipe.optimizer, model.trunk, num_steps)
   shape = model.trunk.shape
 
-  def of_run(state, sums, shared, order, class_weight_TxK):
-    batch = StepInput(shared, order).batch(
-      state, shape, recipe.augmentation, task_set
-    )
+  def of_run(state, sums, step_input):
+    batch = step_input.batch(state, shape, recipe.augmentation, task_set)
     next_state, of_batch = step.train_step(
-      network, transformation, recipe, state, batch, class_weight_TxK
+      *(network, transformation, recipe, state, batch),
+      step_input.class_weight_TxK,
     )
     after = next_state, metrics.merge(sums, of_batch)
     # A run that stopped early takes the step of the others, for nothing.
@@ -166,15 +165,9 @@ def _train_step(
       functools.partial(jnp.where, state.active), after, (state, sums)
     )
 
-  of_runs = vmap_runs(of_run, (0, 0, None, 0, None))
-
-  # Replicated, as each process reads and saves its own copy of all arrays.
-  def of_ensemble(state, sums, step_input):
-    return sharding.constrain_replicated(of_runs(state, sums, *step_input))
-
   # The new state takes the memory of the old one; the sums do not, as the loop
   # still reads those before this step.
-  return jax.jit(of_ensemble, donate_argnums=0)
+  return _jitted(vmap_runs(of_run, (0, 0, STEP_INPUT_AXES)), donate_argnums=0)
 
 
 @functools.cache
@@ -198,14 +191,11 @@ def _compare_gradients(
   network = Network(model, task_set)
   shape = model.trunk.shape
 
-  def of_run(cosines, state, shared, order, _):
-    batch = StepInput(shared, order).batch(state, shape, augmentation, task_set)
+  def of_run(cosines, state, step_input):
+    batch = step_input.batch(state, shape, augmentation, task_set)
     return gradient_similarity.add(network, cosines, state, batch)
 
-  of_runs = vmap_runs(of_run, (0, 0, None, 0, None))
-  return _jitted(
-    lambda cosines, state, step_input: of_runs(cosines, state, *step_input)
-  )
+  return _jitted(vmap_runs(of_run, (0, 0, STEP_INPUT_AXES)))
 
 
 @functools.cache
@@ -220,16 +210,13 @@ def _look_ahead(
   network = Network(model, task_set)
   transformation = optimizer.make(recipe.optimizer, model.trunk, num_steps)
 
-  def of_run(state, held_out, shared, order, _):
-    batch = StepInput(shared, order).batch(
+  def of_run(state, step_input, held_out):
+    batch = step_input.batch(
       state, model.trunk.shape, recipe.augmentation, task_set
     )
     return look_ahead.gain(network, transformation, state, batch, held_out)
 
-  of_runs = vmap_runs(of_run, (0, None, None, 0, None))
-  return _jitted(
-    lambda state, step_input, held_out: of_runs(state, held_out, *step_input)
-  )
+  return _jitted(vmap_runs(of_run, (0, STEP_INPUT_AXES, None)))
 
 
 @functools.cache
@@ -239,22 +226,21 @@ def _seen_photos(
   augmentation: config.Augmentation,
   number: int,
 ) -> Callable:
-  def of_run(state, shared, order, _):
-    batch = StepInput(shared, order).batch(state, shape, augmentation, task_set)
+  def of_run(state, step_input):
+    batch = step_input.batch(state, shape, augmentation, task_set)
     return jax.tree.map(lambda x: x[:number], batch)
 
-  of_runs = vmap_runs(of_run, (0, None, 0, None))
+  of_runs = vmap_runs(of_run, (0, STEP_INPUT_AXES))
   return _jitted(
-    lambda state, step_input: jax.tree.map(
-      lambda x: x[0], of_runs(state, *step_input)
-    )
+    lambda *arguments: jax.tree.map(lambda x_R: x_R[0], of_runs(*arguments))
   )
 
 
-def _jitted(function: Callable) -> Callable:
-  """Jitted, with results that every process can read."""
+def _jitted(function: Callable, **options: Any) -> Callable:
+  """Jitted; replicated, as each process reads its own copy of all results."""
   return jax.jit(
-    lambda *arguments: sharding.constrain_replicated(function(*arguments))
+    lambda *arguments: sharding.constrain_replicated(function(*arguments)),
+    **options,
   )
 
 

@@ -6,6 +6,7 @@ R as its first axis.
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -64,12 +65,13 @@ class Ensemble:
     return [by_name.get(name, 0.0) for name in self.task_set.names]
 
 
-def vmap_runs(one: Callable, axes: tuple[int | None, ...]) -> Callable:
+def vmap_runs(one: Callable, axes: tuple[Any, ...]) -> Callable:
   """`one` for each run of an ensemble.
 
   Args:
     one: a function of one run.
-    axes: 0 for an argument with a part per run, None for one that all share.
+    axes: 0 for an argument with a part per run, None for one that all share; a
+      named tuple of these for one that has both.
 
   Returns:
     a function whose arguments of axis 0, and whose results, have R in front.
@@ -80,12 +82,14 @@ def vmap_runs(one: Callable, axes: tuple[int | None, ...]) -> Callable:
     if len(jax.tree.leaves(mapped)[0]) > 1:
       return jax.vmap(one, axes)(*arguments)
     # Not vmapped: that would put a CPU's compiled kernel into a loop.
-    results = one(
-      *(
-        a if axis is None else jax.tree.map(lambda x: x[0], a)
-        for a, axis in zip(arguments, axes, strict=True)
-      )
-    )
+    results = one(*map(_first, axes, arguments))
     return jax.tree.map(lambda x: x[None], results)
 
   return of_runs
+
+
+def _first(axis: Any, argument: Any) -> Any:
+  """What the first run has of an argument."""
+  if isinstance(axis, tuple):
+    return type(axis)(*map(_first, axis, argument))
+  return argument if axis is None else jax.tree.map(lambda x: x[0], argument)

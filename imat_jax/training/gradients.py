@@ -65,48 +65,49 @@ def with_gramian(
   image_BxHxWxC: jax.Array,
 ) -> Result:
   """For a strategy that needs the Gramian of the tasks' gradients."""
-  trunk = {name: state.params[name] for name in state.params if name != 'heads'}
+  head_params = {'heads': state.params['heads']}
+  trunk_params = {n: p for n, p in state.params.items() if n != 'heads'}
 
-  def features_of(trunk):
-    params = trunk | {'heads': state.params['heads']}
+  def features_of(trunk_params):
+    params = trunk_params | head_params
     return forward(network, state, params, image_BxHxWxC, 'features')
 
-  def losses_of(heads, feature_BxTxD):
-    variables = {'params': trunk | {'heads': heads}}
+  def losses_of(head_params, feature_BxTxD):
+    variables = {'params': trunk_params | head_params}
     logits_BxTxK = network.apply(variables, feature_BxTxD, method='classify')
     loss = loss_of(logits_BxTxK)
     return loss.value_T().sum(), (logits_BxTxK, loss)
 
   # One pass forward through the trunk; `pull_back` is the pass back.
   feature_BxD, pull_back, collections = jax.vjp(
-    features_of, trunk, has_aux=True
+    features_of, trunk_params, has_aux=True
   )
   batch_size, width = feature_BxD.shape
   copies = batch_size, len(state.weight_T), width
   feature_BxTxD = jnp.broadcast_to(feature_BxD[:, None], copies)
   # Head t reads copy t alone: the gradient of the plain sum of the losses has
   # each head's own gradient, and each task's on its copy.
-  (heads, gradient_BxTxD), (logits_BxTxK, loss) = jax.grad(
+  (head_gradient, gradient_BxTxD), (logits_BxTxK, loss) = jax.grad(
     losses_of, argnums=(0, 1), has_aux=True
-  )(state.params['heads'], feature_BxTxD)
-  # A tree of arrays, with respect to whatever it is: of each task, T in front.
-  gradients = gradient_BxTxD.swapaxes(0, 1)
+  )(head_params, feature_BxTxD)
+  # By task, T in front: an array at the features, a tree of them at the trunk.
+  by_task = gradient_BxTxD.swapaxes(0, 1)
   if strategy.gradients_at == 'trunk':
     # In turn: all at once take no less time, and several times the memory.
-    (gradients,) = jax.lax.map(pull_back, gradients)
-  gramian_TxT = _gramian(gradients, len(state.weight_T))
+    (by_task,) = jax.lax.map(pull_back, by_task)
+  gramian_TxT = _gramian(by_task, len(state.weight_T))
   weight_T, next_strategy = _weights(strategy, state, loss, gramian_TxT)
-  heads = jax.tree.map(
-    lambda leaf: jnp.einsum('t,...tw->...tw', weight_T, leaf), heads
+  head_gradient = jax.tree.map(
+    lambda leaf: jnp.einsum('t,...tw->...tw', weight_T, leaf), head_gradient
   )
-  trunk = jax.tree.map(
-    lambda leaf: jnp.einsum('t,t...->...', weight_T, leaf), gradients
+  weighted = jax.tree.map(
+    lambda leaf: jnp.einsum('t,t...->...', weight_T, leaf), by_task
   )
+  trunk_gradient = weighted
   if strategy.gradients_at == 'features':
-    (trunk,) = pull_back(trunk)
-  return Result(
-    trunk | {'heads': heads}, logits_BxTxK, loss, next_strategy, collections
-  )
+    (trunk_gradient,) = pull_back(weighted)
+  gradient = trunk_gradient | head_gradient
+  return Result(gradient, logits_BxTxK, loss, next_strategy, collections)
 
 
 def forward(
@@ -156,20 +157,6 @@ def _weights(
     key=rng.key(state.seed, 'strategy', state.step),
   )
   # The weights are constants of this step: no gradient flows through them.
-  weight_T, next_state = strategy.update(
-    jax.lax.stop_gradient(evidence), state.strategy
-  )
-  before, after = _form(state.strategy), _form(next_state)
-  if before != after:
-    raise TypeError(
-      f'--strategy={strategy.kind}: its state was {before}, and update gives '
-      f'{after}; a state keeps its form, shapes and types'
-    )
-  return weight_T, next_state
-
-
-def _form(state: State) -> Any:
-  """The shapes and types of a state's arrays."""
-  return jax.tree.map(
-    lambda x: f'{jnp.result_type(x)}{list(jnp.shape(x))}', state
-  )
+  evidence = jax.lax.stop_gradient(evidence)
+  given = strategy.update(evidence, state.strategy)
+  return strategy.checked(given, evidence, state.strategy)

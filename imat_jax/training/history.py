@@ -47,16 +47,19 @@ class History:
   look_ahead: tuple[dict[str, Any], ...] = ()  # of the epoch so far
 
   def append(
-    self, row: dict[str, Any], stopping: config.Stopping, counts: bool = True
+    self,
+    row: dict[str, Any],
+    stopping: config.Stopping,
+    may_be_best: bool = True,
   ) -> 'History':
     """The history with one more epoch.
 
     Args:
       row: of the epoch.
       stopping: how the best one is chosen.
-      counts: whether it can be the best; else it is kept until one is there.
+      may_be_best: else it is only kept until another one is there.
     """
-    loss = selection_loss(row, stopping) if counts else None
+    loss = selection_loss(row, stopping) if may_be_best else None
     state = self.stopping.update(row['epoch'], loss, stopping.min_delta)
     return History((*self.rows, row), state)
 

@@ -57,6 +57,10 @@ class StepInput(NamedTuple):
     )
 
 
+# For `vmap_runs`: each run has its order, the rest is of all.
+STEP_INPUT_AXES = StepInput(None, 0, None)
+
+
 class StreamedInputs:
   """Decoded and augmented by the host while the device works; of one run."""
 

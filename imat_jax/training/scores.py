@@ -17,9 +17,10 @@ class Metric(NamedTuple):
 
   Attributes:
     title: in pages and tables.
-    value: of the confusion matrix of a task that has labels, or of many, R in
-      front, as intervals resample it. Where there are `sums` instead of those
-      of a task: the pytree over the whole split, numpy, without T.
+    value: of the confusion matrix of a task that has labels, K × K; or of R
+      such matrices, R × K × K, as intervals resample it: use axes -2 and -1.
+      For a metric with `sums`: of their total over the split for one task,
+      numpy.
     sums: None for a metric of the confusion matrix. Else a function of a batch,
       on the device: logits, B × T × K with -inf behind the last label of a
       task, and labels, B × T with -1 where missing → a pytree of sums, T in
@@ -104,3 +105,14 @@ METRICS = {
     'weighted F1', weighted_f1, every_epoch=False, bounds=(0, 1)
   ),
 }
+
+
+def check(metrics: dict[str, Metric]) -> None:
+  """Raises `TypeError` unless the values of matrices have an R in front."""
+  for name, metric in metrics.items():
+    if not metric.sums and np.shape(metric.value(np.ones((2, 3, 3)))) != (2,):
+      raise TypeError(f'METRICS: {name} gives no number for each of R matrices')
+
+
+# Now, not when intervals need it, at the end of a long run.
+check(METRICS)

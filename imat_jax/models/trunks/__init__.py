@@ -2,7 +2,8 @@
 
 To add one, write `models/trunks/NAME.py`: a frozen config, the only `Trunk` in
 the file, and the linen module that it makes. `--trunk=NAME` then trains it, and
-the fields are its flags. tests/toys/trunks has a small example.
+the fields are its flags. tests/toys/trunks has a small example; an entry in the
+table of tests/trunks_test.py tests all that a trunk must be able to do.
 """
 
 import dataclasses
@@ -117,6 +118,11 @@ class Trunk(options.Part):
     False it may use the rng stream `dropout` and update its collections, such
     as batch statistics, which are checkpointed with the parameters. A training
     batch may end with black photos without labels, which fill it up.
+
+    For an exported network B is a symbol: reshape with `x.shape[0]`, not with
+    `len(x)`. The converter to ONNX puts functions of its own in the place of
+    linen's pooling: call `nn.avg_pool` and the like by these names, all
+    arguments but the first by name.
     """
     raise NotImplementedError
 

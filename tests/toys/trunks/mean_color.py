@@ -14,6 +14,11 @@ class MeanColor(trunks.Trunk):
   image_size: int = options.option('a multiple of the grid', 32)
   grid: int = options.option('cells per side', 4, validators.at_least(1))
 
+  def __post_init__(self):
+    super().__post_init__()
+    if any(side % self.grid for side in self.shape):
+      raise ValueError(f"--grid={self.grid}: must divide the photos' sides")
+
   def make(self) -> nn.Module:
     return _Module(self)
 
@@ -25,6 +30,8 @@ class _Module(nn.Module):
   def __call__(self, image_BxHxWxC: jax.Array, *, deterministic: bool):
     x_BxHxWxC = trunks.as_float(image_BxHxWxC)
     cell = x_BxHxWxC.shape[1] // self.config.grid
-    x_BxHxWxC = nn.avg_pool(x_BxHxWxC, (cell, cell), (cell, cell))
-    x_BxD = x_BxHxWxC.reshape(len(x_BxHxWxC), -1)
+    x_BxHxWxC = nn.avg_pool(
+      x_BxHxWxC, window_shape=(cell, cell), strides=(cell, cell)
+    )
+    x_BxD = x_BxHxWxC.reshape(x_BxHxWxC.shape[0], -1)
     return nn.BatchNorm(use_running_average=deterministic, momentum=0.5)(x_BxD)
