@@ -24,7 +24,7 @@ from imat_jax import (
   tasks,
 )
 from imat_jax.data.types import Batch
-from imat_jax.models import network, presets, trunks
+from imat_jax.models import network, trunks
 from imat_jax.models.network import Network
 from imat_jax.runtime import distributed
 from imat_jax.study import sweep
@@ -220,12 +220,11 @@ def test_a_method_in_a_study_is_as_alone(
   built, tmp_path, monkeypatch, strategy
 ):
   """There the ensemble has the tasks of all its runs."""
-  monkeypatch.setattr(presets, 'by_name', lambda name: tiny.SMALL)
   run = _parse(f'--strategy={strategy}', '--epochs=1', '--batch_size=16')
   study = Study(
     data_dir=built,
     workdir=str(tmp_path / 'study'),
-    models=('public_3m',),
+    models=('mean_color:grid=2',),
     task_sets='apparel;apparel,color',
     seeds=1,
     epochs=1,
@@ -236,10 +235,9 @@ def test_a_method_in_a_study_is_as_alone(
   with contextlib.redirect_stdout(io.StringIO()):
     sweep.run_study(study)
   argv = (f'--strategy={strategy}', '--epochs=1', '--cache_on_device')
-  alone = _train(
-    built, tmp_path / 'run', *tiny.SMALL_FLAGS, *argv, '--tasks=apparel'
-  )
-  folder = tmp_path / 'study/runs/public_3m/apparel/seed_0'
+  argv += ('--trunk=mean_color', '--grid=2', '--tasks=apparel')
+  alone = _train(built, tmp_path / 'run', *argv)
+  folder = tmp_path / 'study/runs/mean_color%3Agrid%3D2/apparel/seed_0'
   in_study = trained_model.load(folder).history.rows[0]['train']
   assert in_study['apparel']['loss'] == pytest.approx(
     alone.history.rows[0]['train']['apparel']['loss'], rel=1e-5

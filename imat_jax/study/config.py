@@ -23,14 +23,27 @@ PRUNERS = {
 FEWER_UNITS = 'fewer_units'
 
 
+def _check_models(value: tuple[str, ...]) -> str | None:
+  if not value or len({*value}) < len(value):
+    return f'must be some of {", ".join(MODELS)}, each once'
+  for text in value:
+    if text not in MODELS:
+      try:
+        options.part_from_text('imat_jax.models.trunks', text)
+      except ValueError as error:
+        return f'must be some of {", ".join(MODELS)}, or trunks: {error}'
+  return None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Study(config.Training):
   """The grid models × task sets × seeds: the config of `experiments.study`."""
 
   models: tuple[str, ...] = options.option(
-    f'some of {", ".join(MODELS)}',
+    f'some of {", ".join(MODELS)}; or of --trunk, each with options such as '
+    "'resnet:width=16', with the heads of public_3m",
     ('private_1_4m', 'public_1_4m', 'public_3m'),
-    validators.some_of(MODELS),
+    _check_models,
     may_change=True,
   )
   task_sets: str = options.option(
@@ -88,7 +101,7 @@ class Study(config.Training):
     **config.HOW,
   )
   geometry: Literal['report', 'original'] = options.option(
-    'of all networks; report: 128x128, original: 256x256', 'report'
+    "of the report's networks; report: 128x128, original: 256x256", 'report'
   )
   image_size: int = options.option(
     'height in pixels of the photos that all networks see; 0: of each its own',

@@ -15,7 +15,7 @@ from imat_jax import config, errors, tasks
 from imat_jax.models import presets, pretrained, units
 from imat_jax.options import part_from_text
 from imat_jax.runtime import files
-from imat_jax.study.config import PRUNERS, Study
+from imat_jax.study.config import MODELS, PRUNERS, Study
 
 # In the order of the report's tables.
 _ATTRIBUTES = ('material', 'color', 'gender', 'age')
@@ -25,7 +25,7 @@ class Cell(NamedTuple):
   """A model with a task set; its runs differ in their seeds.
 
   Attributes:
-    model: its name, one of `study.config.MODELS`.
+    model: one of `--models`.
     tasks: by name, the compared one first.
     strategy: one of `--strategies`; empty for `--strategy`, and for one task
       alone, which is the same with all of them.
@@ -101,7 +101,7 @@ class Grid:
     if cell.strategy:
       options['strategy'] = part_from_text('imat_jax.strategies', cell.strategy)
     model = presets.by_name(cell.model)
-    if hasattr(model.trunk, 'geometry'):
+    if cell.model in MODELS and hasattr(model.trunk, 'geometry'):
       trunk = dataclasses.replace(model.trunk, geometry=self.study.geometry)
       model = dataclasses.replace(model, trunk=trunk)
     try:
@@ -225,10 +225,9 @@ def run_folder(study: Study, cell: Cell, seed: int) -> str:
     None, (cell.strategy, ','.join(cell.label_share), cell.pruning)
   )
   method = '+'.join(
-    [cell.model, *(urllib.parse.quote(part, safe='') for part in parts)]
+    urllib.parse.quote(part, safe='') for part in (cell.model, *parts)
   )
-  if method != cell.model:
-    method = files.bounded_name(method)
+  method = files.bounded_name(method)
   return os.path.join(study.workdir, 'runs', method, name, f'seed_{seed}')
 
 
