@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from imat_jax import config, flags, options, validators
+from imat_jax import config, errors, flags, options, validators
+from imat_jax.data import source
 from imat_jax.models import presets
 from imat_jax.reporting import results as results_lib
 from imat_jax.runtime import environment, files
@@ -65,7 +66,12 @@ def read(table: pathlib.Path) -> list[dict[str, str]]:
   if not table.exists():
     return []
   with table.open(newline='', encoding='utf-8') as file:
-    return list(csv.DictReader(file))
+    reader = csv.DictReader(file)
+    if tuple(reader.fieldnames or ()) != tuple(COLUMNS):
+      raise errors.UserError(
+        f'{table}: not a table of results; choose another --table'
+      )
+    return list(reader)
 
 
 def _of_runs(runs: Sequence[results_lib.Result]) -> Iterator[Row]:
@@ -96,7 +102,7 @@ def _of_runs(runs: Sequence[results_lib.Result]) -> Iterator[Row]:
           'by_seed': ' '.join(f'{value:.4f}' for value in value_S),
         }
       commonest = results_lib.commonest_accuracy(
-        task, evaluations[0], results_lib.statistics(data_dir)
+        task, evaluations[0], source.read_statistics(data_dir)
       )
       yield common | {'score': 'commonest label', 'mean': commonest}
 

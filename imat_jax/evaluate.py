@@ -89,7 +89,7 @@ def evaluate(command: Evaluate) -> dict[str, Any]:
   with sharding.set_mesh(command.batch_size):
     evaluated = outputs(split)
     evaluation = assessment.assess(trained, evaluated, split)
-    statistics = results.statistics(command.data_dir)
+    statistics = source.read_statistics(command.data_dir)
     groups = grouped.assess(trained, evaluated, command.data_dir, split)
     for name, scores in (evaluation['tasks'] | groups).items():
       scores['commonest_accuracy'] = results.commonest_accuracy(

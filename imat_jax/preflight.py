@@ -29,3 +29,4 @@ def check_run(run: config.Run) -> None:
   extras.require_for(run)
   run_folders.refuse_foreign(run.workdir)
   source.read_tasks(run.data_dir).select(run.tasks)
+  source.read_statistics(run.data_dir)  # the page needs them, in the end

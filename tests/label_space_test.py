@@ -290,6 +290,11 @@ def test_a_build_takes_the_groups_of_every_embedder(
   assert page.count('data:image/png') == 3
   assert '<script' not in page
   preflight.check_label_space(settings)  # it may be started again
+  with pytest.raises(errors.UserError, match='groups of the labels of color'):
+    preflight.check_label_space(dataclasses.replace(settings, task='age'))
+  (tmp_path / 'space/groups_lab.yaml').write_text('color: {}')
+  with pytest.raises(errors.UserError, match='groups_lab.yaml: .* changed'):
+    label_space.run_label_space(settings)
 
 
 @pytest.mark.parametrize(

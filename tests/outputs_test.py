@@ -32,6 +32,17 @@ def test_a_file_that_the_user_changed_stays(tmp_path):
   assert path.read_text() == 'edited'
 
 
+def test_a_file_of_another_command_stays(tmp_path, monkeypatch):
+  path = tmp_path / 'train.json'
+  for command in ('imat_jax.data.own', '', 'imat_jax.data.own'):
+    monkeypatch.setattr(outputs, '_command', lambda c=command: c)
+    outputs.write_text(path, 'photos')
+  monkeypatch.setattr(outputs, '_command', lambda: 'imat_jax.submit')
+  with pytest.raises(errors.UserError, match='did not write'):
+    outputs.write_text(path, 'id,predicted')
+  assert path.read_text() == 'photos'
+
+
 def test_where_nothing_can_be_written_is_known_before(tmp_path):
   (tmp_path / 'file').write_text('')
   os.mkfifo(tmp_path / 'pipe')

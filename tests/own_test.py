@@ -640,15 +640,42 @@ def test_paths_of_two_folders_do_not_share_photos(shop):
   assert counts(shop) == {'kind': {'shirt': 23}}
 
 
+def test_of_files_in_two_folders_the_one_with_more_of_the_path_counts(shop):
+  rows = [(f'C:\\data\\photos\\{i}.jpg', KINDS[i % 2]) for i in range(24)]
+  for i in range(24):
+    (shop / f'photos/{i}.jpg').rename(shop / f'{i}.jpg')
+  for i in range(24):
+    shutil.copy(shop / f'{i}.jpg', shop / f'photos/{(i + 1) % 24}.jpg')
+  convert(shop, ('photo', 'kind'), *rows)
+  given = labels(shop, 'train') | labels(shop, 'validation')
+  assert len(given) == 24
+  for i in range(24):
+    assert given[digest(shop / f'photos/{i}.jpg')] == {'kind': KINDS[i % 2]}
+
+
+def test_the_path_of_a_lost_photo_leads_to_no_other(shop):
+  (shop / 'photos/3.jpg').rename(shop / '3.jpg')
+  assert 'no such file' in convert(shop, HEADER, *ROWS)
+  assert sum(counts(shop)['kind'].values()) == 23
+
+
 def test_sizes_are_no_photos(shop):
   rows = [(f'A-{i}', i % 6, 'rb'[i % 2]) for i in range(60)]
   with pytest.raises(errors.UserError, match="no column 'photo'"):
     convert(shop, ('sku', 'size', 'color'), *rows)
 
 
-def test_a_quotation_mark_does_not_swallow_rows(shop):
-  text = 'photo,size,kind\nphotos/1.jpg,"5 inch,a\nphotos/2.jpg,6,b\n'
-  (shop / 'labels.csv').write_text(text + 'photos/3.jpg,5",a\nphotos/4.jpg,6,b')
+@pytest.mark.parametrize(
+  'text',
+  [
+    'photo,size,kind\nphotos/1.jpg,"5 inch,a\nphotos/2.jpg,6,b\n'
+    'photos/3.jpg,5",a\nphotos/4.jpg,6,b',
+    'kind,photo,note\na,photos/1.jpg,"old\nb,photos/2.jpg,x\n'
+    'a,photos/3.jpg,look"\nb,photos/4.jpg,',
+  ],
+)
+def test_a_quotation_mark_does_not_swallow_rows(shop, text):
+  (shop / 'labels.csv').write_text(text)
   with pytest.raises(errors.UserError, match='line 2: a quotation mark'):
     run(shop)
 
@@ -670,11 +697,12 @@ def test_yes_and_no_may_name_a_split(shop, column, yes, no):
   assert counts(shop).keys() == {'kind'}
 
 
-def test_folders_in_the_paths_name_splits(shop):
+@pytest.mark.parametrize('outer', ['', 'dev/'])
+def test_folders_in_the_paths_name_splits(shop, outer):
   rows = []
   for i, (photo, kind, _) in enumerate(ROWS):
-    folder = 'val' if i < 6 else 'train'
-    (shop / folder).mkdir(exist_ok=True)
+    folder = outer + ('val' if i < 6 else 'train')
+    (shop / folder).mkdir(exist_ok=True, parents=True)
     shutil.move(shop / photo, shop / folder / f'{i}.jpg')
     rows.append((f'{folder}/{i}.jpg', kind))
   convert(shop, ('photo', 'kind'), *rows)

@@ -1,5 +1,6 @@
 """Errors that prevent a run are reported before the program is loaded."""
 
+import shutil
 import subprocess
 import sys
 
@@ -44,6 +45,18 @@ def test_a_typo(command, built, tmp_path):
   line = _fail(f'experiments.{command} {places}')
   assert 'colr' in line and 'color' in line
   assert not (tmp_path / 'new').exists()
+
+
+@pytest.mark.parametrize('command', ['public_3m', 'study'])
+def test_statistics_that_the_page_needs(command, built, tmp_path):
+  copy = tmp_path / 'built'
+  shutil.copytree(built, copy)
+  (path,) = copy.rglob('statistics.json')
+  path.write_text('{}')
+  line = _fail(
+    f'experiments.{command} --data_dir={copy} --workdir={tmp_path}/new'
+  )
+  assert 'statistics.json: damaged; build the data set again' in line
 
 
 @pytest.mark.parametrize('package', ['wandb'])

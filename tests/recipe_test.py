@@ -15,7 +15,7 @@ import tiny
 from PIL import Image, ImageEnhance
 
 from imat_jax import config, errors, tasks
-from imat_jax.data import pixels, random
+from imat_jax.data import pixels, random, source
 from imat_jax.data.types import Batch
 from imat_jax.models.network import Network
 from imat_jax.models.trunks.resnet import ResNet
@@ -77,6 +77,20 @@ def test_only_kernels_decay(rule):
   np.testing.assert_allclose(decayed['conv']['kernel'], expected, rtol=1e-5)
   assert decayed['conv']['bias'] == plain['conv']['bias']
   assert decayed['norm']['scale'] == plain['norm']['scale']
+
+
+def test_steps_that_never_add_up_are_refused(built):
+  run = config.Run(
+    data_dir=built,
+    workdir='run',
+    batch_size=16,
+    epochs=2,
+    model=tiny.SMALL,
+    optimizer=config.Optimizer(accumulation=9),
+  )
+  task_set = source.read_tasks(built).select(run.tasks)
+  with pytest.raises(errors.UserError, match='the run has 8 steps'):
+    inputs.open_inputs(run, run.model.trunk, task_set)
 
 
 def test_a_long_gradient_is_scaled():

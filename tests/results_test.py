@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from experiments import results
+from imat_jax import errors
 
 ROOT = pathlib.Path(__file__).parents[1]
 TABLE = ROOT / 'experiments/results.csv'
@@ -41,6 +42,12 @@ def test_tables(name, known):
   tables = re.findall(r'(?:^\|.*\n)+', (ROOT / name).read_text(), re.M)
   ours = [text for text in tables if 'Keras' not in text]
   assert {*SCORE.findall('\n'.join(ours))} <= known
+
+
+def test_another_table_stays(tmp_path):
+  (tmp_path / 'shop.csv').write_text('name,price\nshoe,9\n')
+  with pytest.raises(errors.UserError, match='not a table of results'):
+    results.read(tmp_path / 'shop.csv')
 
 
 def test_rows_are_of_runs(trained, tmp_path):

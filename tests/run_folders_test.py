@@ -68,5 +68,15 @@ def test_what_is_nowhere_near_a_run(tmp_path):
   assert complaint(tmp_path / 'file').startswith(': a file')
 
 
+@pytest.mark.parametrize('content', ['', 'pid 7 on a host'])
+def test_a_folder_with_a_lock_of_ours_is_a_runs(tmp_path, content):
+  for name in ('lock', 'notes.txt'):
+    (tmp_path / name).write_text(content)
+  run_folders.refuse_foreign(tmp_path)
+  (tmp_path / 'lock').write_text('the key is under the mat')
+  with pytest.raises(errors.UserError, match='has files of no run or study'):
+    run_folders.refuse_foreign(tmp_path)
+
+
 def test_a_bucket_is_left_to_its_reader():
   run_folders.check('s3://shop/run')

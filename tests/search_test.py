@@ -168,6 +168,8 @@ def test_a_search_killed_three_times_equals_an_uninterrupted_one(
     with pytest.raises(KeyboardInterrupt):
       search.run_search(killed)
   formula.dies_after = None
+  with (tmp_path / 'killed' / search.JOURNAL).open('a') as file:
+    file.write('{"op_code": 6, "worker')  # as a full disk leaves it
   search.run_search(killed)
   assert formula.trained == epochs
   assert _trials(killed) == _trials(whole)
@@ -276,6 +278,14 @@ def test_another_space_is_refused_in_the_same_folder(built, tmp_path, formula):
 def test_a_run_keeps_its_page(built, trained):
   with pytest.raises(errors.UserError, match='has files of no search'):
     preflight.check_search(_search(built, trained))
+
+
+def test_photos_that_are_too_small_are_refused_before_the_first_run(
+  built, tmp_path
+):
+  one = _search(built, tmp_path, space='image_size=32,256')
+  with pytest.raises(errors.UserError, match='are for 128 pixels, not 256'):
+    preflight.check_search(one)
 
 
 def test_more_trials_go_on(built, tmp_path, formula):

@@ -531,7 +531,8 @@ def test_labels_one_by_one_against_scikit_learn(whole, built):
   train, shares = (
     np.array(shift['shares'][s]) for s in ('train', 'validation')
   )
-  counts = results.statistics(built)['splits']['validation']['tasks']['apparel']
+  splits = source.read_statistics(built)['splits']
+  counts = splits['validation']['tasks']['apparel']
   assert [round(21 * x) for x in shares] == list(counts['counts'].values())
   moved = np.maximum(shares - train, 0).sum()  # what one has too many of
   assert shift['distance'] == {'validation': pytest.approx(moved)}
@@ -795,7 +796,7 @@ def test_without_a_labelled_photo_nothing_is_compared(whole):
       result.evaluation['tasks']['apparel'].update(
         count=0, loss=None, accuracy=None, macro_f1=None, weighted_f1=None
       )
-  counts = results.statistics(
+  counts = source.read_statistics(
     runs_by_cell[grid.Cell('m', ('apparel',))][0].run.data_dir
   )
   facts = analysis.collect(runs_by_cell, counts, 0.02)

@@ -102,7 +102,7 @@ def test_the_build_divides_the_validation_photos(with_test, built):
   assert all(parts)
   assert sorted(sum(parts, [])) == sorted(_ids(built, 'validation'))
   assert _ids(with_test, 'train') == _ids(built, 'train')
-  statistics = results.statistics(with_test)
+  statistics = source.read_statistics(with_test)
   assert statistics['metadata']['test_share'] == 0.6
   assert statistics['metadata']['tasks'] == source.read_tasks(built).to_json()
   assert {n: s['kept'] for n, s in statistics['splits'].items()} == {

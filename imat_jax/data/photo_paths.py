@@ -108,27 +108,51 @@ class Finder:
   def _behind_prefix(self, cells: Sequence[str]) -> dict[str, str]:
     """The files of paths of another machine or folder.
 
-    Removes the prefix that corresponds to the root. If several prefixes claim a
-    file, the one whose last folder is the root's wins; else none.
+    Removes the prefix that corresponds to the root. Prefixes are rivals if they
+    claim one file, or two files for one cell. Of rivals the one whose last
+    folder is the root's wins; else the one that leaves most of the paths, if it
+    claims the same cells and no file of another; else none.
     """
     claims: dict[Parts, dict[str, str]] = collections.defaultdict(dict)
     for cell in cells:
       parts = _parts(cell)
       for file_parts, path in self._named(parts):
-        if _ends(parts, file_parts):
+        if _ends(parts, file_parts) and not self._is_here(cell, file_parts):
           claims[parts[: len(parts) - len(file_parts)]][cell] = path
     if not claims:
       return {}
     root = _parts(os.path.realpath(self._root))
 
-    def merit(prefix: Parts) -> tuple[bool, int, Parts]:
-      return _ends(root, prefix[-1:]), len(claims[prefix]), prefix
+    def merit(prefix: Parts) -> tuple[bool, int, int, Parts]:
+      is_root = _ends(root, prefix[-1:])
+      return is_root, len(claims[prefix]), -len(prefix), prefix
 
     best, *others = sorted(claims, key=merit, reverse=True)
     claimed = set(claims[best].values())
-    rivals = [p for p in others if claimed & set(claims[p].values())]
-    is_plain = merit(best)[0] and not any(merit(p)[0] for p in rivals)
-    return claims[best] if is_plain or not rivals else {}
+    by_file = [p for p in others if claimed & {*claims[p].values()}]
+    by_cell = [p for p in others if claims[best].keys() & claims[p].keys()]
+    is_plain = merit(best)[0] and not any(
+      merit(p)[0] for p in by_file + by_cell
+    )
+    is_longest = not by_file and all(
+      len(best) < len(p) and claims[p].keys() <= claims[best].keys()
+      for p in by_cell
+    )
+    return claims[best] if is_plain or is_longest else {}
+
+  def _is_here(self, cell: str, file_parts: Parts) -> bool:
+    """Whether the folders in front of a file's parts are of this machine.
+
+    Then the cell means what it says, and a file elsewhere is another photo.
+    """
+    if len(_parts(cell)) == len(file_parts):
+      return False
+    for text in spellings(cell):
+      path = pathlib.PurePosixPath(os.path.expanduser(text))
+      above = path.parents[len(file_parts) - 1 :]
+      if above and os.path.isdir(os.path.join(self._root, above[0])):
+        return True
+    return False
 
   def _as_written(self, cell: str) -> str | None:
     for text in spellings(cell):

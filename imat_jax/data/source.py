@@ -179,6 +179,19 @@ def identity(data_dir: str | pathlib.Path) -> dict[str, Any]:
   }
 
 
+def read_statistics(data_dir: str | pathlib.Path) -> dict[str, Any]:
+  """The `statistics.json` of a data set.
+
+  Raises:
+    UserError: it is missing or damaged.
+  """
+  path = folder(data_dir) / 'statistics.json'
+  match statistics := files.read_json(path):
+    case {'splits': {'train': {'tasks': {}}, 'validation': {'tasks': {}}}}:
+      return statistics
+  raise errors.UserError(f'{path}: damaged; build the data set again')
+
+
 def read_tasks(data_dir: str | pathlib.Path) -> tasks.TaskSet:
   """The tasks of the data set."""
   return tasks.TaskSet.from_json(read_metadata(data_dir)['tasks'])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from imat_jax import errors
-from imat_jax.data import configs
+from imat_jax.data import configs, photo_files
 from imat_jax.runtime import extras
 
 SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs', '|': '|'}
@@ -336,13 +336,21 @@ def _table(
 
 
 def _swallows_rows(cells: Cells, separator: str) -> bool:
-  """Whether a cell contains rows: one of its lines begins like this row."""
-  _, ending = os.path.splitext(cells[0])
-  return bool(ending) and any(
-    separator in line and line.split(separator)[0].rstrip('" ').endswith(ending)
-    for cell in cells
-    for line in cell.splitlines()[1:]
-  )
+  """Whether a cell contains rows: one of its lines looks like this row.
+
+  Its first cell has the same ending, or another one that of the same photos.
+  """
+  lines = [
+    line.split(separator) for cell in cells for line in cell.splitlines()[1:]
+  ]
+  for column, cell in enumerate(cells if lines else ()):
+    _, ending = os.path.splitext(cell)
+    if column and ending.lower() not in photo_files.ENDINGS:
+      continue
+    inner = [line[column] for line in lines if len(line) > max(column, 1)]
+    if ending and any(x.rstrip('" ').endswith(ending) for x in inner):
+      return True
+  return False
 
 
 def _count(cells: Cells, header: Cells) -> str:

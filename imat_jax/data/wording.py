@@ -89,8 +89,11 @@ def split_of(word: str, column: str = '') -> str | None:
 
 
 def split_of_path(path: str) -> str | None:
-  """The split that a folder of a path names, if any."""
-  folders = re.split(r'[\\/]', path)[:-1]
+  """The split that the innermost folder with such a name has, if any.
+
+  Those outside may be called `dev` or `test` for other reasons.
+  """
+  folders = reversed(re.split(r'[\\/]', path)[:-1])
   return next(filter(None, map(split_of, folders)), None)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from imat_jax import errors, options
 from imat_jax.data import description, source
-from imat_jax.reporting import results
 from imat_jax.reporting.results import Result
 from imat_jax.runtime import environment, files
 from imat_jax.training import scores
@@ -72,7 +71,7 @@ def write(
   """
   from imat_jax.reporting import charts  # loads altair, in a second
 
-  statistics = results.statistics(data_dir)
+  statistics = source.read_statistics(data_dir)
   page = _PAGES.get_template(template).render(
     tasks=tasks,
     statistics=statistics,

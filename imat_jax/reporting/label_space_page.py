@@ -14,7 +14,7 @@ from imat_jax.label_space.clusters import Agreement, Grouping
 from imat_jax.label_space.vectors import Labels
 from imat_jax.reporting import html
 from imat_jax.reporting.intervals import ALPHA
-from imat_jax.runtime import files
+from imat_jax.runtime import files, outputs
 from imat_jax.study.label_space_config import LabelSpace
 from imat_jax.writers import plots
 
@@ -123,7 +123,7 @@ def write(
   )
   paths = [root / f'groups_{grouping.name}.yaml' for grouping in groupings]
   for path, groups in zip(paths, formed, strict=True):
-    files.write_text(path, label_groups.text(settings.task, groups))
+    outputs.write_text(path, label_groups.text(settings.task, groups))
   return html.summary(lines, [root / 'report.html', *paths])
 
 

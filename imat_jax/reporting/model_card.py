@@ -16,7 +16,7 @@ import jinja2
 import yaml
 
 from imat_jax import config, errors, options, tasks
-from imat_jax.data import description, tfds_builder
+from imat_jax.data import description, source, tfds_builder
 from imat_jax.models import network
 from imat_jax.reporting import calibration, intervals, results
 from imat_jax.runtime import environment, files, progress
@@ -38,7 +38,7 @@ def write(workdir: workdir_lib.Workdir, scored: scoring.Scored) -> None:
     progress.say(f'{path}: left as it is, so the run has no model card')
     return
   run, task_set = workdir_lib.read_run(workdir)
-  statistics = results.statistics(run.data_dir)
+  statistics = source.read_statistics(run.data_dir)
   name = workdir.path.resolve().name
   files.write_text(path, render(name, run, task_set, scored, statistics))
 

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from imat_jax import config, errors, tasks
-from imat_jax.data import source
 from imat_jax.models import kernels, network
 from imat_jax.runtime import environment, extras, files
 from imat_jax.runtime import workdir as workdir_lib
@@ -143,11 +142,6 @@ def trained_by(runs: Iterable[Result]) -> list[dict[str, Any]]:
   return [
     {'runs': number} | json.loads(text) for text, number in counts.items()
   ]
-
-
-def statistics(data_dir: str) -> dict[str, Any]:
-  """The `statistics.json` of a data set."""
-  return files.read_json(source.folder(data_dir) / 'statistics.json')
 
 
 def commonest_accuracy(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from imat_jax.data import description
+from imat_jax.data import description, source
 from imat_jax.reporting import charts, html, intervals, results, suggestion
 from imat_jax.reporting.results import Result
 from imat_jax.runtime import workdir as workdir_lib
@@ -14,7 +14,7 @@ def write(workdir: Workdir) -> str:
   """Writes the page of a finished run; returns what to print."""
   result = results.read(workdir.path)
   evaluation = result.evaluation['tasks']
-  statistics = results.statistics(result.run.data_dir)
+  statistics = source.read_statistics(result.run.data_dir)
   labelled = [name for name, of in evaluation.items() if of['count']]
   baselines = {
     name: results.commonest_accuracy(name, of, statistics)

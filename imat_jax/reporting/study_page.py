@@ -32,7 +32,7 @@ def write(workdir: Workdir, planned: grid.Grid) -> str:
     ]
     for cell in planned.cells
   }
-  statistics = results.statistics(study.data_dir)
+  statistics = source.read_statistics(study.data_dir)
   findings = analysis.collect(runs_by_cell, statistics, study.margin)
   findings |= {
     'split': next(iter(runs_by_cell.values()))[0].evaluation['split'],

@@ -1,8 +1,9 @@
 """Writes files to folders where users may have others.
 
 No command overwrites a file that it did not write. Each output folder has a
-hidden record, a line per write with name and SHA-256; a file is replaced only
-if the record has its current content. Photos in SPLIT/ are recorded in
+hidden record, a line per write with name, SHA-256 and command; a file is
+replaced only if the record has its current content, of the same command. Photos
+in SPLIT/ are recorded in
 `SPLIT.manifest.jsonl` instead.
 """
 
@@ -10,6 +11,7 @@ import hashlib
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -37,7 +39,9 @@ def check(path: str | pathlib.Path) -> None:
     raise errors.UserError(f'{path}: is a folder; give the name of a file')
   if path.exists() and not path.is_file():  # reading a pipe would block
     raise errors.UserError(f'{path}: not a regular file; choose another name')
-  if (path.name, _digest(path.read_bytes())) not in _recorded(path.parent):
+  recorded = _recorded(path.parent)
+  writer = recorded.get((path.name, _digest(path.read_bytes())))
+  if writer is None or (writer and _command() and writer != _command()):
     raise errors.UserError(
       f'{path}: exists, and this command did not write it or it was changed '
       'since; move it away or choose another name'
@@ -62,7 +66,8 @@ def adopt(path: str | pathlib.Path, is_ours: Callable[[bytes], bool]) -> None:
     is_ours: whether a command wrote it, by its content.
   """
   path = pathlib.Path(path)
-  if not path.is_file() or path.name in dict(_recorded(path.parent)):
+  names = {name for name, _ in _recorded(path.parent)}
+  if not path.is_file() or path.name in names:
     return
   content = path.read_bytes()
   if is_ours(content):
@@ -108,25 +113,35 @@ def overlaps(one: str | pathlib.Path, two: str | pathlib.Path) -> bool:
 
 
 def _record(path: pathlib.Path, content: bytes) -> None:
-  line = {'name': path.name, 'sha256': _digest(content)}
-  if tuple(line.values()) not in _recorded(path.parent):
+  line = {'name': path.name, 'sha256': _digest(content), 'command': _command()}
+  key = line['name'], line['sha256']
+  if _recorded(path.parent).get(key) != line['command']:
     with (path.parent / RECORD).open('a', encoding='utf-8') as file:
       file.write(json.dumps(line) + '\n')
 
 
-def _recorded(folder: pathlib.Path) -> set[tuple[str, str]]:
+def _command() -> str:
+  """The module that `python -m` runs, if it is one of ours."""
+  spec = sys.modules['__main__'].__spec__
+  name = spec.name.removesuffix('.__main__') if spec else ''
+  return name if name.startswith(('imat_jax.', 'experiments.')) else ''
+
+
+def _recorded(folder: pathlib.Path) -> dict[tuple[str, str], str]:
+  """Name and digest → the command that wrote it, empty if it is not known."""
   try:
     lines = (folder / RECORD).read_bytes().splitlines()
   except FileNotFoundError:
-    return set()
-  return set(_parsed(lines))
+    return {}
+  return dict(_parsed(lines))
 
 
-def _parsed(lines: Iterable[bytes]) -> Iterable[tuple[str, str]]:
+def _parsed(lines: Iterable[bytes]) -> Iterable[tuple[tuple[str, str], str]]:
   for line in lines:
     try:
       record = json.loads(line)
-      yield record['name'], record['sha256']
+      key = record['name'], record['sha256']
+      yield key, record.get('command', '')
     except (ValueError, TypeError, KeyError):  # incomplete after a kill
       continue
 

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -45,7 +46,7 @@ def refuse_foreign(path: str | pathlib.Path) -> None:
   path = pathlib.Path(path)
   if kind_of(path):
     return
-  if (path / LOCK).exists() or any(path.glob(f'{CHECKPOINTS}/*/{SEAL}')):
+  if _is_lock(path / LOCK) or any(path.glob(f'{CHECKPOINTS}/*/{SEAL}')):
     return
   for file in sorted(path.glob('*')):
     if not files.is_foreign(file.name):
@@ -91,6 +92,14 @@ def read_config(path: pathlib.Path, kind: type) -> dict[str, Any]:
       f'{path / CONFIG}: damaged, or of another version: {error}'
     ) from None
   return stored
+
+
+def _is_lock(path: pathlib.Path) -> bool:
+  """Whether a file is one of `file_lock`'s, not just of that name."""
+  if not path.is_file():
+    return False
+  with path.open('rb') as file:
+    return bool(re.fullmatch(rb'(pid \d+ on .*)?', file.read(1000)))
 
 
 def _hint(path: pathlib.Path) -> str:

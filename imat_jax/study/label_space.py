@@ -19,7 +19,7 @@ from imat_jax.label_space import (
 from imat_jax.label_space.vectors import Labels
 from imat_jax.reporting import label_space_page
 from imat_jax.reporting.label_space_page import Pictures
-from imat_jax.runtime import files
+from imat_jax.runtime import files, outputs
 from imat_jax.study.label_space_config import LabelSpace
 from imat_jax.training import trained_model
 
@@ -45,6 +45,8 @@ def run_label_space(settings: LabelSpace) -> None:
   root = pathlib.Path(settings.workdir)
   group_of = _curated(settings)
   trained = trained_model.load(settings.run) if settings.run else None
+  for name in settings.embedders:  # which may have been edited since
+    outputs.check(root / f'groups_{name}.yaml')
   files.write_json(root / 'label_space.json', options.to_json(settings))
   photos, labels = _read(settings, group_of)
   groupings, pictures = [], None

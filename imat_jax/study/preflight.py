@@ -5,10 +5,11 @@ Those of a run are in `imat_jax.preflight`.
 
 import pathlib
 
-from imat_jax import config, errors
+from imat_jax import errors
 from imat_jax.runtime import extras, files, run_folders
 from imat_jax.study.config import Study
 from imat_jax.study.label_space_config import LabelSpace
+from imat_jax.study.search_config import Search
 
 
 def check_study(study: Study) -> None:
@@ -24,9 +25,9 @@ def check_study(study: Study) -> None:
   extras.require_report('a study')
   run_folders.refuse_foreign(study.workdir)
   planned = grid.make(study, source.read_tasks(study.data_dir))
-  path = source.folder(study.data_dir) / 'statistics.json'
+  statistics = source.read_statistics(study.data_dir)
   compared = planned.task_names[0]
-  for split, described in files.read_json(path)['splits'].items():
+  for split, described in statistics['splits'].items():
     if not described['tasks'][compared]['labelled']:
       raise errors.UserError(
         f"{study.data_dir}: no {split} photo has a label of '{compared}', the "
@@ -34,7 +35,7 @@ def check_study(study: Study) -> None:
       )
 
 
-def check_search(search: config.Run) -> None:
+def check_search(search: Search) -> None:
   """The same for a search."""
   from imat_jax.data import source
 
@@ -42,6 +43,15 @@ def check_search(search: config.Run) -> None:
   extras.require_report('a search')
   _refuse_foreign(search.workdir, 'search', 'search.json')
   source.read_tasks(search.data_dir).select(search.tasks)
+  built = source.read_metadata(search.data_dir)['image_size']
+  for dimension in search.dimensions:
+    if dimension.name not in ('image_size', 'image_width'):
+      continue
+    if (largest := max(dimension.ends)) > built:
+      raise errors.UserError(
+        f'--space={search.space}: photos of {search.data_dir} are for {built} '
+        f'pixels, not {largest}; build with --image_size={largest}'
+      )
 
 
 def check_label_space(settings: LabelSpace) -> None:
@@ -50,6 +60,13 @@ def check_label_space(settings: LabelSpace) -> None:
 
   extras.require_report('a label space')
   _refuse_foreign(settings.workdir, 'label space', 'label_space.json')
+  path = pathlib.Path(settings.workdir) / 'label_space.json'
+  match files.read_json(path) if path.exists() else None:
+    case {'task': task} if task != settings.task:
+      raise errors.UserError(
+        f'{settings.workdir}: has groups of the labels of {task}; choose '
+        'another --workdir'
+      )
   source.read_tasks(settings.data_dir).select([settings.task])
 
 

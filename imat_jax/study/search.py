@@ -10,6 +10,7 @@ whose lock is free has lost its process, and the next free one takes it up.
 
 import contextlib
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -129,7 +130,9 @@ def _claim(search: Search, root: pathlib.Path) -> None:
 def _study(search: Search, root: pathlib.Path) -> optuna.Study:
   optuna.logging.set_verbosity(optuna.logging.WARNING)
   path = str(root / JOURNAL)
-  backend = journal.JournalFileBackend(path, journal.JournalFileOpenLock(path))
+  lock = journal.JournalFileOpenLock(path)
+  _drop_torn_line(root / JOURNAL, lock)
+  backend = journal.JournalFileBackend(path, lock)
   directions = ['maximize' if _sign(search) < 0 else 'minimize', 'minimize']
   pruner = optuna.pruners.NopPruner()
   if search.halving:
@@ -143,6 +146,24 @@ def _study(search: Search, root: pathlib.Path) -> optuna.Study:
     pruner=pruner,
     load_if_exists=True,
   )
+
+
+def _drop_torn_line(
+  path: pathlib.Path, lock: journal.JournalFileOpenLock
+) -> None:
+  """Cuts what a full disk or a power cut left of the last line.
+
+  Else the next record would be appended to it.
+  """
+  if not path.exists():
+    return
+  lock.acquire()
+  try:
+    content = path.read_bytes()
+    if not content.endswith(b'\n'):
+      os.truncate(path, content.rfind(b'\n') + 1)
+  finally:
+    lock.release()
 
 
 def _take(

@@ -235,7 +235,7 @@ def open_inputs(
     task_set: whose labels are read.
 
   Raises:
-    UserError: there is none, or its photos are smaller.
+    UserError: there is none, its photos are smaller, or too few.
   """
   side = max(trunk.shape)
   size = source.read_metadata(training.data_dir)['image_size']
@@ -248,6 +248,14 @@ def open_inputs(
   if trunk.is_frozen:
     from imat_jax.training import features  # here: most runs have none
 
-    return features.FeatureInputs(training, trunk, task_set)
-  kind = CachedInputs if training.cache_on_device else StreamedInputs
-  return kind(training, trunk.shape, task_set)
+    data = features.FeatureInputs(training, trunk, task_set)
+  else:
+    kind = CachedInputs if training.cache_on_device else StreamedInputs
+    data = kind(training, trunk.shape, task_set)
+  steps = training.epochs * data.steps_per_epoch
+  if training.optimizer.accumulation > steps:
+    raise errors.UserError(
+      f'--accumulation={training.optimizer.accumulation}: the run has {steps} '
+      'steps, so nothing would be trained'
+    )
+  return data
