@@ -128,14 +128,15 @@ def _new_run(command: Prune, trained: 'TrainedModel') -> config.Run:
     learning_rate=command.learning_rate or run.optimizer.learning_rate,
     pruning=config.Pruning() if by_unit else command.pruning,
   )
-  how = f'{command.sparsity:g} of the {command.prune_unit}s'
+  how = f'{command.sparsity:g} of the {command.prune_unit}s by '
+  how += command.prune_by + ('' if command.epochs else ', and not trained')
   return dataclasses.replace(
     run,
     data_dir=command.data_dir,
     workdir=command.workdir,
     epochs=command.epochs or number,
     optimizer=optimizer,
-    pruned_from=f'{_digest(trained)}: {how} by {command.prune_by}',
+    pruned_from=f'{_digest(trained)}: {how}',
     cluster=config.Cluster(),
     profile=False,
     tensorboard=False,

@@ -9,7 +9,7 @@ import tiny
 
 from imat_jax import config, tasks
 from imat_jax.data import random, source
-from imat_jax.models import presets
+from imat_jax.models import network, presets
 from imat_jax.reporting import results
 from imat_jax.study import grid, sweep
 from imat_jax.study.config import Study
@@ -121,14 +121,41 @@ def test_validation_keeps_all_labels(built):
 def test_features_have_the_labels_of_their_photos(
   built, examples, tmp_path, monkeypatch
 ):
-  monkeypatch.setattr(features, '_path', lambda *_: tmp_path / 'f.npy')
-  monkeypatch.setattr(features, '_compute', lambda *_: np.arange(50.0)[:, None])
+  _compute_numbers(monkeypatch, tmp_path / 'f.npy')
   part = examples.draw(20, 1).keep_labels({'color': 0.5}, 1)
   run = config.Run(data_dir=built, workdir='')
   trunk = types.SimpleNamespace(views=0)
   feature_NxVxD, label_NxT = features.read(run, trunk, part)
   assert feature_NxVxD.ravel().tolist() == part.rows.tolist()
   np.testing.assert_array_equal(label_NxT, part.label_NxT())
+
+
+def test_features_that_are_damaged_are_computed_again(
+  built, examples, tmp_path, monkeypatch
+):
+  path = tmp_path / 'f.npy'
+  computed = _compute_numbers(monkeypatch, path)
+  given = config.Run(data_dir=built, workdir=''), types.SimpleNamespace(views=0)
+  expected, _ = features.read(*given, examples)
+  content = path.read_bytes()
+  for number, stored in enumerate((content, b'', content[:-9], b'not one')):
+    path.write_bytes(stored)
+    np.testing.assert_array_equal(features.read(*given, examples)[0], expected)
+    assert len(computed) == 1 + number
+
+
+def _compute_numbers(monkeypatch, path) -> list[int]:
+  """Photo i has the feature i; returns the views that were computed."""
+  computed = []
+
+  def compute(training, trunk, examples, view):
+    computed.append(view)
+    return np.arange(50, dtype=np.float32)[:, None]
+
+  monkeypatch.setattr(features, '_path', lambda *_: path)
+  monkeypatch.setattr(features, '_compute', compute)
+  monkeypatch.setattr(network, 'trained_input', lambda _: np.zeros((1, 1)))
+  return computed
 
 
 @pytest.mark.parametrize(

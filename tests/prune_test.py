@@ -76,6 +76,8 @@ def test_a_second_start_changes_nothing(built, masked, shrunk):
   assert tiny.results(shrunk) == before
   with pytest.raises(errors.UserError, match='pruned_from'):
     _prune(built, masked, shrunk, epochs=0, prune_by='random')
+  with pytest.raises(errors.UserError, match='and not trained →'):
+    _prune(built, masked, shrunk, epochs=9)
 
 
 @pytest.mark.parametrize('unit', ['unit', 'weight'])

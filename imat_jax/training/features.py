@@ -76,23 +76,30 @@ def read(
   path = _path(training, trunk, examples.split)
   rows, label_NxT = examples.rows, examples.label_NxT()
   examples = source.Source(training.data_dir, examples.split, examples.task_set)
-  stored = distributed.broadcast_from_primary(path.is_file)
-  if not stored:
+  shape = len(examples), views, network.trained_input(trunk).shape[1]
+  feature_NxVxD = _read(path, shape) if distributed.is_primary() else None
+  if distributed.broadcast_from_primary(lambda: feature_NxVxD is None):
     feature_NxVxD = np.stack(
       [_compute(training, trunk, examples, view) for view in range(views)], 1
     )
     if distributed.is_primary():
       with files.atomic_write(path) as file:
         np.save(file, feature_NxVxD)
-  elif distributed.is_primary():
-    feature_NxVxD = np.load(path)
   else:
-    feature_NxVxD = None
-  if stored:
-    width = network.trained_input(trunk).shape[1]
-    shape = jax.ShapeDtypeStruct((len(examples), views, width), np.float32)
-    feature_NxVxD = distributed.broadcast_arrays(feature_NxVxD, shape)
+    feature_NxVxD = distributed.broadcast_arrays(
+      feature_NxVxD, jax.ShapeDtypeStruct(shape, np.float32)
+    )
   return feature_NxVxD[rows], label_NxT
+
+
+def _read(path: pathlib.Path, shape: tuple[int, ...]) -> np.ndarray | None:
+  """Stored features; None if there are none, or damaged ones."""
+  try:
+    feature_NxVxD = np.load(path)
+  except (OSError, ValueError, EOFError):
+    return None
+  is_whole = feature_NxVxD.shape == shape and feature_NxVxD.dtype == np.float32
+  return feature_NxVxD if is_whole else None
 
 
 def _path(
