@@ -24,15 +24,14 @@ FEWER_UNITS = 'fewer_units'
 
 
 def _check_models(value: tuple[str, ...]) -> str | None:
-  if not value or len({*value}) < len(value):
-    return f'must be some of {", ".join(MODELS)}, each once'
-  for text in value:
-    if text not in MODELS:
-      try:
-        options.part_from_text('imat_jax.models.trunks', text)
-      except ValueError as error:
-        return f'must be some of {", ".join(MODELS)}, or trunks: {error}'
-  return None
+  """Names of `MODELS`, and trunks with options; each once."""
+  others = dict.fromkeys(text for text in value if text not in MODELS)
+  for text in others:
+    try:
+      options.part_from_text('imat_jax.models.trunks', text)
+    except ValueError as error:
+      return f'must be some of {", ".join(MODELS)}, or trunks: {error}'
+  return validators.some_of((*MODELS, *others))(value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
